@@ -1,0 +1,1 @@
+"""One portrait and one voice in, a talking face out."""

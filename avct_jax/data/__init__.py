@@ -1,0 +1,1 @@
+"""Signals: sound, phonemes, faces, poses, video. No Flax here."""

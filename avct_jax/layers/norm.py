@@ -1,0 +1,49 @@
+"""Batch normalisation with PyTorch's running statistics."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class BatchNorm(nn.Module):
+    """Normalise each channel over all other axes.
+
+    Under jit over a sharded batch the mean is over the global batch. The running variance is the
+    unbiased one, as torch.nn.BatchNorm2d keeps it (flax.linen.BatchNorm keeps the biased one).
+
+    Attributes:
+      momentum: share of the running value kept each step; torch's `momentum` is 1 minus this.
+    """
+
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*b c"], *, train: bool = False) -> Float[Array, "*b c"]:
+        channels = x.shape[-1]
+        scale = self.param("scale", nn.initializers.ones_init(), (channels,))
+        bias = self.param("bias", nn.initializers.zeros_init(), (channels,))
+        mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,))
+        var = self.variable("batch_stats", "var", jnp.ones, (channels,))
+        if train:
+            m, v = _moments(x.astype(jnp.float32))
+            if not self.is_initializing():
+                count = x.size // channels
+                mean.value = self.momentum * mean.value + (1 - self.momentum) * m
+                var.value = self.momentum * var.value + (1 - self.momentum) * v * count / max(count - 1, 1)
+        else:
+            m, v = mean.value, var.value
+        gain = scale * jax.lax.rsqrt(v + self.epsilon)
+        dtype = self.dtype or x.dtype
+        rank = (1,) * (x.ndim - 1)
+        return x * gain.astype(dtype).reshape(*rank, -1) + (bias - m * gain).astype(dtype).reshape(*rank, -1)
+
+
+def _moments(x):
+    axes = tuple(range(x.ndim - 1))
+    mean = x.mean(axes)
+    return mean, jnp.square(x - mean.reshape((1,) * len(axes) + (-1,))).mean(axes)

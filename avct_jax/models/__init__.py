@@ -1,0 +1,1 @@
+"""The networks; each takes one frozen config."""

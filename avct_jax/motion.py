@@ -1,0 +1,45 @@
+"""Motion of a face: keypoints with local affine frames, and its transfer between faces."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class Motion(NamedTuple):
+    """Where k points of a face are and how the picture around each is turned and stretched.
+
+    keypoints: x, y in [-1, 1]: x right, y down, the centres of the corner pixels at +-1.
+    jacobians: 2x2 maps from a canonical frame to the picture, around each keypoint.
+    """
+
+    keypoints: Float[Array, "*b k 2"]
+    jacobians: Float[Array, "*b k 2 2"]
+
+
+def relative_transfer(driving: Motion, driving_first: Motion, source: Motion) -> Motion:
+    """Move the source face as the driver has moved since its first frame.
+
+    Equation 3 of Wang et al., AAAI 2022: k' = k - k1 + kr, J' = J J1^-1 Jr.
+
+    Args:
+      driving: predicted motion, any leading batch axes.
+      driving_first: the motion of the driver's first frame, broadcast against `driving`.
+      source: the motion of the portrait, broadcast against `driving`.
+    Raises:
+      ValueError: the motions differ in number of keypoints.
+    """
+    counts = {m.keypoints.shape[-2] for m in (driving, driving_first, source)}
+    if len(counts) > 1:
+        raise ValueError(f"motions have {sorted(counts)} keypoints; all three must have the same number")
+    keypoints = driving.keypoints - driving_first.keypoints + source.keypoints
+    jacobians = driving.jacobians @ invert_2x2(driving_first.jacobians) @ source.jacobians
+    return Motion(keypoints, jacobians)
+
+
+def invert_2x2(matrix: Float[Array, "*b 2 2"]) -> Float[Array, "*b 2 2"]:
+    """Invert by the adjugate: exact, exportable, and free of a batched LU's cost."""
+    a, b = matrix[..., 0, 0], matrix[..., 0, 1]
+    c, d = matrix[..., 1, 0], matrix[..., 1, 1]
+    adjugate = jnp.stack([jnp.stack([d, -b], -1), jnp.stack([-c, a], -1)], -2)
+    return adjugate / (a * d - b * c)[..., None, None]

@@ -1,0 +1,1 @@
+"""Losses, optimisers, stages and the training loop."""
