@@ -1,0 +1,261 @@
+"""Speech as the networks hear it: 16 kHz mono, and 41 features every 10 ms, four rows a frame."""
+
+import functools
+import importlib.machinery
+import importlib.util
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+import types
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from avct_jax import errors
+from avct_jax.data import mel
+
+SAMPLE_RATE = mel.SAMPLE_RATE  # samples/s
+FRAME_RATE = 25  # frames/s, Wang et al. 2022
+FRAME_SAMPLES = SAMPLE_RATE // FRAME_RATE  # 640 samples = 40 ms of sound behind each picture
+ROWS_PER_FRAME = 4
+FEATURES = 41  # 13 MFCC, 26 log filter-bank energies, F0 in Hz, voiced flag
+F0_CHUNK = 1000  # rows = 10 s of sound whose pitch is sought at once
+F0_MARGIN = 100  # rows = 1 s heard on both sides of a chunk, so that seams do not show
+SILENCE_FLOOR = -60.0  # dB of full scale: below this nobody speaks, whatever the rest of the clip does
+SILENCE_RUN = 3  # frames = 120 ms: shorter gaps are stop consonants, not pauses
+
+
+def read_audio(path: str | os.PathLike, *, sample_rate: int = SAMPLE_RATE) -> Float[np.ndarray, "n"]:
+    """Read the sound of any file that ffmpeg knows, a video's first sound track too.
+
+    Channels are averaged, other rates resampled (soxr where this ffmpeg has it).
+
+    Args:
+      path: a sound or video file; never seen by a shell, so any name will do.
+      sample_rate: samples/s of the answer.
+    Returns: samples, full scale = 1, float32.
+    Raises:
+      UserError: missing, a folder, empty, not readable as sound, without sound, or shorter than 40 ms.
+    """
+    path = pathlib.Path(path)
+    _check_file(path)
+    with tempfile.TemporaryFile() as decoded:  # a pipe would hold the sound twice while it is joined
+        result = subprocess.run(
+            _decode_command(path, sample_rate),
+            stdin=subprocess.DEVNULL,
+            stdout=decoded,
+            stderr=subprocess.PIPE,
+        )
+        decoded.seek(0)
+        wav = np.fromfile(decoded, np.float32)
+    if len(wav) == 0:
+        raise errors.UserError(_why_nothing(path, result.stderr.decode(errors="replace")))
+    if len(wav) * FRAME_RATE < sample_rate:
+        milliseconds = 1000 * len(wav) / sample_rate
+        raise errors.UserError(
+            f"{path}: {milliseconds:.0f} ms of sound; at least 40 ms are needed, give a longer recording"
+        )
+    return np.nan_to_num(wav, copy=False, posinf=1.0, neginf=-1.0)
+
+
+def frame_count(samples: int) -> int:
+    """How many pictures accompany a 16 kHz sound: its 40 ms blocks, a begun last block included.
+
+    Rounding up keeps the sound whole: the picture never ends before it.
+    """
+    return max(1, -(-samples // FRAME_SAMPLES))
+
+
+def audio_features(
+    wav: Float[np.ndarray, "n"], *, f0: Literal["harvest", "dio"] = "harvest"
+) -> Float[np.ndarray, "rows 41"]:
+    """13 MFCC, 26 log filter-bank energies, F0 and voiced flag, every 10 ms.
+
+    The sound's mean is removed and its peak set to 1 first; digital silence stays zero. F0 (Hz) is WORLD's,
+    straight lines between voiced stretches, constant before the first and after the last, zero without any.
+
+    Args:
+      wav: 16 kHz mono, any scale.
+      f0: "harvest" as the paper, or "dio" + stonemask: far cheaper, but a quarter of the flags differ.
+    Returns: float32; as many rows as python_speech_features gives, 1 + ceil((n - 400) / 160).
+    """
+    mean = float(np.mean(wav, dtype=np.float64))
+    peak = max(float(wav.max()) - mean, mean - float(wav.min()))
+    scale = 1 / peak if peak > 0 else 1.0
+    cepstra, energies = mel.mfcc_and_filterbank(wav, offset=mean, scale=scale)
+    rows = len(cepstra)
+    hertz = pitch(wav, offset=mean, scale=scale, f0=f0)[:rows]
+    voiced = hertz > 0
+    columns = (cepstra, energies, interpolate_unvoiced(hertz)[:, None], voiced[:, None])
+    return np.concatenate(columns, 1, dtype=np.float32)
+
+
+def frame_features(
+    features: Float[np.ndarray, "rows 41"], *, frames: int | None = None
+) -> Float[np.ndarray, "t 4 41"]:
+    """Deal rows out to frames, four each.
+
+    A window beyond the sound makes no row, so the last frame lacks one to five rows: the last row
+    is repeated (the reference system drops that frame instead, and with it the end of the sound).
+
+    Args:
+      features: rows of `audio_features`.
+      frames: `frame_count` of the sound; by default, as many as the rows fill, the last one perhaps in part.
+    """
+    frames = frames or -(-len(features) // ROWS_PER_FRAME)
+    rows = np.minimum(np.arange(frames * ROWS_PER_FRAME), len(features) - 1)
+    return features[rows].reshape(frames, ROWS_PER_FRAME, FEATURES)
+
+
+def pitch(
+    wav: Float[np.ndarray, "n"],
+    *,
+    offset: float = 0.0,
+    scale: float = 1.0,
+    f0: Literal["harvest", "dio"] = "harvest",
+) -> Float[np.ndarray, "rows"]:
+    """F0 in Hz every 10 ms by WORLD, 0 where unvoiced; n // 160 + 1 rows.
+
+    Up to 10 s, exactly WORLD's answer for the whole; longer sound is heard in pieces of 10 s with 1 s around,
+    which keeps memory constant.
+    """
+    rows = len(wav) // mel.STEP + 1
+    hertz = np.zeros(rows)
+    for first in range(0, rows, F0_CHUNK):
+        last = rows if rows - first <= F0_CHUNK + F0_MARGIN else first + F0_CHUNK
+        begin = max(0, first - F0_MARGIN)
+        piece = wav[begin * mel.STEP : (last + F0_MARGIN) * mel.STEP].astype(np.float64)
+        found = _world_pitch((piece - offset) * scale, f0)
+        hertz[first:last] = found[first - begin : last - begin]
+        if last == rows:
+            break
+    return hertz
+
+
+def interpolate_unvoiced(hertz: Float[np.ndarray, "rows"]) -> Float[np.ndarray, "rows"]:
+    """Straight lines through the zeros of a pitch curve, its ends extended; all zeros stay zeros."""
+    voiced = np.flatnonzero(hertz > 0)
+    if len(voiced) == 0:
+        return hertz
+    return np.interp(np.arange(len(hertz)), voiced, hertz[voiced])
+
+
+def silent_frames(wav: Float[np.ndarray, "n"]) -> Bool[np.ndarray, "t"]:
+    """Frames in which nobody speaks, so that a mouth can be kept shut there.
+
+    A frame is quiet below -60 dB of full scale, or below a level a quarter of the way from the clip's own
+    background (10th percentile) to its speech (95th), held within 25 to 45 dB under the speech. Only runs of
+    at least 120 ms count.
+    """
+    frames = frame_count(len(wav))
+    blocks = np.pad(wav, (0, frames * FRAME_SAMPLES - len(wav))).reshape(frames, FRAME_SAMPLES)
+    centred = blocks - blocks.mean(1, keepdims=True)  # an offset or a hum's drift is not speech
+    level = 10 * np.log10(np.mean(centred**2, 1, dtype=np.float64) + 1e-12)
+    background, speech = np.percentile(level, (10, 95))
+    threshold = np.clip(background + 0.25 * (speech - background), speech - 45, speech - 25)
+    return _long_runs(level < max(SILENCE_FLOOR, threshold), SILENCE_RUN)
+
+
+def _long_runs(flags: Bool[np.ndarray, "t"], length: int) -> Bool[np.ndarray, "t"]:
+    """Keep runs of True of at least `length`, and shorter ones only when they are everything."""
+    if flags.all():
+        return flags
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    kept = np.zeros_like(flags)
+    for begin, end in edges.reshape(-1, 2):
+        kept[begin:end] = end - begin >= length
+    return kept
+
+
+def _world_pitch(wav: Float[np.ndarray, "n"], f0: str) -> Float[np.ndarray, "rows"]:
+    world = _load_world()
+    if f0 == "harvest":
+        return world.harvest(wav, SAMPLE_RATE, frame_period=10.0)[0]
+    if f0 == "dio":
+        hertz, seconds = world.dio(wav, SAMPLE_RATE, frame_period=10.0)
+        return world.stonemask(wav, hertz, seconds, SAMPLE_RATE)
+    raise ValueError(f"f0 is {f0!r}; it must be 'harvest' or 'dio'")
+
+
+@functools.cache
+def _load_world() -> types.ModuleType:
+    """pyworld's compiled part alone: its __init__ imports pkg_resources, which is slow and warns."""
+    package = importlib.util.find_spec("pyworld")
+    if package is None or not package.submodule_search_locations:
+        raise errors.UserError("pyworld is not installed, and F0 needs it; pip install pyworld")
+    part = importlib.machinery.PathFinder.find_spec("pyworld", package.submodule_search_locations)
+    if part is None or part.loader is None:
+        raise errors.UserError("pyworld is installed in part only; pip install --force-reinstall pyworld")
+    module = importlib.util.module_from_spec(part)
+    part.loader.exec_module(module)
+    return module
+
+
+def _check_file(path: pathlib.Path) -> None:
+    if path.is_dir():
+        raise errors.UserError(f"{path}: a folder, not a sound; name a sound or video file inside it")
+    if not path.exists():
+        raise errors.UserError(f"{path}: no such sound file; check the name and the folder")
+    if not os.access(path, os.R_OK):
+        raise errors.UserError(f"{path}: not allowed to read this sound; change its permissions")
+    if path.stat().st_size == 0:
+        raise errors.UserError(f"{path}: an empty file (0 bytes); record or download the sound again")
+
+
+def _decode_command(path: pathlib.Path, sample_rate: int) -> list[str]:
+    # "file:" and the absolute path keep names like "-y.wav" or "a:b.wav" from being options or protocols;
+    # rematrix_maxval averages channels where float output would add them
+    resample = f"aresample={sample_rate}:rematrix_maxval=1.0" + (":resampler=soxr" if _has_soxr() else "")
+    command = [
+        ffmpeg(),
+        "-nostdin",
+        "-v",
+        "error",
+        "-protocol_whitelist",
+        "file",
+        "-i",
+        f"file:{path.absolute()}",
+    ]
+    return [
+        *command,
+        "-map",
+        "0:a:0",
+        "-af",
+        resample,
+        "-ac",
+        "1",
+        "-ar",
+        str(sample_rate),
+        "-f",
+        "f32le",
+        "-",
+    ]
+
+
+def ffmpeg() -> str:
+    """The ffmpeg to call: imageio-ffmpeg's own, or the one IMAGEIO_FFMPEG_EXE or the system names."""
+    import imageio_ffmpeg
+
+    try:
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    except RuntimeError as error:
+        raise errors.UserError(
+            "no ffmpeg found; pip install imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE"
+        ) from error
+
+
+@functools.cache
+def _has_soxr() -> bool:
+    shown = subprocess.run(
+        [ffmpeg(), "-hide_banner", "-buildconf"], stdin=subprocess.DEVNULL, capture_output=True
+    )
+    return b"--enable-libsoxr" in shown.stdout + shown.stderr
+
+
+def _why_nothing(path: pathlib.Path, complaint: str) -> str:
+    if re.search(r"matches no streams|does not contain any stream", complaint):
+        return f"{path}: has no sound track; give a file with speech in it"
+    return f"{path}: cannot be read as sound (corrupt or not a media file); try converting it to wav"
