@@ -117,7 +117,7 @@ class _TensorsOnly(pickle.Unpickler):
         if (module, name) in ALLOWED:
             return ALLOWED[module, name]
         raise errors.UserError(
-            f"holds {module}.{name}, which is not a tensor and is not run; save only the state_dict() and give that"
+            f"holds {module}.{name}, which is not a tensor and is not run; give a file of tensors alone"
         )
 
     def persistent_load(self, pid: Any) -> _Storage:
