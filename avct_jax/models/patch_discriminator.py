@@ -1,0 +1,113 @@
+"""Discriminator of picture patches, FOMM's: D of single pictures, and D_seq of frames stacked in channels."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from avct_jax.layers import conv, spectral_norm
+
+
+@dataclass(frozen=True)
+class PatchDiscriminatorConfig:
+    """Released shapes (FOMM vox-adv).
+
+    block_expansion: half the first block's channels; every block doubles them up to max_features.
+    spectral: divide each kernel by its largest singular value.
+    """
+
+    block_expansion: int = 32
+    num_blocks: int = 4
+    max_features: int = 512
+    spectral: bool = True
+    dtype: Any = None
+
+
+class PatchDiscriminator(nn.Module):
+    """Say of each patch of a picture whether it is real, at full size (`discs_1`)."""
+
+    config: PatchDiscriminatorConfig = PatchDiscriminatorConfig()
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b h w c"], *, train: bool = False
+    ) -> tuple[Float[Array, "b hh ww 1"], tuple[Float[Array, "b _ _ _"], ...]]:
+        """Return the prediction per patch (1 real, 0 made) and every block's features.
+
+        Args:
+          x: RGB in [0, 1]; heatmaps of keypoints, or more frames (`stack_frames`), as further channels.
+          train: let the singular vectors follow the kernels (updates batch_stats).
+        """
+        return Patches(self.config, name="discs_1")(x, train=train)
+
+
+class Patches(nn.Module):
+    """The network at one scale; a patch sees 94 pixels with four blocks."""
+
+    config: PatchDiscriminatorConfig
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b h w c"], *, train: bool = False
+    ) -> tuple[Float[Array, "b hh ww 1"], tuple[Float[Array, "b _ _ _"], ...]]:
+        c, features = self.config, []
+        for i in range(c.num_blocks):
+            block = PatchBlock(
+                min(c.max_features, c.block_expansion * 2 ** (i + 1)),
+                normalise=i > 0,
+                pool=i < c.num_blocks - 1,
+                spectral=c.spectral,
+                dtype=c.dtype,
+                name=f"down_blocks_{i}",
+            )
+            x = block(x, train=train)
+            features.append(x)
+        prediction = _convolution(1, (1, 1), c.spectral, c.dtype, x, train)
+        return prediction.astype(jnp.float32), tuple(features)
+
+
+class PatchBlock(nn.Module):
+    """4x4 convolution without padding, instance norm, leaky ReLU, 2x2 means."""
+
+    features: int
+    normalise: bool
+    pool: bool
+    spectral: bool
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], *, train: bool = False) -> Float[Array, "b hh ww d"]:
+        x = _convolution(self.features, (4, 4), self.spectral, self.dtype, x, train)
+        if self.normalise:
+            x = InstanceNorm(name="norm")(x)
+        x = nn.leaky_relu(x, 0.2)
+        return nn.avg_pool(x, (2, 2), (2, 2)) if self.pool else x
+
+
+class InstanceNorm(nn.Module):
+    """Normalise each channel of each picture over its pixels; params `scale`, `bias`."""
+
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        scale = self.param("scale", nn.initializers.ones_init(), (x.shape[-1],)).reshape(1, 1, 1, -1)
+        bias = self.param("bias", nn.initializers.zeros_init(), (x.shape[-1],)).reshape(1, 1, 1, -1)
+        centred = x.astype(jnp.float32) - x.mean((1, 2), keepdims=True, dtype=jnp.float32)
+        gain = scale * jax.lax.rsqrt(jnp.square(centred).mean((1, 2), keepdims=True) + self.epsilon)
+        return (centred * gain + bias).astype(x.dtype)
+
+
+def stack_frames(frames: Float[Array, "b t h w c"]) -> Float[Array, "b h w tc"]:
+    """Lay successive frames side by side in channels, as D_seq sees them: frame 0's colours first."""
+    b, t, h, w, c = frames.shape
+    return frames.transpose(0, 2, 3, 1, 4).reshape(b, h, w, t * c)
+
+
+def _convolution(features, size, spectral, dtype, x, train):
+    if spectral:
+        return spectral_norm.SpectralConv(features, size, dtype=dtype, name="conv")(x, train=train)
+    return conv.Conv(features, size, dtype=dtype, name="conv")(x)

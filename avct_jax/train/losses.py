@@ -1,0 +1,140 @@
+"""What the networks are trained to make small: pure functions of arrays."""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from avct_jax import motion
+from avct_jax.layers import antialias
+from avct_jax.models import vgg
+
+SCALES = (1, 2, 4, 8)  # FOMM: full size, 1/2, 1/4, 1/8
+PERCEPTUAL_WEIGHT = 10.0  # on each of the five features, FOMM vox-256
+# Without an accelerator: relu1_1 .. relu3_1 on half-size pictures, a sixteenth of the FLOPs.
+LIGHT_LAYERS = (1, 2, 3)
+LIGHT_SCALES = (2,)
+SYNC_EPSILON = 1e-5  # distance that the sync probability keeps from 0 and 1
+
+Features = Sequence[Float[Array, "b _ _ _"]]
+Scalar = Float[Array, ""]
+
+
+def pyramid(
+    image: Float[Array, "b h w c"], scales: Sequence[int] = SCALES
+) -> dict[int, Float[Array, "b _ _ c"]]:
+    """Low-pass and decimate by each factor, FOMM's ImagePyramide: {factor: picture}."""
+    return {scale: antialias.downsample(image, scale) for scale in scales}
+
+
+def l1_pyramid(
+    predicted: Float[Array, "b h w c"], target: Float[Array, "b h w c"], *, scales: Sequence[int] = SCALES
+) -> Scalar:
+    """Mean absolute difference, summed over the scales of an image pyramid."""
+    # Low-pass is linear: one pyramid, of the difference, instead of two.
+    return sum(
+        (jnp.abs(level).mean() for level in pyramid(predicted - target, scales).values()), jnp.zeros(())
+    )
+
+
+def perceptual(
+    network: vgg.PerceptualNetwork,
+    predicted: Float[Array, "b h w 3"],
+    target: Float[Array, "b h w 3"],
+    *,
+    layers: Sequence[int] = vgg.LAYERS,
+    scales: Sequence[int] = SCALES,
+    weight: float = PERCEPTUAL_WEIGHT,
+) -> Scalar:
+    """Mean absolute difference of VGG features, summed over layers and pyramid scales, times `weight`.
+
+    The perceptual loss of FOMM (Johnson et al., 2016); the target gets no gradient.
+
+    Args:
+      predicted, target: RGB in [0, 1].
+      layers: n stands for relu`n`_1; computing stops at the deepest.
+      scales: factors by which the pictures are made smaller.
+    """
+    total = jnp.zeros(())
+    for scale in scales:
+        wanted = jax.lax.stop_gradient(antialias.downsample(target, scale))
+        made = vgg.features(network, antialias.downsample(predicted, scale), layers)
+        pairs = zip(made, vgg.features(network, wanted, layers), strict=True)
+        total = total + sum((jnp.abs(a - b).mean() for a, b in pairs), jnp.zeros(()))
+    return weight * total
+
+
+def gan_generator(prediction_fake: Float[Array, "*b"]) -> Scalar:
+    """Least squares (LSGAN, as FOMM): the discriminator should say 1 of what was made."""
+    return jnp.square(1 - prediction_fake).mean()
+
+
+def gan_discriminator(prediction_real: Float[Array, "*b"], prediction_fake: Float[Array, "*b"]) -> Scalar:
+    """Least squares: 1 for real, 0 for made pictures. The caller stops the fake's gradient."""
+    return (jnp.square(1 - prediction_real) + jnp.square(prediction_fake)).mean()
+
+
+def feature_matching(real: Features, fake: Features, *, weight: float = 10.0) -> Scalar:
+    """Mean absolute difference of the discriminator's features, summed over its blocks."""
+    pairs = zip(real, fake, strict=True)
+    return weight * sum((jnp.abs(jax.lax.stop_gradient(r) - f).mean() for r, f in pairs), jnp.zeros(()))
+
+
+def keypoint_equivariance(keypoints: Float[Array, "b k 2"], warped_back: Float[Array, "b k 2"]) -> Scalar:
+    """Keypoints of a picture should be those of the warped picture, moved by the warp.
+
+    Args:
+      keypoints: found in the picture.
+      warped_back: `equivariance.warp_points(warp, keypoints found in the warped picture)`.
+    """
+    return jnp.abs(keypoints - warped_back).mean()
+
+
+def jacobian_equivariance(
+    jacobians: Float[Array, "b k 2 2"],
+    warp_jacobians: Float[Array, "b k 2 2"],
+    warped_jacobians: Float[Array, "b k 2 2"],
+) -> Scalar:
+    """|1 - J^-1 dT J_warped|, FOMM's equation 11: zero when the affine frames follow the warp.
+
+    Args:
+      jacobians: found in the picture.
+      warp_jacobians: `equivariance.warp_jacobian` at the keypoints of the warped picture.
+      warped_jacobians: found in the warped picture.
+    """
+    product = motion.invert_2x2(jacobians) @ (warp_jacobians @ warped_jacobians)
+    return jnp.abs(jnp.eye(2).reshape((1,) * (product.ndim - 2) + (2, 2)) - product).mean()
+
+
+def sync(cosine: Float[Array, "*b"], in_sync: Float[Array, "*b"] | None = None) -> Scalar:
+    """Binary cross-entropy of the cosine of face and voice embeddings (Wav2Lip).
+
+    Args:
+      cosine: in [0, 1], as both embeddings end in a relu.
+      in_sync: 1 where they belong together, 0 where not; None: all belong together.
+    """
+    # Squeezed, not clipped: log(0) is infinite, and past a clip a wholly wrong pair would get no gradient.
+    p = SYNC_EPSILON + (1 - 2 * SYNC_EPSILON) * jnp.clip(cosine, 0, 1)
+    label = jnp.ones_like(p) if in_sync is None else in_sync
+    return -(label * jnp.log(p) + (1 - label) * jnp.log1p(-p)).mean()
+
+
+def keypoint_l1(predicted: motion.Motion, target: motion.Motion) -> Mapping[str, Scalar]:
+    """Mean absolute differences: {"keypoints": .., "jacobians": ..}."""
+    return {
+        "keypoints": jnp.abs(predicted.keypoints - target.keypoints).mean(),
+        "jacobians": jnp.abs(predicted.jacobians - target.jacobians).mean(),
+    }
+
+
+def pose_l1(
+    predicted: Float[Array, "b t 6"], target: Float[Array, "b t 6"], *, first_weight: float = 1.0
+) -> Scalar:
+    """Mean absolute difference of head poses, plus the first pose's own.
+
+    The first term is Audio2Head's training on pose sequences; the second ties the pose read from the
+    first picture to the reference pose (Wang et al. 2022, "Head motion").
+    """
+    error = jnp.abs(predicted - target)
+    return error.mean() + first_weight * error[:, 0].mean()
