@@ -102,7 +102,7 @@ class FaceLandmarker:
         """Return the faces of an RGB picture, the largest first; an empty list where there is none.
 
         Two networks, for near and distant faces, see the whole picture; where they find nothing it is shown
-        with a margin (a face that fills it), then, if `thorough`, in ever smaller tiles. Every find has to be a
+        with a margin (a face that fills it), then, if `thorough`, in ever smaller tiles. Each find is to be a
         face to the landmark network too: the detectors alone take a coffee cup for one.
         """
         height, width = image.shape[:2]

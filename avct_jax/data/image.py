@@ -1,0 +1,87 @@
+"""Pictures of any kind as upright 8-bit RGB arrays."""
+
+import os
+import warnings
+
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+from jaxtyping import UInt8
+
+from avct_jax import errors
+from avct_jax.data import video
+
+MOST_PIXELS = 150_000_000  # 0.45 GB of RGB; larger headers are more often attacks than portraits
+BACKGROUND = (255, 255, 255)  # under transparent pixels: white, as cut-out portraits are usually shown
+Path = str | os.PathLike
+
+
+def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """Read a picture as RGB: any format of Pillow's, or the first frame of a video.
+
+    EXIF rotation is applied, grey and palette become RGB, 16 bits become 8, transparency lies over white.
+
+    Raises:
+      UserError: no such file, an empty or corrupt one, no picture, or more than MOST_PIXELS pixels.
+    """
+    video.check_readable(path)
+    if str(path).lower().endswith((".heic", ".heif")):  # ffmpeg would answer with one tile of the picture
+        raise errors.UserError(
+            f"{os.fspath(path)!r} is HEIC, which cannot be read here; save it as jpg or png"
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of size (checked below) and of metadata that leave pixels alone
+            with PIL.Image.open(path) as opened:  # reads the header only
+                if (pixels := opened.width * opened.height) > MOST_PIXELS:
+                    raise _too_large(path, f"{pixels / 1e6:.0f}")
+                return _to_rgb(PIL.ImageOps.exif_transpose(opened))
+    except errors.UserError:
+        raise
+    except PIL.UnidentifiedImageError:
+        return _first_frame(path)
+    except PIL.Image.DecompressionBombError:
+        raise _too_large(
+            path, "more than 178"
+        ) from None  # Pillow's own limit, checked before we see the size
+    except Exception as error:  # decoders fail on damaged files in every way there is
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise errors.UserError(
+            f"the picture {os.fspath(path)!r} is damaged ({reason}); save it anew"
+        ) from None
+
+
+def _too_large(path: Path, million: str) -> errors.UserError:
+    limit = MOST_PIXELS // 1_000_000
+    message = (
+        f"{os.fspath(path)!r} has {million} million pixels, the limit is {limit} million; make it smaller"
+    )
+    return errors.UserError(message)
+
+
+def _to_rgb(image: PIL.Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+    if image.mode.startswith("I") or image.mode == "F":
+        return _deep_grey(np.asarray(image).astype(np.float32))
+    if image.has_transparency_data:
+        over = PIL.Image.new("RGBA", image.size, (*BACKGROUND, 255))
+        over.alpha_composite(image.convert("RGBA"))
+        image = over
+    return np.array(image.convert("RGB"))
+
+
+def _deep_grey(values: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
+    """Bring 16-bit, 32-bit or floating-point grey to 8 bits; Pillow itself would clip at 255."""
+    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    top = float(values.max(initial=0))
+    scale = 255.0 if top <= 1 else 1.0 if top <= 255 else 255 / 65535 if top <= 65535 else 255 / top
+    grey = np.clip(values * scale + 0.5, 0, 255).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def _first_frame(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    try:
+        frames = video.read_frames(path, frame_rate=None)
+        return np.array(next(frames))
+    except errors.UserError:
+        message = f"{os.fspath(path)!r} is not a picture that can be read; use a jpg, png or webp file"
+        raise errors.UserError(message) from None

@@ -1,0 +1,101 @@
+"""Pictures of every kind become upright 8-bit RGB; what is no picture is refused in one line."""
+
+import struct
+import zlib
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from avct_jax import errors
+from avct_jax.data import image, video
+
+
+@pytest.fixture
+def picture():
+    y, x = np.mgrid[:40, :60]
+    return np.stack([4 * x, 6 * y, 255 - 4 * x], -1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "jpg", "webp"])
+def test_image_reads_the_usual_formats(tmp_path, picture, suffix):
+    PIL.Image.fromarray(picture).save(tmp_path / f"ä 1.{suffix}", quality=95)
+    found = image.read_image(tmp_path / f"ä 1.{suffix}")
+    assert found.shape == (40, 60, 3)
+    assert np.abs(found.astype(int) - picture).mean() < 4
+
+
+def test_image_turns_by_exif(tmp_path, picture):
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6  # orientation: turn by 90 degrees clockwise
+    PIL.Image.fromarray(picture).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(image.read_image(tmp_path / "a.png"), np.rot90(picture, -1))
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "CMYK", "1", "LA", "YCbCr"])
+def test_image_reads_other_modes(tmp_path, picture, mode):
+    suffix = {"CMYK": "tiff", "YCbCr": "jpg"}.get(mode, "png")
+    PIL.Image.fromarray(picture).convert(mode).save(tmp_path / f"a.{suffix}")
+    found = image.read_image(tmp_path / f"a.{suffix}")
+    assert found.shape == (40, 60, 3)
+    assert abs(found.mean() - picture.mean()) < 12
+
+
+@pytest.mark.parametrize("dtype, scale", [(np.uint16, 257), (np.int32, 257), (np.float32, 1 / 255)])
+def test_image_reads_deep_grey_without_clipping(tmp_path, picture, dtype, scale):
+    grey = picture[:, :, 0]
+    PIL.Image.fromarray((grey * np.float64(scale)).astype(dtype)).save(tmp_path / "a.tiff")
+    found = image.read_image(tmp_path / "a.tiff")
+    assert np.abs(found[:, :, 1].astype(int) - grey).max() <= 1
+
+
+def test_image_lays_transparency_over_white(tmp_path, picture):
+    alpha = np.concatenate([picture, np.full((40, 60, 1), 255, np.uint8)], -1)
+    alpha[:, :30, 3] = 0
+    PIL.Image.fromarray(alpha).save(tmp_path / "a.png")
+    found = image.read_image(tmp_path / "a.png")
+    assert (found[:, :30] == 255).all()
+    np.testing.assert_array_equal(found[:, 30:], picture[:, 30:])
+
+
+def test_image_takes_the_first_frame_of_gif_and_video(tmp_path, picture):
+    first, second = PIL.Image.fromarray(picture), PIL.Image.fromarray(255 - picture)
+    first.save(tmp_path / "a.gif", save_all=True, append_images=[second])
+    with video.VideoWriter(tmp_path / "a.mp4", size=(40, 60)) as writer:
+        writer.write(np.stack([picture, 255 - picture]))
+    for name in ("a.gif", "a.mp4"):
+        assert np.abs(image.read_image(tmp_path / name).astype(int) - picture).mean() < 16
+
+
+def damaged(path, picture):
+    PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+def bomb(path, picture):
+    header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 9) + b"IDAT")
+
+
+@pytest.mark.parametrize(
+    "make, reason",
+    [
+        (lambda path, picture: None, "no file"),
+        (lambda path, picture: path.mkdir(), "folder"),
+        (lambda path, picture: path.touch(), "empty"),
+        (lambda path, picture: path.write_text("hello"), "not a picture"),
+        (damaged, "damaged"),
+        (bomb, "million pixels"),
+    ],
+)
+def test_image_that_is_none_is_refused_in_one_line(tmp_path, picture, make, reason):
+    make(tmp_path / "a.png", picture)
+    with pytest.raises(errors.UserError, match=reason) as raised:
+        image.read_image(tmp_path / "a.png")
+    assert "\n" not in str(raised.value)
+
+
+def test_image_of_a_hundred_million_pixels_is_read(tmp_path):
+    PIL.Image.new("1", (10000, 9000)).save(tmp_path / "a.png")  # Pillow warns at 89 million
+    assert image.read_image(tmp_path / "a.png").shape == (9000, 10000, 3)
