@@ -1,0 +1,264 @@
+"""A whole system in one safetensors file: its config in the header, its tensors by part and path.
+
+Reading one executes nothing: the format is a JSON header and raw numbers.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import tempfile
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from avct_jax import errors, motion
+from avct_jax.models import (
+    avct,
+    head_motion,
+    keypoint_detector,
+    patch_discriminator,
+    renderer,
+    sizes,
+    sync_discriminator,
+    syncnet,
+    torch_weights,
+    vgg,
+)
+
+FORMAT = "avct_jax system"
+VERSION = 1
+Part = Mapping[str, Any]
+
+PARTS = ("keypoint_detector", "renderer", "avct", "head_motion")
+EXTRA = (
+    "patch_discriminator",
+    "vgg",
+    "sync_discriminator",
+    "syncnet",
+)  # losses and metrics: carried, not configured
+
+
+class System(NamedTuple):
+    """Everything that animating needs.
+
+    config: the sizes of all networks.
+    variables: {"params": ..., "batch_stats": ...} of each network, by its field's name in `config`;
+      a file may hold some of them only.
+    """
+
+    config: sizes.SystemConfig
+    variables: Mapping[str, Part]
+
+
+def save(path: str | os.PathLike, system: System, *, dtype: str = "float16") -> None:
+    """Write `system`; the file appears under its name only when it is whole.
+
+    Args:
+      dtype: of kernels, "float16" or "float32". Tensors with one axis (biases, statistics), and
+        those with numbers beyond float16's range, are kept in float32.
+    Raises:
+      UserError: the folder is missing or cannot be written to.
+    """
+    path = pathlib.Path(path)
+    flat = dict(torch_weights.leaves(system.variables))
+    tensors = {"/".join(names): _stored(value, np.dtype(dtype)) for names, value in flat.items()}
+    config = json.dumps(dataclasses.asdict(system.config))
+    metadata = {"format": FORMAT, "version": str(VERSION), "config": config}
+    write_atomically(path, safetensors.numpy.save(tensors, metadata))
+
+
+def load(path: str | os.PathLike, *, required: tuple[str, ...] = ()) -> System:
+    """Read a system; tensors as float32 numpy.
+
+    Args:
+      required: parts without which the caller can do nothing.
+    Raises:
+      UserError: missing, damaged, of another program or version, with tensors that do not fit its
+        config, or without a required part.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise errors.UserError(f"no checkpoint at {path}; name an existing .safetensors file")
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            _check_format(path, metadata)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no iterator
+    except (safetensors.SafetensorError, OSError) as error:
+        raise errors.UserError(f"{path} is damaged ({_one_line(error)}); copy or download it again") from None
+    config = _read_config(path, metadata.get("config", ""))
+    system = System(config, _nest(tensors))
+    _check(path, system, required)
+    return system
+
+
+def expected(config: sizes.SystemConfig, part: str) -> Part:
+    """The tree of shapes that the network `part` has; nothing is computed.
+
+    Args:
+      part: a network of `config`, or one of EXTRA, which have their released size.
+    """
+    module, *shapes = _example(config, part)
+    inputs = [jax.ShapeDtypeStruct(shape, np.int32 if len(shape) == 2 else np.float32) for shape in shapes]
+    if part == "renderer":
+        inputs = [inputs[0], motion.Motion(*inputs[1:3]), motion.Motion(*inputs[1:3])]
+    variables = jax.eval_shape(module.init, jax.random.key(0), *inputs)
+    return {name: variables.get(name, {}) for name in ("params", "batch_stats")}
+
+
+def _example(config: sizes.SystemConfig, part: str) -> tuple[Any, ...]:
+    """The module of `part`, and the shapes of inputs it can be called with."""
+    picture = (1, config.image_size, config.image_size, 3)
+    k, frames = config.keypoint_detector.num_keypoints, (1, 1)
+    sound = (*frames, avct.AUDIO_ROWS, avct.AUDIO_COLUMNS)
+    if part == "keypoint_detector":
+        return keypoint_detector.KeypointDetector(config.keypoint_detector), picture
+    if part == "renderer":
+        return renderer.Renderer(config.renderer), picture, (1, k, 2), (1, k, 2, 2)
+    if part == "avct":
+        c = config.avct
+        features = (1, c.feature_size, c.feature_size, c.feature_channels)
+        return avct.AVCT(c), frames, (*frames, c.pose_size, c.pose_size), sound, features
+    if part == "head_motion":
+        return head_motion.HeadMotion(config.head_motion), picture[:3], sound
+    if part == "patch_discriminator":
+        return patch_discriminator.PatchDiscriminator(), picture
+    if part == "vgg":
+        return vgg.VGG(), (1, 32, 32, 3)
+    if part == "sync_discriminator":
+        return sync_discriminator.SyncDiscriminator(), (1, 80, 16, 1), (1, 48, 96, 15)
+    if part == "syncnet":
+        return syncnet.SyncNet(), (1, 13, 20, 1), (1, 5, 224, 224, 3)
+    raise ValueError(f"part {part!r} is not one of {PARTS + EXTRA}")
+
+
+def config_from_dict(kind: type, values: Mapping[str, Any]) -> Any:
+    """Rebuild a nested frozen dataclass; fields that are absent take their defaults.
+
+    Raises:
+      ValueError: a field is unknown or of another type.
+    """
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(values) - {f.name for f in dataclasses.fields(kind)})
+    if unknown:
+        raise ValueError(f"{kind.__name__} has no field {', '.join(unknown)}")
+    return kind(**{name: _field(f"{kind.__name__}.{name}", hints[name], v) for name, v in values.items()})
+
+
+def write_atomically(path: pathlib.Path, content: bytes) -> None:
+    """Write beside `path` and rename, so that no half file ever bears the name."""
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise errors.UserError(
+            f"cannot write {path} ({error.strerror}); choose a folder you may write to"
+        ) from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise errors.UserError(
+            f"cannot write {path} ({error.strerror}); free space or choose another folder"
+        ) from None
+    finally:
+        pathlib.Path(temporary).unlink(missing_ok=True)
+
+
+def _stored(value: Any, dtype: np.dtype) -> np.ndarray:
+    value = np.asarray(value, np.float32)
+    small = value.ndim < 2 or (value.size and np.abs(value).max() > np.finfo(np.float16).max)
+    return np.ascontiguousarray(value if small else value.astype(dtype))
+
+
+def _nest(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, value in tensors.items():
+        *modules, leaf = name.split("/")
+        node = tree
+        for module in modules:
+            node = node.setdefault(module, {})
+        node[leaf] = value.astype(np.float32)
+    return {part: {"params": {}, "batch_stats": {}, **variables} for part, variables in tree.items()}
+
+
+def _check_format(path: pathlib.Path, metadata: Mapping[str, str]) -> None:
+    if metadata.get("format") != FORMAT:
+        raise errors.UserError(
+            f"{path} is not a checkpoint of this program; `avct convert` makes one of released files"
+        )
+    if metadata.get("version") != str(VERSION):
+        found = metadata.get("version")
+        raise errors.UserError(
+            f"{path} has format version {found}, this program reads {VERSION}; upgrade avct-jax"
+        )
+
+
+def _read_config(path: pathlib.Path, text: str) -> sizes.SystemConfig:
+    try:
+        return config_from_dict(sizes.SystemConfig, json.loads(text))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise errors.UserError(
+            f"{path} has a config that this version does not know ({_one_line(error)}); upgrade avct-jax"
+        ) from None
+
+
+def _check(path: pathlib.Path, system: System, required: tuple[str, ...]) -> None:
+    names = PARTS + EXTRA
+    missing = [part for part in required if part not in system.variables]
+    if missing:
+        raise errors.UserError(f"{path} lacks {', '.join(missing)}; convert or train a whole system")
+    lines = [f"{part}: unknown" for part in system.variables if part not in names]
+    for part in (p for p in system.variables if p in names):
+        lines += _differences(part, system.variables[part], expected(system.config, part))
+    if lines:
+        more = f" and {len(lines) - 3} more" if len(lines) > 3 else ""
+        raise errors.UserError(
+            f"{path} does not fit its own config: {'; '.join(lines[:3])}{more}; convert or train it again"
+        )
+
+
+def _differences(part: str, found: Part, wanted: Part) -> list[str]:
+    have = {"/".join(names): tuple(v.shape) for names, v in torch_weights.leaves(found)}
+    need = {"/".join(names): tuple(v.shape) for names, v in torch_weights.leaves(wanted)}
+    lines = [f"{part}/{name} missing" for name in need if name not in have]
+    lines += [f"{part}/{name} extra" for name in have if name not in need]
+    both = [name for name in need if name in have and have[name] != need[name]]
+    return lines + [f"{part}/{name} is {have[name]}, must be {need[name]}" for name in both]
+
+
+def _field(name: str, hint: Any, value: Any) -> Any:
+    origin = typing.get_origin(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return config_from_dict(hint, value)
+    if origin is tuple:
+        kinds = typing.get_args(hint)
+        kinds = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds
+        return tuple(_field(name, kind, item) for kind, item in zip(kinds, value, strict=True))
+    if origin in (types.UnionType, typing.Union):
+        if value is None:
+            return None
+        return _field(name, next(k for k in typing.get_args(hint) if k is not types.NoneType), value)
+    if origin is typing.Literal:
+        if value not in typing.get_args(hint):
+            raise ValueError(f"{name} is {value!r}, must be one of {typing.get_args(hint)}")
+        return value
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        raise ValueError(f"{name} is {value!r}, must be a {hint.__name__}")
+    return value
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
