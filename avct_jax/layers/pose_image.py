@@ -1,5 +1,7 @@
 """Head poses drawn as wire boxes: the pictures by which the networks are told where the head is."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,9 +35,17 @@ def draw_pose_boxes(
       poses: rotation vector (rad) and translation (mm), as OpenFace gives them.
       size: side of the picture, pixels; the camera is scaled with it.
     """
-    corners = jnp.asarray(project_box(poses, size))
+    return draw_corners(jnp.asarray(project_box(poses, size)), size)
+
+
+# Compiled even where the caller isn't: some hundred small operations would otherwise run one by one.
+@functools.partial(jax.jit, static_argnums=1)
+def draw_corners(
+    corners: Int[Array, "*b 8 2"] | Int[np.ndarray, "*b 8 2"], size: int = SIZE
+) -> Float[Array, "*b {size} {size}"]:
+    """Draw boxes whose corners are at these pixels (x, y)."""
     draw = jax.vmap(lambda c: _draw_box(c, size))
-    return draw(corners.reshape(-1, 8, 2)).reshape(*poses.shape[:-1], size, size)
+    return draw(jnp.asarray(corners).reshape(-1, 8, 2)).reshape(*corners.shape[:-2], size, size)
 
 
 def project_box(
@@ -105,7 +115,7 @@ def _line_quad(p0, p1, size):
 def _unit(part, square):
     """round(ONE * part / sqrt(square)), exactly.
 
-    float32 gives q within 1; then (2 q - 1)^2 square <= (2 ONE part)^2 < (2 q + 1)^2 square decides in 64 bits.
+    float32 gives q within 1; (2 q - 1)^2 square <= (2 ONE part)^2 < (2 q + 1)^2 square decides in 64 bits.
     """
     size = jnp.abs(part).astype(jnp.uint32)
     root = jnp.sqrt(jnp.maximum(square, 1).astype(jnp.float32))
@@ -133,7 +143,7 @@ def _multiply(a, b):
 
 
 def _row_spans(quad, size):
-    """First and last column inside the quad in each row (OpenCV's FillConvexPoly); empty rows: first > last."""
+    """First and last column inside the quad in each row (OpenCV's FillConvexPoly); first > last if none."""
     ends = jnp.stack([quad, jnp.roll(quad, -1, 0)], 1)
     swap = ends[:, 0, 1] > ends[:, 1, 1]
     ends = jnp.where(swap[:, None, None], ends[:, ::-1], ends)
