@@ -15,7 +15,7 @@ EPSILON = 1e-6  # added to each difference, as torch's pairwise_distance does
 class Sync(NamedTuple):
     """What one video scores.
 
-    offset: frames by which the sound must be moved back (AVOff); 0 is in sync.
+    offset: frames by which the lips come after the sound (AVOff); negative: before it.
     distance: smallest mean distance over all shifts (LSE-D when averaged over videos).
     confidence: median minus smallest mean distance (AVConf; LSE-C when averaged over videos).
     """
@@ -40,7 +40,7 @@ def shift_distances(
 
 
 def score(
-    lip: Float[np.ndarray, "t d"], speech: Float[np.ndarray, "t d"], *, max_shift: int = MAX_SHIFT
+    lip: Float[np.ndarray, "t d"], speech: Float[np.ndarray, "s d"], *, max_shift: int = MAX_SHIFT
 ) -> Sync:
     """Find the shift at which lips and speech are nearest on average over the clip.
 

@@ -1,6 +1,7 @@
 """What the networks are trained to make small: pure functions of arrays."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,13 +29,18 @@ def pyramid(
     return {scale: antialias.downsample(image, scale) for scale in scales}
 
 
+def mean_absolute(difference: Float[Array, "*b"]) -> Scalar:
+    """Mean of |x| whose gradient at x = 0 is 0, as torch's; that of jnp.abs is 1."""
+    return (difference * jax.lax.stop_gradient(jnp.sign(difference))).mean()
+
+
 def l1_pyramid(
     predicted: Float[Array, "b h w c"], target: Float[Array, "b h w c"], *, scales: Sequence[int] = SCALES
 ) -> Scalar:
     """Mean absolute difference, summed over the scales of an image pyramid."""
     # Low-pass is linear: one pyramid, of the difference, instead of two.
     return sum(
-        (jnp.abs(level).mean() for level in pyramid(predicted - target, scales).values()), jnp.zeros(())
+        (mean_absolute(level) for level in pyramid(predicted - target, scales).values()), jnp.zeros(())
     )
 
 
@@ -61,7 +67,7 @@ def perceptual(
         wanted = jax.lax.stop_gradient(antialias.downsample(target, scale))
         made = vgg.features(network, antialias.downsample(predicted, scale), layers)
         pairs = zip(made, vgg.features(network, wanted, layers), strict=True)
-        total = total + sum((jnp.abs(a - b).mean() for a, b in pairs), jnp.zeros(()))
+        total = total + sum((mean_absolute(a - b) for a, b in pairs), jnp.zeros(()))
     return weight * total
 
 
@@ -78,7 +84,7 @@ def gan_discriminator(prediction_real: Float[Array, "*b"], prediction_fake: Floa
 def feature_matching(real: Features, fake: Features, *, weight: float = 10.0) -> Scalar:
     """Mean absolute difference of the discriminator's features, summed over its blocks."""
     pairs = zip(real, fake, strict=True)
-    return weight * sum((jnp.abs(jax.lax.stop_gradient(r) - f).mean() for r, f in pairs), jnp.zeros(()))
+    return weight * sum((mean_absolute(jax.lax.stop_gradient(r) - f) for r, f in pairs), jnp.zeros(()))
 
 
 def keypoint_equivariance(keypoints: Float[Array, "b k 2"], warped_back: Float[Array, "b k 2"]) -> Scalar:
@@ -88,7 +94,7 @@ def keypoint_equivariance(keypoints: Float[Array, "b k 2"], warped_back: Float[A
       keypoints: found in the picture.
       warped_back: `equivariance.warp_points(warp, keypoints found in the warped picture)`.
     """
-    return jnp.abs(keypoints - warped_back).mean()
+    return mean_absolute(keypoints - warped_back)
 
 
 def jacobian_equivariance(
@@ -104,7 +110,7 @@ def jacobian_equivariance(
       warped_jacobians: found in the warped picture.
     """
     product = motion.invert_2x2(jacobians) @ (warp_jacobians @ warped_jacobians)
-    return jnp.abs(jnp.eye(2).reshape((1,) * (product.ndim - 2) + (2, 2)) - product).mean()
+    return mean_absolute(jnp.eye(2).reshape(1, 1, 2, 2) - product)
 
 
 def sync(cosine: Float[Array, "*b"], in_sync: Float[Array, "*b"] | None = None) -> Scalar:
@@ -120,12 +126,17 @@ def sync(cosine: Float[Array, "*b"], in_sync: Float[Array, "*b"] | None = None) 
     return -(label * jnp.log(p) + (1 - label) * jnp.log1p(-p)).mean()
 
 
-def keypoint_l1(predicted: motion.Motion, target: motion.Motion) -> Mapping[str, Scalar]:
-    """Mean absolute differences: {"keypoints": .., "jacobians": ..}."""
-    return {
-        "keypoints": jnp.abs(predicted.keypoints - target.keypoints).mean(),
-        "jacobians": jnp.abs(predicted.jacobians - target.jacobians).mean(),
-    }
+class MotionError(NamedTuple):
+    """Mean absolute differences of two motions."""
+
+    keypoints: Scalar
+    jacobians: Scalar
+
+
+def motion_l1(predicted: motion.Motion, target: motion.Motion) -> MotionError:
+    """Compare a predicted motion with a detected one; no picture need be rendered."""
+    pairs = zip(predicted, target, strict=True)
+    return MotionError(*(mean_absolute(a - b) for a, b in pairs))
 
 
 def pose_l1(
@@ -136,5 +147,5 @@ def pose_l1(
     The first term is Audio2Head's training on pose sequences; the second ties the pose read from the
     first picture to the reference pose (Wang et al. 2022, "Head motion").
     """
-    error = jnp.abs(predicted - target)
-    return error.mean() + first_weight * error[:, 0].mean()
+    error = predicted - target
+    return mean_absolute(error) + first_weight * mean_absolute(error[:, 0])
