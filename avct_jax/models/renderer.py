@@ -94,7 +94,9 @@ class Renderer(nn.Module):
         align = self.config.motion.align_corners
         dense = self.dense_motion_network(source.picture, driving_motion, source_motion, train=train)
         h, w = source.features.shape[1:3]
-        x = grid.grid_sample(source.features.astype(jnp.float32), self._resize(dense, h, w), align_corners=align)
+        x = grid.grid_sample(
+            source.features.astype(jnp.float32), self._resize(dense, h, w), align_corners=align
+        )
         x = x * resize_bilinear(dense.occlusion_map, h, w)
         x = self.bottleneck(x, train=train)
         for block in self.up_blocks:
@@ -159,6 +161,6 @@ def resize_bilinear(x: Float[Array, "b h w c"], height: int, width: int) -> Floa
 
 
 def _keep_source(key, shape, dtype=jnp.float32):
-    """Begin by showing the moved source (keep = .95); painting is learned where it helps."""
+    """Begin by showing mostly the moved source (keep = .73); painting is learned where it helps."""
     del key
-    return jnp.zeros(shape, dtype).at[3].set(3.0)
+    return jnp.zeros(shape, dtype).at[3].set(1.0)

@@ -59,19 +59,26 @@ def warp_jacobian(warp: Warp, points: Float[Array, "b k 2"]) -> Float[Array, "b 
     return warp.theta[:, None, :, :2] + gradient[:, :, None]
 
 
-def warp_frames(warp: Warp, frames: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    """Warp pictures; what comes from outside is reflected at the border."""
+def warp_frames(
+    warp: Warp, frames: Float[Array, "b h w c"], *, align_corners: bool = False
+) -> Float[Array, "b h w c"]:
+    """Warp pictures; what comes from outside is reflected at the border.
+
+    Args:
+      align_corners: True: pictures agree with `warp_points` exactly. False: FOMM's sampling, which
+        stretches them by w / (w - 1), half a pixel at the border.
+    """
     _, height, width, _ = frames.shape
     places = jnp.asarray(grid.coordinate_grid(height, width)).reshape(-1, 2)
     # All pictures share the pixel grid: its bumps are computed once, not once per picture.
     bump = jnp.einsum("kn,bn->bk", _bumps(places, warp.control_points), warp.control_params)
     moved = jnp.einsum("bij,kj->bki", warp.theta[:, :, :2], places) + warp.theta[:, None, :, 2]
     sampling = _reflected(moved + bump[..., None]).reshape(-1, height, width, 2)
-    return grid.grid_sample(frames, sampling, padding_mode="border")
+    return grid.grid_sample(frames, sampling, align_corners=align_corners, padding_mode="border")
 
 
 def _reflected(coordinates):
-    """Fold at the picture's outer edges, which lie at +-1 for `grid_sample`."""
+    """Fold at +-1: the outer edges, or with aligned corners the outermost pixel centres, as torch does."""
     return 1 - jnp.abs(jnp.mod(coordinates + 1, 4) - 2)
 
 

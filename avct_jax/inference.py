@@ -1,0 +1,180 @@
+"""From sound, phonemes and head poses to frames: pure functions of fixed shape, to be jitted once.
+
+A clip is drawn in chunks of n frames. Each frame's towers run once; the transformer's windows are gathered from
+their results, of which the last 2 r (r: window radius) are carried to the next chunk. So chunk i takes the
+inputs of n frames and returns n frames that lie r frames earlier.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, UInt8
+
+from avct_jax import motion
+from avct_jax.layers import pose_image
+from avct_jax.models import avct, head_motion, keypoint_detector, renderer, sizes
+
+Variables = Mapping[str, Any]
+
+
+class Inputs(NamedTuple):
+    """What drives n frames.
+
+    phonemes: indices of the 41 symbols. audio: 4 rows of 41 features a frame.
+    corners: of the head's box in the 256 px picture, pose_image.project_box(poses).
+    """
+
+    phonemes: Int[Array, " n"]
+    audio: Float[Array, "n 4 41"]
+    corners: Int[Array, "n 8 2"]
+
+
+class Portrait(NamedTuple):
+    """What is computed of the portrait once: batch of one."""
+
+    motion: motion.Motion
+    features: Float[Array, "1 f f d"]
+    source: renderer.Source
+
+
+class Carry(NamedTuple):
+    """What a chunk leaves to the next: embeddings of the last 2 r frames."""
+
+    encoded: Float[Array, "w d"]
+    decoded: Float[Array, "w d"]
+
+
+class Start(NamedTuple):
+    """Everything that is known before the first chunk.
+
+    reference: the predicted motion that eq. 3 takes as the portrait's own.
+    """
+
+    portrait: Portrait
+    carry: Carry
+    reference: motion.Motion
+
+
+def start(
+    config: sizes.SystemConfig,
+    variables: Variables,
+    image: Float[Array, "h w 3"],
+    outside: Inputs,
+    opening: Inputs,
+) -> Start:
+    """Encode the portrait, and the frames before the clip and at its beginning.
+
+    Args:
+      image: RGB in [0, 1], config.image_size px square.
+      outside: one frame of silence with the first pose: what lies before the clip.
+      opening: the clip's first 2 r frames (outside frames where it is shorter).
+    """
+    portrait = encode_portrait(config, variables, image)
+    radius = config.avct.window_radius
+    first = jax.tree.map(lambda o, x: jnp.concatenate([o, x]), outside, opening)
+    embedded = embed(config, variables, portrait, first)
+    encoded, decoded = (jnp.concatenate([jnp.repeat(x[:1], radius, 0), x[1:]]) for x in embedded)
+    if config.reference == "rest":
+        # A window of nothing but silence: the mouth that the driver closes is the portrait's own.
+        window = Carry(*(jnp.repeat(x[:1], 2 * radius + 1, 0) for x in embedded))
+    else:
+        window = Carry(encoded[: 2 * radius + 1], decoded[: 2 * radius + 1])
+    reference = predict(config, variables, window)
+    return Start(portrait, Carry(encoded[: 2 * radius], decoded[: 2 * radius]), reference)
+
+
+def animate_chunk(
+    config: sizes.SystemConfig, variables: Variables, begun: Start, carry: Carry, inputs: Inputs
+) -> tuple[Carry, UInt8[Array, "n h w 3"]]:
+    """Draw the n frames whose windows `inputs` completes: those from r frames before it.
+
+    Args:
+      inputs: frames i + r .. i + r + n - 1 of the clip, to draw frames i .. i + n - 1; the first call's
+        carry (Start.carry) ends with frame r - 1.
+    """
+    carry, driving = advance(config, variables, begun.portrait, carry, inputs)
+    frames = render(config, variables, begun.portrait, begun.reference, driving)
+    return carry, to_bytes(frames)
+
+
+def advance(
+    config: sizes.SystemConfig, variables: Variables, portrait: Portrait, carry: Carry, inputs: Inputs
+) -> tuple[Carry, motion.Motion]:
+    """Predict the motion of n frames and carry the embeddings on."""
+    embedded = embed(config, variables, portrait, inputs)
+    known = jax.tree.map(lambda old, new: jnp.concatenate([old, new]), carry, Carry(*embedded))
+    kept = jax.tree.map(lambda x: x[len(inputs.phonemes) :], known)
+    return kept, predict(config, variables, known)
+
+
+def encode_portrait(
+    config: sizes.SystemConfig, variables: Variables, image: Float[Array, "h w 3"]
+) -> Portrait:
+    """Detect the portrait's keypoints and encode it for rendering."""
+    detector = keypoint_detector.KeypointDetector(config.keypoint_detector)
+    found = detector.apply(variables["keypoint_detector"], image[None])
+    network = renderer.Renderer(config.renderer)
+    source = network.apply(variables["renderer"], image[None], method="encode")
+    return Portrait(found.motion, found.features, source)
+
+
+def embed(
+    config: sizes.SystemConfig, variables: Variables, portrait: Portrait, inputs: Inputs
+) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
+    """Run the towers of n frames: (what is said and posed, what is heard)."""
+    network = avct.AVCT(config.avct)
+    boxes = pose_image.draw_corners(inputs.corners)
+    weights = variables["avct"]
+    encoded = network.apply(weights, inputs.phonemes[None], boxes[None], method="encode_frames")
+    decoded = network.apply(weights, inputs.audio[None], portrait.features, method="decode_frames")
+    return encoded[0], decoded[0]
+
+
+def predict(config: sizes.SystemConfig, variables: Variables, known: Carry) -> motion.Motion:
+    """Predict the motion in the middle of each window of the m known frames: m - 2 r motions."""
+    windows = (avct.gather_windows(x[None], config.avct.window_radius) for x in known)
+    predicted = avct.AVCT(config.avct).apply(variables["avct"], *windows, method="predict_windows")
+    return jax.tree.map(lambda x: x[0], predicted)
+
+
+def render(
+    config: sizes.SystemConfig,
+    variables: Variables,
+    portrait: Portrait,
+    reference: motion.Motion,
+    driving: motion.Motion,
+) -> Float[Array, "n h w 3"]:
+    """Move the portrait as `driving` has moved since `reference` (eq. 3), and render it."""
+    moved = motion.relative_transfer(driving, reference, portrait.motion)
+    count = len(moved.keypoints)
+    source, source_motion = jax.tree.map(
+        lambda x: jnp.broadcast_to(x, (count, *x.shape[1:])), (portrait.source, portrait.motion)
+    )
+    network = renderer.Renderer(config.renderer)
+    return network.apply(variables["renderer"], source, moved, source_motion, method="decode").frame
+
+
+def to_bytes(frames: Float[Array, "*b 3"]) -> UInt8[Array, "*b 3"]:
+    """8-bit pictures as the reference writes them: 255 x, truncated."""
+    return (255 * frames).clip(0, 255).astype(jnp.uint8)
+
+
+def begin_head_motion(
+    config: sizes.SystemConfig, variables: Variables, first_pose: Float[Array, " 6"]
+) -> tuple[head_motion.Carry, Float[Array, " 6"]]:
+    """Begin predicting head poses from the portrait's own (rad, mm): what to carry, and pose 0."""
+    network = head_motion.HeadMotion(config.head_motion)
+    image = pose_image.draw_pose_boxes(first_pose[None])
+    carry, pose = network.apply(variables["head_motion"], image, method="initial")
+    return carry, head_motion.to_real_units(pose)[0]
+
+
+def predict_poses(
+    config: sizes.SystemConfig, variables: Variables, carry: head_motion.Carry, audio: Float[Array, "n 4 41"]
+) -> tuple[head_motion.Carry, Float[Array, "n 6"]]:
+    """Predict a head pose (rad, mm) for each frame of sound."""
+    network = head_motion.HeadMotion(config.head_motion)
+    carry, poses = network.apply(variables["head_motion"], carry, audio[None], method="run")
+    return carry, head_motion.to_real_units(poses)[0]

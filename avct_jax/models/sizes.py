@@ -1,0 +1,98 @@
+"""Three sizes of the whole system: PAPER, LITE and TINY."""
+
+import dataclasses
+
+from avct_jax.models import avct, dense_motion, head_motion, keypoint_detector, renderer
+
+
+@dataclasses.dataclass(frozen=True)
+class SystemConfig:
+    """The shapes of the four networks that animate a portrait.
+
+    Attributes:
+      image_size: side of the square pictures that go in and come out, px.
+      reference: which predicted motion counts as the portrait's own in eq. 3: that of the "first" frame, as the
+        paper, or that of a driver at "rest", who is silent; then speech may begin with the first sample.
+    """
+
+    image_size: int = 256
+    reference: str = "first"
+    keypoint_detector: keypoint_detector.KeypointDetectorConfig = keypoint_detector.KeypointDetectorConfig()
+    renderer: renderer.RendererConfig = renderer.RendererConfig()
+    avct: avct.AVCTConfig = avct.AVCTConfig()
+    head_motion: head_motion.HeadMotionConfig = head_motion.HeadMotionConfig()
+
+
+PAPER = SystemConfig()
+
+# Reach of upper lip, lower lip, mouth corners, chin, nose, eyes, forehead and head (data/face_motion.py).
+LITE_REACH = (0.06, 0.06, 0.07, 0.07, 0.16, 0.14, 0.14, 0.14, 0.25, 0.4)
+
+LITE_DETECTOR = keypoint_detector.KeypointDetectorConfig(
+    block_expansion=16, num_blocks=4, max_features=128, padding=3
+)
+LITE_RENDERER = renderer.RendererConfig(
+    motion=dense_motion.DenseMotionConfig(
+        block_expansion=16,
+        num_blocks=4,
+        max_features=128,
+        downsampling=2,
+        kernel_size=3,
+        align_corners=True,
+        prior=True,
+        prior_reach=LITE_REACH,
+    ),
+    block_expansion=32,
+    max_features=48,
+    num_down_blocks=1,
+    num_bottleneck_blocks=2,
+    kernel_size=5,
+    working_downsampling=2,
+    blend=True,
+)
+LITE_AVCT = avct.AVCTConfig(
+    d_model=128,
+    num_heads=4,
+    feedforward=384,
+    encoder_layers=2,
+    decoder_layers=2,
+    channels=(8, 16, 32, 64, 128),
+    phoneme_encoder="embedding",
+    audio_encoder="mlp",
+    feature_channels=19,
+)
+LITE_HEAD_MOTION = head_motion.HeadMotionConfig(
+    features=64, lstm_layers=1, blocks=(1, 1, 1), widths=(8, 16, 32), audio_encoder="mlp", tanh=True
+)
+LITE = SystemConfig(
+    reference="rest",
+    keypoint_detector=LITE_DETECTOR,
+    renderer=LITE_RENDERER,
+    avct=LITE_AVCT,
+    head_motion=LITE_HEAD_MOTION,
+)
+
+TINY = SystemConfig(
+    image_size=64,
+    reference="rest",
+    keypoint_detector=dataclasses.replace(LITE_DETECTOR, block_expansion=4, num_blocks=2, max_features=8),
+    renderer=dataclasses.replace(
+        LITE_RENDERER,
+        motion=dataclasses.replace(LITE_RENDERER.motion, block_expansion=4, num_blocks=2, max_features=8),
+        block_expansion=4,
+        max_features=8,
+        num_bottleneck_blocks=1,
+    ),
+    avct=dataclasses.replace(
+        LITE_AVCT,
+        d_model=32,
+        num_heads=2,
+        feedforward=32,
+        encoder_layers=1,
+        decoder_layers=1,
+        channels=(4, 4, 4, 4, 8),
+        feature_channels=7,
+        feature_size=16,
+    ),
+    head_motion=dataclasses.replace(LITE_HEAD_MOTION, features=16, blocks=(1,), widths=(4,)),
+)
