@@ -23,17 +23,19 @@ POINTS = 468
 
 DETECTION_SCORE = 0.4  # MediaPipe has .5; here the landmark network has to agree
 PRESENCE_SCORE = 0.5  # of the landmark network: below it the region shows no face
+CERTAIN_SCORE = 0.8  # of that network for a new face: a region off by half a face still gets .7
 OVERLAP = 0.3  # intersection over union above which two boxes are one face, MediaPipe
 REGION_SCALE = 1.5  # region of the landmark network over the face box, MediaPipe
 LANDMARK_SIZE = 192  # px, input of the landmark network
-SMALLEST_TILE = 48  # px; nothing is gained by enlarging a picture further
+SMALLEST_TILE = 128  # px; in one of these the distant network sees faces of SMALLEST_FACE
+SMALLEST_FACE = 16  # px; below, letters and leaves pass for faces
 
 
 class FaceBox(NamedTuple):
     """One detected face.
 
-    score: 0 to 1. box: left, top, right, bottom, px. keypoints: the picture's left eye, right eye, nose tip,
-    mouth, left ear, right ear; x right, y down, px.
+    score: the detector's, 0 to 1. box: left, top, right, bottom, px. keypoints: the picture's left eye, right
+    eye, nose tip, mouth, left ear, right ear; x right, y down, px.
     """
 
     score: float
@@ -108,12 +110,9 @@ class FaceLandmarker:
         height, width = image.shape[:2]
         side = max(height, width)
         whole = Region(width / 2, height / 2, side, 0.0)
-        found = _detect_in(self._short, SHORT_RANGE, image, whole)
+        found = self._confirmed(image, _detect_in(self._short, SHORT_RANGE, image, whole))
         if thorough or not found:
-            distant = _detect_in(self._full, FULL_RANGE, image, whole)
-            near = list(found)  # the near network's boxes are the better ones
-            found += [new for new in distant if all(_overlap(new.box, old.box) < OVERLAP for old in near)]
-        found = self._confirmed(image, found)
+            found = self._confirmed(image, _detect_in(self._full, FULL_RANGE, image, whole), found)
         if not found:
             margin = whole._replace(size=1.6 * side)
             found = self._confirmed(image, _detect_in(self._short, SHORT_RANGE, image, margin))
@@ -132,8 +131,19 @@ class FaceLandmarker:
                 return confirmed
         return []
 
-    def _confirmed(self, image: UInt8[np.ndarray, "h w 3"], faces: Sequence[FaceBox]) -> list[FaceBox]:
-        return [face for face in faces if self._points(image, region_of_box(face)).score > PRESENCE_SCORE]
+    def _confirmed(
+        self, image: UInt8[np.ndarray, "h w 3"], faces: Iterable[FaceBox], known: Sequence[FaceBox] = ()
+    ) -> list[FaceBox]:
+        """Add to `known` what the landmark network takes for faces, with the exacter boxes of its points."""
+        kept = list(known)
+        for face in faces:
+            found = self._look_twice(image, region_of_box(face))
+            if found and found.score > CERTAIN_SCORE:
+                exact = _box_of_points(found.points, face.score)
+                again = any(_overlap(exact.box, other.box) > OVERLAP for other in kept)
+                if exact.size >= SMALLEST_FACE and not again:
+                    kept.append(exact)
+        return kept
 
     def landmarks(
         self,
@@ -144,18 +154,22 @@ class FaceLandmarker:
     ) -> Landmarks | None:
         """Return the 468 points of one face: the one in `region`, or the largest face of the picture.
 
-        The network looks twice, the second time at the region its first answer gives, which is centred better
-        than the detector's. None where no face is found.
+        None where no face is found.
         """
-        if isinstance(region, FaceBox):
-            region = region_of_box(region)
-        regions = [region] if region else map(region_of_box, self.detect(image, thorough=thorough))
-        for start in regions:
-            first = self._points(image, start)
-            if first.score > PRESENCE_SCORE:
-                second = self._points(image, region_of_points(first.points))
-                return second if second.score > PRESENCE_SCORE else first
-        return None
+        if region is None:
+            faces = self.detect(image, thorough=thorough)
+            if not faces:
+                return None
+            region = faces[0]
+        return self._look_twice(image, region_of_box(region) if isinstance(region, FaceBox) else region)
+
+    def _look_twice(self, image: UInt8[np.ndarray, "h w 3"], region: Region) -> Landmarks | None:
+        """Look in the region, then in the one that the first answer gives: it is centred better."""
+        first = self._points(image, region)
+        if first.score <= PRESENCE_SCORE:
+            return None
+        second = self._points(image, region_of_points(first.points))
+        return second if second.score > PRESENCE_SCORE else None
 
     def track(
         self, frames: Iterable[UInt8[np.ndarray, "h w 3"]] | UInt8[np.ndarray, "t h w 3"]
@@ -194,6 +208,20 @@ def region_of_box(face: FaceBox) -> Region:
     return Region((left + right) / 2, (top + bottom) / 2, REGION_SCALE * face.size, float(np.arctan2(dy, dx)))
 
 
+def _box_of_points(points: Float[np.ndarray, "468 3"], score: float) -> FaceBox:
+    flat = points[:, :2]
+    parts = [
+        LEFT_EYELIDS,
+        RIGHT_EYELIDS,
+        NOSE_TIP,
+        (UPPER_INNER_LIP, LOWER_INNER_LIP),
+        LEFT_CHEEK,
+        RIGHT_CHEEK,
+    ]
+    keypoints = np.stack([flat[np.atleast_1d(part)].mean(0) for part in parts])
+    return FaceBox(score, np.concatenate([flat.min(0), flat.max(0)]), keypoints)
+
+
 def region_of_points(points: Float[np.ndarray, "468 3"]) -> Region:
     """Return the region in which to look for a face again, from its points."""
     left, right = OUTER_EYE_CORNERS
@@ -219,16 +247,23 @@ def cut(
 ) -> UInt8[np.ndarray, "s s 3"]:
     """Return a turned square of a picture as `size` x `size` px, without aliasing."""
     scale = size / region.size
-    if scale < 0.5:  # warpAffine takes 4 neighbours only: shrink by areas first
+    origin_x = origin_y = 0
+    factor_x = factor_y = 1.0
+    if (
+        scale < 0.5
+    ):  # warpAffine takes 4 neighbours only: shrink by areas first, no more than the region needs
+        reach = 0.75 * region.size  # half the diagonal and some
+        origin_x, origin_y = max(0, int(region.x - reach)), max(0, int(region.y - reach))
+        image = image[origin_y : max(1, int(region.y + reach)), origin_x : max(1, int(region.x + reach))]
         height, width = image.shape[:2]
         small = (max(1, round(width * 2 * scale)), max(1, round(height * 2 * scale)))
-        factor_x, factor_y = small[0] / width, small[1] / height
         image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
-    else:
-        factor_x = factor_y = 1.0
+        factor_x, factor_y = small[0] / width, small[1] / height
     cos, sin = np.cos(region.angle) / scale, np.sin(region.angle) / scale
     # Pixel centres lie at .5: out (u + .5) -> picture (x + .5)
-    offset = np.array([region.x, region.y]) + (0.5 - size / 2) * np.array([cos - sin, sin + cos])
+    offset = np.array([region.x - origin_x, region.y - origin_y]) + (0.5 - size / 2) * np.array(
+        [cos - sin, sin + cos]
+    )
     matrix = np.array([[cos, -sin, offset[0]], [sin, cos, offset[1]]]) * [[factor_x], [factor_y]]
     matrix[:, 2] -= 0.5
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
