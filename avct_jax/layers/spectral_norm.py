@@ -6,6 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.linen import dtypes
 from jaxtyping import Array, Float
 
 from avct_jax.layers import conv
@@ -38,7 +39,7 @@ class SpectralConv(nn.Module):
             u.value = unit(fixed @ v.value)
         sigma = u.value @ (matrix @ v.value)
         kernel = (weight / sigma).transpose(2, 3, 1, 0)
-        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        x, kernel, bias = dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
         return conv.convolve(x, kernel) + bias.reshape(1, 1, 1, -1)
 
     def _random_unit(self, size: int) -> Float[Array, "n"]:

@@ -46,7 +46,7 @@ class SyncDiscriminatorConfig:
     """Released shapes (Wav2Lip's lipsync_expert).
 
     width: factor on every number of channels, and so on the embedding's 512.
-    residual: keep the blocks that keep shape and channels; without them a third of the cost is left.
+    residual: keep the blocks that keep shape and channels; without them a third of the FLOPs is left.
     """
 
     width: float = 1.0

@@ -1,6 +1,7 @@
 """SyncNet of syncnet_python (Chung and Zisserman 2016), which AVOff and AVConf are measured with."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -108,4 +109,5 @@ def _pool(x, pooling):
     if pooling is None:
         return x
     window, strides, padding = pooling
-    return nn.max_pool(x, window, strides, [(padding, padding)] * 2)
+    pads: Any = [(padding, padding)] * 2
+    return nn.max_pool(x, window, strides, pads)

@@ -88,7 +88,7 @@ def features(
     """Return relu`n`_1 of RGB pictures in [0, 1] for each n of `layers`."""
     layers = tuple(sorted(layers))
     x = (image - network.mean.reshape(1, 1, 1, 3)) * network.scale.reshape(1, 1, 1, 3)
-    found = VGG(config_of(network.params)).apply({"params": network.params}, x, layers)
+    found: Any = VGG(config_of(network.params)).apply({"params": network.params}, x, layers)
     return tuple(f * network.gains[n - 1] for n, f in zip(layers, found, strict=True))
 
 
