@@ -202,6 +202,8 @@ def _inference(arrays: Arrays, weights: Weights) -> Outputs:
     yield "poses_raw", poses[0]
     real = np.asarray(head_motion.to_real_units(poses[0]))
     yield "poses", real
+    # Corners are truncated to whole pixels: a difference within the limit must not become a pixel.
+    real = arrays["poses"] if _compare("poses", real, arrays["poses"]).ok else real
     # One pose more than frames is predicted; the last has no frame.
     boxes = pose_image.draw_pose_boxes(real[: len(arrays["pose_boxes"])])
     yield "pose_boxes", np.packbits(np.asarray(boxes) > 0, axis=-1)
