@@ -256,7 +256,8 @@ def _field(name: str, hint: Any, value: Any) -> Any:
     if hint is float and type(value) is int:
         return float(value)
     if type(value) is not hint:
-        raise ValueError(f"{name} is {value!r}, must be a {hint.__name__}")
+        kind = getattr(hint, "__name__", hint)
+        raise ValueError(f"{name} is {value!r}, must be a {kind}")
     return value
 
 

@@ -120,8 +120,8 @@ def state_dicts(content: Any) -> Iterator[dict[str, np.ndarray]]:
 def _collect(paths: Sequence[pathlib.Path]) -> dict[str, tuple[pathlib.Path, dict[str, np.ndarray]]]:
     found: dict[str, tuple[pathlib.Path, dict[str, np.ndarray]]] = {}
     for path in paths:
-        known = {recognise(t): t for t in state_dicts(torch_file.read(path))}
-        known.pop(None, None)
+        named = ((recognise(tensors), tensors) for tensors in state_dicts(torch_file.read(path)))
+        known = {part: tensors for part, tensors in named if part}
         if not known:
             raise errors.UserError(f"{path} holds no network of this system; give one of {', '.join(MARKS)}")
         for part, tensors in known.items():
