@@ -108,7 +108,7 @@ def expected(config: sizes.SystemConfig, part: str) -> Part:
     module, *shapes = _example(config, part)
     inputs = [jax.ShapeDtypeStruct(shape, np.int32 if len(shape) == 2 else np.float32) for shape in shapes]
     if part == "renderer":
-        inputs = [inputs[0], motion.Motion(*inputs[1:3]), motion.Motion(*inputs[1:3])]
+        inputs = [inputs[0], *2 * [motion.Motion._make(inputs[1:3])]]
     variables = jax.eval_shape(module.init, jax.random.key(0), *inputs)
     return {name: variables.get(name, {}) for name in ("params", "batch_stats")}
 
