@@ -1,1 +1,32 @@
-"""One portrait and one voice in, a talking face out."""
+"""One portrait and one voice in, a talking face out.
+
+`avct_jax.load()` makes an Animator of the embedded checkpoint; its `animate(image, audio, output)` writes a
+film. The pure functions are in `avct_jax.inference`, the networks in `avct_jax.models`.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from avct_jax.animator import Animator, Report, load
+    from avct_jax.errors import UserError
+    from avct_jax.motion import Motion, relative_transfer
+
+__all__ = ["Animator", "Motion", "Report", "UserError", "load", "relative_transfer"]
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Animator": "animator",
+    "Motion": "motion",
+    "Report": "animator",
+    "UserError": "errors",
+    "load": "animator",
+    "relative_transfer": "motion",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: `import avct_jax` alone loads neither JAX nor the front ends."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"avct_jax.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'avct_jax' has no attribute {name!r}")

@@ -1,8 +1,8 @@
 """From sound, phonemes and head poses to frames: pure functions of fixed shape, to be jitted once.
 
-A clip is drawn in chunks of n frames. Each frame's towers run once; the transformer's windows are gathered from
-their results, of which the last 2 r (r: window radius) are carried to the next chunk. So chunk i takes the
-inputs of n frames and returns n frames that lie r frames earlier.
+A clip is drawn in chunks of n frames. Each frame's towers run once; the transformer's windows are gathered
+from their results, of which the last 2 r (r: window radius) are carried to the next chunk. So a chunk takes
+the inputs of n frames and returns n frames that lie r frames earlier.
 """
 
 from collections.abc import Mapping

@@ -61,7 +61,7 @@ def _reflect(x, size, align_corners):
     if span == 0:
         return jnp.zeros_like(x)
     folded = jnp.abs(jnp.mod(jnp.abs(x - low) + span, 2 * span) - span)
-    return jnp.clip(low + (span - folded), 0, size - 1)
+    return jnp.clip(low + folded, 0, size - 1)
 
 
 def _gather(image, x, y):

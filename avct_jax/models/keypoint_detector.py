@@ -18,7 +18,8 @@ class KeypointDetectorConfig:
 
     Attributes:
       downsampling: factor of the low-pass before the hourglass (256 -> 64 pixels).
-      kernel_size: of the two heads, without padding: heatmaps are smaller by kernel_size - 1.
+      kernel_size: of the two heads.
+      padding: of the two heads. The released heads have none: their 58x58 heatmaps are stretched over [-1, 1].
       temperature: of the softmax over each heatmap.
     """
 
@@ -28,6 +29,7 @@ class KeypointDetectorConfig:
     max_features: int = 1024
     downsampling: int = 4
     kernel_size: int = 7
+    padding: int = 0
     temperature: float = 0.1
 
     @property
@@ -64,11 +66,11 @@ class KeypointDetector(nn.Module):
         sizes = (c.block_expansion, c.num_blocks, c.max_features, self.dtype)
         features = hourglass.Hourglass(*sizes, name="predictor")(image, train=train).astype(jnp.float32)
         kernel = (c.kernel_size, c.kernel_size)
-        logits = conv.Conv(c.num_keypoints, kernel, name="kp")(features)
+        logits = conv.Conv(c.num_keypoints, kernel, padding=c.padding, name="kp")(features)
         maps = heatmap.spatial_softmax(logits, temperature=c.temperature)
-        zeros, identity = nn.initializers.zeros_init(), _identity_bias
-        jacobian_maps = conv.Conv(4 * c.num_keypoints, kernel, kernel_init=zeros, bias_init=identity, name="jacobian")
-        jacobians = _mean_under(maps, jacobian_maps(features))
+        init = {"kernel_init": nn.initializers.zeros_init(), "bias_init": _identity_bias}
+        jacobian_head = conv.Conv(4 * c.num_keypoints, kernel, padding=c.padding, name="jacobian", **init)
+        jacobians = _mean_under(maps, jacobian_head(features))
         return Detection(motion.Motion(heatmap.expected_position(maps), jacobians), features)
 
 
@@ -81,5 +83,3 @@ def _mean_under(maps, jacobian_maps):
 def _identity_bias(key, shape, dtype=jnp.float32):
     del key
     return jnp.tile(jnp.array([1.0, 0.0, 0.0, 1.0], dtype), shape[0] // 4)
-
-

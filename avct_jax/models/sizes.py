@@ -4,6 +4,12 @@ import dataclasses
 
 from avct_jax.models import avct, dense_motion, head_motion, keypoint_detector, renderer
 
+# The fields below bear the modules' names, which would hide them.
+DetectorConfig = keypoint_detector.KeypointDetectorConfig
+RendererConfig = renderer.RendererConfig
+AVCTConfig = avct.AVCTConfig
+HeadMotionConfig = head_motion.HeadMotionConfig
+
 
 @dataclasses.dataclass(frozen=True)
 class SystemConfig:
@@ -11,21 +17,21 @@ class SystemConfig:
 
     Attributes:
       image_size: side of the square pictures that go in and come out, px.
-      reference: which predicted motion counts as the portrait's own in eq. 3: that of the "first" frame, as the
-        paper, or that of a driver at "rest", who is silent; then speech may begin with the first sample.
+      reference: which predicted motion counts as the portrait's own in eq. 3: that of the "first" frame, as
+        in the paper, or that of a driver at "rest", who is silent; then the first sample may be speech.
     """
 
     image_size: int = 256
     reference: str = "first"
-    keypoint_detector: keypoint_detector.KeypointDetectorConfig = keypoint_detector.KeypointDetectorConfig()
-    renderer: renderer.RendererConfig = renderer.RendererConfig()
-    avct: avct.AVCTConfig = avct.AVCTConfig()
-    head_motion: head_motion.HeadMotionConfig = head_motion.HeadMotionConfig()
+    keypoint_detector: DetectorConfig = DetectorConfig()
+    renderer: RendererConfig = RendererConfig()
+    avct: AVCTConfig = AVCTConfig()
+    head_motion: HeadMotionConfig = HeadMotionConfig()
 
 
 PAPER = SystemConfig()
 
-# Reach of upper lip, lower lip, mouth corners, chin, nose, eyes, forehead and head (data/face_motion.py).
+# Of upper lip, lower lip, mouth corners, chin, nose, eyes, forehead and head (data/face_motion.py).
 LITE_REACH = (0.06, 0.06, 0.07, 0.07, 0.16, 0.14, 0.14, 0.14, 0.25, 0.4)
 
 LITE_DETECTOR = keypoint_detector.KeypointDetectorConfig(
@@ -53,16 +59,20 @@ LITE_RENDERER = renderer.RendererConfig(
 LITE_AVCT = avct.AVCTConfig(
     d_model=128,
     num_heads=4,
-    feedforward=384,
+    feedforward=512,
     encoder_layers=2,
     decoder_layers=2,
     channels=(8, 16, 32, 64, 128),
     phoneme_encoder="embedding",
     audio_encoder="mlp",
-    feature_channels=19,
+    feature_channels=LITE_DETECTOR.feature_channels,
 )
 LITE_HEAD_MOTION = head_motion.HeadMotionConfig(
-    features=64, lstm_layers=1, blocks=(1, 1, 1), widths=(8, 16, 32), audio_encoder="mlp", tanh=True
+    features=64,
+    blocks=(1, 1, 1, 1),
+    widths=(8, 16, 32, 64),
+    audio_encoder="mlp",
+    tanh=True,
 )
 LITE = SystemConfig(
     reference="rest",
