@@ -25,7 +25,10 @@ SHIFT = 0.025  # s, added to every boundary
 SILENCE_TRIM = (0.02, 0.04)  # s, by which silences begin later and end sooner
 ALIGN_BEAM = 1e-80  # wide: a forced path must not be lost
 ALLPHONE_BEAM = 1e-20
-PIECE_SECONDS = 24.0  # longest stretch recognised at once
+PIECE_SECONDS = 15.0  # longest stretch recognised at once; shorter ones cost accuracy, longer ones memory
+WHOLE_SECONDS = 60.0  # longest sound aligned with its transcript at once; 45 MB a minute
+TRUSTED_DISTANCE = 0.75  # edits per phone between heard and written; unrelated texts lie above .8
+MOST_PHONES = 25.0  # phones/s; the fastest talkers reach 20, and a phone lasts at least 30 ms here
 SHORTEST_SECONDS = 0.12  # less sound than this holds no phone that could be found
 SILENCE_ODDS = 0.1  # that a pause stands between two words
 CENTISECONDS = 100  # pocketsphinx frames/s
@@ -56,17 +59,20 @@ def recognise(
         raise errors.UserError("phonemes by hama: it is not installed; pip install hama, or use pocketsphinx")
     if len(wav) < SHORTEST_SECONDS * audio.SAMPLE_RATE or audio.silent_frames(wav).all():
         return [phonemes.Segment("SIL", 0.0, len(wav) / audio.SAMPLE_RATE)]
-    if words is not None:
-        aligned = align(wav, [word.variants for word in words])
-        if aligned is not None:
-            return finish(aligned, wav)
-        log.warning("the transcript could not be aligned with the sound; recognising phonemes instead")
     use_hama = method == "hama" or (method == "auto" and _has_hama())
-    found: list[phonemes.Segment] = []
-    for begin, end in pieces(wav):
-        start = begin / audio.SAMPLE_RATE
-        piece = _recognise_piece(wav[begin:end], use_hama)
-        found += [phonemes.Segment(p, a + start, b + start) for p, a, b in piece]
+    found: list[phonemes.Segment] | None = None
+    if words is not None and len(wav) <= WHOLE_SECONDS * audio.SAMPLE_RATE:
+        found = align(wav, words)
+        if found is None:
+            log.warning("the transcript could not be aligned with the sound; recognising phonemes instead")
+    if found is None:
+        ranges = pieces(wav)
+        shares = _share_words(wav, ranges, words, use_hama) if words is not None else [None] * len(ranges)
+        found = []
+        for (begin, end), share in zip(ranges, shares, strict=True):
+            start = begin / audio.SAMPLE_RATE
+            piece = _recognise_piece(wav[begin:end], use_hama, share)
+            found += [phonemes.Segment(p, a + start, b + start) for p, a, b in piece]
     return finish(found, wav)
 
 
@@ -77,6 +83,9 @@ def align(wav: Float[np.ndarray, "n"], words: Sequence[Variants]) -> list[phonem
       words: for each word the ways to say it, each a sequence of ARPAbet phones.
     Returns: pocketsphinx's own times, neither shifted nor trimmed (see `finish`); None when no path fits.
     """
+    shortest = sum(min(map(len, ways)) for ways in words)
+    if shortest > MOST_PHONES * len(wav) / audio.SAMPLE_RATE:
+        return None  # pocketsphinx would search long for a path that cannot be
     raw = _decode_graph(wav, words)
     spoken = [s.phone for s in raw if s.phone != "SIL"]
     return raw if _word_ends(spoken, words) is not None else None
@@ -110,8 +119,8 @@ def segments_from_words(
     """Phones inside words whose times are known, as in grid_s1_words.csv.
 
     `segments_from_words([("sil", 0, .95), ("bin", .95, 1.18), ..], audio.read_audio(clip))`, then
-    `phonemes.labels_from_segments(segments, frames)`. The whole clip is aligned once (2% of real time), and each
-    word's phones are stretched to the times given; a word that lies elsewhere is divided evenly.
+    `phonemes.labels_from_segments(segments, frames)`. The whole clip is aligned once (2% of real time), and
+    each word's phones are stretched to the times given; a word that lies elsewhere is divided evenly.
 
     Args:
       words: (word, start, end) in order, seconds; "sil", "sp" and "" are silence.
@@ -119,7 +128,7 @@ def segments_from_words(
     """
     total = len(wav) / audio.SAMPLE_RATE
     spoken = [w for w in words if w[0].upper() not in phonemes.SILENCES]
-    variants = [pronunciation.pronunciations(w[0].lower()) for w in spoken]
+    variants = [pronunciation.pronunciations(w[0].lower()) or (("NSN",),) for w in spoken]
     raw = [s for s in _decode_graph(wav, variants) if s.phone != "SIL"] if spoken else []
     ends = _word_ends([s.phone for s in raw], variants) or [0] * len(spoken)
     out: list[phonemes.Segment] = []
@@ -141,27 +150,104 @@ def pieces(wav: Float[np.ndarray, "n"]) -> list[tuple[int, int]]:
     return list(zip(cuts, [*cuts[1:], len(wav)], strict=True))
 
 
-def _words_of(transcript: str) -> list[pronunciation.Word]:
-    words = pronunciation.pronounce(transcript)
+def _words_of(transcript: str) -> list[Variants]:
+    words = [word.variants for word in pronunciation.pronounce(transcript)]
     if not words:
-        raise errors.UserError("the transcript holds no word; write what is said, or leave it out")
+        raise errors.UserError("the transcript holds no English word; write what is said, or leave it out")
     return words
 
 
-def _recognise_piece(wav: Float[np.ndarray, "n"], use_hama: bool) -> list[phonemes.Segment]:
-    silence = [phonemes.Segment("SIL", 0.0, len(wav) / audio.SAMPLE_RATE)]
+def _share_words(
+    wav: Float[np.ndarray, "n"], ranges: Sequence[tuple[int, int]], words: Sequence[Variants], use_hama: bool
+) -> list[Sequence[Variants] | None]:
+    """Which words of a long transcript are said in which piece; None where text and sound seem unrelated.
+
+    The phones heard in a piece and the two after it are matched with the text ahead by least edits; the word
+    where the first piece's phones end begins the next share. What is compared at once is bounded.
+    """
+    heard = [_heard(wav[begin:end], use_hama) for begin, end in ranges]
+    shares: list[Sequence[Variants] | None] = []
+    at = 0
+    for i, piece in enumerate(heard):
+        ahead = [phone for later in heard[i + 1 : i + 3] for phone in later]
+        limit = int(1.5 * (len(piece) + len(ahead))) + 50
+        script, owner = [], []
+        for w in range(at, len(words)):
+            script += words[w][0]
+            owner += [w] * len(words[w][0])
+            if len(script) > limit:
+                break
+        middle, distance = _split_script([*piece, *ahead], len(piece), script)
+        until = _nearest_word(owner, middle, at) if i + 1 < len(heard) else len(words)
+        shares.append(words[at:until] if distance < TRUSTED_DISTANCE else None)
+        at = until
+    return shares
+
+
+def _nearest_word(owner: Sequence[int], middle: int, at: int) -> int:
+    """The word that begins nearest to phone `middle` of the text; owner names each phone's word."""
+    if middle >= len(owner):
+        return owner[-1] + 1 if owner else at
+    word = owner[middle]
+    return word + (2 * (middle - owner.index(word)) > owner.count(word))
+
+
+def _split_script(heard: Sequence[str], cut: int, script: Sequence[str]) -> tuple[int, float]:
+    """Match what was heard with the beginning of a text by least edits.
+
+    Returns: how many phones of the text lie before heard[:cut] ends, and the edits per phone up to there.
+    """
+    if not heard or not script:
+        return 0, 0.0
+    names = np.array(script)
+    costs = np.empty((len(heard) + 1, len(script) + 1))
+    steps = np.arange(len(script) + 1.0)
+    costs[0] = steps
+    for i, phone in enumerate(heard):
+        best = costs[i] + 1
+        best[1:] = np.minimum(best[1:], costs[i, :-1] + (names != phone))
+        costs[i + 1] = np.minimum.accumulate(best - steps) + steps
+    i, j = len(heard), int(np.argmin(costs[-1]))
+    while i > cut:
+        if costs[i, j] == costs[i - 1, j] + 1:
+            i -= 1
+        elif j and costs[i, j] == costs[i, j - 1] + 1:
+            j -= 1
+        else:
+            i, j = i - 1, j - 1
+    return j, float(costs[i, j]) / max(i, j, 1)
+
+
+def _heard(wav: Float[np.ndarray, "n"], use_hama: bool) -> list[str]:
+    """The phones heard in a piece, without silences or times."""
     if len(wav) < SHORTEST_SECONDS * audio.SAMPLE_RATE or audio.silent_frames(wav).all():
-        return silence
+        return []
     if use_hama:
-        words = _hama_words(wav)
-        aligned = align(wav, words) if words else silence
-        if aligned is not None:
-            return aligned
-        log.warning(
-            "hama's phones could not be aligned with %.1f s of sound; using pocketsphinx's", silence[0].end_s
-        )
+        return [phone for word in _hama_words(wav) for phone in word[0]]
+    return [s.phone for s in _allphone(wav) if s.phone != "SIL"]
+
+
+def _recognise_piece(
+    wav: Float[np.ndarray, "n"], use_hama: bool, words: Sequence[Variants] | None = None
+) -> list[phonemes.Segment]:
+    seconds = len(wav) / audio.SAMPLE_RATE
+    silence = [phonemes.Segment("SIL", 0.0, seconds)]
+    if seconds < SHORTEST_SECONDS or audio.silent_frames(wav).all():
+        return silence
+    for source in ("transcript", "hama"):
+        if source == "hama":
+            words = _hama_words(wav) if use_hama else None
+        if words is not None:
+            aligned = align(wav, words) if words else silence
+            if aligned is not None:
+                return aligned
+            log.warning("the %s's phones could not be aligned with %.1f s of sound", source, seconds)
+    return _allphone(wav) or silence
+
+
+def _allphone(wav: Float[np.ndarray, "n"]) -> list[phonemes.Segment]:
     with _one_at_a_time:
-        return _run(_allphone_decoder(), wav) or silence
+        return _run(_allphone_decoder(), wav)
 
 
 def _hama_words(wav: Float[np.ndarray, "n"]) -> list[Variants]:
@@ -198,9 +284,8 @@ def _decode_graph(wav: Float[np.ndarray, "n"], words: Sequence[Variants]) -> lis
 
 def _run(decoder: Any, wav: Float[np.ndarray, "n"]) -> list[phonemes.Segment]:
     """Decode a whole sound; [] when no path is left."""
-    noise = np.random.default_rng(0).uniform(
-        -2, 2, len(wav)
-    )  # digital silence would upset the mean's removal
+    # a little noise: digital silence would upset the removal of the cepstral mean
+    noise = np.random.default_rng(0).uniform(-2, 2, len(wav))
     samples = np.round(_normalised(wav) * 30000 + noise).astype("<i2")
     try:
         decoder.start_utt()

