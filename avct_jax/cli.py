@@ -1,0 +1,139 @@
+"""`avct`, the command line: subcommands, and how failures look to the person who typed them.
+
+Nothing heavy is imported before a subcommand runs: `avct --help` answers at once.
+"""
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
+
+import avct_jax
+from avct_jax import errors
+from avct_jax.commands import animate, bench, convert, demo
+
+REFUSED = 2  # exit codes: an input or an option was refused,
+INTERRUPTED = 130  # Ctrl-C (128 + SIGINT),
+TERMINATED = 143  # asked to end (128 + SIGTERM),
+PIPE_CLOSED = 141  # nobody reads the output any more (128 + SIGPIPE),
+BUG = 1  # a failure nobody foresaw
+ABOUT = "One portrait and one voice in, a talking video out: the AVCT of Wang et al. (AAAI 2022) in JAX."
+MORE = """\
+start here:
+  avct demo                                                            leaves demo.mp4
+  avct animate --image face.jpg --audio speech.wav --output talk.mp4   your own
+
+`avct COMMAND --help` says more and has examples. Compiled programs are kept in your cache folder
+(AVCT_CACHE_DIR names another one, AVCT_NO_CACHE=1 switches that off).
+"""
+# Libraries in C++ that greet on standard error; what they know of failures reaches us as exceptions.
+SILENCED = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "GLOG_minloglevel": "3",
+    "ABSL_MIN_LOG_LEVEL": "3",
+    "OPENCV_LOG_LEVEL": "ERROR",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """Refuses as everything else here does: one line, exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse."""
+        raise errors.UserError(f"{message}; see `{self.prog} --help`")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+      argv: the words after `avct`; None takes the process's own.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    debug = "--debug" in argv or bool(os.environ.get("AVCT_DEBUG"))
+    for name, level in SILENCED.items():
+        os.environ.setdefault(name, level)
+    try:
+        with _ending_cleanly():
+            code = _dispatch(argv)
+            sys.stdout.flush()
+            return code
+    except errors.UserError as error:
+        return _refuse(error, debug)
+    except KeyboardInterrupt:
+        return _say("interrupted; nothing was left behind", INTERRUPTED)
+    except BrokenPipeError:
+        # Python flushes once more at its end, which would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except Exception:
+        traceback.print_exc()
+        return _say("this should not have happened: please report it with the lines above", BUG)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the parser of all subcommands."""
+    top = Parser(
+        prog="avct",
+        description=ABOUT,
+        epilog=MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"avct-jax {avct_jax.__version__}")
+    subparsers = top.add_subparsers(metavar="COMMAND", required=True, title="commands")
+    for command in (animate, demo, convert, bench):
+        _add_common(command.add(subparsers))
+    return top
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    loud = parser.add_argument_group("what is shown").add_mutually_exclusive_group()
+    loud.add_argument("--quiet", action="store_true", help="only failures")
+    loud.add_argument("--verbose", action="store_true", help="also where the time went")
+    loud.add_argument("--debug", action="store_true", help="as --verbose, and a traceback for every refusal")
+
+
+def _dispatch(argv: Sequence[str]) -> int:
+    from avct_jax import console
+
+    arguments = parser().parse_args(argv)
+    with console.notes_of_the_package(quiet=arguments.quiet):
+        return arguments.run(arguments)
+
+
+@contextlib.contextmanager
+def _ending_cleanly() -> Iterator[None]:
+    """Let a polite kill unwind like Ctrl-C does, so that half-written files are removed."""
+
+    def end(number, frame):
+        raise SystemExit(TERMINATED)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _refuse(error: errors.UserError, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    return _say(" ".join(str(error).split()), REFUSED)
+
+
+def _say(message: str, code: int) -> int:
+    with contextlib.suppress(OSError):
+        print(f"avct: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""Compiled programs kept in the user's cache folder: the second start does not compile again.
+
+AVCT_CACHE_DIR names another folder, AVCT_NO_CACHE (any text) switches it off.
+"""
+
+import os
+import pathlib
+import tempfile
+
+FOLDER_VARIABLE = "AVCT_CACHE_DIR"
+OFF_VARIABLE = "AVCT_NO_CACHE"
+LEAST_SECONDS = 0.5  # of compilation that is worth a file
+
+
+def folder() -> pathlib.Path | None:
+    """Where compiled programs are kept; None when switched off."""
+    if os.environ.get(OFF_VARIABLE, "").strip():
+        return None
+    import platformdirs
+
+    named = os.environ.get(FOLDER_VARIABLE, "").strip()
+    root = (
+        pathlib.Path(named).expanduser() if named else pathlib.Path(platformdirs.user_cache_dir("avct_jax"))
+    )
+    return root / "xla"
+
+
+def enable() -> pathlib.Path | None:
+    """Make JAX keep what it compiles; to be called before anything is compiled.
+
+    A folder that JAX was told of in another way stays. One that cannot be written is done without.
+
+    Returns: the folder in use, None without one.
+    """
+    import jax
+
+    if (chosen := jax.config.jax_compilation_cache_dir) is not None:
+        return pathlib.Path(chosen)
+    kept = folder()
+    if kept is None or not _writable(kept):
+        return None
+    jax.config.update("jax_compilation_cache_dir", str(kept))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", LEAST_SECONDS)
+    return kept
+
+
+def _writable(path: pathlib.Path) -> bool:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return True
+    except OSError:
+        return False

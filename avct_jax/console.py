@@ -1,0 +1,75 @@
+"""What the command line shows while it works: notes, a progress bar, where time went.
+
+Everything goes to standard error, so that results on standard output can be piped.
+"""
+
+import contextlib
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
+
+Progress = Callable[[int, int], None]
+
+
+def note(text: str) -> None:
+    """Say in one line what was decided."""
+    print(f"avct: {' '.join(text.split())}", file=sys.stderr)
+
+
+class NoteHandler(logging.Handler):
+    """Shows the package's log messages as notes, on whatever standard error is at that time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show one."""
+        with contextlib.suppress(OSError, ValueError):  # a closed terminal must not stop the work
+            note(record.getMessage())
+
+
+@contextlib.contextmanager
+def notes_of_the_package(*, quiet: bool) -> Iterator[None]:
+    """Show what avct_jax logs, from warnings on, while the block runs; nothing when quiet."""
+    logger = logging.getLogger("avct_jax")
+    handler = logging.NullHandler() if quiet else NoteHandler(logging.INFO)
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
+
+
+@contextlib.contextmanager
+def progress_bar(*, quiet: bool) -> Iterator[Progress | None]:
+    """A bar of frames done, on a terminal only: yields what to call with frames done and in all, or None."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich import console, progress  # 0.1 s, for terminals only
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("frames"),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=console.Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("looking and listening", total=None)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, description="drawing", completed=done, total=total)
+
+        yield show
+
+
+def timing_table(timings: Mapping[str, float], frames: int) -> str:
+    """Seconds by part, their sum, and frames a second: of everything, and without reading and compiling."""
+    total = sum(timings.values())
+    width = max(map(len, [*timings, "total"]))
+    lines = [f"{name:<{width}} {seconds:8.2f} s" for name, seconds in timings.items()]
+    lines.append(f"{'total':<{width}} {total:8.2f} s  {frames / max(total, 1e-9):.1f} frames/s")
+    steady = sum(timings.get(name, 0.0) for name in ("draw", "encode"))
+    if steady:
+        lines.append(f"draw and encode alone: {frames / steady:.1f} frames/s")
+    return "\n".join(lines)
