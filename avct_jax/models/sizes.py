@@ -100,9 +100,10 @@ TINY = SystemConfig(
         feedforward=32,
         encoder_layers=1,
         decoder_layers=1,
-        channels=(4, 4, 4, 4, 8),
-        feature_channels=7,
+        channels=(4, 8),
+        pose_size=16,
         feature_size=16,
+        feature_channels=7,
     ),
-    head_motion=dataclasses.replace(LITE_HEAD_MOTION, features=16, blocks=(1,), widths=(4,)),
+    head_motion=dataclasses.replace(LITE_HEAD_MOTION, features=16, blocks=(1, 1), widths=(4, 8)),
 )

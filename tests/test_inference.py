@@ -1,0 +1,163 @@
+"""The jitted functions that draw a clip."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from avct_jax import animator, checkpoint_file, inference
+from avct_jax.models import avct, sizes
+
+TINY = sizes.TINY
+
+
+@pytest.fixture(scope="module")
+def variables():
+    shapes = {part: checkpoint_file.expected(TINY, part) for part in checkpoint_file.PARTS}
+    rng = np.random.default_rng(0)
+
+    def draw(path, x):
+        names = [p.key for p in path]
+        if names[-1] == "var":
+            return rng.uniform(0.5, 1.5, x.shape).astype(np.float32)
+        identity = np.tile([1.0, 0, 0, 1], x.shape[0] // 4) if names[-2:] == ["jacobian", "bias"] else 0
+        return (identity + rng.normal(0, 0.1, x.shape)).astype(np.float32)
+
+    return jax.tree.map(jnp.asarray, jax.tree_util.tree_map_with_path(draw, shapes))
+
+
+@pytest.fixture(scope="module")
+def image():
+    return jnp.asarray(np.random.default_rng(1).uniform(0, 1, (64, 64, 3)), jnp.float32)
+
+
+def make_track(frames, seed=2):
+    rng = np.random.default_rng(seed)
+    poses = rng.normal(0, 0.1, (frames, 6)) + np.array([0, 0, 0, 0, 0, 250])
+    return animator.Track(
+        rng.integers(0, 41, frames).astype(np.int32),
+        rng.normal(0, 1, (frames, 4, 41)).astype(np.float32),
+        poses.astype(np.float32),
+    )
+
+
+def some_inputs(track, begin, count):
+    return jax.tree.map(jnp.asarray, animator._slice(track, begin, count))
+
+
+def begin(config, variables, image, track):
+    outside = some_inputs(track, -1, 0)
+    return inference.start(
+        config, variables, image, outside, some_inputs(track, 0, 2 * config.avct.window_radius)
+    )
+
+
+def draw(variables, image, track, chunk):
+    system = animator.Animator(checkpoint_file.System(TINY, variables), chunk=chunk)
+    pixels = np.asarray(image * 255).astype(np.uint8)
+    return system, np.concatenate(list(system.draw(pixels, track)))
+
+
+@pytest.mark.parametrize("frames", [1, 11, 40])
+def test_draw_gives_the_same_frames_for_any_chunk(variables, image, frames):
+    track = make_track(frames)
+    _, a = draw(variables, image, track, 16)
+    _, b = draw(variables, image, track, 11)
+    assert a.shape == (frames, 64, 64, 3)
+    assert np.abs(a.astype(int) - b).max() <= 1
+    assert np.ptp(a) > 0
+
+
+def test_advance_predicts_what_the_whole_clip_predicts(variables, image):
+    track, radius = make_track(20), TINY.avct.window_radius
+    inputs, ahead = some_inputs(track, 0, 20), some_inputs(track, radius, 20)
+
+    @jax.jit
+    def both(image):
+        begun = begin(TINY, variables, image, track)
+        _, found = inference.advance(TINY, variables, begun.portrait, begun.carry, ahead)
+        boxes = inference.pose_image.draw_corners(inputs.corners)
+        clip = (x[None] for x in (inputs.phonemes, boxes, inputs.audio))
+        return found, avct.AVCT(TINY.avct).apply(variables["avct"], *clip, begun.portrait.features)
+
+    found, whole = both(image)
+    np.testing.assert_allclose(found.keypoints, whole.keypoints[0], atol=1e-5)
+    np.testing.assert_allclose(found.jacobians, whole.jacobians[0], atol=1e-5)
+
+
+def test_draw_compiles_once_for_all_lengths(variables, image):
+    system, _ = draw(variables, image, make_track(5), 16)
+    pixels = np.asarray(image * 255).astype(np.uint8)
+    for frames in (16, 17, 100):
+        list(system.draw(pixels, make_track(frames)))
+    assert system._animate_chunk._cache_size() == 1
+    assert system._start._cache_size() == 1
+
+
+def test_draw_shows_the_portrait_while_the_driver_rests(variables, image):
+    still = make_track(1)
+    track = animator.Track(
+        np.full(30, avct.SILENCE, np.int32), np.zeros((30, 4, 41), np.float32), np.repeat(still.poses, 30, 0)
+    )
+    _, frames = draw(variables, image, track, 16)
+    assert np.ptp(frames.astype(int), axis=0).max() <= 1
+
+
+def one_chunk(variables, image, audio):
+    track, radius = make_track(16), TINY.avct.window_radius
+    begun = begin(TINY, variables, image, track)
+    inputs = some_inputs(track, radius, 16)._replace(audio=audio)
+    _, driving = inference.advance(TINY, variables, begun.portrait, begun.carry, inputs)
+    return inference.render(TINY, variables, begun.portrait, begun.reference, driving)
+
+
+def test_frames_have_a_gradient_with_respect_to_sound_and_picture(variables, image):
+    audio = jnp.asarray(make_track(16).audio)
+    gradients = jax.jit(jax.grad(lambda i, a: one_chunk(variables, i, a).mean(), argnums=(0, 1)))(
+        image, audio
+    )
+    assert all(bool(jnp.isfinite(g).all()) and float(jnp.abs(g).max()) > 0 for g in gradients)
+
+
+def test_render_can_be_mapped_over_portraits(variables, image):
+    images = jnp.stack([image, image[:, ::-1]])
+    audio = jnp.asarray(make_track(16).audio)
+    mapped = jax.jit(jax.vmap(lambda i: one_chunk(variables, i, audio)))(images)
+    single = jax.jit(lambda i: one_chunk(variables, i, audio))(images[1])
+    np.testing.assert_allclose(mapped[1], single, atol=1e-4)
+
+
+def test_animate_chunk_survives_export(variables, image):
+    track, radius = make_track(16), TINY.avct.window_radius
+    begun = begin(TINY, variables, image, track)
+    inputs = some_inputs(track, radius, 16)
+    audio_of = functools.partial(inference.animate_chunk, TINY)
+
+    def flat(variables, begun_leaves, inputs_leaves):
+        again = jax.tree.unflatten(jax.tree.structure(begun), begun_leaves)
+        _, frames = audio_of(variables, again, again.carry, inference.Inputs(*inputs_leaves))
+        return frames
+
+    arguments = (variables, jax.tree.leaves(begun), list(inputs))
+    exported = jax.export.export(jax.jit(flat))(*arguments)
+    again = jax.export.deserialize(exported.serialize()).call(*arguments)
+    np.testing.assert_array_equal(again, jax.jit(flat)(*arguments))
+
+
+def test_first_reference_is_the_first_frames_motion(variables, image):
+    config = dataclasses.replace(TINY, reference="first")
+    track = make_track(16)
+    ahead = some_inputs(track, config.avct.window_radius, 16)
+
+    @jax.jit
+    def first_and_reference(image):
+        begun = begin(config, variables, image, track)
+        _, driving = inference.advance(config, variables, begun.portrait, begun.carry, ahead)
+        return jax.tree.map(lambda x: x[:1], driving), begun.reference
+
+    first, reference = first_and_reference(image)
+    np.testing.assert_allclose(first.keypoints, reference.keypoints, atol=1e-5)
+    np.testing.assert_allclose(first.jacobians, reference.jacobians, atol=1e-5)
