@@ -9,6 +9,7 @@ import re
 import subprocess
 import tempfile
 import types
+from concurrent import futures
 from typing import Literal
 
 import numpy as np
@@ -22,8 +23,10 @@ FRAME_RATE = 25  # frames/s, Wang et al. 2022
 FRAME_SAMPLES = SAMPLE_RATE // FRAME_RATE  # 640 samples = 40 ms of sound behind each picture
 ROWS_PER_FRAME = 4
 FEATURES = 41  # 13 MFCC, 26 log filter-bank energies, F0 in Hz, voiced flag
-F0_CHUNK = 1000  # rows = 10 s of sound whose pitch is sought at once
+F0_WHOLE = 1100  # rows = 11 s of sound whose pitch is sought at once; longer sound goes in chunks
+F0_CHUNK = 500  # rows = 5 s
 F0_MARGIN = 100  # rows = 1 s heard on both sides of a chunk, so that seams do not show
+F0_THREADS = 4  # at most; WORLD lets go of the interpreter, and takes 20 MB a chunk
 SILENCE_FLOOR = -60.0  # dB of full scale: below this nobody speaks, whatever the rest of the clip does
 SILENCE_RUN = 3  # frames = 120 ms: shorter gaps are stop consonants, not pauses
 
@@ -119,20 +122,21 @@ def pitch(
 ) -> Float[np.ndarray, "rows"]:
     """F0 in Hz every 10 ms by WORLD, 0 where unvoiced; n // 160 + 1 rows.
 
-    Up to 10 s, exactly WORLD's answer for the whole; longer sound is heard in pieces of 10 s with 1 s around,
-    which keeps memory constant.
+    Up to 11 s, exactly WORLD's answer for the whole. Longer sound is heard in chunks of 5 s with 1 s around by
+    a few threads: constant memory, the same voiced flags, F0 within .3% (measured on a minute of two voices).
     """
     rows = len(wav) // mel.STEP + 1
-    hertz = np.zeros(rows)
-    for first in range(0, rows, F0_CHUNK):
-        last = rows if rows - first <= F0_CHUNK + F0_MARGIN else first + F0_CHUNK
-        begin = max(0, first - F0_MARGIN)
-        piece = wav[begin * mel.STEP : (last + F0_MARGIN) * mel.STEP].astype(np.float64)
-        found = _world_pitch((piece - offset) * scale, f0)
-        hertz[first:last] = found[first - begin : last - begin]
-        if last == rows:
-            break
-    return hertz
+    margin, step = (F0_MARGIN, F0_CHUNK) if rows > F0_WHOLE else (0, rows)
+
+    def find(first: int) -> np.ndarray:
+        begin, last = max(0, first - margin), min(rows, first + step)
+        piece = wav[begin * mel.STEP : (last + margin) * mel.STEP].astype(np.float64)
+        return _world_pitch((piece - offset) * scale, f0)[first - begin : last - begin]
+
+    if step == rows:
+        return find(0)
+    with futures.ThreadPoolExecutor(min(F0_THREADS, os.cpu_count() or 1)) as pool:
+        return np.concatenate(list(pool.map(find, range(0, rows, step))))
 
 
 def interpolate_unvoiced(hertz: Float[np.ndarray, "rows"]) -> Float[np.ndarray, "rows"]:

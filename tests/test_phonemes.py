@@ -1,0 +1,109 @@
+"""Phoneme files and frame labels."""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from avct_jax import errors
+from avct_jax.data import phonemes
+
+GOLDENS = np.load(pathlib.Path(__file__).parent / "goldens" / "inference.npz")
+TIMES = ((0, 0.5), (0.5, 0.75), (0.75, 1.25), (1.25, 1.5))
+
+
+def short_grid(name: str, labels: list[str]) -> str:
+    """A TextGrid in Praat's short format: one tier of words, one of phones."""
+    head = '"ooTextFile"\n"TextGrid"\n0\n1.5\n<exists>\n2\n'
+    words = '"IntervalTier"\n"words"\n0\n1.5\n1\n0\n1.5\n"a ""b"" 3"\n'
+    rows = [f'{start}\n{end}\n"{label}"\n' for (start, end), label in zip(TIMES, labels, strict=True)]
+    return head + words + f'"IntervalTier"\n"{name}"\n0\n1.5\n4\n' + "".join(rows)
+
+
+def long_grid(name: str, labels: list[str]) -> str:
+    """The same tier of phones in Praat's long format, after a tier of points."""
+    head = 'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = 1.5\ntiers? <exists>\n'
+    points = 'size = 2\nitem []:\n item [1]:\n class = "TextTier"\n name = "marks"\n xmin = 0\n xmax = 1.5\n'
+    points += ' points: size = 1\n points [1]:\n number = 0.5\n mark = "x"\n'
+    tier = f' item [2]:\n class = "IntervalTier"\n name = "{name}"\n xmin = 0\n xmax = 1.5\n'
+    rows = [
+        f' intervals [{i}]:\n xmin = {start}\n xmax = {end}\n text = "{label}"\n'
+        for i, ((start, end), label) in enumerate(zip(TIMES, labels, strict=True), 1)
+    ]
+    return head + points + tier + " intervals: size = 4\n" + "".join(rows)
+
+
+def test_phonemes_are_numbered_as_the_reference():
+    index = phonemes.INDEX
+    assert len(index) == 41
+    assert [index[s] for s in ("AA", "NSN", "SIL", "ZH")] == [0, 24, 31, 40]
+    assert list(phonemes.SYMBOLS) == sorted(phonemes.SYMBOLS)
+
+
+def test_phonemes_of_the_released_json_equal_the_reference(tmp_path):
+    (tmp_path / "p.json").write_bytes(GOLDENS["phoneme_json"].tobytes())
+    labels = phonemes.read_phoneme_json(tmp_path / "p.json")
+    assert labels.dtype == np.int32
+    np.testing.assert_array_equal(labels, GOLDENS["phonemes"])
+
+
+def test_phonemes_survive_writing(tmp_path):
+    segments = phonemes.parse_json(GOLDENS["phoneme_json"].tobytes().decode())
+    phonemes.write_phoneme_json(tmp_path / "p.json", segments)
+    assert phonemes.read_segments(tmp_path / "p.json") == segments
+
+
+@pytest.mark.parametrize("grid", [short_grid, long_grid])
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("phones", ["", "CH", "AE1", "OW0"]),
+        ("Mary - phonemes", ["sil", "t͡ʃ", "æː", "\u02c8oʊ"]),
+        ("MAU", ["<p:>", "tS", "{", "@U"]),
+    ],
+)
+def test_phonemes_of_a_textgrid_in_any_notation(grid, name, labels):
+    segments = phonemes.parse_textgrid(grid(name, labels))
+    assert [s.phone for s in segments] == ["SIL", "CH", "AE", "OW"]
+    assert [(s.start_s, s.end_s) for s in segments] == list(TIMES)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_phonemes_of_a_textgrid_in_any_encoding(tmp_path, encoding):
+    path = tmp_path / "a.TextGrid"
+    path.write_bytes(short_grid("phones", ["spn", "tʃ", "æ", "???"]).encode(encoding))
+    assert [s.phone for s in phonemes.read_segments(path)] == ["SIL", "CH", "AE", "NSN"]
+
+
+def test_phonemes_of_a_textgrid_without_phones_are_refused():
+    with pytest.raises(errors.UserError, match=r"words.*rename"):
+        phonemes.parse_textgrid(short_grid("notes", ["", "a", "b", "c"]))
+
+
+@pytest.mark.parametrize("name", ["none.json", "bad.json", "other.json", "bad.TextGrid", "p.lab"])
+def test_phonemes_that_cannot_be_read_are_refused_in_one_line(tmp_path, name):
+    for bad in ("bad.json", "bad.TextGrid", "p.lab"):
+        (tmp_path / bad).write_text("1 2 3")
+    (tmp_path / "other.json").write_text('[{"word": "a", "phones": [{"ph": "AA", "bg": 9, "ed": 3}]}]')
+    with pytest.raises(errors.UserError, match=name) as refusal:
+        phonemes.read_segments(tmp_path / name)
+    assert "\n" not in str(refusal.value)
+
+
+def test_labels_follow_the_phone_that_covers_the_frames_start():
+    segments = [
+        phonemes.Segment("AA", 0.0, 0.05),
+        phonemes.Segment("B", 0.05, 0.08),
+        phonemes.Segment("ZH", 0.1, 0.16),
+    ]
+    labels = phonemes.labels_from_segments(segments, 6)
+    assert [phonemes.SYMBOLS[i] for i in labels] == ["AA", "AA", "SIL", "ZH", "SIL", "SIL"]
+    assert len(phonemes.labels_from_segments(segments)) == 4
+
+
+def test_fit_to_frames_fills_the_tail_with_silence_and_refuses_another_recording():
+    labels = np.zeros(100, np.int32)
+    assert phonemes.fit_to_frames(labels, 97).tolist() == [0] * 97
+    assert phonemes.fit_to_frames(labels, 103).tolist() == [0] * 100 + [phonemes.SIL] * 3
+    with pytest.raises(errors.UserError, match=r"4\.0 s, the sound 12\.0 s"):
+        phonemes.fit_to_frames(labels, 300)

@@ -1,0 +1,125 @@
+"""Phones of a sound: silence, odd input, words with times, and agreement with reference labels."""
+
+import itertools
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from avct_jax import errors
+from avct_jax.data import audio, phoneme_recognition, phonemes
+
+SPEECH = pathlib.Path(__file__).parents[2] / "shared" / "data" / "speech"
+VOICE = SPEECH / "id02039_bV0jGP-CtN4_00308.txt_000.json"  # 5.8 s
+
+
+def buzz(seconds: float) -> np.ndarray:
+    """A vowel-like buzz that comes and goes four times a second."""
+    time = np.arange(round(seconds * 16000)) / 16000
+    tone = sum(np.sin(2 * np.pi * 120 * k * time) / k for k in range(1, 20))
+    return (0.2 * tone * np.maximum(0, np.sin(2 * np.pi * 2 * time))).astype(np.float32)
+
+
+def agreement(segments: list[phonemes.Segment]) -> float:
+    expected = phonemes.read_phoneme_json(VOICE)
+    return float((phonemes.labels_from_segments(segments, len(expected)) == expected).mean())
+
+
+def covers(segments: list[phonemes.Segment], seconds: float) -> bool:
+    joined = all(a.end_s == b.start_s for a, b in itertools.pairwise(segments))
+    return joined and segments[0].start_s == 0 and abs(segments[-1].end_s - seconds) < 1e-9
+
+
+@pytest.mark.parametrize("method", ["pocketsphinx", "auto"])
+@pytest.mark.parametrize("samples", [640, 4000, 32000])
+def test_recognise_hears_silence_in_silence(method, samples):
+    wav = np.zeros(samples, np.float32)
+    assert {s.phone for s in phoneme_recognition.recognise(wav, method=method)} == {"SIL"}
+    assert {s.phone for s in phoneme_recognition.recognise(wav, transcript="hello you")} == {"SIL"}
+
+
+@pytest.mark.parametrize("seconds", [0.04, 0.3, 2.0])
+def test_recognise_covers_the_sound_without_gaps(seconds):
+    wav = buzz(seconds)
+    assert covers(phoneme_recognition.recognise(wav, method="pocketsphinx"), seconds)
+
+
+def test_recognise_falls_back_when_the_transcript_is_far_too_long(caplog):
+    segments = phoneme_recognition.recognise(
+        buzz(1.0), method="pocketsphinx", transcript="one hundred words " * 40
+    )
+    assert covers(segments, 1.0)
+    assert "could not be aligned" in caplog.text
+
+
+def test_recognise_refuses_a_transcript_without_words():
+    with pytest.raises(errors.UserError, match="no English word"):
+        phoneme_recognition.recognise(buzz(1.0), transcript="?!")
+
+
+def test_pieces_cut_in_the_quietest_place():
+    wav = np.random.default_rng(0).normal(0, 0.1, 40 * 16000).astype(np.float32)
+    wav[12 * 16000 : int(12.4 * 16000)] = 0
+    ranges = phoneme_recognition.pieces(wav)
+    assert [a for a, _ in ranges[1:]] == [b for _, b in ranges[:-1]]
+    assert ranges[0][0] == 0 and ranges[-1][1] == len(wav)
+    assert 12 * 16000 < ranges[0][1] < 12.4 * 16000
+    assert max(b - a for a, b in ranges) <= phoneme_recognition.PIECE_SECONDS * 16000
+
+
+def test_split_script_finds_where_the_first_piece_ends():
+    text = [
+        "DH",
+        "AH",
+        "K",
+        "AE",
+        "T",
+        "S",
+        "AE",
+        "T",
+        "AA",
+        "N",
+        "DH",
+        "AH",
+        "M",
+        "AE",
+        "T",
+    ]  # the cat sat on ..
+    heard = ["AH", "K", "AE", "T", "S", "EH", "T", "AO", "N", "DH", "AH"]
+    middle, distance = phoneme_recognition._split_script(heard, 7, text)
+    assert middle == 8
+    assert distance == pytest.approx(2 / 8)  # DH missed, EH for AE
+
+
+def test_segments_from_words_keep_the_words_times():
+    words = [("sil", 0.0, 0.5), ("bin", 0.5, 0.9), ("blue", 0.9, 1.3), ("sil", 1.3, 2.0)]
+    segments = phoneme_recognition.segments_from_words(words, buzz(2.0))
+    assert [s.phone for s in segments] == ["SIL", "B", "IH", "N", "B", "L", "UW", "SIL"]
+    assert covers(segments, 2.0)
+    assert [segments[i].start_s for i in (1, 4, 7)] == [0.5, 0.9, 1.3]
+
+
+@pytest.mark.skipif(not VOICE.exists(), reason="../shared is absent")
+def test_recognise_agrees_with_reference_phones():
+    wav = audio.read_audio(VOICE.with_suffix(".wav"))
+    words = [word["word"] for word in json.loads(VOICE.read_text()) if word["word"] != "sil"]
+    aligned = phoneme_recognition.recognise(wav, transcript=" ".join(words))
+    assert agreement(aligned) > 0.8
+    assert agreement(phoneme_recognition.recognise(wav, method="pocketsphinx")) > 0.4
+
+
+@pytest.mark.skipif(not VOICE.exists(), reason="../shared is absent")
+def test_recognise_with_hama_agrees_better():
+    pytest.importorskip("hama")
+    wav = audio.read_audio(VOICE.with_suffix(".wav"))
+    assert agreement(phoneme_recognition.recognise(wav, method="hama")) > 0.75
+
+
+@pytest.mark.skipif(not VOICE.exists(), reason="../shared is absent")
+def test_long_transcripts_are_shared_out_to_pieces(monkeypatch):
+    monkeypatch.setattr(phoneme_recognition, "WHOLE_SECONDS", 1.0)
+    monkeypatch.setattr(phoneme_recognition, "PIECE_SECONDS", 3.0)
+    wav = audio.read_audio(VOICE.with_suffix(".wav"))
+    words = [word["word"] for word in json.loads(VOICE.read_text()) if word["word"] != "sil"]
+    assert agreement(phoneme_recognition.recognise(wav, transcript=" ".join(words))) > 0.7
