@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from avct_jax import motion
-from avct_jax.layers import antialias, blocks, conv, grid
+from avct_jax.layers import antialias, blocks, conv, grid, motion_map
 from avct_jax.models import dense_motion
 
 
@@ -22,6 +22,8 @@ class RendererConfig:
       blend: also carry the source picture itself to its new place, at full resolution, and let the
         network say per pixel how much of it to keep: detail costs one sampling, not a deep network
         at full resolution. The released network has no such path.
+      motion_map: tell the decoder where the keypoints are (layers/motion_map.py); the released network
+        learns of them by the warp alone.
     """
 
     motion: dense_motion.DenseMotionConfig = dense_motion.DenseMotionConfig()
@@ -32,6 +34,7 @@ class RendererConfig:
     kernel_size: int = 7
     working_downsampling: int = 1
     blend: bool = False
+    motion_map: bool = False
 
 
 class Source(NamedTuple):
@@ -68,6 +71,8 @@ class Renderer(nn.Module):
         self.dense_motion_network = dense_motion.DenseMotionNetwork(c.motion, dtype=self.dtype)
         self.first = blocks.SameBlock(widths[0], c.kernel_size, dtype=self.dtype)
         self.down_blocks = [blocks.DownBlock(w, dtype=self.dtype) for w in widths[1:]]
+        if c.motion_map:
+            self.motion_map = motion_map.MotionMap(widths[-1])
         self.bottleneck = Bottleneck(c.num_bottleneck_blocks, dtype=self.dtype)
         self.up_blocks = [blocks.UpBlock(w, dtype=self.dtype) for w in reversed(widths[:-1])]
         bias = _keep_source if c.blend else nn.initializers.zeros_init()
@@ -98,6 +103,8 @@ class Renderer(nn.Module):
             source.features.astype(jnp.float32), self._resize(dense, h, w), align_corners=align
         )
         x = x * resize_bilinear(dense.occlusion_map, h, w)
+        if self.config.motion_map:
+            x = x + self.motion_map(driving_motion, source_motion, h, w)
         x = self.bottleneck(x, train=train)
         for block in self.up_blocks:
             x = block(x, train=train)

@@ -55,6 +55,7 @@ LITE_RENDERER = renderer.RendererConfig(
     kernel_size=5,
     working_downsampling=2,
     blend=True,
+    motion_map=True,
 )
 LITE_AVCT = avct.AVCTConfig(
     d_model=128,
