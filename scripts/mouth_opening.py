@@ -1,0 +1,48 @@
+"""Animate the first frame of each clip by the clip's own sound, and compare the mouths' openings.
+
+    python scripts/mouth_opening.py CLIPS... [--checkpoint FILE] [--json FILE]
+
+Prints a line a clip and the mean correlation. A still face gives 0.
+"""
+
+import argparse
+import json
+import pathlib
+
+import numpy as np
+
+import avct_jax
+from avct_jax.data import face, video
+from avct_jax.metrics import mouth_opening
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("clips", nargs="+", type=pathlib.Path, help="videos of a speaking face, with sound")
+    parser.add_argument("--checkpoint", help="a .safetensors file; the embedded one by default")
+    parser.add_argument("--json", type=pathlib.Path, help="where to write the figures")
+    arguments = parser.parse_args()
+    animator = avct_jax.load(arguments.checkpoint)
+    landmarker = face.FaceLandmarker()
+    figures = {}
+    for clip in arguments.clips:
+        real = list(video.read_frames(clip))
+        made = np.concatenate(list(animator.frames(real[0], clip, still=True)))
+        openings = [mouth_opening.opening_track(x, landmarker) for x in (made, real)]
+        ratio = float(np.nanstd(openings[0]) / np.nanstd(openings[1]))
+        figures[clip.name] = mouth_opening.opening_correlation(*openings), ratio
+        print(
+            f"{clip.name}  correlation {figures[clip.name][0]:.3f}  spread over real {ratio:.2f}", flush=True
+        )
+    values = np.array(list(figures.values()))
+    print(
+        f"mean of {len(values)} clips: correlation {values[:, 0].mean():.3f}, spread {values[:, 1].mean():.2f}"
+    )
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
