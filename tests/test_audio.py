@@ -111,7 +111,7 @@ def test_mel_filters_are_slaneys():
     # librosa 0.11: filters.mel(sr=16000, n_fft=800, n_mels=80, fmin=55, fmax=7600)
     expected = [(5, 0.0208124), (40, 0.0201814), (86, 0.0143432), (181, 0.0073938), (366, 0.0036353)]
     assert [p[0] for p in peaks] == [e[0] for e in expected]
-    np.testing.assert_allclose([p[1] for p in peaks], [e[1] for e in expected], rtol=1e-5)
+    np.testing.assert_allclose([p[1] for p in peaks], [e[1] for e in expected], rtol=1e-4)
     assert filters.sum() == pytest.approx(3.9994979, rel=1e-6)
 
 

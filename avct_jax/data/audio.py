@@ -122,8 +122,8 @@ def pitch(
 ) -> Float[np.ndarray, "rows"]:
     """F0 in Hz every 10 ms by WORLD, 0 where unvoiced; n // 160 + 1 rows.
 
-    Up to 11 s, exactly WORLD's answer for the whole. Longer sound is heard in chunks of 5 s with 1 s around by
-    a few threads: constant memory, the same voiced flags, F0 within .3% (measured on a minute of two voices).
+    Up to 11 s, exactly WORLD's answer for the whole. Longer sound is heard in chunks of 5 s, 1 s around, by a
+    few threads: constant memory, the same voiced flags, F0 within .3% (measured on a minute of two voices).
     """
     rows = len(wav) // mel.STEP + 1
     margin, step = (F0_MARGIN, F0_CHUNK) if rows > F0_WHOLE else (0, rows)

@@ -150,7 +150,7 @@ def pieces(wav: Float[np.ndarray, "n"]) -> list[tuple[int, int]]:
     return list(zip(cuts, [*cuts[1:], len(wav)], strict=True))
 
 
-def _words_of(transcript: str) -> list[Variants]:
+def _words_of(transcript: str) -> Sequence[Variants]:
     words = [word.variants for word in pronunciation.pronounce(transcript)]
     if not words:
         raise errors.UserError("the transcript holds no English word; write what is said, or leave it out")

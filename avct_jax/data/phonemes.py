@@ -35,7 +35,8 @@ LENGTH_SLACK = (1.0, 0.1)  # phonemes may differ from the sound by 1 s or 10% of
 
 def _table(text: str) -> dict[str, str]:
     """Read "aɪ=AY ɪə=IH+R": what is written, and the ARPAbet phones it stands for."""
-    return dict(pair.rsplit("=", 1) for pair in text.split())
+    pairs = (pair.rsplit("=", 1) for pair in text.split())
+    return {written: phones for written, phones in pairs}
 
 
 SILENCES = {"", "SIL", "SP", "SPN", "PAU", "#", "_", "<P:>", "<SIL>", "<EPS>", "H#", "<S>", "</S>", "..."}

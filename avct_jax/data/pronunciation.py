@@ -136,7 +136,8 @@ def spell_out(letters: str) -> tuple[str, ...]:
 
 @functools.cache
 def _rules() -> dict[str, str]:
-    return dict(pair.split("=", 1) for pair in LETTERS.split())
+    pairs = (pair.split("=", 1) for pair in LETTERS.split())
+    return {letters: phones for letters, phones in pairs}
 
 
 @functools.cache
