@@ -200,7 +200,7 @@ class Animator:
         count = sound.frame_count(len(wav))
         if sound.silent_frames(wav).all():
             notes.append("the sound is silent: the mouth stays shut")
-        return sound.frame_features(sound.audio_features(wav), frames=count)
+        return sound.frame_features(sound.audio_features(wav, f0=self.config.pitch), frames=count)
 
     def _poses(self, features, first_pose, path, still, notes):
         count = len(features)

@@ -7,8 +7,40 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 
 import jax
+import numpy as np
+import pytest
 
 CACHE = pathlib.Path(__file__).parent.parent / ".jax_cache"
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def tiny_variables():
+    """Random variables of the TINY system, by part."""
+    from avct_jax import checkpoint_file
+    from avct_jax.models import sizes
+
+    rng = np.random.default_rng(0)
+
+    def draw(path, x):
+        names = [p.key for p in path]
+        if names[-1] == "var":
+            return rng.uniform(0.5, 1.5, x.shape).astype(np.float32)
+        identity = np.tile([1.0, 0, 0, 1], x.shape[0] // 4) if names[-2:] == ["jacobian", "bias"] else 0
+        return (identity + rng.normal(0, 0.1, x.shape)).astype(np.float32)
+
+    shapes = {part: checkpoint_file.expected(sizes.TINY, part) for part in checkpoint_file.PARTS}
+    return jax.tree_util.tree_map_with_path(draw, shapes)
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tiny_variables, tmp_path_factory):
+    """A TINY system's file."""
+    from avct_jax import checkpoint_file
+    from avct_jax.models import sizes
+
+    path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
+    checkpoint_file.save(path, checkpoint_file.System(sizes.TINY, tiny_variables))
+    return path

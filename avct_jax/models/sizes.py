@@ -1,6 +1,7 @@
 """Three sizes of the whole system: PAPER, LITE and TINY."""
 
 import dataclasses
+from typing import Literal
 
 from avct_jax.models import avct, dense_motion, head_motion, keypoint_detector, renderer
 
@@ -19,10 +20,12 @@ class SystemConfig:
       image_size: side of the square pictures that go in and come out, px.
       reference: which predicted motion counts as the portrait's own in eq. 3: that of the "first" frame, as
         in the paper, or that of a driver at "rest", who is silent; then the first sample may be speech.
+      pitch: how F0 is found: "harvest" as in the paper, or "dio", fifty times faster, voiced flags less exact.
     """
 
     image_size: int = 256
-    reference: str = "first"
+    reference: Literal["first", "rest"] = "first"
+    pitch: Literal["harvest", "dio"] = "harvest"
     keypoint_detector: DetectorConfig = DetectorConfig()
     renderer: RendererConfig = RendererConfig()
     avct: AVCTConfig = AVCTConfig()
@@ -63,6 +66,7 @@ LITE_AVCT = avct.AVCTConfig(
     feedforward=512,
     encoder_layers=2,
     decoder_layers=2,
+    dropout=0.0,
     channels=(8, 16, 32, 64, 128),
     phoneme_encoder="embedding",
     audio_encoder="mlp",
@@ -86,6 +90,7 @@ LITE = SystemConfig(
 TINY = SystemConfig(
     image_size=64,
     reference="rest",
+    pitch="dio",
     keypoint_detector=dataclasses.replace(LITE_DETECTOR, block_expansion=4, num_blocks=2, max_features=8),
     renderer=dataclasses.replace(
         LITE_RENDERER,

@@ -55,6 +55,9 @@ class AVCTStageConfig:
 
     Attributes:
       keypoints: weight of each keypoint's absolute error. opening: of that of lower minus upper lip.
+      jacobians: weight of the Jacobians' error.
+      absolute: weight of where the face is, beside how it moves: what eq. 3 shows is only how it moves, and
+        how far a portrait's mouth happens to stand open would drown it.
       hush: chance that a clip's silent frames become digital silence, which no microphone records.
       noise: of the audio features, in their standard deviations. voice: largest change of log F0.
       wrong_phonemes: chance of a random phoneme.
@@ -64,6 +67,7 @@ class AVCTStageConfig:
     keypoints: tuple[float, ...] = (4.0, 4.0, 3.0, 3.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0)
     opening: float = 10.0
     jacobians: float = 0.1
+    absolute: float = 0.1
     hush: float = 0.4
     noise: float = 0.15
     voice: float = 0.6
@@ -93,10 +97,11 @@ def make_train_step(
 
         def loss_fn(params):
             variables = {"params": params, "batch_stats": current.player.batch_stats}
+            rngs = {"dropout": keys[2]}
             found, updates = network.apply(
-                variables, seen, features, method=predict, rngs={"dropout": keys[2]}, mutable=["batch_stats"]
+                variables, seen, features, method=predict, rngs=rngs, mutable=["batch_stats"]
             )
-            metrics = motion_losses(config, found, target)
+            metrics = motion_losses(config, *found, target, seen.rest)
             return sum(metrics.values()), (metrics, updates["batch_stats"])
 
         (_, (metrics, stats)), gradients = jax.value_and_grad(loss_fn, has_aux=True)(current.player.params)
@@ -107,35 +112,62 @@ def make_train_step(
 
 
 def motion_losses(
-    config: AVCTStageConfig, found: motion.Motion, target: motion.Motion
+    config: AVCTStageConfig,
+    found: motion.Motion,
+    found_rest: motion.Motion,
+    target: motion.Motion,
+    rest: motion.Motion,
 ) -> dict[str, Float[Array, ""]]:
-    """The weighted errors of keypoints, lip opening and Jacobians."""
+    """The weighted errors of the motion since rest, of the lips' opening, and of the places.
+
+    Args:
+      found, target: (b, t). found_rest: predicted for silence, (b, 1). rest: the portrait's own, (b, 1).
+    """
     weights = jnp.asarray(config.keypoints).reshape(1, 1, -1, 1)
-    error = jnp.abs(found.keypoints - target.keypoints)
+    moved = (found.keypoints - found_rest.keypoints) - (target.keypoints - rest.keypoints)
+    opened = (_opening(found) - _opening(found_rest)) - (_opening(target) - _opening(rest))
+    turned = found.jacobians @ motion.invert_2x2(found_rest.jacobians) - target.jacobians @ motion.invert_2x2(
+        rest.jacobians
+    )
+    placed = (
+        jnp.abs(found.keypoints - target.keypoints).mean()
+        + jnp.abs(found.jacobians - target.jacobians).mean()
+    )
     return {
-        "keypoints": (weights * error).mean() * 10,
-        "opening": config.opening * jnp.abs(_opening(found) - _opening(target)).mean() * 10,
-        "jacobians": config.jacobians * jnp.abs(found.jacobians - target.jacobians).mean() * 10,
+        "keypoints": 10 * (weights * jnp.abs(moved)).mean(),
+        "opening": 10 * config.opening * jnp.abs(opened).mean(),
+        "jacobians": 10 * config.jacobians * jnp.abs(turned).mean(),
+        "places": 10 * config.absolute * placed,
     }
 
 
 class Seen(NamedTuple):
-    """A batch after augmentation."""
+    """A batch after augmentation; `rest` and `rest_pose` are the portrait's own motion and pose, `silence` its sound."""
 
     image: Float[Array, "b h w 3"]
     phonemes: Int[Array, "b t"]
     audio: Float[Array, "b t 4 41"]
     poses: Float[Array, "b t 6"]
     target: motion.Motion
+    rest: motion.Motion
+    rest_pose: Float[Array, "b 1 6"]
+    silence: Float[Array, "b 1 4 41"]
 
 
-def predict(network: avct.AVCT, seen: Seen, features: Float[Array, "b f f c"]) -> motion.Motion:
-    """Predict the frames whose whole window is given."""
-    boxes = pose_image.draw_pose_boxes(seen.poses)
-    encoded = network.encode_frames(seen.phonemes, boxes, train=True)
-    decoded = network.decode_frames(seen.audio, features, train=True)
-    windows = (avct.gather_windows(x, network.config.window_radius) for x in (encoded, decoded))
-    return network.predict_windows(*windows, train=True)
+def predict(
+    network: avct.AVCT, seen: Seen, features: Float[Array, "b f f c"]
+) -> tuple[motion.Motion, motion.Motion]:
+    """Predict the frames whose whole window is given, and one frame (b, 1) of nothing but silence."""
+    radius = network.config.window_radius
+    hush = jnp.full((len(seen.phonemes), 1), avct.SILENCE, seen.phonemes.dtype)
+    boxes = pose_image.draw_pose_boxes(jnp.concatenate([seen.poses, seen.rest_pose], 1))
+    encoded = network.encode_frames(jnp.concatenate([seen.phonemes, hush], 1), boxes, train=True)
+    decoded = network.decode_frames(jnp.concatenate([seen.audio, seen.silence], 1), features, train=True)
+    spoken = (avct.gather_windows(x[:, :-1], radius) for x in (encoded, decoded))
+    silent = (jnp.repeat(x[:, -1:, None], 2 * radius + 1, axis=2) for x in (encoded, decoded))
+    windows = (jnp.concatenate(pair, 1) for pair in zip(spoken, silent, strict=True))
+    found = network.predict_windows(*windows, train=True)
+    return jax.tree.map(lambda x: x[:, :-1], found), jax.tree.map(lambda x: x[:, -1:], found)
 
 
 def see(config: AVCTStageConfig, frozen: Frozen, batch: Batch, key: Any, image_size: int) -> Seen:
@@ -150,7 +182,10 @@ def see(config: AVCTStageConfig, frozen: Frozen, batch: Batch, key: Any, image_s
     target = see_clip(target, view)
     poses = batch.poses - batch.rest_pose[:, None] + batch.portrait_pose[:, None]
     phonemes, audio = _vary_sound(config, frozen, batch, keys[2])
-    return Seen(image, phonemes, audio, see_poses(poses, view), target)
+    rest = see_clip(wide(batch.portrait_motion), view)
+    rest_pose = see_poses(batch.portrait_pose[:, None], view)
+    silence = jnp.broadcast_to(frozen.silence, (count, 1, *frozen.silence.shape))
+    return Seen(image, phonemes, audio, see_poses(poses, view), target, rest, rest_pose, silence)
 
 
 def see_clip(clip: motion.Motion, view: augment.View) -> motion.Motion:
