@@ -3,7 +3,9 @@
 import pathlib
 import subprocess
 import sys
+import wave
 
+import numpy as np
 import pytest
 
 PROGRAM = """
@@ -11,11 +13,10 @@ import resource, sys
 import numpy as np
 from avct_jax import animator, checkpoint_file
 system = checkpoint_file.load(sys.argv[1])
-wav = np.tile(np.random.default_rng(0).normal(0, .1, 16000).astype(np.float32), int(sys.argv[3]))
 class Face(animator.Animator):
     def _read_portrait(self, image, notes):
         return image, np.array([0, 0, 0, 0, 0, 250], np.float32)
-Face(system).animate(np.full((64, 64, 3), 128, np.uint8), wav, sys.argv[4], phonemes=sys.argv[2])
+Face(system).animate(np.full((64, 64, 3), 128, np.uint8), sys.argv[3], sys.argv[4], phonemes=sys.argv[2])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
@@ -23,8 +24,13 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 def peak(folder: pathlib.Path, checkpoint, seconds: int) -> int:
     script = f'[{{"word": "x", "phones": [{{"ph": "AA", "bg": 0, "ed": {100 * seconds}}}]}}]'
     (folder / "x.json").write_text(script)
-    output = folder / f"{seconds}.mp4"
-    arguments = [sys.executable, "-c", PROGRAM, checkpoint, folder / "x.json", str(seconds), output]
+    second = np.random.default_rng(0).normal(0, 3000, 16000).astype(np.int16).tobytes()
+    with wave.open(str(folder / "x.wav"), "wb") as sound:
+        sound.setparams((1, 2, 16000, 0, "NONE", ""))
+        for _ in range(seconds):
+            sound.writeframes(second)
+    files = (folder / name for name in ("x.json", "x.wav", f"{seconds}.mp4"))
+    arguments = [sys.executable, "-c", PROGRAM, checkpoint, *files]
     return int(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout)
 
 
