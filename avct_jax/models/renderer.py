@@ -50,10 +50,16 @@ class Source(NamedTuple):
 
 
 class Rendering(NamedTuple):
-    """A frame in [0, 1] and how it came about."""
+    """A frame in [0, 1] and how it came about.
+
+    painted: what the decoder paints, at the working size. keep: the share of the moved source picture that it
+      keeps; None without `blend`.
+    """
 
     frame: Float[Array, "b h w 3"]
     dense_motion: dense_motion.DenseMotion
+    painted: Float[Array, "b hh ww 3"]
+    keep: Float[Array, "b hh ww 1"] | None
 
 
 class Renderer(nn.Module):
@@ -75,9 +81,8 @@ class Renderer(nn.Module):
             self.motion_map = motion_map.MotionMap(widths[-1])
         self.bottleneck = Bottleneck(c.num_bottleneck_blocks, dtype=self.dtype)
         self.up_blocks = [blocks.UpBlock(w, dtype=self.dtype) for w in reversed(widths[:-1])]
-        bias = _keep_source if c.blend else nn.initializers.zeros_init()
         kernel = (c.kernel_size, c.kernel_size)
-        self.final = conv.Conv(4 if c.blend else 3, kernel, padding=c.kernel_size // 2, bias_init=bias)
+        self.final = conv.Conv(4 if c.blend else 3, kernel, padding=c.kernel_size // 2)
 
     def encode(self, image: Float[Array, "b h w 3"], *, train: bool = False) -> Source:
         """Encode a portrait, RGB in [0, 1]."""
@@ -110,14 +115,15 @@ class Renderer(nn.Module):
             x = block(x, train=train)
         painted = jax.nn.sigmoid(self.final(x).astype(jnp.float32))
         if not self.config.blend:
-            return Rendering(painted, dense)
+            return Rendering(painted, dense, painted, None)
         h, w = source.full.shape[1:3]
         moved = grid.grid_sample(
             source.full, self._resize(dense, h, w), align_corners=align, padding_mode="border"
         )
-        painted = resize_bilinear(painted, h, w)
-        keep = painted[..., 3:]
-        return Rendering(keep * moved + (1 - keep) * painted[..., :3], dense)
+        large = resize_bilinear(painted, h, w)
+        keep = large[..., 3:]
+        frame = keep * moved + (1 - keep) * large[..., :3]
+        return Rendering(frame, dense, painted[..., :3], painted[..., 3:])
 
     def _resize(self, dense, height, width):
         """The deformation at another resolution.
@@ -165,9 +171,3 @@ def resize_bilinear(x: Float[Array, "b h w c"], height: int, width: int) -> Floa
         return x
     shape = (x.shape[0], height, width, x.shape[3])
     return jax.image.resize(x, shape, "bilinear", antialias=False)
-
-
-def _keep_source(key, shape, dtype=jnp.float32):
-    """Begin by showing mostly the moved source (keep = .73); painting is learned where it helps."""
-    del key
-    return jnp.zeros(shape, dtype).at[3].set(1.0)

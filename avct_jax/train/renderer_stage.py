@@ -48,6 +48,8 @@ class RendererStageConfig:
       output_size: side of the pictures that are compared, px: half the size saves most of the cost.
       l1: weight of the absolute difference, over `scales` of an image pyramid.
       mouth: weight of the absolute difference around the lips.
+      painted: weight of the same differences of what the decoder paints by itself. Without it a network that
+        blends keeps the source wherever that is nearly right, and its painter never learns.
       perceptual: weight of the VGG features' difference.
       perceptual_layers, perceptual_scales: which features, at which decimations of the output.
       decay: share of the parameters' moving average kept each step.
@@ -59,6 +61,7 @@ class RendererStageConfig:
     scales: tuple[int, ...] = (1, 2, 4)
     mouth: float = 10.0
     mouth_variance: float = 0.012
+    painted: float = 0.5
     perceptual: float = 0.0
     perceptual_layers: tuple[int, ...] = losses.LIGHT_LAYERS
     perceptual_scales: tuple[int, ...] = losses.LIGHT_SCALES
@@ -89,10 +92,10 @@ def make_train_step(
 
         def loss_fn(params):
             variables = {"params": params, "batch_stats": current.player.batch_stats}
-            frames, updates = network.apply(
+            made, updates = network.apply(
                 variables, seen, driving_motion, source_motion, method=_render, mutable=["batch_stats"]
             )
-            metrics = render_losses(config, frozen.perceptual, frames, seen.target, seen.driving_motion)
+            metrics = render_losses(config, frozen.perceptual, made, seen.target, seen.driving_motion)
             return sum(metrics.values()), (metrics, updates["batch_stats"])
 
         (_, (metrics, stats)), gradients = jax.value_and_grad(loss_fn, has_aux=True)(current.player.params)
@@ -105,24 +108,28 @@ def make_train_step(
 def render_losses(
     config: RendererStageConfig,
     perceptual: vgg.PerceptualNetwork | None,
-    frames: Float[Array, "b h w 3"],
+    made: renderer.Rendering,
     target: Float[Array, "b h w 3"],
     driving_motion: motion.Motion,
 ) -> dict[str, Float[Array, ""]]:
     """The weighted terms that E_r minimises."""
-    places = heatmap.gaussians(
-        driving_motion.keypoints[:, MOUTH], *target.shape[1:3], variance=config.mouth_variance
-    )
+    size = target.shape[1:3]
+    places = heatmap.gaussians(driving_motion.keypoints[:, MOUTH], *size, variance=config.mouth_variance)
     weight = places.max(-1, keepdims=True)
-    mouth = (weight * jnp.abs(frames - target)).sum() / (3 * weight.sum())
-    metrics = {
-        "l1": config.l1 * losses.l1_pyramid(frames, target, scales=config.scales) / len(config.scales),
-        "mouth": config.mouth * mouth,
-    }
+
+    def differences(frames):
+        mouth = (weight * jnp.abs(frames - target)).sum() / (3 * weight.sum())
+        l1 = losses.l1_pyramid(frames, target, scales=config.scales) / len(config.scales)
+        return config.l1 * l1, config.mouth * mouth
+
+    l1, mouth = differences(renderer.resize_bilinear(made.frame, *size))
+    metrics = {"l1": l1, "mouth": mouth}
+    if made.keep is not None and config.painted:
+        metrics["painted"] = config.painted * sum(differences(renderer.resize_bilinear(made.painted, *size)))
     if config.perceptual:
         metrics["perceptual"] = losses.perceptual(
             perceptual,
-            frames,
+            made.frame,
             target,
             layers=config.perceptual_layers,
             scales=config.perceptual_scales,
@@ -169,8 +176,7 @@ def _render(network: renderer.Renderer, seen: _Seen, driving_motion, source_moti
     if network.config.blend:
         source = source._replace(full=renderer.resize_bilinear(source.picture, size, size))
     source, source_motion = _repeat((source, source_motion), seen.count)
-    frames = network.decode(source, driving_motion, source_motion, train=True).frame
-    return renderer.resize_bilinear(frames, size, size)
+    return network.decode(source, driving_motion, source_motion, train=True)
 
 
 def _repeat(tree, count: int):
