@@ -107,8 +107,8 @@ class Animator:
           image: a portrait: a file, or RGB pixels. audio: a sound or video file, or mono samples at 16 kHz.
           output: .mp4, .mov or .mkv; appears only when it is whole.
           phonemes: a .json of the released format or a Praat TextGrid, instead of recognising them.
-          transcript: what is said, in English: better phonemes.
-          poses: .npy (t, 6) or OpenFace csv, instead of predicted head motion; `still` keeps the head at rest.
+          transcript: what is said, in English.
+          poses: .npy (t, 6) or OpenFace csv, instead of predicted head motion; `still` keeps it at rest.
           progress: called with frames done and frames in all.
         Raises:
           UserError: something cannot be read, used or written; nothing is left behind.
@@ -181,9 +181,7 @@ class Animator:
         faces = self._landmarker.detect(pixels)
         found = self._landmarker.landmarks(pixels, faces[0]) if faces else None
         if found is None:
-            raise errors.UserError(
-                f"no face was found in {name}; use a portrait seen from the front"
-            )
+            raise errors.UserError(f"no face was found in {name}; use a portrait seen from the front")
         if len(faces) > 1:
             notes.append(f"{len(faces)} faces in {name}: animating the largest")
         square = crop.face_square(found.points, pixels.shape)
@@ -281,10 +279,10 @@ def _fit_poses(poses, count, path, notes):
     difference = abs(len(poses) - count)
     if difference > max(LENGTH_SLACK[0], LENGTH_SLACK[1] * count):
         raise errors.UserError(
-            f"{os.fspath(path)!r} holds {len(poses)} poses, the sound has {count} frames; give 25 poses a second"
+            f"{os.fspath(path)!r} holds {len(poses)} poses, the sound {count} frames; give 25 poses a second"
         )
     if difference:
         notes.append(
-            f"{len(poses)} poses for {count} frames: the last pose is {'held' if len(poses) < count else 'cut'}"
+            f"{len(poses)} poses, {count} frames: the last pose is {'held' if len(poses) < count else 'cut'}"
         )
     return poses[np.minimum(np.arange(count), len(poses) - 1)].astype(np.float32)

@@ -112,6 +112,16 @@ def measure_size(config: sizes.SystemConfig, frames: int, rounds: int) -> tuple[
     return report, product.gflop / seconds[PRODUCT_NAME]
 
 
+def gflop_per_frame(config: sizes.SystemConfig, frames: int = 16) -> float:
+    """Operations (1e9) that drawing one frame takes, counted without computing anything."""
+    weights = {part: checkpoint_file.expected(config, part) for part in checkpoint_file.PARTS}
+    image = jax.ShapeDtypeStruct((config.image_size, config.image_size, 3), jnp.float32)
+    opening = _inputs(2 * config.avct.window_radius)
+    begun = jax.eval_shape(functools.partial(inference.start, config), weights, image, _inputs(1), opening)
+    chunk = functools.partial(inference.animate_chunk, config)
+    return _gflop(chunk, weights, begun, begun.carry, _inputs(frames)) / frames
+
+
 def random_system(config: sizes.SystemConfig, seed: int = 0) -> checkpoint_file.System:
     """Networks with random kernels of unit gain, neutral norms and no biases."""
     random = np.random.default_rng(seed)

@@ -60,9 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ.setdefault(name, level)
     try:
         with _ending_cleanly():
-            code = _dispatch(argv)
-            sys.stdout.flush()
-            return code
+            try:
+                return _dispatch(argv)
+            finally:
+                sys.stdout.flush()  # a closed pipe shows itself here, not at the interpreter's end
     except errors.UserError as error:
         return _refuse(error, debug)
     except KeyboardInterrupt:

@@ -37,9 +37,7 @@ def main() -> None:
             f"{clip.name}  correlation {figures[clip.name][0]:.3f}  spread over real {ratio:.2f}", flush=True
         )
     values = np.array(list(figures.values()))
-    print(
-        f"mean of {len(values)} clips: correlation {values[:, 0].mean():.3f}, spread {values[:, 1].mean():.2f}"
-    )
+    print(f"{len(values)} clips: correlation {values[:, 0].mean():.3f}, spread {values[:, 1].mean():.2f}")
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1))
 

@@ -1,7 +1,7 @@
 """Motion read off face landmarks: the teacher of the small keypoint detector.
 
-Unsupervised keypoints take days of training to find the lips; landmarks know them. Ten keypoints stand where a
-talking face moves, and each one's Jacobian is the affine map that best carries the mean face's points around it.
+Unsupervised keypoints take days of training to find the lips; landmarks know them. Ten keypoints stand where
+a talking face moves; each one's Jacobian is the affine map that best carries the mean face's points there.
 """
 
 from typing import NamedTuple

@@ -118,7 +118,7 @@ def sparse_motions(
 
     Equation 4 of Siarohin et al.: T(z) = source + J_source J_driving^-1 (z - driving).
     """
-    b, k, _ = driving.keypoints.shape
+    b = len(driving.keypoints)
     places = jnp.asarray(grid.coordinate_grid(height, width))[None, :, :, None]
     turn = source.jacobians @ motion.invert_2x2(driving.jacobians)
     offset = places - driving.keypoints[:, None, None]

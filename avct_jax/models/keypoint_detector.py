@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -19,7 +18,7 @@ class KeypointDetectorConfig:
     Attributes:
       downsampling: factor of the low-pass before the hourglass (256 -> 64 pixels).
       kernel_size: of the two heads.
-      padding: of the two heads. The released heads have none: their 58x58 heatmaps are stretched over [-1, 1].
+      padding: of the two heads. The released heads have none: their 58x58 maps are stretched over [-1, 1].
       temperature: of the softmax over each heatmap.
     """
 

@@ -20,7 +20,7 @@ class SystemConfig:
       image_size: side of the square pictures that go in and come out, px.
       reference: which predicted motion counts as the portrait's own in eq. 3: that of the "first" frame, as
         in the paper, or that of a driver at "rest", who is silent; then the first sample may be speech.
-      pitch: how F0 is found: "harvest" as in the paper, or "dio", fifty times faster, voiced flags less exact.
+      pitch: how F0 is found: "harvest" as in the paper, or "dio", many times faster, flags less exact.
     """
 
     image_size: int = 256

@@ -1,7 +1,7 @@
 """E_avct's warm-up: motion of one speaker learned from keypoints, before anything is rendered.
 
-The speaker's motion is put on many people's portraits by eq. 3, so that the network's answer does not depend on
-whose keypoint features it sees.
+The speaker's motion is put on many people's portraits by eq. 3, so that the network's answer does not depend
+on whose keypoint features it sees.
 """
 
 import dataclasses
@@ -142,7 +142,10 @@ def motion_losses(
 
 
 class Seen(NamedTuple):
-    """A batch after augmentation; `rest` and `rest_pose` are the portrait's own motion and pose, `silence` its sound."""
+    """A batch after augmentation.
+
+    rest, rest_pose: the portrait's own motion and pose. silence: a frame of its sound.
+    """
 
     image: Float[Array, "b h w 3"]
     phonemes: Int[Array, "b t"]
