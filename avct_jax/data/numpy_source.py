@@ -22,6 +22,7 @@ LEAST_FRAMES = 6  # of one face that are worth a place in the bank
 FARTHEST, LARGEST = 0.45, 0.35  # [-1, 1] units off the clip's median face, and change of log size: a cut
 LEAST_SILENT = 6  # frames from which a speaker's rest can be told
 CALMEST = 0.6  # share of the silent frames, those with the lips closest, that are rest
+WIDE_OPEN = 0.7  # share of a clip's pictures with a narrower mouth than each pair's last one
 TRANSCRIBED = 0.5  # chance of phonemes by transcript; else those a recogniser hears, as in use
 
 
@@ -234,13 +235,18 @@ def as_speech(made: clip.Clip, mean: Float[np.ndarray, "468 2"]) -> Speech | Non
     if silent.sum() < LEAST_SILENT:
         return None
     moves = FaceMotion(*face_motion.face_motion(made.points, mean))
-    opening = moves.keypoints[:, 1, 1] - moves.keypoints[:, 0, 1]  # lower minus upper lip
+    opening = lip_opening(moves)
     rest = silent & (opening <= np.quantile(opening[silent], CALMEST))
     still = FaceMotion(*(x.mean(0) for x in moves.at(rest)))
     return Speech(
         moves, made.poses, still, made.poses[rest].mean(0), made.audio, made.phonemes, made.recognised,
         silent, made.frames, made.index,
     )  # fmt: skip
+
+
+def lip_opening(moves: FaceMotion) -> Float[np.ndarray, "*n"]:
+    """How far the lower lip is below the upper, [-1, 1] units."""
+    return moves.keypoints[..., 1, 1] - moves.keypoints[..., 0, 1]
 
 
 def draw_faces(
@@ -265,19 +271,25 @@ def draw_pairs(
     driving: int = 2,
     speaker_share: float = 0.35,
 ) -> Pairs:
-    """Draw sources and driving pictures of their clips: of the speaker, or of any person alike."""
+    """Draw sources and driving pictures of their clips: of the speaker, or of any person alike.
+
+    Each source's last driving picture has an open mouth, which is rare and hardest to draw.
+    """
     train = ~bank.held_out
     mine = np.flatnonzero(bank.speaker & train)
     others: dict[str, list[int]] = {}
     for i in np.flatnonzero(~bank.speaker & train):
         others.setdefault(bank.persons[i], []).append(int(i))
     people = list(others.values())
-    chosen = []
+    opening, chosen = lip_opening(moves), []
     for _ in range(sources):
         own = not people or (len(mine) and rng.random() < speaker_share)
         which = rng.choice(mine if own else people[rng.integers(len(people))])
         begin, end = np.searchsorted(bank.clip, [which, which + 1])
-        chosen.append(rng.integers(begin, end, driving + 1))
+        places = rng.integers(begin, end, driving + 1)
+        wide = opening[begin:end] >= np.quantile(opening[begin:end], WIDE_OPEN)
+        places[-1] = begin + rng.choice(np.flatnonzero(wide))
+        chosen.append(places)
     source, driven = np.array(chosen)[:, 0], np.array(chosen)[:, 1:]
     return Pairs(bank.pictures(source), bank.pictures(driven), moves.at(source), moves.at(driven))
 
@@ -299,7 +311,7 @@ def draw_stretches(
 
     Args:
       others: share of portraits of other people, whom the speaker's motion is put on; the rest are frames
-        of the clip itself, whose own motion is the target.
+        of the clip itself.
     """
     portraits = bank.pool(speaker=False)[::3]
     drawn = []
@@ -311,12 +323,11 @@ def draw_stretches(
         if not len(portraits) or rng.random() >= others:
             shown = rng.integers(len(speech.portraits))
             at = speech.portrait_index[shown]
-            own = (speech.motion.at(at), speech.poses[at])
-            drawn.append((speech.portraits[shown], *own, *own, *said))
+            portrait = (speech.portraits[shown], speech.motion.at(at), speech.poses[at])
         else:
             at = portraits[rng.integers(len(portraits))]
-            shown = (bank.pictures(at.reshape(1))[0], moves.at(at), bank.poses[at])
-            drawn.append((*shown, speech.rest_motion, speech.rest_pose, *said))
+            portrait = (bank.pictures(at.reshape(1))[0], moves.at(at), bank.poses[at])
+        drawn.append((*portrait, speech.rest_motion, speech.rest_pose, *said))
     return Stretches(*(_stack(values) for values in zip(*drawn, strict=True)))
 
 
