@@ -1,0 +1,154 @@
+"""How the command line answers: exit codes, one-line refusals, notes, tables, the cache folder."""
+
+import contextlib
+import os
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from avct_jax import animator, bench, checkpoint_file, cli, compile_cache, console, convert, demo, errors
+from avct_jax.data import audio, video
+from avct_jax.models import sizes
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
+    checkpoint_file.save(path, bench.random_system(sizes.TINY))
+    return str(path)
+
+
+@pytest.fixture
+def short_demo(tmp_path, monkeypatch, tiny):
+    """Words of a demo whose sentence is a quarter of a second long."""
+    with demo.sentence() as path:
+        samples = audio.read_audio(path)[2400:6400]
+    monkeypatch.setattr(demo, "sentence", lambda: contextlib.nullcontext(samples))
+    monkeypatch.setattr(demo, "transcript", lambda: "hello")
+    return ["demo", "--checkpoint", tiny, "--output", str(tmp_path / "demo.mp4")]
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["sing"], ["animate"], ["bench", "--frames", "0"], ["demo", "--quiet", "--verbose"]]
+)
+def test_wrong_options_are_refused_in_one_line(words, capsys):
+    assert cli.main(words) == cli.REFUSED
+    shown = capsys.readouterr()
+    assert shown.out == "" and shown.err.startswith("avct: ") and shown.err.count("\n") == 1
+    assert "--help" in shown.err
+
+
+@pytest.mark.parametrize("command", ["animate", "demo", "convert", "bench"])
+def test_help_of_every_command_has_examples(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--help"])
+    assert ended.value.code == 0 and f"avct {command}" in capsys.readouterr().out.split("examples:")[1]
+
+
+@pytest.mark.parametrize(
+    "failure, code, said",
+    [
+        (errors.UserError("too\nlong; cut it"), cli.REFUSED, "avct: too long; cut it\n"),
+        (KeyboardInterrupt(), cli.INTERRUPTED, "avct: interrupted; nothing was left behind\n"),
+    ],
+)
+def test_expected_failures_are_one_line(failure, code, said, monkeypatch, capsys):
+    monkeypatch.setattr(demo, "portrait", lambda: (_ for _ in ()).throw(failure))
+    assert cli.main(["demo"]) == code
+    assert capsys.readouterr().err == said
+
+
+def test_unexpected_failures_show_a_traceback_and_ask_for_a_report(monkeypatch, capsys):
+    monkeypatch.setattr(demo, "portrait", lambda: {}["missing"])
+    assert cli.main(["demo"]) == cli.BUG
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("Traceback") and "report it" in lines[-1]
+
+
+def test_debug_shows_where_a_refusal_comes_from(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    monkeypatch.setitem(sys.modules, "skimage.data", None)
+    assert cli.main(["demo", "--debug"]) == cli.REFUSED
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("Traceback") and "pip install 'avct-jax[demo]'" in lines[-1]
+
+
+def test_demo_speaks_and_verbose_tells_where_time_went(short_demo, capsys):
+    assert cli.main([*short_demo, "--verbose"]) == 0
+    shown = capsys.readouterr()
+    assert "7 frames, 0.25 s of sound" in shown.out and video.probe(short_demo[-1]).has_audio
+    assert all(name in shown.err for name in ("picture", "sound", "draw", "encode", "total", "frames/s"))
+
+
+def test_quiet_shows_nothing(short_demo, capfd):
+    assert cli.main([*short_demo, "--quiet"]) == 0
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_bundled_sentence_is_short_and_clean():
+    with demo.sentence() as path:
+        samples = audio.read_audio(path)
+        assert path.stat().st_size < 200_000
+    assert 5 < len(samples) / audio.SAMPLE_RATE < 7 and 0.3 < np.abs(samples).max() < 1
+    assert audio.silent_frames(samples)[-3:].all() and len(demo.transcript().split()) > 10
+
+
+def test_convert_exits_with_2_when_tensors_are_misshapen(monkeypatch, capsys):
+    found = convert.Report(None, {}, ("kp_detector/kp.bias: missing",), {})
+    monkeypatch.setattr(convert, "convert", lambda *_, **__: found)
+    assert cli.main(["convert", "a.ckpt", "--output", "b.safetensors"]) == cli.REFUSED
+    shown = capsys.readouterr()
+    assert "kp.bias: missing" in shown.err and "nothing written" in shown.err and not shown.out
+
+
+def test_a_closed_pipe_ends_quietly():
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "avct_jax.cli", "--help"]
+    usual = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, env=usual)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (cli.PIPE_CLOSED, b"")
+
+
+def test_progress_bar_is_for_terminals(monkeypatch, capsys):
+    with console.progress_bar(quiet=False) as progress:
+        assert progress is None
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with console.progress_bar(quiet=False) as progress:
+        progress(3, 10)
+    with console.progress_bar(quiet=True) as progress:
+        assert progress is None
+
+
+@pytest.fixture
+def no_cache():
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", None)
+    yield
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_compile_cache_is_where_the_variable_says(no_cache, monkeypatch, tmp_path):
+    monkeypatch.setenv(compile_cache.FOLDER_VARIABLE, str(tmp_path))
+    assert compile_cache.enable() == tmp_path / "xla"
+    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "xla") and (tmp_path / "xla").is_dir()
+
+
+def test_compile_cache_is_done_without_when_off_or_unwritable(no_cache, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(compile_cache.FOLDER_VARIABLE, str(tmp_path / "file"))
+    assert compile_cache.enable() is None and jax.config.jax_compilation_cache_dir is None
+    monkeypatch.setenv(compile_cache.OFF_VARIABLE, "1")
+    assert compile_cache.folder() is None
+
+
+def test_missing_embedded_weights_never_look_like_a_bug(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(animator.importlib.resources, "files", lambda _: tmp_path)
+    monkeypatch.setattr(demo, "sentence", lambda: contextlib.nullcontext(tmp_path / "a.flac"))
+    monkeypatch.setattr(demo, "transcript", lambda: "hello")
+    assert cli.main(["demo", "--output", str(tmp_path / "a.mp4")]) == cli.REFUSED
+    assert "no checkpoint at" in capsys.readouterr().err
