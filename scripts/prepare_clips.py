@@ -39,6 +39,8 @@ def prepare(video: pathlib.Path, output: pathlib.Path, person: str, words, step:
         clip.save(output, made)
     except errors.UserError as error:
         return str(error)
+    except Exception as error:  # one odd film must not end a long run
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
     return ""
 
 
