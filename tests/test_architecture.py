@@ -13,7 +13,7 @@ RUNGS |= {"convert": 5, "inference": 5, "train": 5, "animator": 6, "parity": 6, 
 TOP = 7  # cli, its commands, and what only they use; scripts
 SIGNALS = {"data", "metrics"}  # beside the ladder
 ASIDE = {"motion": SIGNALS, "layers": SIGNALS, "models": SIGNALS, "inference": {*SIGNALS, "train"}}
-ASIDE |= {"train": {"inference"}, "metrics": {"data"}, "data": {"metrics"}}
+ASIDE |= {"train": {"inference"}, "data": {"metrics"}}
 BARRED = {"data": {"flax", "jax"}, "metrics": {"flax", "jax", "tensorflow"}}
 
 

@@ -94,7 +94,7 @@ def align(wav: Float[np.ndarray, "n"], words: Sequence[Variants]) -> list[phonem
 def finish(segments: Sequence[phonemes.Segment], wav: Float[np.ndarray, "n"]) -> list[phonemes.Segment]:
     """Shift, trim silences, join what touches, and fill the sound from 0 to its end."""
     total = len(wav) / audio.SAMPLE_RATE
-    merged = _merge_silences(segments)
+    merged = phonemes.merge_silences(segments)
     starts = [s.start_s + SHIFT for s in merged]
     for i, segment in enumerate(merged):
         if segment.phone != "SIL":
@@ -345,16 +345,6 @@ def _fill(before: Sequence[phonemes.Segment], until: float) -> list[phonemes.Seg
     """Silence from the last segment's end to `until`, if there is any."""
     end = before[-1].end_s if before else 0.0
     return [phonemes.Segment("SIL", end, until)] if until > end else []
-
-
-def _merge_silences(segments: Sequence[phonemes.Segment]) -> list[phonemes.Segment]:
-    merged: list[phonemes.Segment] = []
-    for segment in segments:
-        if merged and merged[-1].phone == segment.phone == "SIL":
-            merged[-1] = merged[-1]._replace(end_s=segment.end_s)
-        else:
-            merged.append(segment)
-    return merged
 
 
 def _normalised(wav: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:

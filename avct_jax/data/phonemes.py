@@ -154,6 +154,17 @@ def labels_from_segments(segments: Sequence[Segment], frames: int | None = None)
     return labels
 
 
+def merge_silences(segments: Sequence[Segment]) -> list[Segment]:
+    """Make one silence of those that follow each other."""
+    merged: list[Segment] = []
+    for segment in segments:
+        if merged and merged[-1].phone == segment.phone == "SIL":
+            merged[-1] = merged[-1]._replace(end_s=segment.end_s)
+        else:
+            merged.append(segment)
+    return merged
+
+
 def fit_to_frames(labels: Int[np.ndarray, "t"], frames: int) -> Int[np.ndarray, "frames"]:
     """Cut or lengthen labels to the sound's frames: a missing tail is silence.
 
