@@ -83,7 +83,7 @@ def run(jobs: Iterable[tuple], skipped: pathlib.Path) -> int:
 
 def main() -> int:
     """Parse, prepare, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("videos", nargs="*", type=pathlib.Path, help="default: all of the manifest")
     parser.add_argument("--output", type=pathlib.Path, required=True, help="folder of the clips")
     parser.add_argument("--step", type=int, default=2, help="keep a picture of every STEPth frame")

@@ -20,7 +20,7 @@ SIZES = {"lite": sizes.LITE, "tiny": sizes.TINY}
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(dest="stage", required=True)
     for name in recipe.STAGES:
         stage = commands.add_parser(name, help=(recipe.STAGES[name].__doc__ or "").splitlines()[0])

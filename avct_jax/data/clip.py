@@ -5,7 +5,7 @@ import pathlib
 import secrets
 import zipfile
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -141,7 +141,7 @@ def save(path: str | os.PathLike, clip: Clip) -> None:
     """
     path = pathlib.Path(path)
     temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.npz")
-    arrays = {name: value for name, value in clip._asdict().items() if value is not None}
+    arrays: dict[str, Any] = {name: value for name, value in clip._asdict().items() if value is not None}
     try:
         np.savez(temporary, **arrays)
         os.replace(temporary, path)

@@ -8,7 +8,7 @@ import hashlib
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -355,7 +355,7 @@ def draw_nods(clips: Sequence[Speech], rng: np.random.Generator, *, count: int =
     return Nods(*(np.stack(values) for values in zip(*drawn, strict=True)))
 
 
-def _stack(values: Sequence):
+def _stack(values: Sequence) -> Any:
     if isinstance(values[0], FaceMotion):
         return FaceMotion(*(np.stack(x) for x in zip(*values, strict=True)))
     return np.stack(values)

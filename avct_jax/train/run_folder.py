@@ -25,7 +25,7 @@ def save(folder: pathlib.Path, part: str, current: state.State, config: sizes.Sy
     """
     system = checkpoint_file.System(config, {part: jax.device_get(current.player.averaged)})
     checkpoint_file.save(folder / f"{part}.safetensors", system, dtype="float32")
-    leaves = {str(i): np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(current))}
+    leaves: dict[str, Any] = {str(i): np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(current))}
     content = io.BytesIO()
     np.savez(content, **leaves)
     checkpoint_file.write_atomically(folder / f"{part}.state.npz", content.getvalue())
