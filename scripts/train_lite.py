@@ -23,7 +23,8 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(dest="stage", required=True)
     for name in recipe.STAGES:
-        stage = commands.add_parser(name, help=(recipe.STAGES[name].__doc__ or "").splitlines()[0])
+        about = (recipe.STAGES[name].__doc__ or "").splitlines()[0]
+        stage = commands.add_parser(name, help=about.replace("%", "%%"))
         stage.add_argument("--clips", type=pathlib.Path, required=True, help="folder of prepared clips")
         stage.add_argument("--steps", type=int, default=recipe.STEPS[name])
         stage.add_argument("--speaker", default="grid_s1", help="person whose speech is learned")

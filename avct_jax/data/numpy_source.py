@@ -23,6 +23,7 @@ FARTHEST, LARGEST = 0.45, 0.35  # [-1, 1] units off the clip's median face, and 
 LEAST_SILENT = 6  # frames from which a speaker's rest can be told
 CALMEST = 0.6  # share of the silent frames, those with the lips closest, that are rest
 WIDE_OPEN = 0.7  # share of a clip's pictures with a narrower mouth than each pair's last one
+SHUT, SHUT_SOURCES = 0.5, 0.6  # the half with the narrower mouths, and the share of sources taken from it
 TRANSCRIBED = 0.5  # chance of phonemes by transcript; else those a recogniser hears, as in use
 
 
@@ -273,7 +274,8 @@ def draw_pairs(
 ) -> Pairs:
     """Draw sources and driving pictures of their clips: of the speaker, or of any person alike.
 
-    Each source's last driving picture has an open mouth, which is rare and hardest to draw.
+    Each source's last driving picture has an open mouth, which is rare and hardest to draw, above all where
+    the source's is shut, as most portraits' are.
     """
     train = ~bank.held_out
     mine = np.flatnonzero(bank.speaker & train)
@@ -287,8 +289,10 @@ def draw_pairs(
         which = rng.choice(mine if own else people[rng.integers(len(people))])
         begin, end = np.searchsorted(bank.clip, [which, which + 1])
         places = rng.integers(begin, end, driving + 1)
-        wide = opening[begin:end] >= np.quantile(opening[begin:end], WIDE_OPEN)
-        places[-1] = begin + rng.choice(np.flatnonzero(wide))
+        mouth = opening[begin:end]
+        places[-1] = begin + rng.choice(np.flatnonzero(mouth >= np.quantile(mouth, WIDE_OPEN)))
+        if rng.random() < SHUT_SOURCES:
+            places[0] = begin + rng.choice(np.flatnonzero(mouth <= np.quantile(mouth, SHUT)))
         chosen.append(places)
     source, driven = np.array(chosen)[:, 0], np.array(chosen)[:, 1:]
     return Pairs(bank.pictures(source), bank.pictures(driven), moves.at(source), moves.at(driven))
