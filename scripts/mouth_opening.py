@@ -30,7 +30,7 @@ def main() -> None:
     for clip in arguments.clips:
         real = list(video.read_frames(clip))
         made = np.concatenate(list(animator.frames(real[0], clip, still=True)))
-        openings = [mouth_opening.opening_track(x, landmarker) for x in (made, real)]
+        openings = [face.mouth_opening(landmarker.track(x)[0]) for x in (made, real)]
         ratio = float(np.nanstd(openings[0]) / np.nanstd(openings[1]))
         figures[clip.name] = mouth_opening.opening_correlation(*openings), ratio
         print(

@@ -55,7 +55,7 @@ def test_equivariance_losses_match_the_reference(golden):
 
 def test_perceptual_loss_and_its_gradient_are_zero_at_the_target(small_network):
     target = jax.random.uniform(jax.random.key(1), (1, 32, 32, 3))
-    loss = lambda x: losses.perceptual(small_network, x, target, layers=(1,), scales=(1,))  # noqa: E731
+    loss = lambda x: losses.perceptual(small_network, x, target, layers=(1,), scales=(1,))
     # Not jitted: fused, the two pictures' features differ by rounding, and an L1 gradient follows its sign.
     step = jax.value_and_grad(loss)
     value, gradient = step(target)
@@ -66,7 +66,7 @@ def test_perceptual_loss_and_its_gradient_are_zero_at_the_target(small_network):
 
 def test_perceptual_loss_teaches_only_the_prediction(small_network):
     images = jax.random.uniform(jax.random.key(1), (2, 1, 32, 32, 3))
-    loss = lambda a, b: losses.perceptual(small_network, a, b, layers=(1,), scales=(1,))  # noqa: E731
+    loss = lambda a, b: losses.perceptual(small_network, a, b, layers=(1,), scales=(1,))
     to_prediction, to_target = jax.jit(jax.grad(loss, argnums=(0, 1)))(*images)
     assert float(jnp.abs(to_prediction).max()) > 0 and float(jnp.abs(to_target).max()) == 0
 
@@ -116,7 +116,7 @@ def test_equivariance_losses_vanish_when_motion_follows_the_warp():
 @pytest.mark.parametrize("value", [0.0, 1.0, 1.0000001])
 def test_sync_loss_is_finite_and_has_a_gradient_at_the_ends(value):
     for label in (0.0, 1.0):
-        loss = lambda c: losses.sync(c, jnp.full(1, label))  # noqa: B023, E731
+        loss = lambda c: losses.sync(c, jnp.full(1, label))  # noqa: B023
         found, gradient = jax.value_and_grad(loss)(jnp.full(1, value))
         assert np.isfinite(found) and np.isfinite(gradient).all()
     assert float(jax.grad(losses.sync)(jnp.zeros(1))[0]) < 0

@@ -1,23 +1,14 @@
 """Does the mouth open when it should? Correlation of the lips' distance in two films of the same words."""
 
-from collections.abc import Iterable
-
 import numpy as np
-from jaxtyping import Float, UInt8
-
-from avct_jax.data import face
-
-
-def opening_track(
-    frames: Iterable[UInt8[np.ndarray, "h w 3"]], landmarker: face.FaceLandmarker
-) -> Float[np.ndarray, "t"]:
-    """The inner lips' distance over the face's height in every frame; NaN where no face is found."""
-    points, _ = landmarker.track(frames)
-    return face.mouth_opening(points)
+from jaxtyping import Float
 
 
 def opening_correlation(generated: Float[np.ndarray, "t"], real: Float[np.ndarray, "u"]) -> float:
     """Pearson's correlation over the frames that both have; 0 for a mouth that does not move.
+
+    Args:
+      generated, real: data.face.mouth_opening of every frame, NaN where no face is found.
 
     Frames without a face count as the mean of the others: losing the face is no way to score.
 

@@ -59,8 +59,8 @@ class RendererStageConfig:
     margin: float = 1.25
     l1: float = 5.0
     scales: tuple[int, ...] = (1, 2, 4)
-    mouth: float = 10.0
-    mouth_variance: float = 0.012
+    mouth: float = 20.0
+    mouth_variance: float = 0.005
     painted: float = 0.5
     perceptual: float = 0.0
     perceptual_layers: tuple[int, ...] = losses.LIGHT_LAYERS
