@@ -148,6 +148,8 @@ def render(
 ) -> Float[Array, "n h w 3"]:
     """Move the portrait as `driving` has moved since `reference` (eq. 3), and render it."""
     moved = motion.relative_transfer(driving, reference, portrait.motion)
+    rest = portrait.motion.keypoints
+    moved = moved._replace(keypoints=rest + config.gain * (moved.keypoints - rest))
     count = len(moved.keypoints)
     source, source_motion = jax.tree.map(
         lambda x: jnp.broadcast_to(x, (count, *x.shape[1:])), (portrait.source, portrait.motion)

@@ -151,3 +151,16 @@ def test_first_reference_is_the_first_frames_motion(variables, image):
     first, reference = first_and_reference(image)
     np.testing.assert_allclose(first.keypoints, reference.keypoints, atol=1e-5)
     np.testing.assert_allclose(first.jacobians, reference.jacobians, atol=1e-5)
+
+
+def test_gain_enlarges_the_change_of_the_picture(variables, image):
+    track = make_track(16)
+    frames = {}
+    for gain in (0.0, 0.5, 1.0):
+        config = dataclasses.replace(TINY, gain=gain)
+        begun = jax.jit(lambda i, c=config: begin(c, variables, i, track))(image)
+        turned = begun.reference._replace(keypoints=begun.reference.keypoints + 0.2)
+        drawn = jax.jit(lambda b, d, c=config: inference.render(c, variables, b.portrait, b.reference, d))
+        frames[gain] = drawn(begun, turned)
+    change = {g: float(jnp.abs(frames[g] - frames[0.0]).mean()) for g in frames}
+    assert 0 == change[0.0] < change[0.5] < change[1.0]

@@ -20,11 +20,14 @@ class SystemConfig:
       image_size: side of the square pictures that go in and come out, px.
       reference: which predicted motion counts as the portrait's own in eq. 3: that of the "first" frame, as
         in the paper, or that of a driver at "rest", who is silent; then the first sample may be speech.
+      gain: factor on the keypoints' movement since that reference. A regression predicts the mean of what could
+        be meant, which moves less than any speaker: this gives the missing spread back.
       pitch: how F0 is found: "harvest" as in the paper, or "dio", many times faster, flags less exact.
     """
 
     image_size: int = 256
     reference: Literal["first", "rest"] = "first"
+    gain: float = 1.0
     pitch: Literal["harvest", "dio"] = "harvest"
     keypoint_detector: DetectorConfig = DetectorConfig()
     renderer: RendererConfig = RendererConfig()
