@@ -84,6 +84,7 @@ LITE_HEAD_MOTION = head_motion.HeadMotionConfig(
 )
 LITE = SystemConfig(
     reference="rest",
+    gain=1.8,
     keypoint_detector=LITE_DETECTOR,
     renderer=LITE_RENDERER,
     avct=LITE_AVCT,
