@@ -219,6 +219,8 @@ class Animator:
             padded = np.pad(block, ((0, POSE_CHUNK - len(block)), (0, 0), (0, 0)))
             carry, poses = self._predict_poses(self.variables, carry, padded)
             predicted.append(np.asarray(poses)[: len(block)])
+        if self.config.sway:
+            return pose.sway(np.concatenate(predicted[1:]), first_pose)
         # One more than frames is predicted; the last has no frame.
         return np.concatenate(predicted)[: len(features)]
 

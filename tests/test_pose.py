@@ -154,3 +154,13 @@ def test_pose_backend_that_is_missing_gives_the_remedy(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "face_alignment", None)
     with pytest.raises(errors.UserError, match="pip install"):
         face_alignment_backend.FaceAlignmentLandmarker()
+
+
+def test_sway_begins_at_the_given_pose_and_returns_to_it():
+    around = np.array([0.1, 0, 0, 5, 5, 250], np.float32)
+    poses = np.full((400, 6), 3, np.float32)
+    poses[100:120] += 1
+    swaying = pose.sway(poses, around)
+    np.testing.assert_allclose(swaying[:100], np.repeat(around[None], 100, 0), atol=1e-4)
+    assert swaying[100, 0] > around[0] + 0.9
+    np.testing.assert_allclose(swaying[-1], around, atol=1e-2)

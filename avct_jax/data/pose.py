@@ -63,6 +63,7 @@ POINTS = np.array(list(HEAD.values()))  # mm
 FEWEST_POINTS = 6  # of HEAD that must be known for a pose
 
 COLUMNS = ("pose_Rx", "pose_Ry", "pose_Rz", "pose_Tx", "pose_Ty", "pose_Tz")  # OpenFace's csv
+SWAY_MEMORY = 50  # frames, 2 s: what moves slower is drift
 MOST_ROTATION = np.pi  # rad; more is a file in degrees
 
 
@@ -103,6 +104,20 @@ def track(landmarks: Float[np.ndarray, "t 468 3"]) -> Float[np.ndarray, "t 6"]:
     poses = np.stack([from_landmarks(landmarks[i]) for i in found])
     frames = np.arange(len(landmarks))
     return np.stack([np.interp(frames, found, column) for column in poses.T], -1).astype(np.float32)
+
+
+def sway(
+    poses: Float[np.ndarray, "t 6"], around: Float[np.ndarray, "6"], *, memory: int | float = SWAY_MEMORY
+) -> Float[np.ndarray, "t 6"]:
+    """Move a head as `poses` move, around another pose: what is slower than `memory` frames is taken away.
+
+    The first frame is `around` itself; a head that comes to rest returns to it.
+    """
+    swaying, mean = np.empty_like(poses), poses[0].astype(np.float64)
+    for i, now in enumerate(poses):
+        mean = mean + (now - mean) / memory
+        swaying[i] = around + (now - mean)
+    return swaying
 
 
 def normalise(poses: Float[np.ndarray, "*t 6"]) -> Float[np.ndarray, "*t 6"]:

@@ -20,14 +20,17 @@ class SystemConfig:
       image_size: side of the square pictures that go in and come out, px.
       reference: which predicted motion counts as the portrait's own in eq. 3: that of the "first" frame, as
         in the paper, or that of a driver at "rest", who is silent; then the first sample may be speech.
-      gain: factor on the keypoints' movement since that reference. A regression predicts the mean of what could
-        be meant, which moves less than any speaker: this gives the missing spread back.
+      gain: factor on the keypoints' movement since that reference. A regression predicts the mean of what
+        could be meant, which moves less than any speaker: this gives the missing spread back.
+      sway: let the predicted head sway around the portrait's own pose instead of taking the predicted one,
+        which a small network reads inexactly: the head would drift away in the first second.
       pitch: how F0 is found: "harvest" as in the paper, or "dio", many times faster, flags less exact.
     """
 
     image_size: int = 256
     reference: Literal["first", "rest"] = "first"
     gain: float = 1.0
+    sway: bool = False
     pitch: Literal["harvest", "dio"] = "harvest"
     keypoint_detector: DetectorConfig = DetectorConfig()
     renderer: RendererConfig = RendererConfig()
@@ -85,6 +88,7 @@ LITE_HEAD_MOTION = head_motion.HeadMotionConfig(
 LITE = SystemConfig(
     reference="rest",
     gain=1.8,
+    sway=True,
     keypoint_detector=LITE_DETECTOR,
     renderer=LITE_RENDERER,
     avct=LITE_AVCT,
@@ -94,6 +98,7 @@ LITE = SystemConfig(
 TINY = SystemConfig(
     image_size=64,
     reference="rest",
+    sway=True,
     pitch="dio",
     keypoint_detector=dataclasses.replace(LITE_DETECTOR, block_expansion=4, num_blocks=2, max_features=8),
     renderer=dataclasses.replace(

@@ -127,7 +127,8 @@ def renderer_from_pairs(options: Options) -> Stage:
 def avct_from_speech(options: Options) -> Stage:
     """E_avct: 8 stretches of 24 frames and 5 on each side; 60% of portraits of other people.
 
-    After 1200 steps (600 of them with another loss) r = .89 between predicted and real opening, on 24 held-out clips.
+    After 1200 steps (the first 600 with another loss) r = .89 between predicted and real opening of the lips,
+    on 24 held-out clips.
     """
     part, config = "avct", options.config
     bank, moves = _read_bank(options, STILLS_STEP)
