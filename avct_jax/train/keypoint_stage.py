@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Int, UInt8
 
 from avct_jax import motion
 from avct_jax.models import keypoint_detector
-from avct_jax.train import augment, state
+from avct_jax.train import augment, losses, state
 
 JACOBIAN_WEIGHT = 0.2
 
@@ -42,25 +42,15 @@ def make_train_step(
         def loss_fn(params):
             variables = {"params": params, "batch_stats": current.player.batch_stats}
             found, updates = detector.apply(variables, image, train=True, mutable=["batch_stats"])
-            losses = motion_losses(found.motion, target)
-            return losses["keypoints"] + JACOBIAN_WEIGHT * losses["jacobians"], (
-                losses,
-                updates["batch_stats"],
-            )
+            error = losses.motion_l1(found.motion, target)
+            total = error.keypoints + JACOBIAN_WEIGHT * error.jacobians
+            return total, (error._asdict(), updates["batch_stats"])
 
-        (_, (losses, stats)), gradients = jax.value_and_grad(loss_fn, has_aux=True)(current.player.params)
+        (_, (metrics, stats)), gradients = jax.value_and_grad(loss_fn, has_aux=True)(current.player.params)
         player = state.update(current.player, gradients, stats, optimizer, decay=decay)
-        return state.State(current.step + 1, player), losses
+        return state.State(current.step + 1, player), metrics
 
     return step
-
-
-def motion_losses(found: motion.Motion, target: motion.Motion) -> dict[str, Float[Array, ""]]:
-    """Mean absolute errors of keypoints ([-1, 1] units) and Jacobians."""
-    return {
-        "keypoints": jnp.abs(found.keypoints - target.keypoints).mean(),
-        "jacobians": jnp.abs(found.jacobians - target.jacobians).mean(),
-    }
 
 
 def _augmented(batch: Batch, key: Any, mirrored_index, image_size, margin):
