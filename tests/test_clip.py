@@ -1,87 +1,136 @@
-"""Preprocessed clips: cutting out, storing, refusing."""
+"""Preprocessed clips: storing, refusing, what is heard and where the mouth is, and who is held out."""
+
+import hashlib
+import math
 
 import numpy as np
 import pytest
 import skimage.data
 
 from avct_jax import errors
-from avct_jax.data import clip, crop, face, phonemes, video
+from avct_jax.data import clip, crop, mel, phonemes, video
 
 
-def make_clip(frames=9, step=2, person="someone", **fields):
+def make_clip(frames=9, person="someone", **fields):
     rng = np.random.default_rng(0)
-    index = np.arange(0, frames, step)
     made = clip.Clip(
-        rng.integers(0, 256, (len(index), 20, 20, 3), np.uint8),
-        index,
-        rng.normal(size=(frames, 468, 3)).astype(np.float32),
+        rng.uniform(-1, 1, (frames, 468, 3)).astype(np.float16),
         np.ones(frames, np.float32),
         np.zeros((frames, 6), np.float32),
+        np.tile(np.float32([80, 120, 170, 200]), (frames, 1)),
         person,
     )
     return made._replace(**fields)
 
 
-def write_video(path, frames):
-    with video.VideoWriter(path, size=frames[0].shape[:2]) as writer:
-        for frame in frames:
-            writer.write(frame)
+def sound(frames=9):
+    return {
+        "audio": np.ones((frames, 4, 41), np.float32),
+        "mel": np.zeros((frames, 80, 16), np.float16),
+        "phonemes": np.arange(frames, dtype=np.int8),
+        "recognised": np.arange(frames, dtype=np.int8) + np.int8(1),
+        "silent": np.zeros(frames, bool),
+    }
 
 
 def test_clip_comes_back_as_it_was_saved(tmp_path):
-    sound = {"audio": np.ones((9, 4, 41), np.float32), "silent": np.zeros(9, bool)}
-    labels = {"phonemes": np.arange(9), "recognised": np.arange(9) + 1}
-    for made in (make_clip(), make_clip(**sound, **labels)):
+    for made in (make_clip(), make_clip(**sound(), offset=1.5, in_sync=True)):
         clip.save(tmp_path / "a.npz", made)
         found = clip.load(tmp_path / "a.npz")
-        assert found.person == "someone" and found.margin == 1.25
-        assert all(np.array_equal(a, b) for a, b in zip(found, made, strict=True))
+        assert found.person == "someone" and found.in_sync == made.in_sync
+        assert found.offset == made.offset or math.isnan(made.offset)
+        for name in ("points", "poses", "mouth_boxes", *clip.SPEECH):
+            ours, theirs = getattr(found, name), getattr(made, name)
+            assert np.array_equal(ours, theirs) and getattr(ours, "dtype", 0) == getattr(theirs, "dtype", 0)
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
 
 
 def test_clip_refuses_files_that_are_no_clips(tmp_path):
-    np.savez(tmp_path / "pickled.npz", frames=np.array([{}], dtype=object))
+    np.savez(tmp_path / "pickled.npz", version=1, points=np.array([{}], dtype=object))
     np.savez(tmp_path / "other.npz", weights=np.zeros(3))
     (tmp_path / "text.npz").write_text("no archive")
-    for name in ("pickled", "other", "text", "absent"):
-        with pytest.raises(errors.UserError, match=f"{name}.npz"):
+    clip.save(tmp_path / "cut.npz", make_clip())
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "cut.npz").read_bytes()[:9000])
+    for name in ("pickled", "other", "text", "cut", "absent"):
+        with pytest.raises(errors.UserError, match=rf"{name}\.npz.*preprocess") as caught:
             clip.load(tmp_path / f"{name}.npz")
+        assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("size", [64, 128, 400])
-def test_clip_points_lie_on_what_the_stored_picture_shows_there(size):
-    """A blob at a place of the picture is found where to_square puts that place."""
+def test_clip_of_an_older_version_is_refused(tmp_path):
+    clip.save(tmp_path / "a.npz", make_clip())
+    with np.load(tmp_path / "a.npz") as file:
+        np.savez(tmp_path / "b.npz", **{**file, "version": 0})
+    with pytest.raises(errors.UserError, match=r"b\.npz is no clip, it is of version 0, not 1"):
+        clip.load(tmp_path / "b.npz")
+
+
+@pytest.mark.parametrize("fields", [{"score": np.ones(8, np.float32)}, {"silent": np.zeros(9, bool)}])
+def test_clip_columns_must_belong_together(tmp_path, fields):
+    with pytest.raises(ValueError, match=r"columns of different lengths|only some are there"):
+        clip.save(tmp_path / "a.npz", make_clip(**fields))
+    assert not list(tmp_path.iterdir())
+
+
+def test_clip_frames_are_those_of_its_film(tmp_path):
+    portrait = skimage.data.astronaut()[:256, 96:352]
+    with video.VideoWriter(tmp_path / "a.mp4", size=256) as writer:
+        for level in (0, 40, 80):
+            writer.write(np.maximum(portrait, np.uint8(level)))
+    frames = clip.frames(tmp_path / "a.npz")
+    assert frames.shape == (3, 256, 256, 3) and frames.dtype == np.uint8
+    assert np.abs(frames[0].astype(int) - portrait).mean() < 4
+    with pytest.raises(errors.UserError, match=r"b\.mp4"):
+        clip.frames(tmp_path / "b")
+
+
+@pytest.mark.parametrize("size", [128, 256, 400])
+def test_clip_points_lie_on_what_the_picture_shows_there(size):
+    """A blob at a place of the film is found in the clip where to_unit puts that place."""
     picture = np.zeros((500, 600, 3), np.uint8)
     x, y, half = 300, 220, size // 16
     picture[y - half : y + half, x - half : x + half] = 255
     square = crop.Square(x - size // 3, y - size // 2, size)
-    stored = clip.cut_with_margin(picture, square).astype(float).sum(-1)
-    rows, columns = np.mgrid[:160, :160]
-    seen = np.array([(stored * columns).sum(), (stored * rows).sum()]) / stored.sum()
-    point = clip.to_square(np.tile(np.float32([x, y, 0]), (1, 468, 1)), square)[0, 0, :2]
-    assert np.abs(16 + (point + 1) / 2 * 127 - seen).max() < 0.1  # px of the stored picture
+    shown = crop.crop(picture, square).astype(float).sum(-1)
+    rows, columns = np.mgrid[:256, :256]
+    seen = np.array([(shown * columns).sum(), (shown * rows).sum()]) / shown.sum()
+    point = clip.to_unit(np.tile(np.float32([x, y, 0]), (1, 468, 1)), square)[0, 0, :2]
+    assert np.abs((point.astype(float) + 1) / 2 * 255 - seen).max() < 0.15  # px
 
 
-def test_clip_of_a_film_keeps_every_steps_picture(tmp_path):
-    portrait = skimage.data.astronaut()[:256, 96:352]
-    write_video(tmp_path / "a.mp4", [portrait] * 7)
-    made = clip.prepare(tmp_path / "a.mp4", person="p", step=3, landmarker=face.FaceLandmarker())
-    assert made.index.tolist() == [0, 3, 6] and made.frames.shape == (3, 160, 160, 3)
-    assert made.points.shape == (7, 468, 3) and np.abs(made.points[..., :2]).max() < 1
-    assert np.abs(made.poses[:, :3]).max() < 0.5 and made.audio is None
-    # The chin is below the nose, which is to the right of the picture's left cheek.
-    chin, nose, cheek = (made.points[0, i] for i in (face.CHIN, face.NOSE_TIP, face.LEFT_CHEEK))
-    assert chin[1] > nose[1] and nose[0] > cheek[0]
+def test_mouth_boxes_are_the_lower_half_of_the_face_and_steady():
+    points = np.zeros((9, 468, 3), np.float32)
+    points[:, 0], points[:, 1] = (60, 40, 0), (180, 200, 0)
+    points[:, 2:] = (100, 100, 0)
+    assert clip.mouth_boxes(points).tolist() == [[60, 120, 180, 200]] * 9
+    points[4, 1, 1] = 250  # one frame errs by 50 px
+    assert np.abs(clip.mouth_boxes(points)[:, 3] - 200).max() == 10
 
 
-def test_clip_without_a_steady_face_is_refused_with_the_share(tmp_path):
-    write_video(tmp_path / "a.mp4", [np.full((128, 128, 3), 90, np.uint8)] * 3)
-    with pytest.raises(errors.UserError, match=r"a\.mp4: a face in 0% of frames, 80% are needed"):
-        clip.prepare(tmp_path / "a.mp4", person="p", step=1, landmarker=face.FaceLandmarker())
-
-
-def test_clip_hears_silence_where_the_picture_outlasts_the_sound():
+def test_listen_hears_silence_where_the_picture_outlasts_the_sound():
     heard = clip.listen(np.zeros(16000, np.float32), 30)
     assert set(heard) == set(clip.SPEECH) and all(len(value) == 30 for value in heard.values())
     assert heard["silent"].all() and (heard["phonemes"] == phonemes.SIL).all()
     assert heard["audio"].shape == (30, 4, 41) and np.isfinite(heard["audio"]).all()
+    made = make_clip(30)._replace(**heard)
+    assert made.mel is not None and made.mel.shape == (30, 80, 16)
+
+
+def test_mel_windows_begin_with_their_frame_and_end_with_the_sound():
+    wav = np.random.default_rng(0).normal(0, 0.1, 25 * 640).astype(np.float32)
+    steps, windows = mel.mel_spectrogram(wav), clip.mel_windows(wav, 25)
+    assert windows.shape == (25, 80, 16) and windows.dtype == np.float16
+    for frame in (0, 1, 7, 19):
+        begin = int(80 * frame / 25)
+        assert np.array_equal(windows[frame], steps[:, begin : begin + 16].astype(np.float16))
+    assert np.array_equal(windows[24], windows[22]) and not np.array_equal(windows[19], windows[20])
+    assert np.array_equal(windows[24], steps[:, -16:].astype(np.float16))
+
+
+def test_held_out_keeps_people_together_and_the_speakers_clips_apart():
+    people = {f"person{i}" for i in range(300)}
+    held = {p for p in people if clip.held_out("a", p, speaker="s")}
+    assert held == {p for p in people if clip.held_out("b", p, speaker="s")} and 8 < len(held) < 40
+    clips = [name for name in map(str, range(1000)) if clip.held_out(name, "s", speaker="s")]
+    assert 30 < len(clips) < 70
+    assert clip.held_out(clips[0], "s", speaker=None) == (int(hashlib.md5(b"s").hexdigest(), 16) % 14 == 0)

@@ -64,6 +64,25 @@ def read_audio(path: str | os.PathLike, *, sample_rate: int = SAMPLE_RATE) -> Fl
     return np.nan_to_num(wav, copy=False, posinf=1.0, neginf=-1.0)
 
 
+def map_audio(path: str | os.PathLike) -> Float[np.ndarray, "n"]:
+    """The sound of a film from its time 0 on, 16 kHz mono, on disk until it is looked at.
+
+    Unlike `read_audio`, which counts samples, this keeps the container's clock: gaps are silence, and sound
+    that begins later than the picture does so here.
+
+    Raises:
+      UserError: as read_audio.
+    """
+    path = pathlib.Path(path)
+    _check_file(path)
+    with tempfile.TemporaryFile() as decoded:
+        command = _decode_command(path, SAMPLE_RATE, before="aresample=async=1:first_pts=0,")
+        result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=decoded, stderr=subprocess.PIPE)
+        if os.fstat(decoded.fileno()).st_size < 4:
+            raise errors.UserError(_why_nothing(path, result.stderr.decode(errors="replace")))
+        return np.memmap(decoded, np.float32, mode="r")  # the mapping outlives the file's name
+
+
 def frame_count(samples: int) -> int:
     """How many pictures accompany a 16 kHz sound: its 40 ms blocks, a begun last block included.
 
@@ -209,10 +228,12 @@ def _check_file(path: pathlib.Path) -> None:
         raise errors.UserError(f"{path}: an empty file (0 bytes); record or download the sound again")
 
 
-def _decode_command(path: pathlib.Path, sample_rate: int) -> list[str]:
+def _decode_command(path: pathlib.Path, sample_rate: int, *, before: str = "") -> list[str]:
     # "file:" and the absolute path keep names like "-y.wav" or "a:b.wav" from being options or protocols;
     # rematrix_maxval averages channels where float output would add them
-    resample = f"aresample={sample_rate}:rematrix_maxval=1.0" + (":resampler=soxr" if _has_soxr() else "")
+    resample = f"{before}aresample={sample_rate}:rematrix_maxval=1.0" + (
+        ":resampler=soxr" if _has_soxr() else ""
+    )
     command = [
         ffmpeg(),
         "-nostdin",

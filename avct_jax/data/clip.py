@@ -1,149 +1,148 @@
-"""One preprocessed clip in one file: pictures, landmarks, head poses, and what is heard."""
+"""One preprocessed clip: a film of one steady face, and beside it what is known of each of its frames.
 
+NAME.mp4 is 256x256, 25 frames/s; NAME.npz holds the fields of `Clip`, all of the film's length.
+"""
+
+import hashlib
 import os
 import pathlib
 import secrets
 import zipfile
+import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, Int, UInt8
+from jaxtyping import Bool, Float, Float16, Float32, Int8, UInt8
 
 from avct_jax import errors
-from avct_jax.data import audio, crop, face, phoneme_recognition, phonemes, pose, video
+from avct_jax.data import audio, crop, face, mel, phoneme_recognition, phonemes, video
 
-STORED_SIZE = 160  # px, side of the stored pictures
-MARGIN = 1.25  # side of the stored pictures over that of the face's square, so that views can move
-INNER_SIZE = STORED_SIZE / MARGIN  # px, of the square that [-1, 1] spans, from centre to centre of its pixels
-BLUR = 0.4  # px of the stored picture: low-pass before it is made smaller
-LEAST_FACES = 0.8  # share of frames in which the face must be found
-SPEECH = ("audio", "phonemes", "recognised", "silent")
+VERSION = 1  # of the files
+MEL_STEPS = 16  # of Wav2Lip's mel picture that go with 5 frames
+MEL_RATE = 80  # steps/s
+MEL_PEAK = 0.9  # of the sound that the mel picture is made of: Wav2Lip hparams, rescaling_max
+SMOOTHED = 5  # frames over which boxes are averaged, as Wav2Lip averages its detections
+# One in this many is never trained on.
+HELD_OUT_CLIPS, HELD_OUT_PERSONS = 20, 14
+SPEECH = ("audio", "mel", "phonemes", "recognised", "silent")
 
 Word = tuple[str, float, float]
 
 
 class Clip(NamedTuple):
-    """A clip of one steady face, t frames at 25 frames/s, n of which are kept as pictures.
+    """What is known of a film of one steady face, t frames at 25 frames/s.
 
-    frames: RGB, with a margin around the face's square; index: their places in the clip.
-    points: landmarks, x right, y down in [-1, 1] of that square, z in the same scale; NaN where no face is.
-    score: of the landmarks, 0 to 1. poses: rad and mm. margin: side of the pictures over that of the square.
-    audio: features, 4 rows a frame. phonemes: by the transcript where there is one. recognised: by ear alone.
-    silent: nobody speaks. The four are None without sound.
+    points: landmarks, x right, y down in [-1, 1] of the picture, corner pixel centres at +-1; z in the same
+    scale. score: of the landmarks, 0 to 1; 0 where they are interpolated. poses: rad and mm.
+    mouth_boxes: left, top, right, bottom of the lower half of the face, px of the 256 px picture.
+    audio: features, 4 rows a frame. mel: the 16 steps of Wav2Lip's mel picture that begin with each frame.
+    phonemes: by the transcript where there is one. recognised: by ear alone. silent: nobody speaks. These
+    five are None without sound.
+    offset: frames by which the lips come after the sound, NaN where unknown. in_sync: they belong together.
     """
 
-    frames: UInt8[np.ndarray, "n s s 3"]
-    index: Int[np.ndarray, " n"]
-    points: Float32[np.ndarray, "t 468 3"]
+    points: Float16[np.ndarray, "t 468 3"]
     score: Float32[np.ndarray, " t"]
     poses: Float32[np.ndarray, "t 6"]
+    mouth_boxes: Float32[np.ndarray, "t 4"]
     person: str
-    margin: float = MARGIN
     audio: Float32[np.ndarray, "t 4 41"] | None = None
-    phonemes: Int[np.ndarray, " t"] | None = None
-    recognised: Int[np.ndarray, " t"] | None = None
+    mel: Float16[np.ndarray, "t 80 16"] | None = None
+    phonemes: Int8[np.ndarray, " t"] | None = None
+    recognised: Int8[np.ndarray, " t"] | None = None
     silent: Bool[np.ndarray, " t"] | None = None
+    offset: float = float("nan")
+    in_sync: bool = False
 
 
-def prepare(
-    video_path: str | os.PathLike,
-    *,
-    person: str,
-    step: int,
-    words: Sequence[Word] | None = None,
-    landmarker: face.FaceLandmarker,
-    sound: bool = True,
-) -> Clip:
-    """Track the face of a video, cut its square out, and listen.
+def held_out(name: str, person: str, *, speaker: str | None) -> bool:
+    """Whether a clip is kept from training: other people as a whole, the speaker's clips one by one.
 
-    The film is decoded twice: the square is known at its end only, and memory must not grow with its length.
+    By hash, so that the split stays when clips are added.
+    """
+    word, share = (name, HELD_OUT_CLIPS) if person == speaker else (person, HELD_OUT_PERSONS)
+    return int(hashlib.md5(word.encode()).hexdigest(), 16) % share == 0
+
+
+def to_unit(points: Float[np.ndarray, "t 468 3"], square: crop.Square) -> Float16[np.ndarray, "t 468 3"]:
+    """Express points in px of a film in [-1, 1] of a square of it, -1 and 1 being the outermost pixels."""
+    pixels = crop.to_crop(points, square)
+    pixels[..., :2] -= 0.5  # pixel centres lie at .5
+    return (pixels / (crop.SIZE - 1) * 2 - np.array([1, 1, 0])).astype(np.float16)
+
+
+def mouth_boxes(points: Float[np.ndarray, "t 468 3"]) -> Float32[np.ndarray, "t 4"]:
+    """The lower half of each frame's face box, averaged over 5 frames: what Wav2Lip's SyncNet looks at.
 
     Args:
-      step: every how many frames a picture is kept.
-      words: (word, start, end) in seconds, where they are known.
-      sound: whether to listen; a film without sound has none anyway.
-    Raises:
-      UserError: the file cannot be read, or shows no steady face.
+      points: x, y in px.
+    Returns: left, top, right, bottom, px.
     """
-    points, score = landmarker.track(video.read_frames(video_path))
-    found = float(np.isfinite(points[:, 0, 0]).mean())
-    if found < LEAST_FACES:
-        raise errors.UserError(
-            f"{os.fspath(video_path)}: a face in {found:.0%} of frames, {LEAST_FACES:.0%} are needed; "
-            "cut the rest out"
-        )
-    height, width = video.probe(video_path).size
-    square = crop.clip_square(points, (height, width))
-    pictures = enumerate(video.read_frames(video_path))
-    kept = [(i, cut_with_margin(frame, square)) for i, frame in pictures if i % step == 0 and i < len(points)]
-    made = Clip(
-        np.stack([picture for _, picture in kept]),
-        np.array([i for i, _ in kept]),
-        to_square(points, square),
-        score,
-        pose.track(crop.to_crop(points, square)),
-        person,
-    )
-    if not sound or not video.probe(video_path).has_audio:
-        return made
-    return made._replace(**listen(audio.read_audio(video_path), len(points), words))
+    low, high = points[..., :2].min(1), points[..., :2].max(1)
+    boxes = np.stack([low[:, 0], (low[:, 1] + high[:, 1]) / 2, high[:, 0], high[:, 1]], -1)
+    edge = SMOOTHED // 2
+    padded = np.pad(boxes, ((edge, edge), (0, 0)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, SMOOTHED, axis=0)
+    return windows.mean(-1).astype(np.float32)
 
 
-def cut_with_margin(image: UInt8[np.ndarray, "h w 3"], square: crop.Square) -> UInt8[np.ndarray, "s s 3"]:
-    """Cut a square and its margin out as STORED_SIZE px; the picture's edge pixels are repeated outside."""
-    scale = INNER_SIZE / square.size
-    if scale < 1 / 1.3:  # below, four neighbours are enough
-        image = cv2.GaussianBlur(image, (0, 0), BLUR / scale)
-    edge = (STORED_SIZE - INNER_SIZE) / 2
-    # Pixel centres lie at .5: picture (x + .5) -> stored (u + .5)
-    shift = [edge - start * scale + 0.5 * scale - 0.5 for start in (square.left, square.top)]
-    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-    method = cv2.INTER_LINEAR if scale < 1.6 else cv2.INTER_CUBIC
-    size = (STORED_SIZE, STORED_SIZE)
-    return np.asarray(cv2.warpAffine(image, matrix, size, flags=method, borderMode=cv2.BORDER_REPLICATE))
+def lip_opening(clip: Clip) -> Float32[np.ndarray, " t"]:
+    """The distance of the inner lips over the height of the face, in every frame."""
+    return face.mouth_opening(clip.points.astype(np.float32))
 
 
-def to_square(points: Float32[np.ndarray, "t 468 3"], square: crop.Square) -> Float32[np.ndarray, "t 468 3"]:
-    """Express points in px of the picture in [-1, 1] of the square, as the stored pictures' inner pixels."""
-    pixels = crop.to_crop(points, square, round(INNER_SIZE))
-    pixels[..., :2] -= 0.5
-    last = INNER_SIZE - 1
-    return (pixels / last * 2 - np.array([1, 1, 0])).astype(np.float32)
-
-
-def listen(wav: Float32[np.ndarray, " m"], frames: int, words: Sequence[Word] | None = None) -> dict:
+def listen(
+    wav: Float32[np.ndarray, " m"], frames: int, words: Sequence[Word] | None = None
+) -> dict[str, np.ndarray]:
     """What is heard in each frame: the fields SPEECH of a clip.
 
     Args:
       wav: 16 kHz mono, any scale: the level of a recording says nothing.
+      words: (word, start, end) in seconds, where they are known.
     """
     wav = wav - wav.mean(dtype=np.float64).astype(np.float32)
     wav = wav / max(float(np.abs(wav).max()), 1e-9)
-    features = audio.frame_features(audio.audio_features(wav), frames=frames)
     recognised = phonemes.labels_from_segments(phoneme_recognition.recognise(wav), frames)
     written = recognised
     if words:
-        segments = phoneme_recognition.segments_from_words(words, wav)
-        written = phonemes.labels_from_segments(segments, frames)
+        written = phonemes.labels_from_segments(phoneme_recognition.segments_from_words(words, wav), frames)
     silent = audio.silent_frames(wav)[:frames]
-    # A picture that goes on after the sound has none.
-    silent = np.pad(silent, (0, frames - len(silent)), constant_values=True)
-    return {"audio": features, "phonemes": written, "recognised": recognised, "silent": silent}
+    return {
+        "audio": audio.frame_features(audio.audio_features(wav), frames=frames),
+        "mel": mel_windows(wav * np.float32(MEL_PEAK), frames),
+        "phonemes": written.astype(np.int8),
+        "recognised": recognised.astype(np.int8),
+        # A picture that goes on after the sound has none.
+        "silent": np.pad(silent, (0, frames - len(silent)), constant_values=True),
+    }
+
+
+def mel_windows(wav: Float32[np.ndarray, " m"], frames: int) -> Float16[np.ndarray, "t 80 16"]:
+    """The 16 mel steps that begin at each frame; the last full window is repeated at the end."""
+    steps = mel.mel_spectrogram(wav)
+    steps = np.pad(steps, ((0, 0), (0, max(0, MEL_STEPS - steps.shape[1]))), mode="edge")
+    starts = np.arange(frames) * MEL_RATE // video.FRAME_RATE
+    starts = np.minimum(starts, steps.shape[1] - MEL_STEPS)
+    windows = np.lib.stride_tricks.sliding_window_view(steps, MEL_STEPS, axis=1)  # 80, starts, 16
+    return windows[:, starts].transpose(1, 0, 2).astype(np.float16)
 
 
 def save(path: str | os.PathLike, clip: Clip) -> None:
-    """Write a clip; the file appears under its name only when it is whole.
+    """Write what is known of a clip; the file appears under its name only when it is whole.
 
     Raises:
       UserError: the folder is missing, full, or not to be written to.
+      ValueError: columns of different lengths.
     """
     path = pathlib.Path(path)
+    if wrong := _misfit(clip):
+        raise ValueError(f"{path}: {wrong}")
     temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.npz")
     arrays: dict[str, Any] = {name: value for name, value in clip._asdict().items() if value is not None}
+    arrays["offset"] = np.float32(clip.offset)
     try:
-        np.savez(temporary, **arrays)
+        np.savez_compressed(temporary, version=VERSION, **arrays)
         os.replace(temporary, path)
     except OSError as error:
         raise errors.UserError(
@@ -154,19 +153,46 @@ def save(path: str | os.PathLike, clip: Clip) -> None:
 
 
 def load(path: str | os.PathLike) -> Clip:
-    """Read a clip; nothing in the file is executed.
+    """Read what is known of a clip, NAME.npz; nothing in the file is executed.
 
     Raises:
-      UserError: no such file, or not a clip.
+      UserError: no such file, not a clip, a damaged one, or one of another version.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+            version = int(file["version"]) if "version" in file.files else 0
             values = {name: file[name] for name in Clip._fields if name in file.files}
     except FileNotFoundError:
-        raise errors.UserError(f"no clip at {path}; make clips by scripts/prepare_clips.py") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise errors.UserError(f"{path} is damaged or no clip ({error}); prepare it again") from None
-    missing = [name for name in Clip._fields if name not in (*values, "margin", *SPEECH)]
-    if missing:
-        raise errors.UserError(f"{path} is no clip, it lacks {', '.join(missing)}; prepare it again")
-    return Clip(**{**values, "person": str(values["person"]), "margin": float(values.get("margin", MARGIN))})
+        raise errors.UserError(f"no clip at {path}; make clips by `avct preprocess`") from None
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise errors.UserError(f"{path} is damaged or no clip ({error}); preprocess it again") from None
+    missing = [name for name in Clip._fields if name not in (*values, *SPEECH)]
+    if missing or version != VERSION:
+        lacks = f"lacks {', '.join(missing)}" if missing else f"is of version {version}, not {VERSION}"
+        raise errors.UserError(f"{path} is no clip, it {lacks}; preprocess it again")
+    scalars = {"person": str(values["person"]), "offset": float(values["offset"])}
+    clip = Clip(**{**values, **scalars, "in_sync": bool(values["in_sync"])})
+    if wrong := _misfit(clip):
+        raise errors.UserError(f"{path} is damaged ({wrong}); preprocess it again")
+    return clip
+
+
+def frames(path: str | os.PathLike) -> UInt8[np.ndarray, "t 256 256 3"]:
+    """Read the pictures of a clip, NAME.mp4 or NAME.npz, RGB.
+
+    Raises:
+      UserError: no such film, or one that cannot be decoded.
+    """
+    film = pathlib.Path(path).with_suffix(".mp4")
+    return np.stack(list(video.read_frames(film, frame_rate=None, size=crop.SIZE)))
+
+
+def _misfit(clip: Clip) -> str:
+    """Why the columns do not belong together, or nothing."""
+    columns = {name: value for name, value in clip._asdict().items() if isinstance(value, np.ndarray)}
+    lengths = {name: len(value) for name, value in columns.items()}
+    if len(set(lengths.values())) != 1:
+        return f"columns of different lengths: {lengths}"
+    if len({name in columns for name in SPEECH}) != 1:
+        return f"of {', '.join(SPEECH)} only some are there"
+    return ""

@@ -17,6 +17,7 @@ FACE_CENTRE = (0.5, 0.573)  # x, y as shares of the side
 CROP_SHARES = (0.45, 0.8)
 CROP_OFFSET = 0.12  # how far the face's centre may be from FACE_CENTRE, share of the side
 CROP_ASPECT = 1.05
+OUTLIERS = 0.02  # share of frames whose farthest points do not count: a landmark may err
 FACE_SHARE_MOST = 0.75  # a tighter picture is rather filled up at the edges than taken so
 
 
@@ -61,6 +62,36 @@ def clip_square(landmarks: Float[np.ndarray, "t n d"], image_shape: tuple[int, .
     if not len(found):
         raise errors.UserError("no face was found in the video; use one that shows a face from the front")
     return face_square(np.median(found, axis=0), image_shape)
+
+
+def trajectory_square(landmarks: Float[np.ndarray, "t n d"], image_shape: tuple[int, ...]) -> Square:
+    """Return the one square that shows a head wherever it goes in a clip, as FOMM's preprocessing does.
+
+    That of `face_square` where the head keeps still; larger by as much as the face travels where it moves.
+
+    Args:
+      landmarks: points in every frame, x, y in px; frames without a face are NaN.
+      image_shape: height and width first.
+    Raises:
+      UserError: no frame has a face.
+    """
+    height, width = image_shape[:2]
+    found = landmarks[np.isfinite(landmarks[..., :2]).any((1, 2))][..., :2]
+    if not len(found):
+        raise errors.UserError("no face was found in the video; use one that shows a face from the front")
+    lows, highs = np.nanmin(found, axis=1), np.nanmax(found, axis=1)
+    extent = float(np.median((highs - lows).max(1)))
+    low, high = np.quantile(lows, OUTLIERS, axis=0), np.quantile(highs, 1 - OUTLIERS, axis=0)
+    travel = max(0.0, float((high - low).max()) - extent)
+    centre = (low + high) / 2
+    if _is_crop(centre, extent, height, width) and extent + travel <= CROP_SHARES[1] * min(height, width):
+        return Square(0, 0, min(height, width))
+    wanted, least = (extent / share + travel for share in (FACE_SHARE, FACE_SHARE_MOST))
+    size = max(2, round(max(least, min(wanted, height, width))))
+    # Above the face goes hair, below it little: more room is left above, by the size of the face alone.
+    above = (FACE_CENTRE[1] - 0.5) * extent / FACE_SHARE
+    left, top = round(float(centre[0]) - size / 2), round(float(centre[1]) - above - size / 2)
+    return Square(_inside(left, size, width), _inside(top, size, height), size)
 
 
 def crop(image: UInt8[np.ndarray, "h w 3"], square: Square, size: int = SIZE) -> UInt8[np.ndarray, "s s 3"]:

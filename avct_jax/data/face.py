@@ -179,15 +179,19 @@ class FaceLandmarker:
         Each frame is searched where the last one's points were: one network call a frame. Where the face is
         lost it is looked for again; frames without one are NaN with score 0.
         """
-        points, scores, previous = [], [], None
+        points, scores, found = [], [], None
         for frame in frames:
-            found = self._points(frame, region_of_points(previous)) if previous is not None else None
-            if found is None or found.score <= PRESENCE_SCORE:
-                found = self.landmarks(frame, thorough=False)
-            previous = found.points if found else None
+            found = self.follow(frame, found)
             points.append(found.points if found else np.full((POINTS, 3), np.nan, np.float32))
             scores.append(found.score if found else 0.0)
         return np.asarray(points, np.float32).reshape(-1, POINTS, 3), np.asarray(scores, np.float32)
+
+    def follow(self, image: UInt8[np.ndarray, "h w 3"], before: Landmarks | None) -> Landmarks | None:
+        """Return the points of the face that was at `before`, or of the largest where it is lost."""
+        found = self._points(image, region_of_points(before.points)) if before else None
+        if found is None or found.score <= PRESENCE_SCORE:
+            found = self.landmarks(image, thorough=False)
+        return found
 
     def _points(self, image: UInt8[np.ndarray, "h w 3"], region: Region) -> Landmarks:
         patch = cut(image, region, LANDMARK_SIZE, border=cv2.BORDER_REPLICATE)

@@ -1,0 +1,146 @@
+"""Processes that work through a list, one item each at a time, and whose death costs one item only.
+
+concurrent.futures gives the whole pool up when a process is killed; a decoder that crashes must not end a
+night's run.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from multiprocessing import connection
+from typing import Any, NamedTuple, TypeVar
+
+from avct_jax import errors
+
+Item = TypeVar("Item")
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+GIVE_UP = 3  # times the number of processes may die in succession: they do not start, or memory is short
+REMEDY = "free memory, or work with fewer (--jobs)"
+
+
+class Progress(NamedTuple):
+    """An item is still worked on; amount: done since the last time."""
+
+    amount: int
+
+
+class Failure(NamedTuple):
+    """An item was not done; error: the UserError that says what the user can mend; died: the process did."""
+
+    text: str
+    error: errors.UserError | None = None
+    died: bool = False
+
+
+class _Worker:
+    def __init__(self, context, work: Callable, shared: Any):
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, work, shared), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.item: Any = None
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+def run(
+    work: Callable[[Item, Any, Callable[[int], None]], Any], items: Sequence[Item], shared: Any, *, jobs: int
+) -> Generator[tuple[Item, Any], None, None]:
+    """Yield (item, what `work` returns) as they come, Progress and Failure among them.
+
+    Leaving the loop kills the processes. They do not see Ctrl-C: it is the caller's to decide.
+
+    Args:
+      work: a module's function of an item, `shared`, and a function to call with amounts done.
+    """
+    context = multiprocessing.get_context("spawn")
+    waiting = list(reversed(items))
+    workers: list[_Worker] = []
+    with _one_thread_each():
+        try:
+            workers += [_Worker(context, work, shared) for _ in range(min(jobs, len(items)))]
+            for worker in workers:
+                _feed(worker, waiting)
+            died = 0
+            while busy := [worker for worker in workers if worker.item is not None]:
+                for ready in connection.wait([worker.pipe for worker in busy]):
+                    worker = next(w for w in busy if w.pipe is ready)
+                    item, answer = worker.item, _receive(worker)
+                    yield item, answer
+                    if isinstance(answer, Progress):
+                        continue
+                    died = died + 1 if isinstance(answer, Failure) and answer.died else 0
+                    if died >= GIVE_UP * jobs:
+                        many = f"{died} processes died one after another"
+                        raise errors.UserError(f"{many}: {answer.text}; {REMEDY}")
+                    if died:
+                        workers.remove(worker)
+                        worker.stop()
+                        worker = _Worker(context, work, shared)
+                        workers.append(worker)
+                    _feed(worker, waiting)
+        finally:
+            for worker in workers:
+                worker.stop()
+
+
+def _feed(worker: _Worker, waiting: list) -> None:
+    worker.item = waiting.pop() if waiting else None
+    if worker.item is not None:
+        with contextlib.suppress(BrokenPipeError):  # it has died; _receive will tell
+            worker.pipe.send(worker.item)
+
+
+def _receive(worker: _Worker) -> Any:
+    try:
+        return worker.pipe.recv()
+    except (EOFError, OSError):
+        worker.process.join()
+        code = worker.process.exitcode or 0
+        cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return Failure(f"the process that worked on it died ({cause})", died=True)
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes share the cores: libraries in them, which read this as they load, get one thread each."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _serve(pipe: connection.Connection, work: Callable, shared: Any) -> None:
+    with contextlib.suppress(OSError, AttributeError):
+        os.setsid()  # neither this process nor the decoders it starts see the terminal's Ctrl-C
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    while True:
+        try:
+            item = pipe.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            answer = work(item, shared, lambda amount: pipe.send(Progress(amount)))
+        except Exception as error:
+            text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            answer = Failure(text, error if isinstance(error, errors.UserError) else None)
+        pipe.send(answer)
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)

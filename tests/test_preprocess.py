@@ -1,0 +1,228 @@
+"""`avct preprocess`: videos in, clips out, whatever happens on the way."""
+
+import csv
+import functools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import skimage.data
+
+from avct_jax import cli, errors
+from avct_jax.data import clip, clip_folder, crop, face, manifest, preprocess, video
+
+PORTRAIT = skimage.data.astronaut()[:300, 70:370]
+NOBODY = skimage.data.coffee()[:300, :300]
+TONE = (np.sin(np.arange(16000 * 2) * 0.06) * np.hanning(8000).repeat(4) / 2).astype(np.float32)
+
+
+def film(path, frames, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with video.VideoWriter(path, size=frames[0].shape[:2], **options) as writer:
+        for frame in frames:
+            writer.write(frame)
+    return path
+
+
+def swaying(count):
+    """A head that moves by 10 px."""
+    return [np.roll(PORTRAIT, round(10 * np.sin(i / 8)), axis=1) for i in range(count)]
+
+
+@functools.cache
+def landmarker():
+    return face.FaceLandmarker()
+
+
+def make(source, folder, person="p", words=None, **options):
+    folder.mkdir(exist_ok=True)
+    job = preprocess.Job(str(source), source.stem, person, words)
+    return preprocess.preprocess(job, folder, preprocess.Options(**options), landmarker())
+
+
+def run(*arguments):
+    return cli.main(["preprocess", *map(str, arguments), "--jobs", "1"])
+
+
+def test_film_with_a_cut_becomes_clips_and_a_reason(tmp_path):
+    frames = swaying(30) + [NOBODY] * 12 + [PORTRAIT] * 26
+    record = make(film(tmp_path / "talk.mp4", frames), tmp_path / "clips")
+    assert [(e.name, e.begin_s, e.frames) for e in record.clips] == [
+        ("talk_01", 0.0, 30), ("talk_02", 1.68, 26)
+    ]  # fmt: skip
+    assert [(r.kind, r.begin_s, r.end_s) for r in record.refused] == [("no face", 1.2, 1.68)]
+    for entry in record.clips:
+        made, shown = (read(tmp_path / "clips" / f"{entry.name}.npz") for read in (clip.load, clip.frames))
+        assert len(made.points) == len(shown) == entry.frames and made.audio is None and not entry.sound
+
+
+def test_clip_shows_the_film_where_its_square_is(tmp_path):
+    make(film(tmp_path / "talk.mp4", swaying(25)), tmp_path / "clips")
+    made, shown = clip.load(tmp_path / "clips/talk.npz"), clip.frames(tmp_path / "clips/talk.mp4")
+    again, _ = landmarker().track(shown)  # finds the landmarks in the clip where the columns have them
+    stored = (made.points[..., :2].astype(np.float32) + 1) / 2 * 255 + 0.5
+    assert np.abs(stored - again[..., :2]).mean() < 1.0  # px
+    assert np.ptp(stored[:, face.NOSE_TIP, 0]) > 5  # the square is steady: the head moves in it
+    left, top, right, bottom = made.mouth_boxes.T
+    lips = again[:, face.UPPER_INNER_LIP, :2]
+    assert ((left < lips[:, 0]) & (lips[:, 0] < right) & (top < lips[:, 1]) & (lips[:, 1] < bottom)).all()
+
+
+def test_sound_of_each_clip_is_that_of_its_frames(tmp_path):
+    """The tone of 2 s lies in frames 30 to 79; the film is cut at frame 40."""
+    sound = np.concatenate([np.zeros(30 * 640, np.float32), TONE])
+    frames = [PORTRAIT] * 40 + swaying(40)
+    frames[40:] = [np.fliplr(frame) for frame in frames[40:]]
+    words = (("sil", 0.0, 1.2), ("bin", 2.0, 2.6), ("sil", 2.6, 3.2))
+    record = make(film(tmp_path / "a.mp4", frames, audio=sound), tmp_path / "clips", words=words)
+    assert [entry.frames for entry in record.clips] == [40, 40] and all(e.sound for e in record.clips)
+    first, second = (clip.load(tmp_path / "clips" / f"a_0{i}.npz") for i in (1, 2))
+    assert first.silent[:28].all() and not first.silent[33:].any() and not second.silent[2:36].any()
+    spoken = np.flatnonzero(second.phonemes != 31)  # 2.0 - 2.6 s are frames 10 to 24 of the second clip
+    assert abs(spoken[0] - 10) <= 1 and abs(spoken[-1] - 24) <= 1 and (first.phonemes == 31).all()
+    assert video.probe(tmp_path / "clips/a_02.mp4").has_audio
+
+
+@pytest.mark.parametrize(
+    "frames, options, kind",
+    [
+        (20, {}, "too short"),
+        (30, {"smallest_face": 500}, "too small"),
+    ],
+)
+def test_parts_that_are_no_clip_have_a_reason_with_value_and_limit(tmp_path, frames, options, kind):
+    record = make(film(tmp_path / "a.mp4", [PORTRAIT] * frames), tmp_path / "clips", **options)
+    assert not record.clips and [r.kind for r in record.refused] == [kind]
+    assert any(letter.isdigit() for letter in record.refused[0].reason)
+
+
+def test_other_rates_and_turned_films_become_25_frames_a_second_upright(tmp_path):
+    film(tmp_path / "half.mp4", [np.rot90(PORTRAIT)] * 15, frame_rate=12.5)
+    turned = ["-display_rotation", "-90", "-i", str(tmp_path / "half.mp4"), "-c", "copy"]
+    ffmpeg = video.imageio_ffmpeg.get_ffmpeg_exe()
+    subprocess.run([ffmpeg, "-v", "error", *turned, str(tmp_path / "a.mp4")], check=True)
+    record = make(tmp_path / "a.mp4", tmp_path / "clips")
+    assert [entry.frames for entry in record.clips] == [30]
+    points = clip.load(tmp_path / "clips/a.npz").points
+    assert (points[:, face.CHIN, 1] > points[:, face.FOREHEAD, 1] + 0.4).all()
+
+
+def test_trajectory_square_holds_the_head_wherever_it_goes():
+    box = np.float32([[-40, -50, 0], [40, 50, 0]])
+    still = np.tile(box + np.float32([500, 400, 0]), (50, 1, 1))
+    square = crop.trajectory_square(still, (1000, 1000))
+    assert square == crop.face_square(still[0], (1000, 1000)) and square.size == round(100 / crop.FACE_SHARE)
+    going = still + np.linspace(0, 300, 50, dtype=np.float32)[:, None, None] * np.float32([1, 0, 0])
+    wide = crop.trajectory_square(going, (1000, 1000))
+    assert 400 < wide.size < 500 and wide.left < 460 - 20 and wide.left + wide.size > 840 + 20
+    astray = still.copy()
+    astray[7] += 400  # one frame in fifty errs
+    assert abs(crop.trajectory_square(astray, (1000, 1000)).size - square.size) < 12
+
+
+def test_command_adds_up_runs_and_says_what_came_out(tmp_path, capsys):
+    film(tmp_path / "in/one.mp4", [PORTRAIT] * 25)
+    film(tmp_path / "in/deep/two.mp4", [NOBODY] * 25)
+    (tmp_path / "in/three.mp4").write_bytes(b"no film")
+    film(tmp_path / "me.mp4", [PORTRAIT] * 26, audio=TONE)
+    assert run(tmp_path / "in", "--output", tmp_path / "clips", "--speaker", "me") == 0
+    assert "1 clips of 1 people from 3 videos" in capsys.readouterr().out
+    assert run(tmp_path / "me.mp4", "--person", "me", "--output", tmp_path / "clips") == 0
+    made = json.loads((tmp_path / "clips/manifest.json").read_text())
+    assert [(c["name"], c["person"], c["sound"]) for c in made["clips"]] == [
+        ("me", "me", True), ("one", "one", False)
+    ]  # fmt: skip
+    assert made["speaker"] == "me" and made["counts"]["refused"] == {"no face": 1, "unreadable": 1}
+    assert np.load(tmp_path / "clips/mean_face.npy").shape == (468, 2)
+    assert not [p for p in (tmp_path / "clips").iterdir() if p.name.startswith((".part", ".avct"))]
+
+
+def test_finished_videos_are_not_done_again_unless_they_changed(tmp_path):
+    source = film(tmp_path / "one.mp4", [PORTRAIT] * 25)
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"no film")
+    arguments = (source, bad, "--output", tmp_path / "clips")
+
+    def times():
+        assert run(*arguments) == 0
+        return {
+            name: (tmp_path / "clips" / name).stat().st_mtime_ns for name in ("one.mp4", ".done/bad.json")
+        }
+
+    first = times()
+    assert times() == first
+    (tmp_path / "clips/one.npz").unlink()
+    second = times()
+    assert second["one.mp4"] > first["one.mp4"] and second[".done/bad.json"] == first[".done/bad.json"]
+    film(source, [PORTRAIT] * 30)
+    assert times()["one.mp4"] > second["one.mp4"] and len(clip.load(tmp_path / "clips/one.npz").points) == 30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_killed_run_goes_on_where_it_was(tmp_path, number):
+    for i in range(4):
+        film(tmp_path / f"in/{i}.mp4", swaying(60), audio=TONE)
+    words = ["-m", "avct_jax.cli", "preprocess", str(tmp_path / "in"), "--output", str(tmp_path / "clips")]
+    process = subprocess.Popen([sys.executable, *words, "--jobs", "1"], stderr=subprocess.DEVNULL)
+    done = tmp_path / "clips/.done"
+    while not list(done.glob("*.json")) and process.poll() is None:
+        time.sleep(0.01)
+    os.kill(process.pid, number)
+    assert process.wait() == (-9 if number == signal.SIGKILL else 143)
+    finished = {path: path.stat().st_mtime_ns for path in done.glob("[0-9].json")}
+    assert (
+        1 <= len(finished) < 4 and (number == signal.SIGKILL) != (tmp_path / "clips/manifest.json").exists()
+    )
+    assert run(tmp_path / "in", "--output", tmp_path / "clips") == 0
+    for path, written in finished.items():
+        assert (tmp_path / f"clips/{path.stem}.mp4").stat().st_mtime_ns <= written
+    assert sorted(e.name for e in manifest.read(tmp_path / "clips").clips) == ["0", "1", "2", "3"]
+    assert all(len(clip.load(tmp_path / f"clips/{i}.npz").points) == 60 for i in range(4))
+
+
+def test_people_of_a_csv_are_split_as_a_whole(tmp_path):
+    with (tmp_path / "people.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("file", "person", "else"), ("in/a.mp4", "p", 1), ("in/b.mp4", "p", 2)])
+    for name in "ab":
+        film(tmp_path / f"in/{name}.mp4", [PORTRAIT] * 24)
+    assert run("--people", tmp_path / "people.csv", "--output", tmp_path / "clips", "--no-sound") == 0
+    made = manifest.read(tmp_path / "clips")
+    assert [e.person for e in made.clips] == ["p", "p"] and len(set(made.splits)) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments, line",
+    [
+        ([], "no VIDEO and no --people"),
+        (["absent.mp4"], "no video, folder or match of 'absent.mp4'"),
+        (["film.mp4", "--output", "."], r"holds the video 'film\.mp4'"),
+        (["film.mp4", "--people", "p.csv"], "has no row for it"),
+        (["film.mp4", "--words", "p.csv"], "lacks the column 'clip'"),
+        (["film.mp4", "--longest", "1", "--shortest", "2"], "--longest 1 s is below --shortest 2 s"),
+        (["film.mp4", "--person", "a", "--people", "p.csv"], "not allowed with"),
+    ],
+)
+def test_command_refuses_in_one_line(tmp_path, monkeypatch, capsys, arguments, line):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "film.mp4").write_bytes(b"x")
+    (tmp_path / "p.csv").write_text("file,person\nother.mp4,p\n")
+    assert cli.main(["preprocess", "--output", "out", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and re.search(line, said)
+
+
+def test_folder_in_which_another_run_works_is_refused(tmp_path):
+    folder = clip_folder.open_folder(tmp_path / "clips")
+    with (
+        clip_folder.locked(folder),
+        pytest.raises(errors.UserError, match="another `avct preprocess`"),
+        clip_folder.locked(folder),
+    ):
+        pass
