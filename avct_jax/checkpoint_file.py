@@ -43,6 +43,8 @@ EXTRA = (
     "sync_discriminator",
     "syncnet",
 )  # losses and metrics: carried, not configured
+# Whoever uses these says how large they are: D_seq sees many frames, and LITE's D_sync is narrow.
+SIZED_BY_USE = ("patch_discriminator", "sync_discriminator")
 
 
 class System(NamedTuple):
@@ -124,7 +126,7 @@ def _example(config: sizes.SystemConfig, part: str) -> tuple[Any, ...]:
         return renderer.Renderer(config.renderer), picture, (1, k, 2), (1, k, 2, 2)
     if part == "avct":
         c = config.avct
-        features = (1, c.feature_size, c.feature_size, c.feature_channels)
+        features = (1, c.feature_size, c.feature_size, c.reference_channels)
         return avct.AVCT(c), frames, (*frames, c.pose_size, c.pose_size), sound, features
     if part == "head_motion":
         return head_motion.HeadMotion(config.head_motion), picture[:3], sound
@@ -219,7 +221,7 @@ def _check(path: pathlib.Path, system: System, required: tuple[str, ...]) -> Non
     if missing:
         raise errors.UserError(f"{path} lacks {', '.join(missing)}; convert or train a whole system")
     lines = [f"{part}: unknown" for part in system.variables if part not in names]
-    for part in (p for p in system.variables if p in names):
+    for part in (p for p in system.variables if p in names and p not in SIZED_BY_USE):
         lines += _differences(part, system.variables[part], expected(system.config, part))
     if lines:
         more = f" and {len(lines) - 3} more" if len(lines) > 3 else ""

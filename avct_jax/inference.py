@@ -117,7 +117,7 @@ def encode_portrait(
     found = detector.apply(variables["keypoint_detector"], image[None])
     network = renderer.Renderer(config.renderer)
     source = network.apply(variables["renderer"], image[None], method="encode")
-    return Portrait(found.motion, found.features, source)
+    return Portrait(found.motion, avct.reference_of(config.avct, image[None], found.features), source)
 
 
 def embed(

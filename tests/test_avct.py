@@ -1,5 +1,6 @@
 """E_avct against the reference's numbers, and what it may and may not see."""
 
+import dataclasses
 import functools
 import json
 import pathlib
@@ -135,3 +136,40 @@ def test_avct_begins_near_identity_jacobians():
 def test_avct_refuses_an_unknown_encoder():
     with pytest.raises(ValueError, match="audio_encoder 'lstm' must be one of"):
         avct.AVCTConfig(audio_encoder="lstm")
+
+
+@pytest.mark.parametrize(
+    ("switch", "seen"),
+    [
+        ({"phonemes": False}, (False, True, True)),
+        ({"audio": False}, (True, False, True)),
+        ({"reference": "none"}, (True, True, False)),
+        ({"reference": "image"}, (True, True, True)),
+    ],
+)
+@pytest.mark.parametrize("sound", ["mlp", "conv"])
+def test_ablated_avct_ignores_what_it_is_denied(switch, seen, sound):
+    size = {"feature_size": 32} if sound == "conv" else {}
+    config = dataclasses.replace(SMALL, audio_encoder=sound, **size, **switch)
+    model = avct.AVCT(config)
+    phonemes, poses, audio, _ = make_inputs(config, 3)
+    features = jax.random.uniform(jax.random.key(1), (1, *[config.feature_size] * 2, config.reference_channels))
+    variables = jax.jit(model.init)(jax.random.key(0), phonemes, poses, audio, features)
+    predict = jax.jit(model.apply)
+    first = predict(variables, phonemes, poses, audio, features).keypoints
+    others = ((phonemes + 1, poses, audio, features), (phonemes, poses, audio + 1, features))
+    others = (*others, (phonemes, poses, audio, 1 - features))
+    assert seen == tuple(bool(np.abs(predict(variables, *x).keypoints - first).max() > 1e-7) for x in others)
+
+
+def test_avct_refuses_to_decode_nothing():
+    with pytest.raises(ValueError, match="without audio and reference"):
+        avct.AVCTConfig(audio=False, reference="none")
+
+
+def test_reference_of_a_portrait_is_its_features_or_its_small_image():
+    image, features = jnp.ones((1, 64, 64, 3)), jnp.zeros((1, 16, 16, 5))
+    assert avct.reference_of(SMALL, image, features) is features
+    seen = avct.reference_of(dataclasses.replace(SMALL, reference="image"), image, features)
+    assert seen.shape == (1, 16, 16, 3)
+    np.testing.assert_allclose(seen[0, 4:12, 4:12], 1, atol=1e-5)

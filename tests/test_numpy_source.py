@@ -1,150 +1,242 @@
-"""Drawing batches from clips, and the motion that landmarks say."""
+"""Batches from a folder of clips, and the pictures kept of it."""
 
+import json
+import shutil
+from concurrent import futures
+
+import jax
+import made_clips
 import numpy as np
 import pytest
 
 from avct_jax import errors
-from avct_jax.data import clip, face_motion, numpy_source, phonemes
+from avct_jax.data import catalog, clip, frame_store, numpy_source, phonemes, schema, source, video
 
-MEAN = np.random.default_rng(7).uniform(-0.5, 0.5, (468, 2)).astype(np.float32)
-FRAMES = 40
+CONFIG = schema.DrawConfig(picture_size=32, speaker="s1", pose_frames=20, others=0.5)
 
 
-def talking_clip(person, shift=0.0, *, sound=False):
-    """A mean face that wanders right; picture i is of colour i."""
-    moved = MEAN[None] + shift + 0.001 * np.arange(FRAMES)[:, None, None]
-    points = np.concatenate([moved, np.zeros((FRAMES, 468, 1))], -1).astype(np.float32)
-    pictures = np.arange(FRAMES, dtype=np.uint8)[:, None, None, None] * np.ones((1, 10, 10, 3), np.uint8)
-    poses = np.arange(FRAMES * 6, dtype=np.float32).reshape(FRAMES, 6)
-    made = clip.Clip(pictures, np.arange(FRAMES), points, np.ones(FRAMES, np.float32), poses, person)
-    if not sound:
-        return made
-    heard = np.tile(np.arange(FRAMES, dtype=np.float32)[:, None, None], (1, 4, 41)) + 1
-    labels = np.where(np.arange(FRAMES) < 10, phonemes.SIL, 5)
-    return made._replace(audio=heard, phonemes=labels, recognised=labels, silent=np.arange(FRAMES) < 8)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return made_clips.make(tmp_path_factory.mktemp("clips"), people=4, own=4)
+
+
+@pytest.fixture(scope="module")
+def opened(folder):
+    return numpy_source.NumpySource(folder)
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """Six other people, two of whom are held out, and the speaker's clips."""
-    for i in range(6):
-        clip.save(tmp_path / f"id_{i}.npz", talking_clip(f"person{i}", 0.02 * i))
-    for i in range(3):
-        clip.save(tmp_path / f"s1_{i}.npz", talking_clip("s1", -0.1, sound=True))
-    return tmp_path
+def copied(folder, tmp_path):
+    return shutil.copytree(folder, tmp_path / "clips", ignore=shutil.ignore_patterns(".frames"))
 
 
-@pytest.fixture
-def bank(folder):
-    return numpy_source.read_bank(folder, speaker="s1", speaker_step=4)
+def same(one, other):
+    return jax.tree.all(jax.tree.map(lambda a, b: a.dtype == b.dtype and np.array_equal(a, b), one, other))
 
 
-def test_bank_reads_clips_in_order_and_thins_the_speaker(bank):
-    assert bank.names[:2] == ("id_0", "id_1") and bank.persons[-1] == "s1"
-    assert [len(x) for x in bank.frames] == [FRAMES] * 6 + [FRAMES // 4] * 3
-    places = np.array([[3, FRAMES + 5], [6 * FRAMES, 6 * FRAMES + 2]])
-    assert bank.pictures(places)[..., 0, 0, 0].tolist() == [[3, 5], [0, 8]]
-    assert bank.poses[6 * FRAMES + 2, 0] == 8 * 6
+def drawn(opened, kind, count=4, *, step=0, config=CONFIG, **options):
+    return opened.batch(kind, config, seed=3, step=step, batch_size=count, **options)
 
 
-def test_bank_holds_people_out_whole_and_the_speaker_by_clip():
-    held = lambda name, person: numpy_source.held_out(name, person, speaker="s1")
-    for person in ("a", "b", "c"):
-        assert len({held(f"{person}{i}", person) for i in range(50)}) == 1
-    share = np.mean([held("x", f"person{i}") for i in range(1400)])
-    own = np.mean([held(f"s1_{i}", "s1") for i in range(2000)])
-    assert abs(share - 1 / 14) < 0.02 and abs(own - 1 / 20) < 0.015
+@pytest.mark.parametrize("kind", schema.KINDS)
+def test_source_gives_slices_that_join_to_the_whole_batch(opened, kind):
+    whole = drawn(opened, kind, 6, step=5)
+    parts = [drawn(opened, kind, 6, step=5, part=(i, 3)) for i in range(3)]
+    assert same(whole, jax.tree.map(lambda *x: np.concatenate(x), *parts))
+    assert not same(whole, drawn(opened, kind, 6, step=6))
+    twice = drawn(opened, kind, 3, step=11)  # examples 33, 34, 35: the later half of batch 5 of 6
+    assert same(jax.tree.map(lambda x: x[3:], whole), twice)
 
 
-def test_steady_frames_leave_out_cuts_and_lost_faces():
-    made = talking_clip("a")
-    points = made.points.copy()
-    points[3] = np.nan
-    points[10:14, :, 0] += 0.8  # another face, beside
-    points[20] *= 1.6
-    kept = numpy_source.steady_frames(made._replace(points=points))
-    assert sorted(set(range(FRAMES)) - set(kept)) == [3, 10, 11, 12, 13, 20]
-    points[7:] = np.nan
-    assert len(numpy_source.steady_frames(made._replace(points=points))) == 0
+def test_source_goes_on_at_any_step(opened):
+    batches = opened.batches("sync", CONFIG, seed=3, batch_size=4, first_step=7)
+    assert all(same(next(batches), drawn(opened, "sync", step=step)) for step in (7, 8, 9))
+    batches.close()
 
 
-def test_faces_are_of_training_people_and_the_speaker(bank):
-    held = bank._replace(held_out=np.isin(bank.persons, ["person0", "person3"]))
-    moves = numpy_source.FaceMotion(held.clip, held.place)  # tells what was drawn
-    drawn = numpy_source.draw_faces(held, moves, np.random.default_rng(0), people=200, speaker=50)
-    assert set(drawn.motion.keypoints[:200]) == {1, 2, 4, 5} and set(drawn.motion.keypoints[200:]) == {
-        6,
-        7,
-        8,
-    }
-    step = np.where(drawn.motion.keypoints < 6, 1, 4)
-    assert np.array_equal(drawn.frames[:, 0, 0, 0], step * drawn.motion.jacobians)
+def test_source_pictures_are_the_film_at_the_places_named(opened, folder):
+    batch, places = (drawn(opened, "pairs", 5, pictures=shown) for shown in (True, False))
+    assert places.source.dtype == np.int32 and places.driving.shape == (5, 1)
+    assert np.array_equal(opened.store(32)[places.driving], batch.driving)
+    which = np.searchsorted(opened.catalog.begins, places.source[0], side="right") - 1
+    frame = places.source[0] - opened.catalog.begins[which]
+    film = list(video.read_frames(folder / f"{opened.catalog.names[which]}.mp4"))
+    wanted = frame_store.resize(film[frame], 32).astype(int)
+    assert np.array_equal(batch.source[0], wanted)
+    assert np.abs(wanted - frame_store.resize(film[frame - 1], 32)).mean() > 5
 
 
-def test_pairs_are_of_one_clip_and_of_the_speaker_as_often_as_said(bank):
-    told = np.zeros((len(bank.clip), 10, 2))
-    told[:, 0, 0], told[:, 1, 1] = bank.clip, bank.place  # which clip; later pictures have wider mouths
-    moves, rng = numpy_source.FaceMotion(told, told), np.random.default_rng(0)
-    drawn = numpy_source.draw_pairs(bank, moves, rng, sources=400, driving=2, speaker_share=0.35)
-    source, driving = drawn.source_motion.keypoints[:, 0, 0].astype(int), drawn.driving_motion.keypoints
-    assert drawn.driving.shape == (400, 2, 10, 10, 3) and (driving[:, :, 0, 0] == source[:, None]).all()
-    last = driving[source < 6][:, :, 1, 1]
-    assert last[:, 1].min() >= 0.7 * (FRAMES - 1) and last[:, 0].min() < 0.1 * FRAMES
-    assert abs(np.mean(source >= 6) - 0.35) < 0.08
-    counts = np.bincount(source[source < 6], minlength=6)[~bank.held_out[:6]]
-    assert counts.min() > 0.5 * counts.mean()
-
-
-def test_speech_knows_when_its_speaker_rests(folder):
-    found = numpy_source.read_speech(folder, MEAN, speaker="s1")
-    speech = next(iter(found.values()))
-    assert set(found) <= {"s1_0", "s1_1", "s1_2"} and speech.silent.sum() == 10
-    rest = speech.poses[:10]  # its lips are never closer than elsewhere: all alike
-    assert rest.min(0)[0] <= speech.rest_pose[0] <= rest.max(0)[0]
-    assert np.allclose(speech.rest_motion.jacobians, np.eye(2), atol=1e-4)
-    with pytest.raises(errors.UserError, match="'nobody'"):
-        numpy_source.read_speech(folder, MEAN, speaker="nobody")
-
-
-def test_stretch_is_silent_outside_its_clip():
-    speech = numpy_source.as_speech(talking_clip("s1", sound=True), MEAN)
-    labels, heard, silent, poses, moves = numpy_source.stretch(
-        speech, np.arange(-3, FRAMES + 2), transcribed=True
+def test_sequence_is_silent_outside_its_clip_and_its_columns_are_of_its_frames(opened):
+    batch = drawn(opened, "sequences", 64, config=schema.DrawConfig(speaker="s1", picture_size=32))
+    time = batch.audio[..., 0, 0] % 100  # frame + 1; 0 outside
+    outside = time == 0
+    assert outside.any() and (outside[:, :5] | outside[:, -5:]).sum() == outside.sum()
+    assert (batch.phonemes[outside] >= phonemes.SIL).all() and (batch.silent[outside] == 1).all()
+    first = np.where(outside[:, 0], 5 - outside[:, :5].sum(1) - 5, time[:, 0] - 1)
+    at = np.clip(first[:, None] + np.arange(34), 0, None)
+    inside = ~outside
+    assert np.allclose((batch.poses[..., 0] % 100)[inside], (time - 1)[inside])
+    assert np.allclose(
+        (batch.poses[..., 0] % 100)[:, :5], at[:, :5]
+    )  # the first pose goes on before the clip
+    assert np.allclose(16 * (batch.mel[..., 0, 0] + 2), time[:, 5:-5] - 1)
+    assert np.allclose(batch.boxes[..., 0], (16 + (time[:, 5:-5] - 1) / 8) / 2)  # 64 px shown as 32
+    assert (
+        set(np.unique(batch.silent[inside & (time <= 8)])) == {1}
+        and not batch.silent[inside & (time > 8)].any()
     )
-    assert (labels[:3] == phonemes.SIL).all() and (labels[-2:] == phonemes.SIL).all() and labels[20] == 5
-    assert not heard[:3].any() and heard[3, 0, 0] == 1 and not heard[-2:].any()
-    assert silent[:13].all() and not silent[13:-2].any() and silent[-2:].all()
-    assert np.array_equal(poses[0], speech.poses[0]) and np.array_equal(poses[-1], speech.poses[-1])
-    assert moves.keypoints.shape == (FRAMES + 5, 10, 2)
 
 
-@pytest.mark.parametrize("others", [0.0, 1.0])
-def test_stretches_show_the_clip_itself_or_other_people(folder, bank, others):
-    moves = numpy_source.bank_motion(bank, MEAN)
-    clips = list(numpy_source.read_speech(folder, MEAN, speaker="s1").values())
-    draw = lambda: numpy_source.draw_stretches(
-        clips, bank, moves, np.random.default_rng(1), count=6, frames=8, radius=2, others=others
+def test_sequence_without_pictures_has_none(opened):
+    batch = drawn(
+        opened, "sequences", config=schema.DrawConfig(speaker="s1", picture_size=32, with_frames=False)
     )
-    drawn = draw()
-    assert drawn.phonemes.shape == (6, 12) and drawn.motion.jacobians.shape == (6, 12, 10, 2, 2)
-    lefts = drawn.portrait_motion.keypoints[:, 0, 0] - drawn.motion.keypoints[:, :, 0, 0].min(1)
-    assert (np.abs(lefts) < 0.06).all() == (others == 0)  # the speaker is farther left than all others
-    again = draw()
-    assert np.array_equal(drawn.portrait, again.portrait) and np.array_equal(drawn.audio, again.audio)
+    assert batch.frames is None and batch.boxes is None and batch.portrait.shape == (4, 32, 32, 3)
 
 
-def test_nods_are_inside_their_clips(folder):
-    clips = list(numpy_source.read_speech(folder, MEAN, speaker="s1").values())
-    drawn = numpy_source.draw_nods(clips, np.random.default_rng(0), count=50, frames=30)
-    first = drawn.poses[:, 0, 0] / 6
-    assert set(first) == set(range(FRAMES - 30 + 1)) and drawn.audio.shape == (50, 30, 4, 41)
-    assert np.array_equal(drawn.audio[..., 0, 0], first[:, None] + np.arange(30) + 1)
+def test_rest_is_the_silent_frames_with_the_lips_closest(opened):
+    which = opened.catalog.names.index("s1_0")
+    opening = opened.catalog.of(opened.catalog.opening, which)[:8]
+    calm = np.flatnonzero(opening <= np.quantile(opening, 0.6))
+    poses = opened.catalog.rest_pose[which][0] % 100
+    assert 3 < len(calm) < 7 and np.isclose(poses, calm.mean(), atol=1e-3)
+    assert np.isnan(opened.catalog.rest_pose[opened.catalog.names.index("id_1")]).all()  # no sound
 
 
-def test_face_motion_of_a_moved_mean_face_is_that_affine():
-    affine, shift = np.array([[1.1, 0.2], [-0.1, 0.9]]), np.array([0.3, -0.2])
-    moved = np.concatenate([MEAN @ affine.T + shift, np.zeros((468, 1))], -1)
-    still, move = (face_motion.face_motion(x[None].astype(np.float32), MEAN) for x in (MEAN, moved))
-    assert np.allclose(move[1], affine[None, None], atol=1e-4)
-    assert np.allclose(still[1], np.eye(2)[None, None], atol=1e-4)
-    assert np.allclose(move[0], still[0] @ affine.T + shift, atol=1e-5)
+def test_sync_says_whether_sound_and_lips_belong_together(opened):
+    batch = drawn(opened, "sync", 64)
+    heard = np.round(16 * (batch.mel[:, 0, 0] + 2))
+    seen = np.round((batch.boxes[:, 0, 0] * 2 - 16) * 8)
+    assert np.array_equal(batch.in_sync == 1, heard == seen) and 16 < batch.in_sync.sum() < 48
+    assert np.abs(heard - seen)[batch.in_sync == 0].min() >= CONFIG.least_shift
+
+
+def clips_of(opened, places):
+    """Names of the clips at these places in the store."""
+    which = np.searchsorted(opened.catalog.begins, np.ravel(places), side="right") - 1
+    return {opened.catalog.names[i] for i in which}
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_source_never_shows_in_training_what_is_held_out(opened, held_out):
+    options = {"held_out": held_out, "pictures": False}
+    pairs, sync = (drawn(opened, kind, 200, **options) for kind in ("pairs", "sync"))
+    told, nods = (drawn(opened, kind, 200, **options) for kind in ("sequences", "poses"))
+    shown = [
+        clips_of(opened, x) for x in (pairs.source, pairs.driving, sync.frames, told.portrait, told.frames)
+    ]
+    shown += [{opened.catalog.names[i] for i in np.unique(nods.poses[..., 0] // 100).astype(int)}]
+    own, others = ({"s1_1"}, {"id_1"}) if held_out else ({"s1_0", "s1_2", "s1_3"}, {"id_0", "id_2", "id_3"})
+    late = set() if held_out else {"late_0"}
+    hears = own | (others & {"id_0", "id_2"})
+    assert shown == [own | others | late, own | others | late, hears, own | others | late, own, own]
+
+
+def test_frames_are_decoded_once_and_again_where_a_film_changed(copied, monkeypatch):
+    first, decoded = numpy_source.NumpySource(copied).store(16), []
+    real = frame_store.read_film
+    monkeypatch.setattr(frame_store, "read_film", lambda *x: decoded.append(x[0].stem) or real(*x))
+    assert np.array_equal(numpy_source.NumpySource(copied).store(16), first) and not decoded
+    old = np.array(first)
+    with video.VideoWriter(copied / "id_2.mp4", size=64) as writer:
+        writer.write(made_clips.pictures(77, 32))
+    again = numpy_source.NumpySource(copied)
+    begin, end = again.catalog.begins[2:4]
+    changed = np.unique(np.flatnonzero((again.store(16) != old).any((1, 2, 3))))
+    assert decoded == ["id_2"] and changed.min() >= begin and changed.max() < end and len(changed) > 20
+
+
+def test_frames_go_on_where_a_kill_left_them(copied, monkeypatch):
+    monkeypatch.setattr(frame_store, "SAVED_EVERY", 2)
+    real, decoded = frame_store.read_film, []
+
+    def fail(path, *shape):
+        if path.stem == "s1_0":
+            raise KeyboardInterrupt
+        return real(path, *shape)
+
+    monkeypatch.setattr(frame_store, "read_film", fail)
+    with pytest.raises(KeyboardInterrupt):
+        numpy_source.NumpySource(copied).store(16)
+    monkeypatch.setattr(frame_store, "read_film", lambda *x: decoded.append(x[0].stem) or real(*x))
+    kept = numpy_source.NumpySource(copied)
+    whole = numpy_source.NumpySource(copied, in_memory=True).store(16)
+    decoded.clear()
+    assert np.array_equal(kept.store(16), whole) and sorted(decoded) == [
+        "late_0",
+        *(f"s1_{i}" for i in range(4)),
+    ]
+
+
+def test_frames_wait_for_another_who_decodes_them(copied, monkeypatch):
+    real, decoded = frame_store.read_film, []
+    monkeypatch.setattr(frame_store, "read_film", lambda *x: decoded.append(x[0].stem) or real(*x))
+    opened = [numpy_source.NumpySource(copied) for _ in range(2)]
+    with futures.ThreadPoolExecutor() as pool:
+        one, other = pool.map(lambda x: x.store(16), opened)
+    assert np.array_equal(one, other) and len(decoded) == len(opened[0].catalog.names)
+
+
+def test_source_in_memory_writes_nothing(copied):
+    kept = numpy_source.NumpySource(copied, in_memory=True)
+    assert kept.store(16).shape == (kept.catalog.begins[-1], 16, 16, 3) and not (copied / ".frames").exists()
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda d: (d / "s1_0.mp4").unlink(), r"s1_0.mp4 is missing; run"),
+        (lambda d: (d / "s1_0.mp4").write_bytes(b"no film"), r"s1_0.mp4' is no sound or video file"),
+        (lambda d: shutil.copy(d / "s1_1.mp4", d / "s1_0.mp4"), r"s1_0.mp4 holds 30 pictures, 32 are listed"),
+        (lambda d: (d / "s1_0.npz").unlink(), r"no clip at .*s1_0.npz"),
+        (lambda d: (d / "s1_0.npz").write_bytes(b"PK"), r"s1_0.npz is damaged"),
+        (lambda d: (d / "mean_face.npy").unlink(), r"mean_face.npy cannot be read"),
+        (lambda d: (d / "manifest.json").write_text("{"), r"manifest.json is damaged"),
+        (lambda d: (d / "manifest.json").unlink(), r"no manifest.json in .*avct preprocess"),
+    ],
+)
+def test_source_names_the_file_that_is_missing_or_damaged(copied, harm, message):
+    harm(copied)
+    with pytest.raises(errors.UserError, match=message) as caught:
+        numpy_source.NumpySource(copied).store(16)
+    assert "\n" not in str(caught.value)
+
+
+def test_source_says_when_the_disk_is_full(copied, monkeypatch):
+    usage = shutil.disk_usage(copied)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(errors.UserError, match=r"16.bin .*which takes 0.0 GB; free space"):
+        numpy_source.NumpySource(copied).store(16)
+
+
+def test_prefetch_keeps_order_passes_errors_on_and_stops(opened):
+    asked = []
+
+    def make(n):
+        asked.append(n)
+        if n == 5:
+            raise errors.UserError("five")
+        return n
+
+    ahead = source.prefetch(make, ahead=2, workers=2)
+    assert [next(ahead) for _ in range(5)] == [0, 1, 2, 3, 4]
+    with pytest.raises(errors.UserError, match="five"):
+        next(ahead)
+    assert max(asked) <= 9
+    assert list(source.prefetch(lambda n: n * n, range(3))) == [0, 1, 4]
+
+
+def test_part_must_divide_the_batch():
+    assert source.part_of(6, (1, 3)) == range(2, 4)
+    for wrong in ((0, 4), (3, 3)):
+        with pytest.raises(ValueError, match="batch size 6 must be a multiple"):
+            source.part_of(6, wrong)
+
+
+def test_columns_that_are_not_what_the_manifest_lists_are_refused(copied):
+    listed = json.loads((copied / "manifest.json").read_text())
+    listed["clips"][0]["frames"] += 1
+    (copied / "manifest.json").write_text(json.dumps(listed))
+    with pytest.raises(errors.UserError, match=r"id_0.npz is not the clip that manifest.json lists"):
+        numpy_source.NumpySource(copied)
+    assert clip.load(copied / "id_0.npz").audio is not None and len(catalog.COLUMNS) == 10

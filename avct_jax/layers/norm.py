@@ -40,7 +40,9 @@ class BatchNorm(nn.Module):
         gain = scale * jax.lax.rsqrt(v + self.epsilon)
         dtype = self.dtype or x.dtype
         rank = (1,) * (x.ndim - 1)
-        return x * gain.astype(dtype).reshape(*rank, -1) + (bias - m * gain).astype(dtype).reshape(*rank, -1)
+        # In float32 whatever `dtype` is: a mean far from zero would cancel inexactly.
+        y = x.astype(jnp.float32) * gain.reshape(*rank, -1) + (bias - m * gain).reshape(*rank, -1)
+        return y.astype(dtype)
 
 
 def _moments(x):

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -30,6 +30,9 @@ class AVCTConfig:
       audio_encoder: "conv" lays a map of the sound beside the portrait's features, one tower pass a frame;
         "mlp" adds a perceptron's result to one tower pass a clip.
       feature_size, feature_channels: of the portrait's keypoint features.
+      phonemes, audio, reference: the ablations of Wang et al., Table 2: whether the encoder sees phonemes,
+        whether the decoder hears the sound, and what it sees of the portrait: its keypoint features, its
+        "image" low-passed to feature_size, or "none" of it.
     """
 
     window_radius: int = 5
@@ -50,11 +53,15 @@ class AVCTConfig:
     audio_kernel: int = 13
     feature_size: int = 64
     feature_channels: int = 35
+    phonemes: bool = True
+    audio: bool = True
+    reference: Literal["keypoints", "image", "none"] = "keypoints"
 
     def __post_init__(self):
         for name, allowed in (
             ("phoneme_encoder", ("image", "embedding")),
             ("audio_encoder", ("conv", "mlp")),
+            ("reference", ("keypoints", "image", "none")),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} {getattr(self, name)!r} must be one of {allowed}")
@@ -62,11 +69,18 @@ class AVCTConfig:
             raise ValueError(
                 f"feature_size {self.feature_size} must be a multiple of {AUDIO_MAP} for conv audio"
             )
+        if not self.audio and self.reference == "none":
+            raise ValueError("without audio and reference the decoder has no input; keep one of them")
 
     @property
     def window(self) -> int:
         """Frames in a window."""
         return 2 * self.window_radius + 1
+
+    @property
+    def reference_channels(self) -> int:
+        """Of what is seen of the portrait (`reference_of`)."""
+        return 3 if self.reference == "image" else self.feature_channels
 
 
 class AVCT(nn.Module):
@@ -82,13 +96,15 @@ class AVCT(nn.Module):
     def setup(self):
         c = self.config
         image = c.phoneme_encoder == "image"
-        self.embedding = nn.Embed(c.num_phonemes, c.phoneme_features if image else c.d_model)
+        if c.phonemes:
+            self.embedding = nn.Embed(c.num_phonemes, c.phoneme_features if image else c.d_model)
         self.feature_extract = tower.make_tower(c.channels, self.dtype)
         self.decodefeature_extract = tower.make_tower(c.channels, self.dtype)
         if c.channels[-1] != c.d_model:
             self.encode_projection = nn.Dense(c.d_model, dtype=self.dtype)
             self.decode_projection = nn.Dense(c.d_model, dtype=self.dtype)
-        self._setup_audio()
+        if c.audio:
+            self._setup_audio()
         self.transformer = transformer.Transformer(
             c.num_heads, c.feedforward, c.encoder_layers, c.decoder_layers, c.dropout, self.dtype
         )
@@ -126,7 +142,7 @@ class AVCT(nn.Module):
           phonemes: indices of the 41 symbols, one a frame.
           pose_images: 0 or 255, see `encode_frames`.
           audio: 4 rows of 10 ms a frame.
-          features: the portrait's, `Detection.features`.
+          features: the portrait's, `reference_of` it.
           train: normalise by the batch, and drop out (rng "dropout").
         """
         silent = jnp.full((phonemes.shape[0], 1), SILENCE, phonemes.dtype)
@@ -154,6 +170,8 @@ class AVCT(nn.Module):
         c = self.config
         pose = pose_images.reshape(b * t, *pose_images.shape[2:], 1)
         pose = antialias.downsample(pose, pose.shape[1] // c.pose_size)
+        if not c.phonemes:
+            return self._encode(pose, train).reshape(b, t, -1)
         embedded = self.embedding(phonemes.reshape(b * t))
         if c.phoneme_encoder == "image":
             side = round(c.phoneme_features**0.5)
@@ -170,18 +188,28 @@ class AVCT(nn.Module):
     def decode_frames(
         self, audio: Float[Array, "b t 4 41"], features: Float[Array, "b f f c"], *, train: bool = False
     ) -> Float[Array, "b t d"]:
-        """Encode what is heard, beside the portrait's keypoint features, frame by frame."""
+        """Encode what is heard, beside the portrait's keypoint features, frame by frame.
+
+        Args:
+          features: see `reference_of`.
+        """
         b, t = audio.shape[:2]
-        if self.config.audio_encoder == "mlp":
+        c = self.config
+        if not c.audio:
+            x = self._decode(features, train)
+            return jnp.broadcast_to(x[:, None], (b, t, x.shape[-1]))
+        if c.audio_encoder == "mlp":
             x = self.audio_norm(audio, train=train).reshape(b, t, -1)
             x = self.audio_output(nn.relu(self.audio_hidden(x)))
-            return x + self._decode(features, train)[:, None]
+            return x if c.reference == "none" else x + self._decode(features, train)[:, None]
         x = self.audio_embedding_0(audio.reshape(b * t, AUDIO_ROWS, AUDIO_COLUMNS, 1))
         x = self.audio_embedding_3(nn.relu(self.audio_embedding_1(x, train=train)))
-        x = resize_nearest(x, self.config.feature_size // AUDIO_MAP)
-        beside = jnp.broadcast_to(features[:, None], (b, t, *features.shape[1:]))
-        beside = beside.reshape(b * t, *features.shape[1:]).astype(x.dtype)
-        return self._decode(jnp.concatenate([x, beside], -1), train).reshape(b, t, -1)
+        x = resize_nearest(x, c.feature_size // AUDIO_MAP)
+        if c.reference != "none":
+            beside = jnp.broadcast_to(features[:, None], (b, t, *features.shape[1:]))
+            beside = beside.reshape(b * t, *features.shape[1:]).astype(x.dtype)
+            x = jnp.concatenate([x, beside], -1)
+        return self._decode(x, train).reshape(b, t, -1)
 
     def _decode(self, x, train):
         x = tower.run_tower(self.decodefeature_extract, x, train=train)
@@ -202,6 +230,19 @@ class AVCT(nn.Module):
         x = self.transformer(source, target, row=w // 2, train=train)[:, 0].astype(jnp.float32)
         k = self.config.num_keypoints
         return motion.Motion(self.kp(x).reshape(b, t, k, 2), self.jacobian(x).reshape(b, t, k, 2, 2))
+
+
+def reference_of(
+    config: AVCTConfig, image: Float[Array, "b h w 3"], features: Float[Array, "b f f d"]
+) -> Float[Array, "b ff ff c"]:
+    """What the decoder sees of a portrait: its keypoint features (`Detection.features`), or the ablation's image.
+
+    Args:
+      image: RGB in [0, 1], a multiple of `feature_size` pixels wide.
+    """
+    if config.reference == "image":
+        return antialias.downsample(image, image.shape[1] // config.feature_size)
+    return features
 
 
 def gather_windows(x: Float[Array, "b t d"], radius: int) -> Float[Array, "b n w d"]:

@@ -42,6 +42,7 @@ class VGG(nn.Module):
     """The convolutions of VGG, named as in torchvision (`features_0` .. `features_34`)."""
 
     config: VGGConfig = VGG19
+    dtype: Any = None
 
     @nn.compact
     def __call__(
@@ -57,7 +58,7 @@ class VGG(nn.Module):
         for block in range(1, max(layers) + 1):
             for i in range(self.config.blocks[block - 1]):
                 name = f"features_{index}"
-                x = nn.relu(conv.Conv(self.config.channels[block - 1], padding=1, name=name)(x))
+                x = nn.relu(self._convolution(block, name)(x))
                 index += 2
                 if i == 0 and block in layers:
                     features.append(x)
@@ -66,6 +67,9 @@ class VGG(nn.Module):
                     return tuple(features)
             x, index = nn.max_pool(x, (2, 2), (2, 2)), index + 1
         return tuple(features)
+
+    def _convolution(self, block, name):
+        return conv.Conv(self.config.channels[block - 1], padding=1, dtype=self.dtype, name=name)
 
 
 class PerceptualNetwork(NamedTuple):
@@ -83,13 +87,22 @@ class PerceptualNetwork(NamedTuple):
 
 
 def features(
-    network: PerceptualNetwork, image: Float[Array, "b h w 3"], layers: Sequence[int] = LAYERS
+    network: PerceptualNetwork,
+    image: Float[Array, "b h w 3"],
+    layers: Sequence[int] = LAYERS,
+    *,
+    dtype: Any = None,
 ) -> tuple[Float[Array, "b _ _ _"], ...]:
-    """Return relu`n`_1 of RGB pictures in [0, 1] for each n of `layers`."""
+    """Return relu`n`_1 of RGB pictures in [0, 1] for each n of `layers`, float32.
+
+    Args:
+      dtype: of the convolutions; None: float32.
+    """
     layers = tuple(sorted(layers))
     x = (image - network.mean.reshape(1, 1, 1, 3)) * network.scale.reshape(1, 1, 1, 3)
-    found: Any = VGG(config_of(network.params)).apply({"params": network.params}, x, layers)
-    return tuple(f * network.gains[n - 1] for n, f in zip(layers, found, strict=True))
+    found: Any = VGG(config_of(network.params), dtype).apply({"params": network.params}, x, layers)
+    pairs = zip(layers, found, strict=True)
+    return tuple(f.astype(jnp.float32) * network.gains[n - 1] for n, f in pairs)
 
 
 def config_of(params: Mapping[str, Any]) -> VGGConfig:

@@ -1,228 +1,379 @@
-"""E_avct's warm-up: motion of one speaker learned from keypoints, before anything is rendered.
+"""E_avct learned: equation 2 of Wang et al., AAAI 2022, and a warm-up by keypoints that renders nothing.
 
-The speaker's motion is put on many people's portraits by eq. 3, so that the network's answer does not depend
-on whose keypoint features it sees.
+E_kd, E_r and D_sync are frozen. T successive frames are predicted at once, rendered from the portrait, and
+judged: together by D_seq, five by five against the sound by D_sync, one by one by VGG, and their motion by
+what E_kd finds in the real frames.
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float
 
-from avct_jax import motion
-from avct_jax.layers import pose_image
-from avct_jax.models import avct, keypoint_detector
-from avct_jax.train import augment, state
+from avct_jax import errors, motion
+from avct_jax.data import audio
+from avct_jax.layers import heatmap, tower, transformer
+from avct_jax.models import avct, patch_discriminator, sizes, sync_discriminator, vgg
+from avct_jax.train import (
+    augment,
+    avct_view,
+    film_judge,
+    gradients,
+    losses,
+    optimizer,
+    rendered_speech,
+    speech_motion,
+    stage,
+    state,
+)
+from avct_jax.train import initial as initial_variables
 
-LIPS = (0, 1)  # upper and lower lip among the keypoints of data/face_motion.py
-F0_COLUMN = 39  # of the 41 audio features, Hz
-
-
-class Batch(NamedTuple):
-    """Stretches of t + 2 r frames of the speaker (r: window radius), and a portrait for each.
-
-    portrait: with a margin around the face's square. portrait_motion, portrait_pose: what its landmarks say.
-    rest_motion, rest_pose: the speaker's while silent. silent: frames without speech, 1 or 0.
-    poses: rad and mm. motion: of all t + 2 r frames.
-    """
-
-    portrait: UInt8[Array, "b s s 3"]
-    portrait_motion: motion.Motion
-    portrait_pose: Float[Array, "b 6"]
-    rest_motion: motion.Motion
-    rest_pose: Float[Array, "b 6"]
-    phonemes: Int[Array, "b t"]
-    audio: Float[Array, "b t 4 41"]
-    silent: Float[Array, "b t"]
-    poses: Float[Array, "b t 6"]
-    motion: motion.Motion
-
-
-class Frozen(NamedTuple):
-    """What is not trained: E_kd's variables, and the audio features of digital silence."""
-
-    detector: Any
-    silence: Float[Array, "4 41"]
+PART, JUDGE = "avct", "patch_discriminator"
+BLOCKS = (tower.DownResBlock, transformer.EncoderLayer, transformer.DecoderLayer)
+# The fields below bear the modules' names, which would hide them.
+DiscriminatorConfig = patch_discriminator.PatchDiscriminatorConfig
+SyncConfig = sync_discriminator.SyncDiscriminatorConfig
+FEWEST = sync_discriminator.FRAMES  # of a window of D_sync
+DOT = 0.0008  # variance of a keypoint's spot in pictures, [-1, 1] units squared
 
 
 @dataclasses.dataclass(frozen=True)
 class AVCTStageConfig:
-    """Weights and chances.
+    """Weights, sizes and chances; the defaults are eq. 2. Rate: 2e-5, weight decay 2e-7.
+
+    Nothing is rendered where gan, matching, sync and perceptual are 0. Portraits of other people
+    (DrawConfig.others) want `transfer`, and nothing rendered: there is no real frame to compare with.
 
     Attributes:
-      keypoints: weight of each keypoint's absolute error. opening: of that of lower minus upper lip.
-      jacobians: weight of the Jacobians' error.
-      absolute: weight of where the face is, beside how it moves: what eq. 3 shows is only how it moves, and
-        how far a portrait's mouth happens to stand open would drown it.
+      gan: weight of D_seq's opinion of the T frames. matching: of its features' difference, FOMM's option.
+      sync: weight of D_sync's cross-entropy over windows of five frames.
+      perceptual: of VGG features' absolute difference, summed over perceptual_layers and perceptual_scales.
+      equivariance_keypoints, equivariance_jacobians: weights of the predicted motion's difference from what
+        E_kd finds in a warped real frame, warped back.
+      keypoint: weight of the warm-up: keypoints' movement since rest (`shares` of each keypoint), `opening`
+        of the lips, `jacobians`, and `absolute` places: what eq. 3 shows is only how a face moves, and how
+        far a portrait's mouth happens to stand open would drown it.
+      targets: of the warm-up: by landmarks, or what E_kd finds in the real frames; then movement is counted
+        from the sequence's first frame.
+      transfer: put the speaker's motion since rest on the portrait (eq. 3), for portraits of anybody.
+      rendered: T, successive frames rendered of each sequence, at a place drawn anew each step.
+      output_size: side of the rendered frames, px.
       hush: chance that a clip's silent frames become digital silence, which no microphone records.
       noise: of the audio features, in their standard deviations. voice: largest change of log F0.
       wrong_phonemes: chance of a random phoneme.
+      decay: share of the parameters' moving average kept each step.
     """
 
-    margin: float = 1.25
-    keypoints: tuple[float, ...] = (4.0, 4.0, 3.0, 3.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    gan: float = 1.0
+    matching: float = 0.0
+    sync: float = 10.0
+    perceptual: float = 1.0
+    equivariance_keypoints: float = 10.0
+    equivariance_jacobians: float = 10.0
+    keypoint: float = 0.0
+    shares: tuple[float, ...] = (4.0, 4.0, 3.0, 3.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0)
     opening: float = 10.0
     jacobians: float = 0.1
     absolute: float = 0.1
-    hush: float = 0.4
-    noise: float = 0.15
-    voice: float = 0.6
-    wrong_phonemes: float = 0.08
-    decay: float = 0.995
+    targets: Literal["landmarks", "detector"] = "landmarks"
+    transfer: bool = False
+    rendered: int = 24
+    output_size: int = 256
+    perceptual_layers: tuple[int, ...] = vgg.LAYERS
+    perceptual_scales: tuple[int, ...] = losses.SCALES
+    discriminator: DiscriminatorConfig = DiscriminatorConfig()
+    sync_discriminator: SyncConfig = SyncConfig()
+    hush: float = 0.0
+    noise: float = 0.0
+    voice: float = 0.0
+    wrong_phonemes: float = 0.0
+    decay: float = 0.999
 
-
-def make_train_step(
-    config: AVCTStageConfig,
-    detector_config: keypoint_detector.KeypointDetectorConfig,
-    avct_config: avct.AVCTConfig,
-    optimizer: optax.GradientTransformation,
-    *,
-    image_size: int = 256,
-) -> Callable[[state.State, Frozen, Batch, Array], tuple[state.State, dict[str, Array]]]:
-    """Build the pure step (state, frozen, batch, key) -> (state, metrics); the caller jits it."""
-    detector = keypoint_detector.KeypointDetector(detector_config)
-    network = avct.AVCT(avct_config)
-    radius = avct_config.window_radius
-
-    def step(current, frozen, batch, key):
-        keys = jax.random.split(jax.random.fold_in(key, current.step), 3)
-        seen = see(config, frozen, batch, keys[0], image_size)
-        features = jax.lax.stop_gradient(detector.apply(frozen.detector, seen.image).features)
-        inner = slice(radius, batch.phonemes.shape[1] - radius)
-        target = jax.tree.map(lambda x: x[:, inner], seen.target)
-
-        def loss_fn(params):
-            variables = {"params": params, "batch_stats": current.player.batch_stats}
-            rngs = {"dropout": keys[2]}
-            found, updates = network.apply(
-                variables, seen, features, method=predict, rngs=rngs, mutable=["batch_stats"]
+    def __post_init__(self):
+        if self.transfer and (self.renders or self.equivariant or self.targets == "detector"):
+            raise ValueError(
+                "transfer makes motions of which there are no real frames; set gan, sync, perceptual and "
+                "equivariance weights to 0 and targets to landmarks, or leave transfer out"
             )
-            metrics = motion_losses(config, *found, target, seen.rest)
-            return sum(metrics.values()), (metrics, updates["batch_stats"])
+        if self.sync and self.rendered < FEWEST:
+            raise ValueError(f"rendered {self.rendered} is too few for sync; give {FEWEST} or more")
 
-        (_, (metrics, stats)), gradients = jax.value_and_grad(loss_fn, has_aux=True)(current.player.params)
-        player = state.update(current.player, gradients, stats, optimizer, decay=config.decay)
-        return state.State(current.step + 1, player), metrics
+    @property
+    def renders(self) -> bool:
+        """Whether frames are rendered at all."""
+        return bool(self.gan or self.matching or self.sync or self.perceptual)
 
-    return step
+    @property
+    def judged(self) -> bool:
+        """Whether there is a D_seq."""
+        return bool(self.gan or self.matching)
+
+    @property
+    def equivariant(self) -> bool:
+        """Whether motions are compared with E_kd's of warped frames."""
+        return bool(self.equivariance_keypoints or self.equivariance_jacobians)
 
 
-def motion_losses(
+class Frozen(NamedTuple):
+    """What is not trained: variables of E_kd, E_r and D_sync, a VGG; None where nothing needs it.
+
+    silence: the audio features of a frame of digital silence, for `hush`.
+    """
+
+    keypoint_detector: Any
+    renderer: Any
+    sync_discriminator: Any
+    perceptual: vgg.PerceptualNetwork | None
+    silence: Float[Array, "4 41"]
+
+
+def make_stage(
+    system: sizes.SystemConfig,
     config: AVCTStageConfig,
-    found: motion.Motion,
-    found_rest: motion.Motion,
-    target: motion.Motion,
-    rest: motion.Motion,
-) -> dict[str, Float[Array, ""]]:
-    """The weighted errors of the motion since rest, of the lips' opening, and of the places.
+    rule: optimizer.OptimizerConfig,
+    compute: gradients.ComputeConfig,
+    *,
+    init: Mapping[str, Any] | None = None,
+    frozen: Mapping[str, Any] | None = None,
+    perceptual: vgg.PerceptualNetwork | None = None,
+    mean_keypoints: Float[np.ndarray, "k 2"] | None = None,
+) -> stage.Stage:
+    """Build the stage "avct".
 
     Args:
-      found, target: (b, t). found_rest: predicted for silence, (b, 1). rest: the portrait's own, (b, 1).
+      init: variables to begin from, by part ("avct", "patch_discriminator"); random where absent.
+      frozen: variables of "keypoint_detector", and where they are needed "renderer" and "sync_discriminator".
+      perceptual: the VGG, where the perceptual weight is not 0.
+      mean_keypoints: what a random E_avct answers at first; the nearer the truth, the shorter the way.
+    Raises:
+      UserError: a frozen network is needed and not given.
     """
-    weights = jnp.asarray(config.keypoints).reshape(1, 1, -1, 1)
-    moved = (found.keypoints - found_rest.keypoints) - (target.keypoints - rest.keypoints)
-    opened = (_opening(found) - _opening(found_rest)) - (_opening(target) - _opening(rest))
-    turned = found.jacobians @ motion.invert_2x2(found_rest.jacobians) - target.jacobians @ motion.invert_2x2(
-        rest.jacobians
+    made = _Trainer(
+        system,
+        config,
+        compute,
+        optimizer.make_optimizer(rule),
+        rendered_speech.make_networks(system, config, compute),
+        avct.AVCT(system.avct, dtype=compute.activations),
+        patch_discriminator.PatchDiscriminator(
+            dataclasses.replace(config.discriminator, dtype=compute.activations)
+        ),
     )
-    placed = (
-        jnp.abs(found.keypoints - target.keypoints).mean()
-        + jnp.abs(found.jacobians - target.jacobians).mean()
+    return stage.Stage(
+        "avct",
+        "sequences",
+        made.step,
+        made.judge,
+        made.picture,
+        functools.partial(made.initial, init, mean_keypoints),
+        frozen_networks(config, frozen or {}, perceptual),
+        lambda current: {name: player.averaged for name, player in current.players.items()},
     )
-    return {
-        "keypoints": 10 * (weights * jnp.abs(moved)).mean(),
-        "opening": 10 * config.opening * jnp.abs(opened).mean(),
-        "jacobians": 10 * config.jacobians * jnp.abs(turned).mean(),
-        "places": 10 * config.absolute * placed,
-    }
 
 
-class Seen(NamedTuple):
-    """A batch after augmentation.
+def frozen_networks(
+    config: AVCTStageConfig, given: Mapping[str, Any], perceptual: vgg.PerceptualNetwork | None
+) -> Frozen:
+    """Take what the losses need of `given`, and a renderer for pictures if there is one.
 
-    rest, rest_pose: the portrait's own motion and pose. silence: a frame of its sound.
+    Raises:
+      UserError: something needed is missing.
     """
-
-    image: Float[Array, "b h w 3"]
-    phonemes: Int[Array, "b t"]
-    audio: Float[Array, "b t 4 41"]
-    poses: Float[Array, "b t 6"]
-    target: motion.Motion
-    rest: motion.Motion
-    rest_pose: Float[Array, "b 1 6"]
-    silence: Float[Array, "b 1 4 41"]
-
-
-def predict(
-    network: avct.AVCT, seen: Seen, features: Float[Array, "b f f c"]
-) -> tuple[motion.Motion, motion.Motion]:
-    """Predict the frames whose whole window is given, and one frame (b, 1) of nothing but silence."""
-    radius = network.config.window_radius
-    hush = jnp.full((len(seen.phonemes), 1), avct.SILENCE, seen.phonemes.dtype)
-    boxes = pose_image.draw_pose_boxes(jnp.concatenate([seen.poses, seen.rest_pose], 1))
-    encoded = network.encode_frames(jnp.concatenate([seen.phonemes, hush], 1), boxes, train=True)
-    decoded = network.decode_frames(jnp.concatenate([seen.audio, seen.silence], 1), features, train=True)
-    spoken = (avct.gather_windows(x[:, :-1], radius) for x in (encoded, decoded))
-    silent = (jnp.repeat(x[:, -1:, None], 2 * radius + 1, axis=2) for x in (encoded, decoded))
-    windows = (jnp.concatenate(pair, 1) for pair in zip(spoken, silent, strict=True))
-    found = network.predict_windows(*windows, train=True)
-    return jax.tree.map(lambda x: x[:, :-1], found), jax.tree.map(lambda x: x[:, -1:], found)
+    if config.perceptual and perceptual is None:
+        raise errors.UserError("perceptual loss needs VGG weights; name a file, or set perceptual to 0")
+    wanted = {"keypoint_detector"} | ({"renderer"} if config.renders or "renderer" in given else set())
+    wanted |= {"sync_discriminator"} if config.sync else set()
+    parts = ("keypoint_detector", "renderer", "sync_discriminator")
+    found = (initial_variables.frozen(part, given) if part in wanted else None for part in parts)
+    silence = _silence() if config.hush else np.zeros((avct.AUDIO_ROWS, avct.AUDIO_COLUMNS), np.float32)
+    return Frozen(*found, perceptual if config.perceptual else None, jnp.asarray(silence))
 
 
-def see(config: AVCTStageConfig, frozen: Frozen, batch: Batch, key: Any, image_size: int) -> Seen:
-    """Put the speaker's motion on the portraits, and vary picture, place, voice and phonemes."""
-    keys = jax.random.split(key, 3)
-    count = len(batch.portrait)
-    view = augment.random_view(keys[0], count, scale=0.15, shift=0.08, turn=0.0, mirror=0.0)
-    image = augment.look(batch.portrait, view, image_size, margin=config.margin)
-    image = augment.recolour(image, augment.random_colours(keys[1], count, strength=0.2))
-    wide = lambda tree: jax.tree.map(lambda x: x[:, None], tree)
-    target = motion.relative_transfer(batch.motion, wide(batch.rest_motion), wide(batch.portrait_motion))
-    target = see_clip(target, view)
-    poses = batch.poses - batch.rest_pose[:, None] + batch.portrait_pose[:, None]
-    phonemes, audio = _vary_sound(config, frozen, batch, keys[2])
-    rest = see_clip(wide(batch.portrait_motion), view)
-    rest_pose = see_poses(batch.portrait_pose[:, None], view)
-    silence = jnp.broadcast_to(frozen.silence, (count, 1, *frozen.silence.shape))
-    return Seen(image, phonemes, audio, see_poses(poses, view), target, rest, rest_pose, silence)
+class _Trainer(NamedTuple):
+    """The stage's functions, and what they share."""
+
+    system: sizes.SystemConfig
+    config: AVCTStageConfig
+    compute: gradients.ComputeConfig
+    adam: optax.GradientTransformation
+    networks: rendered_speech.Networks
+    network: avct.AVCT
+    judge_network: patch_discriminator.PatchDiscriminator
+
+    def initial(self, init: Any, mean_keypoints: Any) -> state.State:
+        make = functools.partial(initial_variables.avct_variables, self.system, mean_keypoints)
+        variables = {PART: initial_variables.begin(PART, init, make)}
+        if self.config.judged:
+            shape = (3 * self.config.rendered, self.config.output_size)
+            make = functools.partial(
+                initial_variables.patch_discriminator_variables, self.config.discriminator, *shape
+            )
+            variables[JUDGE] = initial_variables.begin(JUDGE, init, make)
+        return state.make_state(variables, self.adam)
+
+    def step(self, current: Any, frozen: Any, batch: Any, key: Array) -> tuple[state.State, stage.Metrics]:
+        stats = {name: player.batch_stats for name, player in current.players.items()}
+        slopes, stats, metrics = gradients.accumulate(
+            functools.partial(self.gradients_of, current.players, frozen),
+            stats,
+            batch,
+            jax.random.fold_in(key, current.step),
+            microbatches=self.compute.microbatches,
+        )
+        decay = optimizer.average_decay(self.config.decay, current.step)
+        players = {
+            name: state.update(player, slopes[name], stats[name], self.adam, decay=decay)
+            for name, player in current.players.items()
+        }
+        return state.State(current.step + 1, players), metrics
+
+    def gradients_of(self, players: Any, frozen: Any, stats: Any, batch: Any, key: Array) -> tuple:
+        """E_avct's gradient through frozen D_seq and all, then D_seq's on the same frames."""
+        keys = jax.random.split(key, 3)
+        seen = self.see(batch)
+        seen = avct_view.vary_sound(seen, batch.silent, frozen.silence, keys[0], config=self.config)
+        read = self.read_portrait(frozen, seen)
+        real = self.real_frames(frozen, batch, keys[1])
+
+        def loss_fn(params):
+            found, updated = self.predict(params, stats[PART], seen, read.reference, keys[2])
+            terms = self.motion_terms(found, seen, real)
+            made, more = rendered_speech.compare(
+                self.networks, self.config, frozen, seen.image, read.motion, found.spoken, real
+            )
+            terms |= more
+            if self.config.judged:
+                judge = {"params": players[JUDGE].params, "batch_stats": stats[JUDGE]}
+                terms |= self.opinion(judge, made, real)
+            return sum(terms.values(), jnp.zeros(())), (terms, updated, made)
+
+        slopes, (terms, updated, made) = jax.grad(loss_fn, has_aux=True)(players[PART].params)
+        slopes, updated = {PART: slopes}, {PART: updated}
+        if self.config.judged:
+            films = (film_judge.as_films(x, len(seen.image)) for x in (made, real.frames))
+            learned = film_judge.learn(self.judge_network, players[JUDGE].params, stats[JUDGE], *films)
+            slopes[JUDGE], updated[JUDGE], terms["discriminator"] = learned
+        return slopes, updated, terms
+
+    def judge(self, current: Any, frozen: Any, batch: Any, key: Array) -> stage.Metrics:
+        seen = self.see(batch)
+        read = self.read_portrait(frozen, seen)
+        found = self.answer(current, seen, read.reference)
+        real = self.real_frames(frozen, batch, key)
+        _, terms = rendered_speech.compare(
+            self.networks, self.config, frozen, seen.image, read.motion, found.spoken, real
+        )
+        return speech_motion.scores(found, seen) | terms
+
+    def picture(self, current: Any, frozen: Any, batch: Any) -> dict[str, Array]:
+        """The batch's first example; where there is no renderer, keypoints only."""
+        batch = jax.tree.map(lambda x: x[:1], batch)
+        seen = self.see(batch)
+        read = self.read_portrait(frozen, seen)
+        found = self.answer(current, seen, read.reference)
+        source = jnp.repeat(seen.image, found.spoken.keypoints.shape[1], axis=0)
+        shown = {"source": source, "keypoints": _dots(source / 2, found.spoken, seen.target)}
+        if batch.frames is not None:
+            count = batch.frames.shape[1]
+            shown["driving"] = avct_view.see_frames(batch, 0, count, self.system.image_size)[0]
+        if frozen.renderer is not None:
+            shown["result"] = rendered_speech.render(
+                self.networks, self.config, frozen, seen.image, read.motion, found.spoken
+            )[0][0]
+        size = min(x.shape[1] for x in shown.values())
+        return {name: augment.resize(x, size) for name, x in shown.items()}
+
+    def see(self, batch: Any) -> avct_view.Seen:
+        radius, size = self.system.avct.window_radius, self.system.image_size
+        return avct_view.see(batch, radius=radius, image_size=size, transfer=self.config.transfer)
+
+    def read_portrait(self, frozen: Any, seen: avct_view.Seen) -> "_Portrait":
+        """No gradient passes: E_kd is not trained."""
+        found = self.networks.detector.apply(frozen.keypoint_detector, seen.image)
+        return _Portrait(found.motion, avct.reference_of(self.system.avct, seen.image, found.features))
+
+    def real_frames(self, frozen: Any, batch: Any, key: Array) -> rendered_speech.Real:
+        size = self.system.image_size
+        return rendered_speech.real_frames(self.networks, self.config, frozen, batch, key, size=size)
+
+    def predict(self, params, stats, seen, reference, key) -> tuple[avct_view.Prediction, Any]:
+        """In training; and the new batch statistics. Rest is predicted only if the warm-up asks for it."""
+        with_rest = bool(self.config.keypoint) and self.config.targets == "landmarks"
+        variables, rngs = {"params": params, "batch_stats": stats}, {"dropout": key}
+        ask = functools.partial(avct_view.predict, with_rest=with_rest, train=True)
+        with gradients.rematerialised(BLOCKS, enabled=self.compute.remat):
+            found, updates = self.network.apply(
+                variables, seen, reference, method=ask, rngs=rngs, mutable=["batch_stats"]
+            )
+        return found, updates["batch_stats"]
+
+    def answer(self, current, seen, reference) -> avct_view.Prediction:
+        """The averaged network's."""
+        ask = functools.partial(avct_view.predict, with_rest=True)
+        return self.network.apply(current.players[PART].averaged, seen, reference, method=ask)
+
+    def motion_terms(self, found, seen, real) -> stage.Metrics:
+        if not self.config.keypoint:
+            return {}
+        if self.config.targets == "landmarks":
+            pairs = (found.spoken, found.rest, seen.target, seen.rest)
+        else:
+            first = lambda m: jax.tree.map(lambda x: x[:, :1], m)
+            pairs = (found.spoken, first(found.spoken), real.detected, first(real.detected))
+        return speech_motion.losses_of(self.config, *pairs)
+
+    def opinion(self, judge, made, real) -> stage.Metrics:
+        count = len(real.mel)
+        films = (film_judge.as_films(x, count) for x in (made, real.frames))
+        weights = {"gan": self.config.gan, "matching": self.config.matching}
+        return film_judge.opinion(self.judge_network, judge, *films, **weights)
 
 
-def see_clip(clip: motion.Motion, view: augment.View) -> motion.Motion:
-    """`augment.see_motion` for (b, t) motions under views without mirroring."""
-    inverse = motion.invert_2x2(view.matrix)
-    keypoints = jnp.einsum("bij,btkj->btki", inverse, clip.keypoints - view.shift[:, None, None])
-    return motion.Motion(keypoints, inverse[:, None, None] @ clip.jacobians)
+class _Portrait(NamedTuple):
+    """What E_kd finds in the portraits, and what E_avct sees of them (avct.reference_of)."""
+
+    motion: motion.Motion
+    reference: Float[Array, "b f f c"]
 
 
-def see_poses(poses: Float[Array, "b t 6"], view: augment.View) -> Float[Array, "b t 6"]:
-    """Head poses in the picture that `look` makes of an unturned view: moved, nearer or farther."""
-    size = view.matrix[:, 0, 0].reshape(-1, 1)
-    half = pose_image.SIZE / 2 / pose_image.FOCAL
-    x, y, z = (poses[..., i] for i in (3, 4, 5))
-    shift = view.shift * half
-    x, y = x - shift[:, :1] * z, y - shift[:, 1:] * z
-    return jnp.concatenate([poses[..., :3], jnp.stack([x, y, z * size], -1)], -1)
+def _dots(pictures, found, target):
+    """Predicted keypoints in green, true ones in red, of one example's frames."""
+    draw = lambda m: heatmap.gaussians(m.keypoints[0], *pictures.shape[1:3], variance=DOT).max(-1)
+    colours = jnp.stack([draw(target), draw(found), jnp.zeros(pictures.shape[:3])], -1)
+    return jnp.clip(pictures + colours, 0.0, 1.0)
 
 
-def _vary_sound(config, frozen, batch, key):
-    keys = jax.random.split(key, 6)
-    b, t = batch.phonemes.shape
-    scale = jnp.exp(jax.random.uniform(keys[0], (b, 1, 1), minval=-config.voice, maxval=config.voice))
-    audio = batch.audio.at[..., F0_COLUMN].multiply(scale)
-    spread = batch.audio.std((0, 1, 2)).reshape(1, 1, 1, -1)
-    audio = audio + config.noise * spread * jax.random.normal(keys[1], audio.shape)
-    hushed = jax.random.bernoulli(keys[2], config.hush, (b, 1)) & (batch.silent > 0)
-    audio = jnp.where(hushed[..., None, None], frozen.silence[None, None], audio)
-    wrong = jax.random.bernoulli(keys[3], config.wrong_phonemes, (b, t))
-    drawn = jax.random.randint(keys[4], (b, t), 0, 41)
-    phonemes = jnp.where(wrong, drawn, batch.phonemes)
-    return jnp.where(hushed, avct.SILENCE, phonemes), audio
+def _silence():
+    """Features of a frame of digital silence."""
+    features = audio.audio_features(np.zeros(audio.SAMPLE_RATE, np.float32))
+    return audio.frame_features(features)[3]
 
 
-def _opening(x: motion.Motion):
-    upper, lower = LIPS
-    return x.keypoints[..., lower, :] - x.keypoints[..., upper, :]
+def _without(part: str, **switches) -> Callable:
+    """An ablation: other switches in the system's E_avct, or in the stage."""
+
+    def change(
+        system: sizes.SystemConfig, config: AVCTStageConfig
+    ) -> tuple[sizes.SystemConfig, AVCTStageConfig]:
+        if part == "stage":
+            return system, dataclasses.replace(config, **switches)
+        return dataclasses.replace(system, avct=dataclasses.replace(system.avct, **switches)), config
+
+    return change
+
+
+# Table 2 of Wang et al.: each makes another (system, config) of those of the whole system.
+ABLATIONS: dict[str, Callable] = {
+    "without-phonemes": _without("avct", phonemes=False),
+    "without-audio": _without("avct", audio=False),
+    "without-keypoint-features": _without("avct", reference="none"),
+    "image-instead-of-keypoint-features": _without("avct", reference="image"),
+    "without-discriminators": _without("stage", gan=0.0, matching=0.0, sync=0.0),
+    "without-sync-discriminator": _without("stage", sync=0.0),
+}

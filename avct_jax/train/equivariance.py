@@ -1,6 +1,6 @@
 """Random affine and thin-plate warps, whose effect on points is known exactly (FOMM's Transform)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -41,6 +41,14 @@ def random_warp(
     # The barrier keeps the compiler from evaluating every pixel's logarithms while it compiles.
     centres = jax.lax.optimization_barrier(jnp.asarray(grid.coordinate_grid(points, points)).reshape(-1, 2))
     return Warp(theta, centres, params)
+
+
+def random_warps(keys: Key[Array, " b"], n: int) -> Warp:
+    """Draw n warps for each key, laid end to end: what an example gets does not hang on the others."""
+    flat = lambda x: x.reshape(-1, *x.shape[2:])
+    axes: Any = Warp(0, None, 0)  # type: ignore[arg-type]  # the centres are the same for all
+    warp = jax.vmap(lambda key: random_warp(key, n), out_axes=axes)(keys)
+    return Warp(flat(warp.theta), warp.control_points, flat(warp.control_params))
 
 
 def warp_points(warp: Warp, points: Float[Array, "b k 2"]) -> Float[Array, "b k 2"]:

@@ -1,29 +1,27 @@
-"""E_h learned from the speaker's pose sequences: L1 of every pose, and once more of the first."""
+"""E_h learned from one speaker's pose sequences: L1 of every pose, and once more of the first."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import NamedTuple
+import functools
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float
 
-from avct_jax.layers import pose_image
-from avct_jax.models import head_motion
-from avct_jax.train import losses, state
+from avct_jax.data import schema
+from avct_jax.layers import pose_image, resnet
+from avct_jax.models import head_motion, sizes
+from avct_jax.train import gradients, losses, optimizer, stage, state
+from avct_jax.train import initial as initial_variables
 
-
-class Batch(NamedTuple):
-    """Stretches of t frames: sound, and the poses (rad, mm) that a head took."""
-
-    audio: Float[Array, "b t 4 41"]
-    poses: Float[Array, "b t 6"]
+PART = "head_motion"
+RANGE = 0.95  # of the network's, within which varied poses are kept
 
 
 @dataclasses.dataclass(frozen=True)
 class HeadMotionStageConfig:
-    """Weights and variations.
+    """Weights and variations. The defaults are the paper's; a small network needs the variations.
 
     Attributes:
       first_weight: of the first pose's error (Wang et al., AAAI 2022, "Training Details").
@@ -31,52 +29,134 @@ class HeadMotionStageConfig:
       shift: largest change of translation, and turn: of rotation, of a whole stretch, as shares of the
         network's range: a portrait may look anywhere.
       noise: of the audio features, in their standard deviations.
+      decay: share of the parameters' moving average kept each step.
     """
 
     first_weight: float = 1.0
-    speed: float = 5.0
-    shift: float = 0.3
-    turn: float = 0.25
-    noise: float = 0.15
-    decay: float = 0.995
+    speed: float = 0.0
+    shift: float = 0.0
+    turn: float = 0.0
+    noise: float = 0.0
+    decay: float = 0.999
 
 
-def make_train_step(
+def make_stage(
+    system: sizes.SystemConfig,
     config: HeadMotionStageConfig,
-    head_motion_config: head_motion.HeadMotionConfig,
-    optimizer: optax.GradientTransformation,
-) -> Callable[[state.State, Batch, Array], tuple[state.State, dict[str, Array]]]:
-    """Build the pure step (state, batch, key) -> (state, metrics); the caller jits it."""
-    network = head_motion.HeadMotion(head_motion_config)
+    rule: optimizer.OptimizerConfig,
+    compute: gradients.ComputeConfig,
+    *,
+    init: Mapping[str, Any] | None = None,
+) -> stage.Stage:
+    """Build the stage "head-motion".
 
-    def step(current, batch, key):
-        audio, poses = _vary(config, batch, jax.random.fold_in(key, current.step))
-        box = pose_image.draw_pose_boxes(head_motion.to_real_units(poses[:, 0]))
+    Args:
+      init: variables to begin from, by part; random where absent.
+    """
+    network = head_motion.HeadMotion(system.head_motion, dtype=compute.activations)
+    adam = optimizer.make_optimizer(rule)
 
-        def loss_fn(params):
-            variables = {"params": params, "batch_stats": current.player.batch_stats}
-            found, updates = network.apply(variables, box, audio[:, :-1], train=True, mutable=["batch_stats"])
-            speed = losses.mean_absolute(jnp.diff(found - poses, axis=1))
-            metrics = {
-                "pose": losses.pose_l1(found, poses, first_weight=config.first_weight),
-                "speed": config.speed * speed,
-            }
-            return sum(metrics.values()), (metrics, updates["batch_stats"])
+    def step(current, frozen, batch, key):
+        del frozen
+        player = current.players[PART]
 
-        (_, (metrics, stats)), gradients = jax.value_and_grad(loss_fn, has_aux=True)(current.player.params)
-        player = state.update(current.player, gradients, stats, optimizer, decay=config.decay)
-        return state.State(current.step + 1, player), metrics
+        def gradients_of(stats, batch, key):
+            audio, poses = vary(config, batch, key)
 
-    return step
+            def loss_fn(params):
+                variables = {"params": params, "batch_stats": stats}
+                found, updated = predict(network, variables, audio, poses, remat=compute.remat)
+                metrics = pose_losses(config, found, poses)
+                return sum(metrics.values()), (metrics, updated)
+
+            slopes, (metrics, updated) = jax.grad(loss_fn, has_aux=True)(player.params)
+            return slopes, updated, metrics
+
+        slopes, stats, metrics = gradients.accumulate(
+            gradients_of,
+            player.batch_stats,
+            batch,
+            jax.random.fold_in(key, current.step),
+            microbatches=compute.microbatches,
+        )
+        decay = optimizer.average_decay(config.decay, current.step)
+        player = state.update(player, slopes, stats, adam, decay=decay)
+        return state.State(current.step + 1, {PART: player}), metrics
+
+    def judge(current, frozen, batch, key):
+        del frozen, key
+        poses = head_motion.to_network_range(jnp.asarray(batch.poses))
+        found = _averaged(network, current, batch.audio, poses)
+        off = jnp.abs(head_motion.to_real_units(found) - batch.poses)
+        return {
+            "pose": losses.pose_l1(found, poses, first_weight=config.first_weight),
+            "rotation_rad": off[..., :3].mean(),
+            "translation_mm": off[..., 3:].mean(),
+            "speed": losses.mean_absolute(jnp.diff(found - poses, axis=1)),
+        }
+
+    def picture(current, frozen, batch):
+        del frozen
+        poses = head_motion.to_network_range(jnp.asarray(batch.poses[:1]))
+        found = head_motion.to_real_units(_averaged(network, current, batch.audio[:1], poses))
+        draw = lambda poses: jnp.repeat(pose_image.draw_pose_boxes(poses)[..., None] / 255, 3, -1)
+        return {"real": draw(jnp.asarray(batch.poses[0])), "predicted": draw(found[0])}
+
+    def initial():
+        make = functools.partial(initial_variables.head_motion_variables, system)
+        return state.make_state({PART: initial_variables.begin(PART, init, make)}, adam)
+
+    export = lambda current: {PART: current.players[PART].averaged}
+    return stage.Stage("head-motion", "poses", step, judge, picture, initial, {}, export)
 
 
-def _vary(config, batch, key):
+def pose_losses(
+    config: HeadMotionStageConfig, found: Float[Array, "b t 6"], poses: Float[Array, "b t 6"]
+) -> dict[str, Float[Array, ""]]:
+    """The weighted terms that E_h minimises; poses in network range."""
+    metrics = {"pose": losses.pose_l1(found, poses, first_weight=config.first_weight)}
+    if config.speed:
+        metrics["speed"] = config.speed * losses.mean_absolute(jnp.diff(found - poses, axis=1))
+    return metrics
+
+
+def predict(
+    network: head_motion.HeadMotion,
+    variables: Mapping[str, Any],
+    audio: Float[Array, "b t 4 41"],
+    poses: Float[Array, "b t 6"],
+    *,
+    remat: bool = False,
+) -> tuple[Float[Array, "b t 6"], Any]:
+    """Predict all t poses from the picture of the first and the sound; also the new batch statistics.
+
+    The sound of frame i leads to pose i + 1, as in the released network.
+
+    Args:
+      poses: in network range; only the first is seen.
+    """
+    box = pose_image.draw_pose_boxes(head_motion.to_real_units(poses[:, 0]))
+    with gradients.rematerialised((resnet.BasicBlock,), enabled=remat):
+        found, updates = network.apply(variables, box, audio[:, :-1], train=True, mutable=["batch_stats"])
+    return found, updates["batch_stats"]
+
+
+def vary(
+    config: HeadMotionStageConfig, batch: schema.Poses, key: Array
+) -> tuple[Float[Array, "b t 4 41"], Float[Array, "b t 6"]]:
     """Other places and directions of the head, and a less exact sound; poses in network range."""
-    keys = jax.random.split(key, 2)
-    reach = jnp.asarray([config.turn] * 3 + [config.shift] * 3)
-    moved = jax.random.uniform(keys[0], (len(batch.poses), 1, 6), minval=-1, maxval=1) * reach.reshape(
-        1, 1, 6
-    )
-    spread = batch.audio.std((0, 1, 2)).reshape(1, 1, 1, -1)
-    audio = batch.audio + config.noise * spread * jax.random.normal(keys[1], batch.audio.shape)
-    return audio, jnp.clip(head_motion.to_network_range(batch.poses) + moved, -0.95, 0.95)
+    audio, poses = jnp.asarray(batch.audio), head_motion.to_network_range(jnp.asarray(batch.poses))
+    keys = jax.random.split(key)
+    if config.turn or config.shift:
+        reach = jnp.array([config.turn] * 3 + [config.shift] * 3).reshape(1, 1, 6)
+        moved = reach * jax.random.uniform(keys[0], (len(poses), 1, 6), minval=-1, maxval=1)
+        poses = jnp.clip(poses + moved, -RANGE, RANGE)
+    if config.noise:
+        spread = audio.std((0, 1, 2)).reshape(1, 1, 1, -1)
+        audio = audio + config.noise * spread * jax.random.normal(keys[1], audio.shape)
+    return audio, poses
+
+
+def _averaged(network, current, audio, poses):
+    box = pose_image.draw_pose_boxes(head_motion.to_real_units(poses[:, 0]))
+    return network.apply(current.players[PART].averaged, box, jnp.asarray(audio)[:, :-1])

@@ -1,7 +1,7 @@
 """What the networks are trained to make small: pure functions of arrays."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +52,8 @@ def perceptual(
     layers: Sequence[int] = vgg.LAYERS,
     scales: Sequence[int] = SCALES,
     weight: float = PERCEPTUAL_WEIGHT,
+    dtype: Any = None,
+    remat: bool = False,
 ) -> Scalar:
     """Mean absolute difference of VGG features, summed over layers and pyramid scales, times `weight`.
 
@@ -61,14 +63,17 @@ def perceptual(
       predicted, target: RGB in [0, 1].
       layers: n stands for relu`n`_1; computing stops at the deepest.
       scales: factors by which the pictures are made smaller.
+      dtype: of the convolutions; None: float32.
+      remat: compute the features of each scale again in the backward pass instead of keeping them.
     """
-    total = jnp.zeros(())
-    for scale in scales:
-        wanted = jax.lax.stop_gradient(antialias.downsample(target, scale))
-        made = vgg.features(network, antialias.downsample(predicted, scale), layers)
-        pairs = zip(made, vgg.features(network, wanted, layers), strict=True)
-        total = total + sum((mean_absolute(a - b) for a, b in pairs), jnp.zeros(()))
-    return weight * total
+
+    def at_scale(network, made, wanted):
+        pair = (vgg.features(network, x, layers, dtype=dtype) for x in (made, jax.lax.stop_gradient(wanted)))
+        return sum((mean_absolute(a - b) for a, b in zip(*pair, strict=True)), jnp.zeros(()))
+
+    at_scale = jax.checkpoint(at_scale) if remat else at_scale
+    pairs = zip(pyramid(predicted, scales).values(), pyramid(target, scales).values(), strict=True)
+    return weight * sum((at_scale(network, made, wanted) for made, wanted in pairs), jnp.zeros(()))
 
 
 def gan_generator(prediction_fake: Float[Array, "*b"]) -> Scalar:

@@ -1,8 +1,11 @@
-"""Adam with warm-up, cosine decay and clipped gradients."""
+"""Adam and AdamW: rates that rise, hold and fall, clipped gradients, and the moving average's pace."""
 
 import dataclasses
+from typing import Any, Literal
 
+import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,31 +14,61 @@ class OptimizerConfig:
 
     Attributes:
       learning_rate: its peak.
-      warmup: steps of linear rise.
-      steps: at which the cosine has fallen to `final_share` of the peak; 0 keeps the rate constant.
+      warmup: steps of linear rise; at most half of `steps`.
+      steps: of the whole run, by which the schedule falls; 0 keeps the rate constant.
+      schedule: "cosine" falls to `final_share` of the peak at `steps`; "multistep" takes a tenth of the rate
+        at each of `milestones`; "constant".
+      milestones: shares of `steps`; FOMM: after 60 and 90 of 100 epochs.
       betas: of Adam; FOMM trains with (.5, .999).
-      clip: largest global norm of the gradient.
+      weight_decay: AdamW's; 0 is Adam.
+      clip: largest global norm of a network's gradient; 0: none, as FOMM.
     """
 
     learning_rate: float = 2e-4
     warmup: int = 0
     steps: int = 0
+    schedule: Literal["constant", "cosine", "multistep"] = "cosine"
     final_share: float = 0.05
+    milestones: tuple[float, ...] = (0.6, 0.9)
     betas: tuple[float, float] = (0.5, 0.999)
     weight_decay: float = 0.0
     clip: float = 10.0
 
 
-def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
-    """Build the transformation that `config` describes."""
-    rate = config.learning_rate
-    if config.steps:
-        floor = rate * config.final_share
-        rate = optax.warmup_cosine_decay_schedule(
-            0.0, rate, min(config.warmup, config.steps // 2), config.steps, floor
-        )
-    elif config.warmup:
-        rate = optax.linear_schedule(0.0, rate, config.warmup)
+def make_optimizer(config: OptimizerConfig, *, scale: float = 1.0) -> optax.GradientTransformation:
+    """Build the transformation that `config` describes.
+
+    Args:
+      scale: factor on the learning rate, for one network among others.
+    """
     b1, b2 = config.betas
+    rate = make_schedule(dataclasses.replace(config, learning_rate=config.learning_rate * scale))
     adam = optax.adamw(rate, b1=b1, b2=b2, weight_decay=config.weight_decay)
-    return optax.chain(optax.clip_by_global_norm(config.clip), adam)
+    return optax.chain(optax.clip_by_global_norm(config.clip), adam) if config.clip else adam
+
+
+def make_schedule(config: OptimizerConfig) -> optax.Schedule:
+    """The learning rate by step."""
+    rate = config.learning_rate
+    warmup = min(config.warmup, config.steps // 2) if config.steps else config.warmup
+    if config.steps and config.schedule == "cosine":
+        return optax.warmup_cosine_decay_schedule(
+            0.0 if warmup else rate, rate, warmup, config.steps, rate * config.final_share
+        )
+    if config.steps and config.schedule == "multistep":
+        falls = {max(1, round(share * config.steps) - warmup): 0.1 for share in config.milestones}
+        held = optax.piecewise_constant_schedule(rate, falls)
+    else:
+        held = optax.constant_schedule(rate)
+    return (
+        optax.join_schedules([optax.linear_schedule(0.0, rate, warmup), held], [warmup]) if warmup else held
+    )
+
+
+def average_decay(decay: float, step: Any) -> Float[Array, ""]:
+    """Share of the moving average that step number `step` keeps.
+
+    In its first steps an average forgets faster, min(decay, (1 + step) / (10 + step)): otherwise it would hold
+    on to random weights for 1 / (1 - decay) steps.
+    """
+    return jnp.minimum(decay, (1.0 + step) / (10.0 + step))

@@ -1,183 +1,172 @@
-"""E_r learned from pairs of frames of one clip, under keypoints that a frozen E_kd and landmarks give."""
+"""E_kd and E_r learned from pairs of frames of one clip, as the First Order Motion Model."""
 
+import collections
 import dataclasses
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, UInt8
 
-from avct_jax import motion
-from avct_jax.layers import heatmap
-from avct_jax.models import keypoint_detector, renderer, vgg
-from avct_jax.train import augment, losses, state
+from avct_jax import errors
+from avct_jax.models import renderer, sizes, vgg
+from avct_jax.train import augment, gradients, initial, losses, optimizer, overlay, reenactment, stage, state
 
-MOUTH = slice(0, 4)  # the keypoints of data/face_motion.py that stand on the lips
-
-
-class Batch(NamedTuple):
-    """One source frame and n driving frames of its clip, with the motion that landmarks say.
-
-    The frames hold a margin around the face's square.
-    """
-
-    source: UInt8[Array, "b s s 3"]
-    driving: UInt8[Array, "b n s s 3"]
-    source_motion: motion.Motion
-    driving_motion: motion.Motion
+RendererStageConfig = reenactment.RendererStageConfig
+Frozen = reenactment.Frozen
+DETECTOR, DISCRIMINATOR = reenactment.DETECTOR, reenactment.DISCRIMINATOR
 
 
-class Frozen(NamedTuple):
-    """Networks that judge or feed the renderer and are not trained; always an argument of the step.
-
-    detector: variables of E_kd; None takes the source's motion from its landmarks too.
-    perceptual: None only where the perceptual weight is 0.
-    """
-
-    detector: Any
-    perceptual: vgg.PerceptualNetwork | None
-
-
-@dataclasses.dataclass(frozen=True)
-class RendererStageConfig:
-    """Weights and sizes.
-
-    Attributes:
-      output_size: side of the pictures that are compared, px: half the size saves most of the cost.
-      l1: weight of the absolute difference, over `scales` of an image pyramid.
-      mouth: weight of the absolute difference around the lips.
-      painted: weight of the same differences of what the decoder paints by itself. Without it a network that
-        blends keeps the source wherever that is nearly right, and its painter never learns.
-      perceptual: weight of the VGG features' difference.
-      perceptual_layers, perceptual_scales: which features, at which decimations of the output.
-      decay: share of the parameters' moving average kept each step.
-    """
-
-    output_size: int = 128
-    margin: float = 1.25
-    l1: float = 5.0
-    scales: tuple[int, ...] = (1, 2, 4)
-    mouth: float = 20.0
-    mouth_variance: float = 0.005
-    painted: float = 0.5
-    perceptual: float = 0.0
-    perceptual_layers: tuple[int, ...] = losses.LIGHT_LAYERS
-    perceptual_scales: tuple[int, ...] = losses.LIGHT_SCALES
-    decay: float = 0.998
-
-
-def make_train_step(
+def make_stage(
+    system: sizes.SystemConfig,
     config: RendererStageConfig,
-    detector_config: keypoint_detector.KeypointDetectorConfig,
-    renderer_config: renderer.RendererConfig,
-    optimizer: optax.GradientTransformation,
+    rule: optimizer.OptimizerConfig,
+    compute: gradients.ComputeConfig,
     *,
-    mirrored_index: Int[Array, " k"],
-    image_size: int = 256,
-) -> Callable[[state.State, Frozen, Batch, Array], tuple[state.State, dict[str, Array]]]:
-    """Build the pure step (state, frozen, batch, key) -> (state, metrics); the caller jits it."""
-    detector = keypoint_detector.KeypointDetector(detector_config)
-    network = renderer.Renderer(renderer_config)
+    init: Mapping[str, Any] | None = None,
+    perceptual: vgg.PerceptualNetwork | None = None,
+) -> stage.Stage:
+    """Build the renderer stage.
 
-    def step(current, frozen, batch, key):
-        seen = _see(config, batch, jax.random.fold_in(key, current.step), mirrored_index, image_size)
-        source_motion = seen.source_motion
-        if frozen.detector is not None:
-            source_motion = detector.apply(frozen.detector, seen.image).motion
-        driving_motion = motion.relative_transfer(
-            seen.driving_motion, _repeat(seen.source_motion, seen.count), _repeat(source_motion, seen.count)
-        )
+    Metrics are the terms before their weights; `total` is their weighted sum.
 
-        def loss_fn(params):
-            variables = {"params": params, "batch_stats": current.player.batch_stats}
-            made, updates = network.apply(
-                variables, seen, driving_motion, source_motion, method=_render, mutable=["batch_stats"]
-            )
-            metrics = render_losses(config, frozen.perceptual, made, seen.target, seen.driving_motion)
-            return sum(metrics.values()), (metrics, updates["batch_stats"])
+    Args:
+      init: variables to begin from, by part; of the detector too, where it is not trained.
+      perceptual: the VGG, where that loss has a weight.
+    Raises:
+      UserError: settings that cannot train, or something needed is missing.
+    """
+    _check(config, perceptual)
+    plan = reenactment.Plan(system, config, compute)
+    detector = None if config.train_detector else initial.frozen(DETECTOR, init)
+    frozen = Frozen(detector, perceptual if config.perceptual else None)
+    scales = {DETECTOR: config.detector_rate, DISCRIMINATOR: config.discriminator_rate}
+    rules = {name: optimizer.make_optimizer(rule, scale=scales.get(name, 1.0)) for name in plan.players}
 
-        (_, (metrics, stats)), gradients = jax.value_and_grad(loss_fn, has_aux=True)(current.player.params)
-        player = state.update(current.player, gradients, stats, optimizer, decay=config.decay)
-        return state.State(current.step + 1, player), metrics
+    def begin() -> state.State:
+        players = {
+            name: state.make_player(initial.begin(name, init, lambda n=name: plan.random(n)), rules[name])
+            for name in plan.players
+        }
+        return state.State(jnp.zeros((), jnp.int32), players)
 
-    return step
-
-
-def render_losses(
-    config: RendererStageConfig,
-    perceptual: vgg.PerceptualNetwork | None,
-    made: renderer.Rendering,
-    target: Float[Array, "b h w 3"],
-    driving_motion: motion.Motion,
-) -> dict[str, Float[Array, ""]]:
-    """The weighted terms that E_r minimises."""
-    size = target.shape[1:3]
-    places = heatmap.gaussians(driving_motion.keypoints[:, MOUTH], *size, variance=config.mouth_variance)
-    weight = places.max(-1, keepdims=True)
-
-    def differences(frames):
-        mouth = (weight * jnp.abs(frames - target)).sum() / (3 * weight.sum())
-        l1 = losses.l1_pyramid(frames, target, scales=config.scales) / len(config.scales)
-        return config.l1 * l1, config.mouth * mouth
-
-    l1, mouth = differences(renderer.resize_bilinear(made.frame, *size))
-    metrics = {"l1": l1, "mouth": mouth}
-    if made.keep is not None and config.painted:
-        metrics["painted"] = config.painted * sum(differences(renderer.resize_bilinear(made.painted, *size)))
-    if config.perceptual:
-        metrics["perceptual"] = losses.perceptual(
-            perceptual,
-            made.frame,
-            target,
-            layers=config.perceptual_layers,
-            scales=config.perceptual_scales,
-            weight=config.perceptual,
-        )
-    return metrics
-
-
-class _Seen(NamedTuple):
-    """A batch after augmentation; driving frames laid end to end (b n)."""
-
-    image: Float[Array, "b h w 3"]
-    target: Float[Array, "m o o 3"]
-    source_motion: motion.Motion
-    driving_motion: motion.Motion
-
-    @property
-    def count(self) -> int:
-        return len(self.target) // len(self.image)
-
-
-def _see(config, batch, key, mirrored_index, image_size) -> _Seen:
-    """One view and one set of colours a clip: the background rests as it does in a video."""
-    keys = jax.random.split(key, 2)
-    b, n = batch.driving.shape[:2]
-    view = augment.random_view(keys[0], b, scale=0.18, shift=0.1, turn=0.1)
-    colours = augment.random_colours(keys[1], b)
-    views, all_colours = _repeat(view, n), _repeat(colours, n)
-    flat = lambda x: x.reshape(b * n, *x.shape[2:])
-    image = augment.look(batch.source, view, image_size, margin=config.margin)
-    target = augment.look(flat(batch.driving), views, config.output_size, margin=config.margin)
-    return _Seen(
-        augment.recolour(image, colours),
-        augment.recolour(target, all_colours),
-        augment.see_motion(batch.source_motion, view, mirrored_index),
-        augment.see_motion(jax.tree.map(flat, batch.driving_motion), views, mirrored_index),
+    return stage.Stage(
+        "renderer",
+        "pairs",
+        step=lambda *arguments: _step(plan, rules, *arguments),
+        judge=lambda *arguments: _judge(plan, *arguments),
+        picture=lambda *arguments: _picture(plan, *arguments),
+        initial=begin,
+        frozen=frozen,
+        export=lambda current: {name: player.averaged for name, player in current.players.items()},
     )
 
 
-def _render(network: renderer.Renderer, seen: _Seen, driving_motion, source_motion):
-    """Encode each source once, render all its driving frames at the size of the targets."""
-    source = network.encode(seen.image, train=True)
-    size = seen.target.shape[1]
-    if network.config.blend:
-        source = source._replace(full=renderer.resize_bilinear(source.picture, size, size))
-    source, source_motion = _repeat((source, source_motion), seen.count)
-    return network.decode(source, driving_motion, source_motion, train=True)
+def _check(config, perceptual):
+    if config.perceptual and perceptual is None:
+        raise errors.UserError(
+            f"perceptual weight {config.perceptual} needs VGG weights; name their file, or set it to 0"
+        )
+    if not config.weights:
+        raise errors.UserError("every loss has weight 0; give one of perceptual, l1 or landmarks a weight")
+    if config.train_detector and config.teach and not (config.landmarks or config.warps):
+        raise errors.UserError(
+            "with teach, rendering teaches the detector nothing; give landmarks or equivariance a weight, or "
+            "freeze the detector"
+        )
+    if config.painted and not (config.l1 or config.mouth):
+        raise errors.UserError(f"painted {config.painted} repeats l1 and mouth, which are 0; set one of them")
 
 
-def _repeat(tree, count: int):
-    return jax.tree.map(lambda x: jnp.repeat(x, count, axis=0), tree)
+def _step(plan, rules, current, frozen, batch, key):
+    keys = jax.random.split(jax.random.fold_in(key, current.step), len(batch.source))
+    params = {name: player.params for name, player in current.players.items()}
+    stats = {name: player.batch_stats for name, player in current.players.items()}
+
+    def gradients_of(stats, part, _):
+        return find_gradients(plan, params, stats, frozen, *part)
+
+    # A key for each example: what is drawn does not hang on the number of parts.
+    found, stats, metrics = gradients.accumulate(
+        gradients_of, stats, (batch, keys), key, microbatches=plan.compute.microbatches
+    )
+    decay = optimizer.average_decay(plan.config.decay, current.step)
+    players = {
+        name: state.update(player, found[name], stats[name], rules[name], decay=decay)
+        for name, player in current.players.items()
+    }
+    return state.State(current.step + 1, players), metrics | {"gradient_norm": optax.global_norm(found)}
+
+
+def find_gradients(plan, params, stats, frozen, batch, keys):
+    """Gradients, statistics and metrics of one part of a batch: both sides of the game, if there is one."""
+    taught = {name: p for name, p in params.items() if name != DISCRIMINATOR}
+
+    def loss(taught):
+        variables = {n: {"params": p, "batch_stats": stats[n]} for n, p in (params | taught).items()}
+        outcome = reenactment.forward(plan, variables, frozen, batch, keys, train=True)
+        return plan.config.total(outcome.terms), (outcome.terms, outcome.batch_stats, outcome.shown)
+
+    value_and_grad = jax.value_and_grad(loss, has_aux=True)
+    (total, (metrics, updated, shown)), found = value_and_grad(taught)
+    metrics = metrics | {"total": total}
+    if shown is not None:
+
+        def judge(params):
+            variables = {"params": params, "batch_stats": stats[DISCRIMINATOR]}
+            both, changes = plan.discriminator.apply(
+                variables, jax.lax.stop_gradient(shown), train=True, mutable=["batch_stats"]
+            )
+            real, fake = jnp.split(both[0], 2)
+            return losses.gan_discriminator(real, fake), changes.get("batch_stats", {})
+
+        (value, changes), own = jax.value_and_grad(judge, has_aux=True)(params[DISCRIMINATOR])
+        metrics = metrics | {"gan_discriminator": value}
+        found, updated = found | {DISCRIMINATOR: own}, updated | {DISCRIMINATOR: changes}
+    return found, updated, metrics
+
+
+def _judge(plan, current, frozen, batch, key):
+    """The averaged networks' terms on a batch; l1_still is the error of showing the source itself."""
+    del key
+    variables = {name: player.averaged for name, player in current.players.items()}
+    outcome = reenactment.forward(plan, variables, frozen, batch, None, train=False)
+    if outcome.frame is None:
+        return outcome.terms
+    target = outcome.seen.target
+    still = augment.resize(outcome.seen.source, plan.size)
+    still = augment.repeat(still, len(target) // len(still))
+    plain = {
+        "l1": losses.mean_absolute(outcome.frame - target),
+        "l1_still": losses.mean_absolute(still - target),
+    }
+    return outcome.terms | plain
+
+
+def _picture(plan, current, frozen, batch):
+    """Each source driven by its last driving frame, at full size, and how that came about."""
+    size = plan.system.image_size
+    plan = dataclasses.replace(plan, config=dataclasses.replace(plan.config, output_size=0))
+    last = jax.tree.map(lambda x: x[:, -1:], (batch.driving, batch.driving_motion))
+    batch = batch._replace(driving=last[0], driving_motion=last[1])
+    variables = {name: player.averaged for name, player in current.players.items()}
+    outcome = reenactment.forward(plan, variables, frozen, batch, None, train=False)
+    seen, found, made = outcome.seen, outcome.found, outcome.made
+    # Taught, the renderer follows the landmarks: what it is told is what is shown.
+    told = seen.driving_motion if found.driving is None or plan.config.teach else found.driving
+    # An OrderedDict: jit sorts the names of a plain one.
+    shown = collections.OrderedDict()
+    shown["source"] = seen.source
+    shown["source_keypoints"] = overlay.keypoints(seen.source, found.source.keypoints)
+    shown["driving"] = seen.target
+    shown["driving_keypoints"] = overlay.keypoints(seen.target, told.keypoints[:, 0])
+    if made is None:
+        return shown
+    shown["warp"] = overlay.moved(seen.source, made.dense_motion.deformation)
+    shown["occlusion"] = overlay.grey(made.dense_motion.occlusion_map, size)
+    if made.keep is not None:
+        shown["keep"] = overlay.grey(made.keep, size)
+        shown["painted"] = renderer.resize_bilinear(made.painted, size, size)
+    shown["result"] = made.frame
+    return shown

@@ -30,10 +30,10 @@ class Player:
 
 @flax.struct.dataclass
 class State:
-    """The step counter and the networks being trained."""
+    """The step counter and the networks being trained, by name."""
 
     step: Any
-    player: Player
+    players: Any
 
 
 def make_player(variables: dict[str, Any], optimizer: optax.GradientTransformation) -> Player:
@@ -44,18 +44,19 @@ def make_player(variables: dict[str, Any], optimizer: optax.GradientTransformati
     return Player(params, average, variables.get("batch_stats", {}), optimizer.init(params))
 
 
-def make_state(variables: dict[str, Any], optimizer: optax.GradientTransformation) -> State:
-    """Begin at step 0."""
-    return State(jnp.zeros((), jnp.int32), make_player(variables, optimizer))
+def make_state(variables: dict[str, dict[str, Any]], optimizer: optax.GradientTransformation) -> State:
+    """Begin at step 0 with one player for each network's variables."""
+    players = {name: make_player(own, optimizer) for name, own in variables.items()}
+    return State(jnp.zeros((), jnp.int32), players)
 
 
 def update(
-    player: Player, gradients: Any, batch_stats: Any, optimizer: optax.GradientTransformation, *, decay: float
+    player: Player, gradients: Any, batch_stats: Any, optimizer: optax.GradientTransformation, *, decay: Any
 ) -> Player:
     """Take one step of the optimiser and of the moving average.
 
     Args:
-      decay: share of the moving average kept each step.
+      decay: share of the moving average kept this step, a number or a scalar array.
     """
     changes, opt_state = optimizer.update(gradients, player.opt_state, player.params)
     params = optax.apply_updates(player.params, changes)

@@ -1,0 +1,94 @@
+"""Pictures of what a stage does, side by side: a sheet as PNG, and a short film."""
+
+import io
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from avct_jax import checkpoint_file
+from avct_jax.data import video
+
+GAP = 4  # px between pictures
+LABEL = 16  # px of a column's name
+PAPER, INK = (255, 255, 255), (0, 0, 0)
+ROWS = 8  # of a sheet
+Pictures = Mapping[str, Float[np.ndarray, "n _ _ 3"]]
+
+
+def sheet(pictures: Pictures, *, rows: int = ROWS) -> UInt8[np.ndarray, "height width 3"]:
+    """Lay examples in rows and kinds of pictures in columns, under their names.
+
+    Args:
+      pictures: by name, in [0, 1], as many of each; smaller ones are enlarged to the largest's height.
+      rows: at most; more examples are thinned out evenly.
+    """
+    columns = as_bytes(pictures)
+    count = len(columns[0])
+    chosen = np.linspace(0, count - 1, min(count, rows)).astype(int)
+    height = columns[0].shape[1]
+    lefts = np.cumsum([0, *(c.shape[2] + GAP for c in columns)])
+    canvas = Image.new("RGB", (int(lefts[-1]) - GAP, LABEL + len(chosen) * (height + GAP) - GAP), PAPER)
+    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(12)
+    for left, name, column in zip(lefts, pictures, columns, strict=False):
+        pen.text((int(left) + 2, 0), _fitting(name, column.shape[2], pen, font), INK, font)
+        for i, example in enumerate(chosen):
+            canvas.paste(Image.fromarray(column[example]), (int(left), LABEL + i * (height + GAP)))
+    return np.asarray(canvas)
+
+
+def as_bytes(pictures: Pictures) -> list[UInt8[np.ndarray, "n height _ 3"]]:
+    """All kinds at one height, 8 bits."""
+    made = [(np.clip(np.asarray(p, np.float32), 0, 1) * 255).astype(np.uint8) for p in pictures.values()]
+    height = max(p.shape[1] for p in made)
+    return [_enlarged(p, height) for p in made]
+
+
+def png(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
+    """Encode."""
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, "PNG")
+    return content.getvalue()
+
+
+def save(path: pathlib.Path, pictures: Pictures) -> tuple[bytes, tuple[int, int]]:
+    """Write a sheet as PNG; the file appears under its name only when it is whole.
+
+    Returns: the file's bytes, and (height, width).
+    Raises:
+      UserError: it cannot be written.
+    """
+    drawn = sheet(pictures)
+    content = png(drawn)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint_file.write_atomically(path, content)
+    return content, drawn.shape[:2]
+
+
+def save_film(path: pathlib.Path, pictures: Pictures) -> None:
+    """Write successive examples as a film (H.264, 25 frames/s), the kinds side by side.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    frames = np.concatenate(as_bytes(pictures), axis=2)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with video.VideoWriter(path, size=frames.shape[1:3]) as writer:
+        writer.write(frames)
+
+
+def _enlarged(pictures: UInt8[np.ndarray, "n h w 3"], height: int) -> UInt8[np.ndarray, "n g v 3"]:
+    h, w = pictures.shape[1:3]
+    if h == height:
+        return pictures
+    size = (max(1, round(w * height / h)), height)
+    # Nearest: a map of 16 px is shown as it is.
+    return np.stack([np.asarray(Image.fromarray(p).resize(size, Image.Resampling.NEAREST)) for p in pictures])
+
+
+def _fitting(name: str, width: int, pen, font) -> str:
+    while len(name) > 1 and pen.textlength(name, font) > width:
+        name = name[:-1]
+    return name

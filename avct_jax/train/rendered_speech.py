@@ -1,0 +1,195 @@
+"""Frames rendered from predicted motion, beside the real ones: what equation 2 compares, D_seq apart.
+
+In this file `config` is an avct_stage.AVCTStageConfig.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from avct_jax import motion
+from avct_jax.data import schema
+from avct_jax.models import keypoint_detector, renderer, sizes, sync_discriminator
+from avct_jax.train import augment, avct_view, equivariance, gradients, losses, mouth
+
+Terms = dict[str, Float[Array, ""]]
+
+
+class Networks(NamedTuple):
+    """The frozen networks' modules; their variables are in avct_stage.Frozen.
+
+    remat: render frame after frame, and again in the backward pass, in the memory of one.
+    """
+
+    detector: keypoint_detector.KeypointDetector
+    renderer: renderer.Renderer
+    sync: sync_discriminator.SyncDiscriminator
+    remat: bool
+
+
+class Expected(NamedTuple):
+    """What E_kd finds in frames warped at random: keypoints, warped back; Jacobians, and the warp's."""
+
+    keypoints: Float[Array, "m k 2"]
+    jacobians: Float[Array, "m k 2 2"]
+    warp_jacobians: Float[Array, "m k 2 2"]
+
+
+class Real(NamedTuple):
+    """Real frames first .. first + n - 1 of the t of each sequence, m = b n; None what nothing asks for.
+
+    detected: what E_kd finds in all t frames, (b, t).
+    """
+
+    first: Any
+    frames: Float[Array, "m o o 3"] | None
+    boxes: Float[Array, "m 4"] | None
+    mel: Float[Array, "b n 80 16"] | None
+    expected: Expected | None
+    detected: motion.Motion | None
+
+
+def make_networks(system: sizes.SystemConfig, config: Any, compute: gradients.ComputeConfig) -> Networks:
+    """The modules, with the activations that `compute` wants."""
+    dtype = compute.activations
+    return Networks(
+        keypoint_detector.KeypointDetector(system.keypoint_detector, dtype=dtype),
+        renderer.Renderer(system.renderer, dtype=dtype),
+        sync_discriminator.SyncDiscriminator(dataclasses.replace(config.sync_discriminator, dtype=dtype)),
+        compute.remat,
+    )
+
+
+def real_frames(
+    networks: Networks, config: Any, frozen: Any, batch: schema.Sequences, key: Array, *, size: int
+) -> Real:
+    """Look at the real frames as far as the losses want them; nothing here hangs on what is learned.
+
+    Args:
+      size: side of the pictures that E_kd sees, px.
+    Raises:
+      ValueError: the batch has no frames, or fewer than are to be rendered.
+    """
+    detected = None
+    if not (config.renders or config.equivariant or config.targets == "detector"):
+        return Real(0, None, None, None, None, None)
+    if batch.frames is None:
+        raise ValueError("these losses compare with real frames; draw sequences with_frames")
+    b, t = batch.frames.shape[:2]
+    if config.targets == "detector":
+        seen = avct_view.see_frames(batch, 0, t, size)[0]
+        found = networks.detector.apply(frozen.keypoint_detector, seen).motion
+        detected = jax.tree.map(lambda x: x.reshape(b, t, *x.shape[1:]), found)
+    if not (config.renders or config.equivariant):
+        return Real(0, None, None, None, None, detected)
+    if config.rendered > t:
+        raise ValueError(f"rendered {config.rendered} frames are more than the {t} of a sequence")
+    place, warp = jax.random.split(key)
+    first = jax.random.randint(place, (), 0, t - config.rendered + 1)
+    full, boxes, mel = avct_view.see_frames(batch, first, config.rendered, size)
+    expected = _expect(networks, frozen, full, warp) if config.equivariant else None
+    boxes = boxes * (config.output_size / size)
+    return Real(first, augment.resize(full, config.output_size), boxes, mel, expected, detected)
+
+
+def compare(
+    networks: Networks,
+    config: Any,
+    frozen: Any,
+    image: Float[Array, "b h w 3"],
+    source_motion: motion.Motion,
+    spoken: motion.Motion,
+    real: Real,
+) -> tuple[Float[Array, "m o o 3"] | None, Terms]:
+    """Render what was predicted; the frames, and the weighted terms of equation 2 but for D_seq's.
+
+    Args:
+      image: the portraits. source_motion: what E_kd finds in them. spoken: predicted, (b, t).
+    """
+    terms: Terms = {}
+    b, n = len(image), config.rendered
+    cut = lambda x: jax.lax.dynamic_slice_in_dim(x, real.first, n, axis=1)
+    if config.renders or config.equivariant:
+        spoken = jax.tree.map(cut, spoken)
+    if config.equivariant:
+        terms |= _equivariance_terms(config, spoken, real.expected)
+    if not config.renders:
+        return None, terms
+    frames = real.frames.reshape(b, n, *real.frames.shape[1:])
+    made, difference = render(networks, config, frozen, image, source_motion, spoken, real=frames)
+    made = made.reshape(b * n, *made.shape[2:])
+    if config.perceptual:
+        terms["perceptual"] = difference
+    if config.sync:
+        terms["sync"] = config.sync * _sync_term(networks, frozen, made, real)
+    return made, terms
+
+
+def render(
+    networks: Networks,
+    config: Any,
+    frozen: Any,
+    image: Float[Array, "b h w 3"],
+    source_motion: motion.Motion,
+    driving: motion.Motion,
+    *,
+    real: Float[Array, "b n o o 3"] | None = None,
+) -> tuple[Float[Array, "b n o o 3"], Float[Array, ""]]:
+    """Render n frames of each portrait at config.output_size; and how they differ from `real` for VGG."""
+    size, compare = config.output_size, bool(config.perceptual) and real is not None
+    source = networks.renderer.apply(frozen.renderer, image, method="encode")
+    if networks.renderer.config.blend:
+        source = source._replace(full=augment.resize(source.full, size))
+
+    def some(driving, wanted, source, source_motion):
+        made = networks.renderer.apply(frozen.renderer, source, driving, source_motion, method="decode").frame
+        made = augment.resize(made, size)
+        if not compare:
+            return made, jnp.zeros(())
+        difference = losses.perceptual(
+            frozen.perceptual, made, wanted, layers=config.perceptual_layers, scales=config.perceptual_scales,
+            weight=config.perceptual, dtype=networks.renderer.dtype,
+        )  # fmt: skip
+        return made, difference
+
+    b, n = driving.keypoints.shape[:2]
+    if networks.remat:
+        by_frame = jax.tree.map(lambda x: x.swapaxes(0, 1), (driving, real))
+        one = jax.checkpoint(lambda pair: some(*pair, source, source_motion))
+        made, difference = jax.lax.map(one, by_frame)
+        return made.swapaxes(0, 1), difference.mean()
+    flat = lambda tree: jax.tree.map(lambda x: x.reshape(b * n, *x.shape[2:]), tree)
+    made, difference = some(*flat((driving, real)), *augment.repeat((source, source_motion), n))
+    return made.reshape(b, n, *made.shape[1:]), difference
+
+
+def _expect(networks, frozen, frames, key):
+    warp = equivariance.random_warp(key, len(frames))
+    found = networks.detector.apply(frozen.keypoint_detector, equivariance.warp_frames(warp, frames)).motion
+    back = equivariance.warp_points(warp, found.keypoints)
+    return Expected(back, found.jacobians, equivariance.warp_jacobian(warp, found.keypoints))
+
+
+def _equivariance_terms(config, spoken, expected):
+    """The predicted motion in the place of E_kd's on the real frame."""
+    found = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), spoken)
+    terms = {}
+    if config.equivariance_keypoints:
+        error = losses.keypoint_equivariance(found.keypoints, expected.keypoints)
+        terms["equivariance_keypoints"] = config.equivariance_keypoints * error
+    if config.equivariance_jacobians:
+        error = losses.jacobian_equivariance(found.jacobians, expected.warp_jacobians, expected.jacobians)
+        terms["equivariance_jacobians"] = config.equivariance_jacobians * error
+    return terms
+
+
+def _sync_term(networks, frozen, made, real):
+    """Every five successive mouths against the sound of theirs."""
+    b, n = real.mel.shape[:2]
+    crops = mouth.crop(made, real.boxes)
+    faces = mouth.windows(crops.reshape(b, n, *crops.shape[1:]))
+    mel = real.mel[:, : n - sync_discriminator.FRAMES + 1].reshape(-1, 80, 16, 1)
+    return losses.sync(sync_discriminator.cosine(*networks.sync.apply(frozen.sync_discriminator, mel, faces)))

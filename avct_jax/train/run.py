@@ -1,0 +1,286 @@
+"""A training, put together: networks, examples, losses, optimiser, and the loop that runs them."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jaxtyping import Float
+
+from avct_jax import errors
+from avct_jax.data import catalog, numpy_source, schema, source
+from avct_jax.models import sizes, vgg
+from avct_jax.train import (
+    avct_stage,
+    gradients,
+    head_motion_stage,
+    initial,
+    loop,
+    optimizer,
+    parts,
+    renderer_stage,
+    run_record,
+    sharding,
+    stage,
+    state,
+    sync_stage,
+)
+
+# A field below bears the module's name, which would hide it.
+OptimizerConfig = optimizer.OptimizerConfig
+SHARDS = "tfrecords"  # in the folder of clips: what tf.data reads
+SPEAKER_SAMPLE = 32  # sequences from which the speaker's mean is taken
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig(loop.RunConfig):
+    """All that decides what is learned. Fields of RunConfig come first.
+
+    Attributes:
+      stage: losses and what belongs to this stage alone.
+      optimizer: how parameters move; a schedule whose steps are 0 falls over this run's `steps`.
+      draw: which examples, and how they are varied; a speaker "" is the folder's own.
+      compute: arithmetic; nothing of what is learned.
+      system: sizes of all networks.
+    """
+
+    stage: Any = None
+    optimizer: OptimizerConfig = OptimizerConfig()
+    draw: schema.DrawConfig = schema.DrawConfig(speaker="")
+    compute: gradients.ComputeConfig = gradients.ComputeConfig()
+    system: sizes.SystemConfig = sizes.PAPER
+
+
+@dataclasses.dataclass(frozen=True)
+class RendererTraining(TrainingConfig):
+    """E_kd and E_r from pairs of frames."""
+
+    stage: renderer_stage.RendererStageConfig = renderer_stage.RendererStageConfig()
+
+
+@dataclasses.dataclass(frozen=True)
+class SyncTraining(TrainingConfig):
+    """D_sync from windows of mouths and sound."""
+
+    stage: sync_stage.SyncStageConfig = sync_stage.SyncStageConfig()
+
+
+@dataclasses.dataclass(frozen=True)
+class AVCTTraining(TrainingConfig):
+    """E_avct from sequences of one speaker."""
+
+    stage: avct_stage.AVCTStageConfig = avct_stage.AVCTStageConfig()
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadMotionTraining(TrainingConfig):
+    """E_h from pose sequences of one speaker."""
+
+    stage: head_motion_stage.HeadMotionStageConfig = head_motion_stage.HeadMotionStageConfig()
+
+
+class Places(NamedTuple):
+    """Where a training takes from and puts.
+
+    clips: folder that `avct preprocess` made. run: folder of all stages' results. source: who reads the
+    clips; "auto": numpy. vgg: weights for the perceptual loss. init: weights to begin from, see parts.gather.
+    """
+
+    clips: pathlib.Path
+    run: pathlib.Path
+    source: Literal["auto", "numpy", "tfds"] = "auto"
+    vgg: pathlib.Path | None = None
+    init: str | None = None
+
+
+class Kind(NamedTuple):
+    """One of the four trainings. judged_by: config -> the held-out metric whose smallest value is best."""
+
+    make: Callable[..., stage.Stage]
+    judged_by: Callable[[Any], str]
+
+
+def _judge_of_renderer(config: renderer_stage.RendererStageConfig) -> str:
+    if config.renders:
+        return "perceptual" if config.perceptual else "l1"
+    return "landmarks" if config.landmarks else "equivariance_keypoints"
+
+
+KINDS: dict[str, Kind] = {
+    "renderer": Kind(renderer_stage.make_stage, _judge_of_renderer),
+    "sync": Kind(sync_stage.make_stage, lambda config: "bce"),
+    "avct": Kind(avct_stage.make_stage, lambda config: "keypoint_error"),
+    "head-motion": Kind(head_motion_stage.make_stage, lambda config: "pose"),
+}
+
+
+def train(
+    name: str, config: TrainingConfig, places: Places, mesh: jax.sharding.Mesh, *, quiet: bool = False
+) -> loop.Outcome:
+    """Run the stage `name` to its last step, or until it is asked to stop.
+
+    Raises:
+      UserError: settings that cannot be, an earlier stage or a file that is missing, another run in the
+        folder, and all that loop.train refuses.
+    """
+    sharding.check_batch_size(config.batch_size, mesh, microbatches=config.compute.microbatches)
+    config = complete(config, catalog.read_manifest(places.clips).speaker)
+    check(config)
+    folder = _make_folder(places.run / name)
+    clips = open_source(places)
+    given = parts.gather(places.run, name, config.system, places.init)
+    made = make_stage(name, config, given, clips, vgg_file=places.vgg)
+    facts = {"stage": name, "config": run_record.as_json(config), "clips": str(places.clips)}
+    facts["state"] = run_record.digest(jax.eval_shape(made.initial))
+    notes = run_record.check(folder, facts, begun=_has_checkpoints(folder))
+
+    def export(current: state.State, best: bool) -> None:
+        # What the stage leaves alone is carried along: its file is whole.
+        parts.save(places.run, name, config.system, {**given, **made.export(current)}, best=best)
+
+    task = loop.Task(
+        made,
+        clips,
+        config.draw,
+        config,
+        folder,
+        judged_by=KINDS[name].judged_by(config.stage),
+        facts={"config": facts["config"]},
+        notes=tuple(notes),
+        export=export,
+    )
+    return loop.train(task, mesh, microbatches=config.compute.microbatches, quiet=quiet)
+
+
+def complete(config: Any, speaker: str) -> Any:
+    """Fill in what hangs on other fields, or on the clips.
+
+    Args:
+      speaker: of the folder of clips.
+    """
+    rule, draw = config.optimizer, config.draw
+    if not rule.steps and rule.schedule != "constant":
+        rule = dataclasses.replace(rule, steps=config.steps)
+    draw = dataclasses.replace(draw, speaker=draw.speaker or speaker)
+    if isinstance(config, AVCTTraining):
+        losses = config.stage
+        frames = losses.renders or losses.equivariant or losses.targets == "detector"
+        draw = dataclasses.replace(draw, radius=config.system.avct.window_radius, with_frames=frames)
+    return dataclasses.replace(config, optimizer=rule, draw=draw)
+
+
+def check(config: TrainingConfig) -> None:
+    """Refuse settings that contradict each other.
+
+    Raises:
+      UserError: names the fields.
+    """
+    if isinstance(config, AVCTTraining):
+        _check_avct(config)
+    for field in ("steps", "batch_size", "keep"):
+        if getattr(config, field) < 1:
+            option = field.replace("_", "-")
+            raise errors.UserError(f"--{option} {getattr(config, field)} must be 1 or more")
+    for field in ("report_every", "save_every", "judge_every", "judge_batches", "picture_every", "profile"):
+        if getattr(config, field) < 0:
+            option = field.replace("_", "-")
+            raise errors.UserError(f"--{option} {getattr(config, field)} must be 0 (never) or more")
+
+
+def _check_avct(config: AVCTTraining) -> None:
+    draw, losses = config.draw, config.stage
+    if draw.others and draw.with_frames:
+        raise errors.UserError(
+            f"draw.others {draw.others} shows other people's portraits, of which there are no frames to "
+            "compare with; set it to 0, or the stage's weights of gan, matching, sync, perceptual, equivariance"
+        )
+    if bool(draw.others) != losses.transfer:
+        raise errors.UserError(
+            f"draw.others {draw.others} and stage.transfer {losses.transfer} do not fit: on other people's "
+            "portraits the speaker's motion must be transferred; set both or neither"
+        )
+    if losses.renders and losses.rendered > draw.frames:
+        raise errors.UserError(
+            f"stage.rendered {losses.rendered} is more than the draw.frames {draw.frames}; lower it"
+        )
+
+
+def make_stage(
+    name: str,
+    config: TrainingConfig,
+    given: parts.Parts,
+    clips: source.Source,
+    *,
+    vgg_file: pathlib.Path | None = None,
+) -> stage.Stage:
+    """Build a stage from its config.
+
+    Args:
+      given: weights to begin from, or to use, by part.
+    Raises:
+      UserError: weights are missing, or of another size.
+    """
+    options: dict[str, Any] = {"init": given}
+    if getattr(config.stage, "perceptual", 0.0):
+        options["perceptual"] = vgg.load(vgg_file)
+    if isinstance(config, AVCTTraining):
+        options |= {"frozen": _frozen(config, given), "mean_keypoints": _mean_keypoints(config, clips)}
+    return KINDS[name].make(config.system, config.stage, config.optimizer, config.compute, **options)
+
+
+def _frozen(config: AVCTTraining, given: parts.Parts) -> parts.Parts:
+    """What E_avct is trained with, of the right sizes."""
+    wanted: dict[str, Callable[[], Any]] = {
+        "keypoint_detector": lambda: initial.keypoint_detector_variables(config.system),
+        "renderer": lambda: initial.renderer_variables(config.system),
+    }
+    if config.stage.sync:
+        sync = config.stage.sync_discriminator
+        wanted["sync_discriminator"] = lambda: initial.sync_discriminator_variables(sync)
+    return {part: initial.begin(part, given, make) for part, make in wanted.items() if part in given}
+
+
+def _mean_keypoints(config: AVCTTraining, clips: source.Source) -> Float[np.ndarray, "k 2"]:
+    """Where the speaker's keypoints are on the whole: the answer that E_avct begins with."""
+    draw = dataclasses.replace(config.draw, with_frames=False)
+    drawn = clips.batch("sequences", draw, seed=config.seed, step=0, batch_size=SPEAKER_SAMPLE)
+    return drawn.motion.keypoints.mean((0, 1))
+
+
+def open_source(places: Places) -> source.Source:
+    """Open the clips.
+
+    Raises:
+      UserError: there are none, or TensorFlow is missing.
+    """
+    if places.source != "tfds":
+        return numpy_source.NumpySource(places.clips)
+    try:
+        from avct_jax.data import pipeline, talking_head
+    except ImportError as error:
+        raise errors.UserError(
+            f"--source tfds needs {error.name}: pip install 'avct-jax[train]', or take --source numpy"
+        ) from None
+    # One process packs the shards; the others find them.
+    if sharding.is_first_process():
+        talking_head.prepare(places.clips, places.clips / SHARDS)
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices("shards are packed")
+    return pipeline.RecordSource(talking_head.prepare(places.clips, places.clips / SHARDS))
+
+
+def _make_folder(folder: pathlib.Path) -> pathlib.Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.UserError(
+            f"cannot make {folder} ({error.strerror}); choose another --run folder"
+        ) from None
+    return folder
+
+
+def _has_checkpoints(folder: pathlib.Path) -> bool:
+    return any(path.name.isdigit() for path in (folder / loop.CHECKPOINTS).glob("*"))

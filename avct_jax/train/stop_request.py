@@ -1,0 +1,42 @@
+"""Being asked to stop: SIGTERM (a scheduler's) or Ctrl-C end the running step, not the process."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopRequest:
+    """Whether a stop was asked for, and by which signal's name."""
+
+    def __init__(self):
+        self.signal = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.signal)
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[StopRequest]:
+    """Note the first signal in what is yielded; a second Ctrl-C ends at once.
+
+    Signals reach Python's main thread only: elsewhere nothing is listened to.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+
+    def hear(number, frame):
+        if request and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        request.signal = signal.Signals(number).name
+
+    before = {number: signal.signal(number, hear) for number in SIGNALS}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,216 @@
+"""Equation 2 and its warm-up: who learns, who is left alone, what is rendered, and on how many devices."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import training_batches
+from jax.sharding import NamedSharding, PartitionSpec
+
+from avct_jax import errors
+from avct_jax.data import schema
+from avct_jax.layers import pose_image
+from avct_jax.models import patch_discriminator, sizes, sync_discriminator, vgg
+from avct_jax.train import avct_stage, avct_view, gradients, initial, optimizer
+
+KEY = jax.random.key(0)
+RULE = optimizer.OptimizerConfig(learning_rate=2e-3, betas=(0.9, 0.999))
+SYNC = sync_discriminator.SyncDiscriminatorConfig(width=0.0625, residual=False)
+WHOLE = avct_stage.AVCTStageConfig(
+    matching=1.0,
+    rendered=5,
+    output_size=32,
+    perceptual_layers=(1,),
+    perceptual_scales=(1,),
+    discriminator=patch_discriminator.PatchDiscriminatorConfig(4, 2, 8),
+    sync_discriminator=SYNC,
+)
+TERMS = ("gan", "sync", "perceptual", "equivariance_keypoints", "equivariance_jacobians")
+NOTHING = dict.fromkeys(TERMS, 0.0)
+WARM = avct_stage.AVCTStageConfig(**NOTHING, keypoint=10.0, transfer=True)
+
+
+@pytest.fixture(scope="module")
+def given(tiny_variables):
+    params = vgg.VGG(vgg.VGGConfig((1,) * 5, (4,) * 5)).init(KEY, jnp.zeros((1, 32, 32, 3)))["params"]
+    frozen = {**tiny_variables, "sync_discriminator": initial.sync_discriminator_variables(SYNC)}
+    frozen = {part: frozen[part] for part in ("keypoint_detector", "renderer", "sync_discriminator")}
+    return {"frozen": frozen, "perceptual": vgg.torchvision_network(params)}
+
+
+def make(config, given, **compute):
+    return avct_stage.make_stage(sizes.TINY, config, RULE, gradients.ComputeConfig(**compute), **given)
+
+
+@pytest.fixture(scope="module")
+def whole(given):
+    """The stage of eq. 2, its state at step 0, its frozen networks on the device, its compiled step."""
+    built = make(WHOLE, given)
+    return built, built.initial(), jax.jit(built.step)
+
+
+def doubled(**fields):
+    """Two examples, each four times: eight devices have one, and parts of a batch are alike."""
+    return jax.tree.map(
+        lambda x: np.repeat(x, 4, axis=0), training_batches.sequences(b=2, t=6, vary=False, **fields)
+    )
+
+
+def first_moments(current):
+    """A tenth of the first step's gradients: Adam's own steps would make 1e-4 of rounding at 1e-9."""
+    found = jax.tree.leaves(current.players, is_leaf=lambda s: hasattr(s, "mu"))
+    return jax.device_get([s.mu for s in found if hasattr(s, "mu")])
+
+
+def test_step_of_equation_2_moves_both_players(whole):
+    built, begun, step = whole
+    after, metrics = step(begun, built.frozen, doubled(), KEY)
+    assert set(metrics) == {*TERMS, "matching", "discriminator"}
+    assert all(np.isfinite(m) and m > 0 and m.dtype == jnp.float32 for m in metrics.values())
+    for name in ("avct", "patch_discriminator"):
+        params = (x.players[name].params for x in (begun, after))
+        moved = jax.tree.map(lambda a, b: bool((a != b).any()), *params)
+        assert np.mean(jax.tree.leaves(moved)) > 0.9, moved
+    assert set(built.export(after)) == {"avct", "patch_discriminator"} and int(after.step) == 1
+
+
+def test_step_is_the_same_on_eight_devices(whole):
+    built, begun, step = whole
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    spread = jax.device_put(doubled(), NamedSharding(mesh, PartitionSpec("data")))
+    everywhere = jax.device_put((begun, built.frozen), NamedSharding(mesh, PartitionSpec()))
+    one = first_moments(step(begun, built.frozen, doubled(), KEY)[0])
+    eight = first_moments(step(*everywhere, spread, KEY)[0])
+    assert max(np.abs(x).max() for x in jax.tree.leaves(one)) > 1e-3
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), one, eight)
+
+
+def test_remat_renders_frame_by_frame_the_same(whole, given):
+    built, begun, step = whole
+    again = jax.jit(make(WHOLE, given, remat=True).step)
+    one, other = (f(begun, built.frozen, doubled(), KEY) for f in (step, again))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), one[1], other[1])
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *map(first_moments, (one[0], other[0]))
+    )
+
+
+def test_warm_up_renders_nothing_and_its_loss_falls(given):
+    only = {"frozen": {"keypoint_detector": given["frozen"]["keypoint_detector"]}}
+    built = make(WARM, only)
+    assert built.frozen.renderer is None and built.frozen.perceptual is None
+    current, step = built.initial(), jax.jit(built.step)
+    assert set(current.players) == {"avct"}
+    batch, totals = training_batches.sequences(b=2, t=4, with_frames=False), []
+    for _ in range(30):
+        current, metrics = step(current, built.frozen, batch, KEY)
+        totals.append(float(sum(metrics.values())))
+    assert set(metrics) == {"keypoints", "opening", "jacobians", "places"}
+    assert totals[-1] < 0.7 * totals[0]
+    shown = jax.eval_shape(built.picture, current, built.frozen, batch)
+    assert set(shown) == {"source", "keypoints"}
+
+
+def test_warm_up_by_the_detector_needs_frames(given):
+    config = avct_stage.AVCTStageConfig(**NOTHING, keypoint=10.0, targets="detector")
+    built = make(config, {"frozen": given["frozen"]})
+    begun = jax.eval_shape(built.initial)
+    _, metrics = jax.eval_shape(built.step, begun, built.frozen, doubled(), KEY)
+    assert set(metrics) == {"keypoints", "opening", "jacobians", "places"}
+    with pytest.raises(ValueError, match="draw sequences with_frames"):
+        jax.eval_shape(built.step, begun, built.frozen, doubled(with_frames=False), KEY)
+
+
+def test_judge_and_picture_look_at_the_averaged_network(whole):
+    built, begun, _ = whole
+    metrics = jax.eval_shape(built.judge, begun, built.frozen, doubled(), KEY)
+    assert {"keypoint_error", "opening_correlation", "opening_spread", "sync", "perceptual"} < set(metrics)
+    shown = jax.eval_shape(built.picture, begun, built.frozen, doubled())
+    assert {name: x.shape for name, x in shown.items()} == dict.fromkeys(
+        ("driving", "keypoints", "result", "source"), (6, 32, 32, 3)
+    )
+
+
+@pytest.mark.parametrize("name", avct_stage.ABLATIONS)
+def test_ablations_of_table_2_train(given, name):
+    system, config = avct_stage.ABLATIONS[name](sizes.TINY, WHOLE)
+    built = avct_stage.make_stage(system, config, RULE, gradients.ComputeConfig(), **given)
+    begun = jax.eval_shape(built.initial)
+    after, metrics = jax.eval_shape(built.step, begun, built.frozen, doubled(), KEY)
+    assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, begun)
+    judged = not name.endswith("discriminators")
+    assert ("patch_discriminator" in after.players) == judged == ("gan" in metrics)
+    assert ("sync" in metrics) == ("discriminator" not in name)
+
+
+def test_bfloat16_trains_float32_parameters(given):
+    built = make(WHOLE, given, dtype="bfloat16", microbatches=2)
+    begun = jax.eval_shape(built.initial)
+    after, metrics = jax.eval_shape(built.step, begun, built.frozen, doubled(), KEY)
+    kinds = {x.dtype for x in jax.tree.leaves(([p.params for p in after.players.values()], metrics))}
+    assert kinds == {np.dtype("float32")}
+
+
+def test_stage_refuses_what_cannot_be(given):
+    with pytest.raises(ValueError, match="there are no real frames"):
+        dataclasses.replace(WHOLE, transfer=True)
+    with pytest.raises(ValueError, match="rendered 4 is too few for sync"):
+        dataclasses.replace(WHOLE, rendered=4)
+    with pytest.raises(errors.UserError, match="needs a trained sync_discriminator"):
+        make(WHOLE, {**given, "frozen": {k: given["frozen"][k] for k in ("keypoint_detector", "renderer")}})
+    with pytest.raises(errors.UserError, match="perceptual loss needs VGG weights"):
+        make(WHOLE, {"frozen": given["frozen"]})
+
+
+def variation(**fields):
+    view = jnp.array([[fields.get(n, 0.0) for n in ("size", "turn", "x", "y")]])
+    return schema.Variation(jnp.array([fields.get("mirrored", False)]), view, jnp.zeros((1, 4)))
+
+
+VIEWS = (
+    {"turn": 0.3},
+    {"size": -0.2},
+    {"x": 0.2, "y": -0.1},
+    {"mirrored": True},
+    {"mirrored": True, "turn": 0.2, "size": 0.1},
+)
+
+
+@pytest.mark.parametrize("how", VIEWS)
+def test_poses_seen_are_those_of_the_picture_seen(how):
+    """The box of the seen pose lies where the view moves the box of the stored one."""
+    pose = jnp.array([[[0.2, -0.3, 0.1, 20.0, -10.0, 300.0]]])
+    seen = avct_view.see_poses(pose, variation(**how))
+    corners = [np.float64(pose_image.project_box(np.asarray(p[0], np.float64)))[0] for p in (pose, seen)]
+    size, turn = np.exp(how.get("size", 0.0)), how.get("turn", 0.0)
+    matrix = size * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    place = (corners[0] - 128) / 128 - [how.get("x", 0.0), how.get("y", 0.0)]
+    expected = place @ np.linalg.inv(matrix).T * [-1 if "mirrored" in how else 1, 1]
+    if "mirrored" in how:  # the box is symmetric: corners (-, y) and (+, y) change places
+        expected = expected[[3, 2, 1, 0, 7, 6, 5, 4]]
+    np.testing.assert_allclose((corners[1] - 128) / 128, expected, atol=0.03)
+
+
+def test_transfer_moves_the_portrait_by_the_speakers_motion_since_rest():
+    batch = training_batches.sequences(b=2, t=3, vary=False, with_frames=False)
+    seen = avct_view.see(batch, radius=5, image_size=64, transfer=True)
+    moved = batch.motion.keypoints[:, 5:-5] - batch.rest_motion.keypoints[:, None]
+    np.testing.assert_allclose(seen.target.keypoints - seen.rest.keypoints, moved, atol=1e-5)
+    np.testing.assert_allclose(seen.rest.keypoints[:, 0], batch.portrait_motion.keypoints, atol=1e-6)
+    np.testing.assert_allclose(seen.poses - seen.rest_pose, batch.poses - batch.rest_pose[:, None], atol=1e-3)
+    plain = avct_view.see(batch, radius=5, image_size=64, transfer=False)
+    np.testing.assert_allclose(plain.target.keypoints, batch.motion.keypoints[:, 5:-5], atol=1e-6)
+
+
+def test_hushed_frames_are_true_silence_and_others_are_not():
+    config = dataclasses.replace(WARM, hush=1.0)
+    batch = training_batches.sequences(b=2, t=3, vary=False, with_frames=False)
+    seen = avct_view.see(batch, radius=5, image_size=64, transfer=True)
+    silence = jnp.full((4, 41), 7.0)
+    heard = avct_view.vary_sound(seen, batch.silent, silence, KEY, config=config)
+    hushed = np.asarray((heard.audio == 7).all((2, 3)))
+    np.testing.assert_array_equal(hushed, batch.silent > 0)
+    np.testing.assert_array_equal(np.asarray(heard.phonemes)[~hushed], batch.phonemes[~hushed])
+    assert (np.asarray(heard.phonemes)[hushed] == 31).all()

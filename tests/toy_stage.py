@@ -1,0 +1,122 @@
+"""A stage and a source small enough to see through: a perceptron learns a line's sines."""
+
+import itertools
+import math
+import os
+import pathlib
+import signal
+import time
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from avct_jax import errors
+from avct_jax.data import source as sources
+from avct_jax.train import loop, sharding, stage, state
+
+NAME = "toy"
+HERE = pathlib.Path(__file__).parent
+
+
+class Network(nn.Module):
+    """Two layers with batch statistics between them."""
+
+    @nn.compact
+    def __call__(self, x, *, train=False):
+        x = nn.Dense(8)(x)
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
+        return nn.Dense(1)(jnp.tanh(x))
+
+
+def make_stage(rule=None, *, nan_at=-1):
+    """Build it; its loss becomes NaN in step `nan_at`."""
+    network, rule = Network(), rule or optax.adam(1e-2)
+
+    def step(current, frozen, batch, key):
+        player = current.players[NAME]
+        noise = jax.random.normal(jax.random.fold_in(key, current.step), batch["x"].shape) * 0.01
+
+        def loss_fn(params):
+            variables = {"params": params, "batch_stats": player.batch_stats}
+            found, updates = network.apply(variables, batch["x"] + noise, train=True, mutable=["batch_stats"])
+            loss = jnp.mean((found - batch["y"] * frozen["scale"]) ** 2)
+            bad = jnp.where(current.step + 1 == nan_at, jnp.nan, 1.0)
+            return loss * bad, updates["batch_stats"]
+
+        (loss, stats), slopes = jax.value_and_grad(loss_fn, has_aux=True)(player.params)
+        player = state.update(player, slopes, stats, rule, decay=0.9)
+        return state.State(current.step + 1, {NAME: player}), {
+            "loss": loss,
+            "norm": optax.global_norm(slopes),
+        }
+
+    def judge(current, frozen, batch, key):
+        found = network.apply(current.players[NAME].averaged, batch["x"])
+        return {"loss": jnp.mean((found - batch["y"] * frozen["scale"]) ** 2)}
+
+    def picture(current, frozen, batch):
+        grey = jnp.broadcast_to(batch["x"][:, :, None, None], (len(batch["x"]), 2, 16, 3))
+        return {"input": grey * 0.5 + 0.5, "map": jnp.zeros((len(grey), 1, 8, 3))}
+
+    def initial():
+        return state.make_state({NAME: network.init(jax.random.key(0), jnp.zeros((1, 2)))}, rule)
+
+    frozen = {"scale": jnp.float32(1.5)}
+    export = lambda current: {NAME: current.players[NAME].averaged}
+    return stage.Stage(NAME, "poses", step, judge, picture, initial, frozen, export)
+
+
+class Source:
+    """Batches by (seed, step). missing_at: the step whose clip is gone. seconds: a batch takes."""
+
+    def __init__(self, *, missing_at=-1, signal_at=-1, seconds=0.0):
+        self._missing_at, self._signal_at, self._seconds = missing_at, signal_at, seconds
+
+    def batch(self, kind, config, *, seed, step, batch_size, part=(0, 1), held_out=False):
+        if not held_out and step == self._missing_at:
+            raise errors.UserError("clip a.mp4 is gone; copy it back")
+        if not held_out and step == self._signal_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(self._seconds)
+        x = np.random.default_rng((seed, step, held_out)).uniform(-1, 1, (batch_size, 2)).astype(np.float32)
+        own = x[[*sources.part_of(batch_size, part)]]
+        return {"x": own, "y": np.sin(math.pi * own).sum(1, keepdims=True)}
+
+    def batches(self, kind, config, *, first_step=0, **options):
+        for step in itertools.count(first_step):
+            yield self.batch(kind, config, step=step, **options)
+
+
+def make_task(folder, *, made=None, source=None, export=None, **config):
+    """A task in `folder` with everything due every step or two."""
+    usual = {"steps": 4, "batch_size": 8, "report_every": 1, "save_every": 2, "judge_every": 0}
+    usual |= {"judge_batches": 1, "picture_every": 0}
+    folder.mkdir(parents=True, exist_ok=True)
+    options = {"export": export} if export else {}
+    return loop.Task(
+        made or make_stage(),
+        source or Source(),
+        None,
+        loop.RunConfig(**usual | config),
+        folder,
+        judged_by="loss",
+        **options,
+    )
+
+
+def environment():
+    """For a process of its own: one CPU device, and the tests' compile cache."""
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(HERE.parent / ".jax_cache")}
+    usual = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    return usual | cache | {"JAX_PLATFORMS": "cpu", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+
+
+def main(folder, *, seconds=0.0, cluster=None, **config):
+    """Train in a process of its own; with others by SGD, whose steps rounding hardly changes."""
+    sharding.join(cluster)
+    if cluster:
+        config["made"] = make_stage(optax.sgd(0.1))
+    return loop.train(make_task(folder, source=Source(seconds=seconds), **config), sharding.make_mesh())
