@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import avct_jax
 from avct_jax import errors
-from avct_jax.commands import animate, bench, convert, demo
+from avct_jax.commands import animate, bench, convert, demo, preprocess, train
 
 REFUSED = 2  # exit codes: an input or an option was refused,
 INTERRUPTED = 130  # Ctrl-C (128 + SIGINT),
@@ -87,8 +87,10 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"avct-jax {avct_jax.__version__}")
     subparsers = top.add_subparsers(metavar="COMMAND", required=True, title="commands")
-    for command in (animate, demo, convert, bench):
+    for command in (animate, demo, preprocess, convert, bench):
         _add_common(command.add(subparsers))
+    for stage in train.add(subparsers):
+        _add_common(stage)
     return top
 
 
@@ -102,9 +104,18 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def _dispatch(argv: Sequence[str]) -> int:
     from avct_jax import console
 
-    arguments = parser().parse_args(argv)
+    arguments, rest = _parse(parser(), argv)
+    arguments.rest = rest
     with console.notes_of_the_package(quiet=arguments.quiet):
         return arguments.run(arguments)
+
+
+def _parse(top: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Arguments, and words that only the subcommand knows: those of `avct train STAGE`."""
+    arguments, rest = top.parse_known_args(argv)
+    if rest and not getattr(arguments, "free", False):
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    return arguments, rest
 
 
 @contextlib.contextmanager

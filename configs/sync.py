@@ -1,0 +1,60 @@
+"""Presets of `avct train sync`: D_sync."""
+
+from avct_jax.data import schema
+from avct_jax.models import sizes, sync_discriminator
+from avct_jax.train import optimizer, run, sync_stage
+
+PAPER = run.SyncTraining(
+    steps=200_000,
+    batch_size=64,
+    save_every=1000,
+    judge_every=1000,
+    picture_every=1000,
+    stage=sync_stage.SyncStageConfig(),
+    optimizer=optimizer.OptimizerConfig(
+        learning_rate=1e-4, betas=(0.9, 0.999), schedule="constant", clip=0.0
+    ),
+    draw=schema.DrawConfig(speaker=""),
+    system=sizes.PAPER,
+)
+"""Wav2Lip's SyncNet at its released size, with the measures that keep it from sticking at .69.
+
+avct train sync --preset paper --clips DIR --run DIR
+Not yet reproduced.
+"""
+
+LITE = run.SyncTraining(
+    steps=3000,
+    batch_size=32,
+    save_every=250,
+    judge_every=250,
+    picture_every=500,
+    stage=sync_stage.SyncStageConfig(
+        discriminator=sync_discriminator.SyncDiscriminatorConfig(width=0.25), easy_steps=1000, decay=0.998
+    ),
+    optimizer=optimizer.OptimizerConfig(learning_rate=1e-3, warmup=100, betas=(0.9, 0.999)),
+    draw=schema.DrawConfig(speaker="", picture_size=128, speaker_share=0.5),
+    system=sizes.LITE,
+)
+"""A quarter of the channels, on 128 px.
+
+avct train sync --preset lite --clips DIR --run DIR
+Not yet reproduced.
+"""
+
+TINY = run.SyncTraining(
+    steps=8,
+    batch_size=8,
+    report_every=1,
+    save_every=2,
+    judge_every=4,
+    judge_batches=1,
+    picture_every=4,
+    stage=sync_stage.SyncStageConfig(
+        discriminator=sync_discriminator.SyncDiscriminatorConfig(width=0.0625, residual=False), easy_steps=4
+    ),
+    optimizer=optimizer.OptimizerConfig(learning_rate=1e-3, schedule="constant"),
+    draw=schema.DrawConfig(speaker="", picture_size=64),
+    system=sizes.TINY,
+)
+"""Seconds on a CPU, for trying and for tests; learns nothing of use."""
