@@ -49,6 +49,10 @@ def test_folders_and_patterns_stand_for_their_videos(tmp_path):
     found = footage.find_videos([tmp_path, tmp_path / "a.mp4", tmp_path / "d.dat"])
     assert [path.name for path in found] == ["a.mp4", "b.MOV", "d.dat"]
     assert [path.name for path in footage.find_videos([f"{tmp_path}/**/*.MOV"])] == ["b.MOV"]
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "d.dat")
+    assert [path.name for path in footage.find_videos([tmp_path])] == ["a.mp4", "link.mp4", "b.MOV"]
+    found = footage.find_videos([tmp_path], output=tmp_path / "sub")  # its films are clips
+    assert [path.name for path in found] == ["a.mp4", "link.mp4"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(errors.UserError, match=r"no video is in the folder .*empty"):
         footage.find_videos([tmp_path / "empty"])
@@ -60,6 +64,10 @@ def test_each_video_shows_somebody_else_unless_told(tmp_path):
     assert [job.person for job in footage.make_jobs(paths, {}, person="p")] == ["p", "p"]
     with pytest.raises(errors.UserError, match=r"b\.mp4.*has no row for it; add one"):
         footage.make_jobs(paths, {}, people={paths[0]: "q"})
+    (tmp_path / "link").symlink_to(tmp_path)
+    there = {tmp_path / "link/a.mp4": "q", tmp_path / "sub/../b.mp4": "r"}
+    (tmp_path / "sub").mkdir()
+    assert [job.person for job in footage.make_jobs(paths, {}, people=there)] == ["q", "r"]
 
 
 def test_words_are_given_to_the_video_of_their_name(tmp_path):

@@ -71,20 +71,20 @@ def test_sequence_is_silent_outside_its_clip_and_its_columns_are_of_its_frames(o
     time = batch.audio[..., 0, 0] % 100  # frame + 1; 0 outside
     outside = time == 0
     assert outside.any() and (outside[:, :5] | outside[:, -5:]).sum() == outside.sum()
-    assert (batch.phonemes[outside] >= phonemes.SIL).all() and (batch.silent[outside] == 1).all()
-    first = np.where(outside[:, 0], 5 - outside[:, :5].sum(1) - 5, time[:, 0] - 1)
-    at = np.clip(first[:, None] + np.arange(34), 0, None)
-    inside = ~outside
-    assert np.allclose((batch.poses[..., 0] % 100)[inside], (time - 1)[inside])
-    assert np.allclose(
-        (batch.poses[..., 0] % 100)[:, :5], at[:, :5]
-    )  # the first pose goes on before the clip
+    assert (batch.phonemes[outside] == phonemes.SIL).all() and (batch.silent[outside] == 1).all()
+    inside, poses = ~outside, batch.poses[..., 0] % 100
+    assert np.allclose(poses[inside], (time - 1)[inside])
+    assert not poses[:, :5][outside[:, :5]].any()  # before the clip the head is as in its frame 0
     assert np.allclose(16 * (batch.mel[..., 0, 0] + 2), time[:, 5:-5] - 1)
     assert np.allclose(batch.boxes[..., 0], (16 + (time[:, 5:-5] - 1) / 8) / 2)  # 64 px shown as 32
-    assert (
-        set(np.unique(batch.silent[inside & (time <= 8)])) == {1}
-        and not batch.silent[inside & (time > 8)].any()
-    )
+    assert np.array_equal(batch.silent[inside] == 1, time[inside] <= 8)
+
+
+def test_sequence_says_what_is_written_as_often_as_asked(opened):
+    for chance in (0.0, 1.0):
+        config = schema.DrawConfig(speaker="s1", picture_size=32, transcribed=chance)
+        said = drawn(opened, "sequences", config=config).phonemes[:, 5:-5]
+        assert set(np.unique(said)) <= ({5, phonemes.SIL} if chance else {6, phonemes.SIL + 1})
 
 
 def test_sequence_without_pictures_has_none(opened):

@@ -52,6 +52,8 @@ def test_steady_face_is_one_stretch():
 @pytest.mark.parametrize("other", [THERE, NEAR])
 def test_face_that_jumps_or_grows_begins_a_stretch(other):
     assert stretches([HERE] * 20 + [other] * 15)[0] == [(0, 20, True), (20, 15, True)]
+    hidden = stretches([HERE] * 20 + [None] * 3 + [other] * 15)[0]
+    assert hidden == [(0, 20, True), (20, 3, False), (23, 15, True)]
 
 
 def test_short_gaps_are_filled_and_marked():

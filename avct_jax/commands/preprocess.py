@@ -85,7 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
     words = footage.read_words(arguments.words) if arguments.words else None
     if not arguments.videos and not people:
         raise errors.UserError("no VIDEO and no --people; name videos, a folder, or a csv of them")
-    videos = footage.find_videos(arguments.videos) if arguments.videos else list(people or ())
+    given, output = arguments.videos, arguments.output
+    videos = footage.find_videos(given, output=output) if given else list(people or ())
     options = _options(arguments)
     folder = clip_folder.open_folder(arguments.output, videos)
     with clip_folder.locked(folder):
@@ -125,7 +126,7 @@ def summary(made: Any, output: str) -> list[str]:
     lines = [
         f"{output}: {counts['clips']} clips of {counts['people']} people from {counts['videos']} videos, "
         f"{counts['seconds']:.0f} s",
-        f"  {counts['with_sound']} with sound, {counts['in_sync']} of them in sync",
+        f"  {counts['with_sound']} with sound, {_sync(counts)}",
         f"  {train['clips']} clips ({train['people']} people) to train on, {test['clips']} kept for tests",
     ]
     if counts["refused"]:
@@ -134,6 +135,12 @@ def summary(made: Any, output: str) -> list[str]:
     if made.speaker and not any(entry.person == made.speaker for entry in made.clips):
         lines.append(f"  nobody is called {made.speaker!r} yet; add the speaker's videos")
     return lines
+
+
+def _sync(counts: dict[str, Any]) -> str:
+    if counts["with_sound"] and not counts["judged"]:
+        return "too little to tell whether the lips are in sync"
+    return f"{counts['in_sync']} of them in sync"
 
 
 def _options(arguments: argparse.Namespace):

@@ -15,35 +15,44 @@ CONTAINERS = "mp4|m4v|mov|mkv|webm|avi|mpg|mpeg|mts|m2ts|ts|wmv|flv|3gp|ogv|gif"
 LONGEST_NAME = 100  # characters; file systems end at 255 bytes
 
 
-def find_videos(names: Iterable[str | os.PathLike]) -> list[pathlib.Path]:
+def find_videos(
+    names: Iterable[str | os.PathLike], *, output: str | os.PathLike | None = None
+) -> list[pathlib.Path]:
     """The videos that names, folders (with the folders in them) and patterns stand for, each once, in order.
 
     A file named itself is taken whatever its suffix; of a folder those named as CONTAINERS are.
 
+    Args:
+      output: a folder whose films are clips made before, where it lies in one that is searched.
+
     Raises:
       UserError: nothing is there, or a folder holds no video.
     """
-    found: dict[pathlib.Path, None] = {}
+    found: dict[pathlib.Path, pathlib.Path] = {}
     for name in (os.fspath(name) for name in names):
         paths = [name] if os.path.exists(name) else sorted(glob.glob(name, recursive=True))
         if not paths:
             raise errors.UserError(f"there is no video, folder or match of {name!r}; check the path")
         for path in map(pathlib.Path, paths):
-            inside = _videos_in(path) if path.is_dir() else [path]
+            inside = _videos_in(path, output) if path.is_dir() else [path]
             if not inside and len(paths) == 1:
                 raise errors.UserError(f"no video is in the folder {name!r}; name another one")
-            found.update((video.resolve(), None) for video in inside)
-    return list(found)
+            for video in inside:  # named as asked for, also where that is a link; each file once
+                found.setdefault(video.resolve(), video.absolute())
+    return list(found.values())
 
 
-def _videos_in(folder: pathlib.Path) -> list[pathlib.Path]:
+def _videos_in(folder: pathlib.Path, output: str | os.PathLike | None) -> list[pathlib.Path]:
     """Hidden files and folders are left out: clips in the making are such."""
+    clips = pathlib.Path(output).resolve() if output is not None else None
+    within = clips is not None and folder.resolve() in clips.parents
     return sorted(
         path
         for path in folder.rglob("*")
         if path.suffix.lower().lstrip(".") in CONTAINERS.split("|")
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.is_file()
+        and not (within and clips in path.resolve().parents)
     )
 
 
@@ -53,9 +62,9 @@ def read_people(path: str | os.PathLike) -> dict[pathlib.Path, str]:
     Raises:
       UserError: no such file, or a column is missing.
     """
-    folder = pathlib.Path(path).parent
+    folder = pathlib.Path(path).absolute().parent
     rows = _read_rows(path, ("file", "person"))
-    return {(folder / row["file"]).resolve(): row["person"] for row in rows}
+    return {folder / row["file"]: row["person"] for row in rows}
 
 
 def read_words(path: str | os.PathLike) -> dict[str, list[clip.Word]]:
@@ -110,14 +119,15 @@ def make_jobs(
     Raises:
       UserError: of a video it is not known who is seen.
     """
-    unknown = [path for path in videos if people is not None and path not in people]
+    known = {path.resolve(): who for path, who in people.items()} if people is not None else {}
+    unknown = [path for path in videos if people is not None and path.resolve() not in known]
     if unknown:
         raise errors.UserError(f"{str(unknown[0])!r}: the csv of --people has no row for it; add one")
     names = name_videos(videos, records)
     jobs = []
     for path in videos:
         name = names[path]
-        who = people[path] if people is not None else person or name
+        who = known[path.resolve()] if people is not None else person or name
         said = (words or {}).get(path.stem)
         jobs.append(preprocess.Job(str(path), name, who, tuple(said) if said else None))
     return jobs

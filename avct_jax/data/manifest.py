@@ -175,6 +175,7 @@ def count(
             "frames": frames,
             "seconds": round(frames / video.FRAME_RATE, 2),
             "with_sound": sum(entry.sound for entry in chosen),
+            "judged": sum(not math.isnan(entry.offset) for entry in chosen),
             "in_sync": sum(entry.in_sync for entry in chosen),
         }
 

@@ -107,8 +107,8 @@ class DrawConfig:
       pose_frames: t of a pose sequence.
       negatives: share of sync windows with another sound; hard: share of these from within `near` frames (at
         least `least_shift` off) of the window; the rest from anywhere in the clip.
-      mirror: chance of a mirrored example; reverse: chance that a pair's frames, else in order of time, are in
-        the reverse order (open_mouths orders them by the mouth instead).
+      mirror: chance of a mirrored example; reverse: chance that a pair's frames, else in order of time, come
+        backwards (open_mouths orders them by the mouth instead).
       zoom: range of the change of log size. turn: largest turn, rad. shift: largest shift, [-1, 1] units.
       colour: largest change of brightness, contrast, saturation and hue (FOMM: .1).
     """

@@ -4,13 +4,14 @@ import collections
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from avct_jax.data import schema
 
 T = TypeVar("T")
 
 
+@runtime_checkable
 class Source(Protocol):
     """Batches of numpy, each decided by (kind, config, seed, step, batch size, held_out) alone.
 
