@@ -15,7 +15,7 @@ import pytest
 import skimage.data
 
 from avct_jax import cli, errors
-from avct_jax.data import clip, clip_folder, crop, face, manifest, preprocess, video
+from avct_jax.data import audio, clip, clip_folder, crop, face, manifest, preprocess, video
 
 PORTRAIT = skimage.data.astronaut()[:300, 70:370]
 NOBODY = skimage.data.coffee()[:300, :300]
@@ -87,6 +87,18 @@ def test_sound_of_each_clip_is_that_of_its_frames(tmp_path):
     spoken = np.flatnonzero(second.phonemes != 31)  # 2.0 - 2.6 s are frames 10 to 24 of the second clip
     assert abs(spoken[0] - 10) <= 1 and abs(spoken[-1] - 24) <= 1 and (first.phonemes == 31).all()
     assert video.probe(tmp_path / "clips/a_02.mp4").has_audio
+
+
+def test_sound_that_begins_late_in_the_film_begins_late_in_its_clip(tmp_path):
+    film(tmp_path / "mute.mp4", [PORTRAIT] * 50)
+    film(tmp_path / "tone.mp4", [PORTRAIT] * 50, audio=TONE)
+    late = ["-i", tmp_path / "mute.mp4", "-itsoffset", "0.4", "-i", tmp_path / "tone.mp4", "-c", "copy"]
+    ffmpeg = video.imageio_ffmpeg.get_ffmpeg_exe()
+    command = [ffmpeg, "-v", "error", *late, "-map", "0:v", "-map", "1:a", tmp_path / "a.mp4"]
+    subprocess.run(list(map(str, command)), check=True)
+    wav = np.abs(audio.map_audio(tmp_path / "a.mp4"))
+    first = np.flatnonzero(np.abs(audio.map_audio(tmp_path / "tone.mp4")) > 0.1)[0]
+    assert abs(np.flatnonzero(wav > 0.1)[0] - first - 0.4 * 16000) < 160  # 10 ms
 
 
 @pytest.mark.parametrize(
@@ -187,14 +199,27 @@ def test_killed_run_goes_on_where_it_was(tmp_path, number):
     assert all(len(clip.load(tmp_path / f"clips/{i}.npz").points) == 60 for i in range(4))
 
 
-def test_people_of_a_csv_are_split_as_a_whole(tmp_path):
+def test_people_are_those_of_the_csv(tmp_path):
     with (tmp_path / "people.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("file", "person", "else"), ("in/a.mp4", "p", 1), ("in/b.mp4", "p", 2)])
+        csv.writer(file).writerows([("file", "person", "else"), ("in/a.mp4", "p", 1), ("in/b.mp4", "q", 2)])
     for name in "ab":
         film(tmp_path / f"in/{name}.mp4", [PORTRAIT] * 24)
     assert run("--people", tmp_path / "people.csv", "--output", tmp_path / "clips", "--no-sound") == 0
-    made = manifest.read(tmp_path / "clips")
-    assert [e.person for e in made.clips] == ["p", "p"] and len(set(made.splits)) == 1
+    assert [e.person for e in manifest.read(tmp_path / "clips").clips] == ["p", "q"]
+
+
+def test_manifest_splits_people_as_a_whole_and_the_speakers_clips_one_by_one(tmp_path):
+    entries = [
+        manifest.Entry(f"{person}_{i}", person, 75, True, "film.mp4", 0.0, 3.0, 1)
+        for person in ("me", *(f"p{n}" for n in range(60)))
+        for i in range(60 if person == "me" else 3)
+    ]
+    record = manifest.Record("film", "film.mp4", 1, {}, tuple(entries), ())
+    made = manifest.write(tmp_path, [record], speaker="me", mean_face={})
+    split_of = {e.name: split for e, split in zip(made.clips, made.splits, strict=True)}
+    splits = {e.person: {split_of[x.name] for x in entries if x.person == e.person} for e in entries}
+    assert splits.pop("me") == {"train", "test"} and all(len(found) == 1 for found in splits.values())
+    assert {"train", "test"} == set.union(*splits.values()) and made == manifest.read(tmp_path)
 
 
 @pytest.mark.parametrize(

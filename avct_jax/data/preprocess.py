@@ -24,7 +24,7 @@ LEAST_SHARE = 0.3  # of the face in its clip's square; where the head travels fa
 QUIET = 1e-4  # of full scale: a sound track that never exceeds it holds no sound
 MOST_TURNED = 1.0  # rad = 57 degrees, median turn of the head: beyond it half of the face is guessed
 
-Heard = Callable[[int], None]
+Report = Callable[[int], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ def preprocess(
     folder: pathlib.Path,
     options: Options,
     landmarker: face.FaceLandmarker,
-    progress: Heard | None = None,
+    progress: Report | None = None,
 ) -> manifest.Record:
     """Make a video's clips in a folder, and its record.
 
@@ -106,7 +106,7 @@ class _Maker:
         self.clips: list[manifest.Entry] = []
         self.refused: list[manifest.Refusal] = []
 
-    def run(self, landmarker: face.FaceLandmarker, progress: Heard) -> None:
+    def run(self, landmarker: face.FaceLandmarker, progress: Report) -> None:
         found = video.probe(self.job.source)
         if not found.has_video:
             raise errors.UserError(f"{self.job.source!r} holds no video; give a video file")
