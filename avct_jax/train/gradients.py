@@ -18,8 +18,8 @@ class ComputeConfig:
 
     Attributes:
       dtype: of activations; parameters, statistics, losses and the optimiser stay float32.
-      remat: compute activations again in the backward pass instead of keeping them: less memory, about a third
-        more work.
+      remat: compute activations again in the backward pass instead of keeping them: less memory, about a
+        third more work.
       microbatches: parts in which a batch's gradients are taken, one after the other (gradient accumulation).
         Batch statistics are those of a part.
     """

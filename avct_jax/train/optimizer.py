@@ -68,7 +68,7 @@ def make_schedule(config: OptimizerConfig) -> optax.Schedule:
 def average_decay(decay: float, step: Any) -> Float[Array, ""]:
     """Share of the moving average that step number `step` keeps.
 
-    In its first steps an average forgets faster, min(decay, (1 + step) / (10 + step)): otherwise it would hold
-    on to random weights for 1 / (1 - decay) steps.
+    In its first steps an average forgets faster, min(decay, (1 + step) / (10 + step)): otherwise it would
+    hold on to random weights for 1 / (1 - decay) steps.
     """
     return jnp.minimum(decay, (1.0 + step) / (10.0 + step))
