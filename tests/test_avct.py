@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avct_jax import parity
-from avct_jax.models import avct
+from avct_jax import checkpoint_file, inference, parity
+from avct_jax.models import avct, sizes
 
 GOLDENS = pathlib.Path(__file__).parent / "goldens"
 SMALL = avct.AVCTConfig(
@@ -153,7 +153,9 @@ def test_ablated_avct_ignores_what_it_is_denied(switch, seen, sound):
     config = dataclasses.replace(SMALL, audio_encoder=sound, **size, **switch)
     model = avct.AVCT(config)
     phonemes, poses, audio, _ = make_inputs(config, 3)
-    features = jax.random.uniform(jax.random.key(1), (1, *[config.feature_size] * 2, config.reference_channels))
+    features = jax.random.uniform(
+        jax.random.key(1), (1, *[config.feature_size] * 2, config.reference_channels)
+    )
     variables = jax.jit(model.init)(jax.random.key(0), phonemes, poses, audio, features)
     predict = jax.jit(model.apply)
     first = predict(variables, phonemes, poses, audio, features).keypoints
@@ -173,3 +175,15 @@ def test_reference_of_a_portrait_is_its_features_or_its_small_image():
     seen = avct.reference_of(dataclasses.replace(SMALL, reference="image"), image, features)
     assert seen.shape == (1, 16, 16, 3)
     np.testing.assert_allclose(seen[0, 4:12, 4:12], 1, atol=1e-5)
+
+
+def test_system_with_the_image_in_place_of_features_animates():
+    system = dataclasses.replace(sizes.TINY, avct=dataclasses.replace(sizes.TINY.avct, reference="image"))
+    variables = {part: checkpoint_file.expected(system, part) for part in checkpoint_file.PARTS}
+    portrait = functools.partial(inference.encode_portrait, system)
+    found = jax.eval_shape(portrait, variables, jax.ShapeDtypeStruct((64, 64, 3), jnp.float32))
+    assert found.features.shape == (1, 16, 16, 3)
+    shapes = ((2,), jnp.int32), ((2, 4, 41), jnp.float32), ((2, 8, 2), jnp.int32)
+    inputs = inference.Inputs(*(jax.ShapeDtypeStruct(*x) for x in shapes))
+    embedded = jax.eval_shape(functools.partial(inference.embed, system), variables, found, inputs)
+    assert [x.shape for x in embedded] == [(2, 32), (2, 32)]

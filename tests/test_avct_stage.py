@@ -40,6 +40,10 @@ def given(tiny_variables):
     return {"frozen": frozen, "perceptual": vgg.torchvision_network(params)}
 
 
+# Compiling is what takes time here: half of it is saved by optimising less.
+FAST_COMPILE = {"xla_backend_optimization_level": 0}
+
+
 def make(config, given, **compute):
     return avct_stage.make_stage(sizes.TINY, config, RULE, gradients.ComputeConfig(**compute), **given)
 
@@ -48,7 +52,7 @@ def make(config, given, **compute):
 def whole(given):
     """The stage of eq. 2, its state at step 0, its frozen networks on the device, its compiled step."""
     built = make(WHOLE, given)
-    return built, built.initial(), jax.jit(built.step)
+    return built, built.initial(), jax.jit(built.step, compiler_options=FAST_COMPILE)
 
 
 def doubled(**fields):
@@ -76,32 +80,24 @@ def test_step_of_equation_2_moves_both_players(whole):
     assert set(built.export(after)) == {"avct", "patch_discriminator"} and int(after.step) == 1
 
 
-def test_step_is_the_same_on_eight_devices(whole):
+def test_eight_devices_that_render_frame_by_frame_take_the_same_step(whole, given):
     built, begun, step = whole
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     spread = jax.device_put(doubled(), NamedSharding(mesh, PartitionSpec("data")))
     everywhere = jax.device_put((begun, built.frozen), NamedSharding(mesh, PartitionSpec()))
-    one = first_moments(step(begun, built.frozen, doubled(), KEY)[0])
-    eight = first_moments(step(*everywhere, spread, KEY)[0])
+    again = jax.jit(make(WHOLE, given, remat=True).step, compiler_options=FAST_COMPILE)
+    one, eight = step(begun, built.frozen, doubled(), KEY), again(*everywhere, spread, KEY)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), one[1], eight[1])
+    one, eight = first_moments(one[0]), first_moments(eight[0])
     assert max(np.abs(x).max() for x in jax.tree.leaves(one)) > 1e-3
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), one, eight)
-
-
-def test_remat_renders_frame_by_frame_the_same(whole, given):
-    built, begun, step = whole
-    again = jax.jit(make(WHOLE, given, remat=True).step)
-    one, other = (f(begun, built.frozen, doubled(), KEY) for f in (step, again))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), one[1], other[1])
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *map(first_moments, (one[0], other[0]))
-    )
 
 
 def test_warm_up_renders_nothing_and_its_loss_falls(given):
     only = {"frozen": {"keypoint_detector": given["frozen"]["keypoint_detector"]}}
     built = make(WARM, only)
     assert built.frozen.renderer is None and built.frozen.perceptual is None
-    current, step = built.initial(), jax.jit(built.step)
+    current, step = built.initial(), jax.jit(built.step, compiler_options=FAST_COMPILE)
     assert set(current.players) == {"avct"}
     batch, totals = training_batches.sequences(b=2, t=4, with_frames=False), []
     for _ in range(30):
@@ -133,20 +129,29 @@ def test_judge_and_picture_look_at_the_averaged_network(whole):
     )
 
 
-@pytest.mark.parametrize("name", avct_stage.ABLATIONS)
-def test_ablations_of_table_2_train(given, name):
-    system, config = avct_stage.ABLATIONS[name](sizes.TINY, WHOLE)
+@pytest.mark.parametrize("name", [n for n in avct_stage.ABLATIONS if not n.endswith("discriminators")])
+def test_ablated_systems_of_table_2_train(given, name):
+    system, config = avct_stage.ABLATIONS[name](sizes.TINY, WARM)
     built = avct_stage.make_stage(system, config, RULE, gradients.ComputeConfig(), **given)
     begun = jax.eval_shape(built.initial)
-    after, metrics = jax.eval_shape(built.step, begun, built.frozen, doubled(), KEY)
+    after, _ = jax.eval_shape(built.step, begun, built.frozen, doubled(with_frames=False), KEY)
     assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, begun)
-    judged = not name.endswith("discriminators")
-    assert ("patch_discriminator" in after.players) == judged == ("gan" in metrics)
-    assert ("sync" in metrics) == ("discriminator" not in name)
+    assert (system == sizes.TINY) == (name == "without-sync-discriminator")
+
+
+def test_ablated_losses_of_table_2_are_left_out():
+    assert len(avct_stage.ABLATIONS) == 6
+    _, neither = avct_stage.ABLATIONS["without-discriminators"](sizes.TINY, WHOLE)
+    _, no_sync = avct_stage.ABLATIONS["without-sync-discriminator"](sizes.TINY, WHOLE)
+    assert not neither.judged and not neither.sync and neither.renders
+    assert no_sync.judged and not no_sync.sync
 
 
 def test_bfloat16_trains_float32_parameters(given):
-    built = make(WHOLE, given, dtype="bfloat16", microbatches=2)
+    config = dataclasses.replace(
+        WHOLE, perceptual=0.0, equivariance_jacobians=0.0, equivariance_keypoints=0.0
+    )
+    built = make(config, given, dtype="bfloat16", microbatches=2)
     begun = jax.eval_shape(built.initial)
     after, metrics = jax.eval_shape(built.step, begun, built.frozen, doubled(), KEY)
     kinds = {x.dtype for x in jax.tree.leaves(([p.params for p in after.players.values()], metrics))}
@@ -180,34 +185,39 @@ VIEWS = (
 
 @pytest.mark.parametrize("how", VIEWS)
 def test_poses_seen_are_those_of_the_picture_seen(how):
-    """The box of the seen pose lies where the view moves the box of the stored one."""
-    pose = jnp.array([[[0.2, -0.3, 0.1, 20.0, -10.0, 300.0]]])
-    seen = avct_view.see_poses(pose, variation(**how))
-    corners = [np.float64(pose_image.project_box(np.asarray(p[0], np.float64)))[0] for p in (pose, seen)]
+    """The head is where the view moves it; its box too, but for the perspective of another place."""
+    pose = np.float32([[[0.2, -0.3, 0.1, 20.0, -10.0, 300.0]]])
+    seen = np.asarray(avct_view.see_poses(jnp.asarray(pose), variation(**how)))
     size, turn = np.exp(how.get("size", 0.0)), how.get("turn", 0.0)
     matrix = size * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    place = (corners[0] - 128) / 128 - [how.get("x", 0.0), how.get("y", 0.0)]
-    expected = place @ np.linalg.inv(matrix).T * [-1 if "mirrored" in how else 1, 1]
-    if "mirrored" in how:  # the box is symmetric: corners (-, y) and (+, y) change places
-        expected = expected[[3, 2, 1, 0, 7, 6, 5, 4]]
-    np.testing.assert_allclose((corners[1] - 128) / 128, expected, atol=0.03)
+    mirror = np.array([-1 if "mirrored" in how else 1, 1])
+    move = lambda place: (place - [how.get("x", 0.0), how.get("y", 0.0)]) @ np.linalg.inv(matrix).T * mirror
+    middle = lambda p: pose_image.FOCAL * p[0, :, 3:5] / p[0, :, 5:] / (pose_image.SIZE / 2)
+    np.testing.assert_allclose(middle(seen), move(middle(pose)), atol=1e-4)
+    box = lambda p: (pose_image.project_box(p[0]) - 128) / 128
+    moved = move(box(pose))[:, [3, 2, 1, 0, 7, 6, 5, 4] if "mirrored" in how else slice(None)]
+    np.testing.assert_allclose(box(seen), moved, atol=0.02 if set(how) <= {"turn", "mirrored"} else 0.07)
+
+
+def look(batch, *, transfer):
+    return jax.jit(lambda batch: avct_view.see(batch, radius=5, image_size=64, transfer=transfer))(batch)
 
 
 def test_transfer_moves_the_portrait_by_the_speakers_motion_since_rest():
     batch = training_batches.sequences(b=2, t=3, vary=False, with_frames=False)
-    seen = avct_view.see(batch, radius=5, image_size=64, transfer=True)
+    seen = look(batch, transfer=True)
     moved = batch.motion.keypoints[:, 5:-5] - batch.rest_motion.keypoints[:, None]
     np.testing.assert_allclose(seen.target.keypoints - seen.rest.keypoints, moved, atol=1e-5)
     np.testing.assert_allclose(seen.rest.keypoints[:, 0], batch.portrait_motion.keypoints, atol=1e-6)
     np.testing.assert_allclose(seen.poses - seen.rest_pose, batch.poses - batch.rest_pose[:, None], atol=1e-3)
-    plain = avct_view.see(batch, radius=5, image_size=64, transfer=False)
+    plain = look(batch, transfer=False)
     np.testing.assert_allclose(plain.target.keypoints, batch.motion.keypoints[:, 5:-5], atol=1e-6)
 
 
 def test_hushed_frames_are_true_silence_and_others_are_not():
     config = dataclasses.replace(WARM, hush=1.0)
     batch = training_batches.sequences(b=2, t=3, vary=False, with_frames=False)
-    seen = avct_view.see(batch, radius=5, image_size=64, transfer=True)
+    seen = look(batch, transfer=True)
     silence = jnp.full((4, 41), 7.0)
     heard = avct_view.vary_sound(seen, batch.silent, silence, KEY, config=config)
     hushed = np.asarray((heard.audio == 7).all((2, 3)))

@@ -235,7 +235,7 @@ class AVCT(nn.Module):
 def reference_of(
     config: AVCTConfig, image: Float[Array, "b h w 3"], features: Float[Array, "b f f d"]
 ) -> Float[Array, "b ff ff c"]:
-    """What the decoder sees of a portrait: its keypoint features (`Detection.features`), or the ablation's image.
+    """What the decoder sees of a portrait: its keypoint features (`Detection.features`), or its image.
 
     Args:
       image: RGB in [0, 1], a multiple of `feature_size` pixels wide.

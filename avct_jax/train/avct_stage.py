@@ -190,9 +190,10 @@ def frozen_networks(
     wanted = {"keypoint_detector"} | ({"renderer"} if config.renders or "renderer" in given else set())
     wanted |= {"sync_discriminator"} if config.sync else set()
     parts = ("keypoint_detector", "renderer", "sync_discriminator")
-    found = (initial_variables.frozen(part, given) if part in wanted else None for part in parts)
+    found = {part: initial_variables.frozen(part, given) if part in wanted else None for part in parts}
     silence = _silence() if config.hush else np.zeros((avct.AUDIO_ROWS, avct.AUDIO_COLUMNS), np.float32)
-    return Frozen(*found, perceptual if config.perceptual else None, jnp.asarray(silence))
+    network = perceptual if config.perceptual else None
+    return Frozen(**found, perceptual=network, silence=jnp.asarray(silence))
 
 
 class _Trainer(NamedTuple):
@@ -255,7 +256,7 @@ class _Trainer(NamedTuple):
 
         slopes, (terms, updated, made) = jax.grad(loss_fn, has_aux=True)(players[PART].params)
         slopes, updated = {PART: slopes}, {PART: updated}
-        if self.config.judged:
+        if self.config.judged and real.frames is not None:
             films = (film_judge.as_films(x, len(seen.image)) for x in (made, real.frames))
             learned = film_judge.learn(self.judge_network, players[JUDGE].params, stats[JUDGE], *films)
             slopes[JUDGE], updated[JUDGE], terms["discriminator"] = learned
@@ -295,7 +296,7 @@ class _Trainer(NamedTuple):
 
     def read_portrait(self, frozen: Any, seen: avct_view.Seen) -> "_Portrait":
         """No gradient passes: E_kd is not trained."""
-        found = self.networks.detector.apply(frozen.keypoint_detector, seen.image)
+        found: Any = self.networks.detector.apply(frozen.keypoint_detector, seen.image)
         return _Portrait(found.motion, avct.reference_of(self.system.avct, seen.image, found.features))
 
     def real_frames(self, frozen: Any, batch: Any, key: Array) -> rendered_speech.Real:
@@ -316,7 +317,8 @@ class _Trainer(NamedTuple):
     def answer(self, current, seen, reference) -> avct_view.Prediction:
         """The averaged network's."""
         ask = functools.partial(avct_view.predict, with_rest=True)
-        return self.network.apply(current.players[PART].averaged, seen, reference, method=ask)
+        found: Any = self.network.apply(current.players[PART].averaged, seen, reference, method=ask)
+        return found
 
     def motion_terms(self, found, seen, real) -> stage.Metrics:
         if not self.config.keypoint:

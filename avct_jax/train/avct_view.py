@@ -78,6 +78,7 @@ def see_frames(
     cut = lambda x: jax.lax.dynamic_slice_in_dim(jnp.asarray(x), first, count, axis=1)
     flat = lambda x: cut(x).reshape(-1, *x.shape[2:])
     each = augment.repeat(batch.variation, count)
+    assert batch.frames is not None
     stored = batch.frames.shape[2]
     frames = augment.look(flat(batch.frames), each, size)
     return frames, augment.see_boxes(flat(batch.boxes), each, stored, size), cut(batch.mel)

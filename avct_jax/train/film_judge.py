@@ -28,10 +28,10 @@ def opinion(
     matching: float,
 ) -> dict[str, Float[Array, ""]]:
     """What D_seq, held still, thinks of rendered films: the weighted terms that E_avct minimises."""
-    prediction, features = network.apply(variables, made)
+    prediction, features = _judge(network, variables, made)
     terms = {"gan": gan * losses.gan_generator(prediction)} if gan else {}
     if matching:
-        _, wanted = network.apply(variables, real)
+        _, wanted = _judge(network, variables, real)
         terms["matching"] = losses.feature_matching(wanted, features, weight=matching)
     return terms
 
@@ -52,3 +52,7 @@ def learn(
 
     (loss, updated), slopes = jax.value_and_grad(loss_fn, has_aux=True)(params)
     return slopes, updated, loss
+
+
+def _judge(network, variables, films) -> Any:
+    return network.apply(variables, films)

@@ -157,6 +157,6 @@ def vary(
     return audio, poses
 
 
-def _averaged(network, current, audio, poses):
+def _averaged(network, current, audio, poses) -> Any:
     box = pose_image.draw_pose_boxes(head_motion.to_real_units(poses[:, 0]))
     return network.apply(current.players[PART].averaged, box, jnp.asarray(audio)[:, :-1])

@@ -16,8 +16,8 @@ def crop(frames: Float[Array, "b s s 3"], boxes: Float[Any, "b 4"]) -> Float[Arr
     """Cut out and resize the lower halves of faces, bilinearly.
 
     Args:
-      boxes: left, top, right, bottom, px of `frames`, the edges of what is seen; beyond the picture its border
-        is repeated.
+      boxes: left, top, right, bottom, px of `frames`, the edges of what is seen; beyond the picture its
+        border is repeated.
     """
     left, top, right, bottom = jnp.split(jnp.asarray(boxes), 4, axis=-1)
     across = (np.arange(WIDTH, dtype=np.float32)[None] + 0.5) / WIDTH

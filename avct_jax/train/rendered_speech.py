@@ -81,7 +81,7 @@ def real_frames(
     b, t = batch.frames.shape[:2]
     if config.targets == "detector":
         seen = avct_view.see_frames(batch, 0, t, size)[0]
-        found = networks.detector.apply(frozen.keypoint_detector, seen).motion
+        found = _detect(networks, frozen, seen)
         detected = jax.tree.map(lambda x: x.reshape(b, t, *x.shape[1:]), found)
     if not (config.renders or config.equivariant):
         return Real(0, None, None, None, None, detected)
@@ -116,7 +116,7 @@ def compare(
         spoken = jax.tree.map(cut, spoken)
     if config.equivariant:
         terms |= _equivariance_terms(config, spoken, real.expected)
-    if not config.renders:
+    if not config.renders or real.frames is None:
         return None, terms
     frames = real.frames.reshape(b, n, *real.frames.shape[1:])
     made, difference = render(networks, config, frozen, image, source_motion, spoken, real=frames)
@@ -140,13 +140,13 @@ def render(
 ) -> tuple[Float[Array, "b n o o 3"], Float[Array, ""]]:
     """Render n frames of each portrait at config.output_size; and how they differ from `real` for VGG."""
     size, compare = config.output_size, bool(config.perceptual) and real is not None
-    source = networks.renderer.apply(frozen.renderer, image, method="encode")
+    source: Any = networks.renderer.apply(frozen.renderer, image, method="encode")
     if networks.renderer.config.blend:
         source = source._replace(full=augment.resize(source.full, size))
 
     def some(driving, wanted, source, source_motion):
-        made = networks.renderer.apply(frozen.renderer, source, driving, source_motion, method="decode").frame
-        made = augment.resize(made, size)
+        drawn: Any = networks.renderer.apply(frozen.renderer, source, driving, source_motion, method="decode")
+        made = augment.resize(drawn.frame, size)
         if not compare:
             return made, jnp.zeros(())
         difference = losses.perceptual(
@@ -158,17 +158,24 @@ def render(
     b, n = driving.keypoints.shape[:2]
     if networks.remat:
         by_frame = jax.tree.map(lambda x: x.swapaxes(0, 1), (driving, real))
-        one = jax.checkpoint(lambda pair: some(*pair, source, source_motion))
+        one = jax.checkpoint(lambda pair: some(pair[0], pair[1], source, source_motion))
         made, difference = jax.lax.map(one, by_frame)
         return made.swapaxes(0, 1), difference.mean()
     flat = lambda tree: jax.tree.map(lambda x: x.reshape(b * n, *x.shape[2:]), tree)
-    made, difference = some(*flat((driving, real)), *augment.repeat((source, source_motion), n))
+    moving, wanted = flat((driving, real))
+    made, difference = some(moving, wanted, *augment.repeat((source, source_motion), n))
     return made.reshape(b, n, *made.shape[1:]), difference
+
+
+def _detect(networks, frozen, pictures) -> motion.Motion:
+    found: Any = networks.detector.apply(frozen.keypoint_detector, pictures)
+    return found.motion
 
 
 def _expect(networks, frozen, frames, key):
     warp = equivariance.random_warp(key, len(frames))
-    found = networks.detector.apply(frozen.keypoint_detector, equivariance.warp_frames(warp, frames)).motion
+    warped = equivariance.warp_frames(warp, frames)
+    found = _detect(networks, frozen, warped)
     back = equivariance.warp_points(warp, found.keypoints)
     return Expected(back, found.jacobians, equivariance.warp_jacobian(warp, found.keypoints))
 

@@ -44,6 +44,7 @@ def scores(found: avct_view.Prediction, seen: avct_view.Seen) -> dict[str, Float
     keypoint_error: mean absolute, [-1, 1] units. opening_correlation: of the lips' predicted and true
     opening; opening_spread: the share of the true spread.
     """
+    assert found.rest is not None
     moved = (found.spoken.keypoints - found.rest.keypoints) - (seen.target.keypoints - seen.rest.keypoints)
     since = lambda m, rest: (_opening(m) - _opening(rest))[..., 1]
     guess, truth = since(found.spoken, found.rest), since(seen.target, seen.rest)
