@@ -66,8 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 sys.stdout.flush()  # a closed pipe shows itself here, not at the interpreter's end
     except errors.UserError as error:
         return _refuse(error, debug)
-    except KeyboardInterrupt:
-        return _say("interrupted; nothing was left behind", INTERRUPTED)
+    except KeyboardInterrupt as interrupt:
+        return _say(str(interrupt) or "interrupted; nothing was left behind", INTERRUPTED)
     except BrokenPipeError:
         # Python flushes once more at its end, which would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -50,10 +50,6 @@ WO_DISCRIMINATORS = _without("without-discriminators")
 WO_SYNC = _without("without-sync-discriminator")
 """Table 2, without D_sync."""
 
-# Of equation 2, what renders frames or looks at them.
-NOT_RENDERED = {"gan": 0.0, "sync": 0.0, "perceptual": 0.0}
-NOT_RENDERED |= {"equivariance_keypoints": 0.0, "equivariance_jacobians": 0.0}
-
 LITE = run.AVCTTraining(
     steps=1100,
     batch_size=8,
@@ -61,7 +57,11 @@ LITE = run.AVCTTraining(
     judge_every=100,
     picture_every=250,
     stage=avct_stage.AVCTStageConfig(
-        **NOT_RENDERED,
+        gan=0.0,
+        sync=0.0,
+        perceptual=0.0,
+        equivariance_keypoints=0.0,
+        equivariance_jacobians=0.0,
         keypoint=10.0,
         transfer=True,
         output_size=128,

@@ -104,7 +104,7 @@ def test_progress_is_a_live_line_on_a_terminal(monkeypatch, capsys):
         shown.report(10, {"loss": 0.123456}, PACE)
         shown.note("two\nlines")
     said = capsys.readouterr().err
-    assert "10/100" in said and "25% waiting for data" in said and "avct: two lines" in said
+    assert "10/100" in said and "25% waiting for data  0:00:45 left" in said and "avct: two lines" in said
 
 
 def test_quiet_progress_shows_notes_alone(capsys):
@@ -113,3 +113,10 @@ def test_quiet_progress_shows_notes_alone(capsys):
         shown.judged(10, {"held_out/loss": 1.0})
         shown.note("stopped")
     assert capsys.readouterr().err == "avct: stopped\n"
+
+
+def test_decoding_is_told_ten_times(capsys):
+    for done in range(1, 101):
+        progress.show_decoding(done, 100)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 10 and lines[-1] == "avct: pictures of 100 of 100 clips are decoded"

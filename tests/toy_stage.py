@@ -5,6 +5,7 @@ import math
 import os
 import pathlib
 import signal
+import socket
 import time
 
 import flax.linen as nn
@@ -120,3 +121,10 @@ def main(folder, *, seconds=0.0, cluster=None, **config):
     if cluster:
         config["made"] = make_stage(optax.sgd(0.1))
     return loop.train(make_task(folder, source=Source(seconds=seconds), **config), sharding.make_mesh())
+
+
+def free_port():
+    """One that nobody listens at."""
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        return made.getsockname()[1]

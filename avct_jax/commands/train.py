@@ -1,6 +1,7 @@
 """`avct train`: the four trainings, and their results as one checkpoint."""
 
 import argparse
+import logging
 import pathlib
 
 STAGES = {
@@ -61,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     from avct_jax.commands import training_options
 
     asked = training_options.parse(arguments.stage, arguments.rest)
+    logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS and Orbax tell of what is usual
     compile_cache.enable()
     from avct_jax.train import run as training
     from avct_jax.train import sharding

@@ -12,7 +12,8 @@ from avct_jax import checkpoint_file
 from avct_jax.data import video
 
 GAP = 4  # px between pictures
-LABEL = 16  # px of a column's name
+LABEL = 28  # px of a column's name, in two lines
+SMALL = 96  # px: narrower pictures are shown at twice their size
 PAPER, INK = (255, 255, 255), (0, 0, 0)
 ROWS = 8  # of a sheet
 Pictures = Mapping[str, Float[np.ndarray, "n _ _ 3"]]
@@ -22,10 +23,13 @@ def sheet(pictures: Pictures, *, rows: int = ROWS) -> UInt8[np.ndarray, "height 
     """Lay examples in rows and kinds of pictures in columns, under their names.
 
     Args:
-      pictures: by name, in [0, 1], as many of each; smaller ones are enlarged to the largest's height.
+      pictures: by name, in [0, 1], as many of each; smaller ones are enlarged to the largest's height, and
+        all of them where they are small.
       rows: at most; more examples are thinned out evenly.
     """
     columns = as_bytes(pictures)
+    if max(c.shape[2] for c in columns) < SMALL:
+        columns = [_enlarged(c, 2 * c.shape[1]) for c in columns]
     count = len(columns[0])
     chosen = np.linspace(0, count - 1, min(count, rows)).astype(int)
     height = columns[0].shape[1]
@@ -33,7 +37,7 @@ def sheet(pictures: Pictures, *, rows: int = ROWS) -> UInt8[np.ndarray, "height 
     canvas = Image.new("RGB", (int(lefts[-1]) - GAP, LABEL + len(chosen) * (height + GAP) - GAP), PAPER)
     pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(12)
     for left, name, column in zip(lefts, pictures, columns, strict=False):
-        pen.text((int(left) + 2, 0), _fitting(name, column.shape[2], pen, font), INK, font)
+        pen.multiline_text((int(left) + 2, 0), _label(name, column.shape[2], pen, font), INK, font, spacing=0)
         for i, example in enumerate(chosen):
             canvas.paste(Image.fromarray(column[example]), (int(left), LABEL + i * (height + GAP)))
     return np.asarray(canvas)
@@ -88,7 +92,15 @@ def _enlarged(pictures: UInt8[np.ndarray, "n h w 3"], height: int) -> UInt8[np.n
     return np.stack([np.asarray(Image.fromarray(p).resize(size, Image.Resampling.NEAREST)) for p in pictures])
 
 
-def _fitting(name: str, width: int, pen, font) -> str:
-    while len(name) > 1 and pen.textlength(name, font) > width:
-        name = name[:-1]
-    return name
+def _label(name: str, width: int, pen, font) -> str:
+    """A name in as many lines as it has words, where it is too long for one; cut where that does not help."""
+    words = [name.replace("_", " ")]
+    if pen.textlength(words[0], font) > width:
+        words = name.split("_")
+    return "\n".join(_fitting(word, width, pen, font) for word in words)
+
+
+def _fitting(word: str, width: int, pen, font) -> str:
+    while len(word) > 1 and pen.textlength(word, font) > width:
+        word = word[:-1]
+    return word

@@ -104,6 +104,8 @@ def train(task: Task, mesh: jax.sharding.Mesh, *, microbatches: int = 1, quiet: 
     sharding.check_batch_size(task.config.batch_size, mesh, microbatches=microbatches)
     notes = list(task.notes)
     with contextlib.ExitStack() as stack:
+        # First in, last out: a signal does not disturb the last save either.
+        request = stack.enter_context(stop_request.listening())
         kept = stack.enter_context(
             checkpoint.Checkpoints(
                 task.folder / CHECKPOINTS,
@@ -112,7 +114,6 @@ def train(task: Task, mesh: jax.sharding.Mesh, *, microbatches: int = 1, quiet: 
                 note=notes.append,
             )
         )
-        request = stack.enter_context(stop_request.listening())
         current, first, facts = _begin(task, kept, mesh)
         first_process = sharding.is_first_process()
         log = metric_log.MetricLog(task.folder, step=first) if first_process else None

@@ -1,7 +1,7 @@
 """What the person in front of the terminal sees of a run: a live line, or a plain one each report."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 SHOWN = 4  # metrics on the live line
@@ -32,7 +32,6 @@ class Progress:
                 progress.BarColumn(bar_width=20),
                 progress.MofNCompleteColumn(),
                 progress.TextColumn("{task.fields[pace]}"),
-                progress.TimeRemainingColumn(),
                 progress.TextColumn("{task.fields[losses]}"),
             )
             self._bar = progress.Progress(*columns, console=console.Console(stderr=True))
@@ -54,22 +53,25 @@ class Progress:
     def report(self, done: int, metrics: Mapping[str, float], pace: Pace) -> None:
         """Show the means since the last report."""
         if self._bar:
-            values = "  ".join(f"{name} {value:.4g}" for name, value in [*metrics.items()][:SHOWN])
-            self._bar.update(self._task, completed=done, pace=_pace(pace), losses=values)
+            shown = _values([*metrics.items()][:SHOWN])
+            self._bar.update(self._task, completed=done, pace=self._pace(done, pace), losses=shown)
         elif not self._quiet:
-            values = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-            left = _duration((self._total - done) * pace.step_seconds)
-            self._say(f"{self._name} {done}/{self._total}  {_pace(pace)}  {left} left  {values}")
+            values = _values(metrics.items())
+            self._say(f"{self._name} {done}/{self._total}  {self._pace(done, pace)}  {values}")
 
     def judged(self, done: int, metrics: Mapping[str, float]) -> None:
         """Show what held-out examples gave."""
-        values = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         if not self._quiet:
-            self._say(f"{self._name} {done}/{self._total}  {values}")
+            self._say(f"{self._name} {done}/{self._total}  {_values(metrics.items())}")
 
     def note(self, text: str) -> None:
         """Say in one line what was decided; shown when quiet, too."""
         self._say(f"avct: {' '.join(text.split())}")
+
+    def _pace(self, done: int, pace: Pace) -> str:
+        left = _duration((self._total - done) * pace.step_seconds)
+        speed = f"{pace.step_seconds:.3g} s/step  {pace.examples_per_second:.3g} examples/s"
+        return f"{speed}  {pace.data_wait_share:.0%} waiting for data  {left} left"
 
     def _say(self, line: str) -> None:
         if self._bar:
@@ -78,9 +80,14 @@ class Progress:
             print(line, file=sys.stderr, flush=True)
 
 
-def _pace(pace: Pace) -> str:
-    wait = f"{pace.data_wait_share:.0%} waiting for data"
-    return f"{pace.step_seconds:.3g} s/step  {pace.examples_per_second:.3g} examples/s  {wait}"
+def show_decoding(done: int, total: int) -> None:
+    """Tell, ten times in all, how many clips' pictures have been decoded."""
+    if done and done * 10 // total > (done - 1) * 10 // total:
+        print(f"avct: pictures of {done} of {total} clips are decoded", file=sys.stderr, flush=True)
+
+
+def _values(metrics: Iterable[tuple[str, float]]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in metrics)
 
 
 def _duration(seconds: float) -> str:

@@ -17,10 +17,12 @@ from avct_jax.train import (
     avct_stage,
     gradients,
     head_motion_stage,
+    held_source,
     initial,
     loop,
     optimizer,
     parts,
+    progress,
     renderer_stage,
     run_record,
     sharding,
@@ -86,12 +88,13 @@ class Places(NamedTuple):
     """Where a training takes from and puts.
 
     clips: folder that `avct preprocess` made. run: folder of all stages' results. source: who reads the
-    clips; "auto": numpy. vgg: weights for the perceptual loss. init: weights to begin from, see parts.gather.
+    clips; "auto": numpy; "held": numpy, and pictures stay in the devices' memory. vgg: weights for the
+    perceptual loss. init: weights to begin from, see parts.gather.
     """
 
     clips: pathlib.Path
     run: pathlib.Path
-    source: Literal["auto", "numpy", "tfds"] = "auto"
+    source: Literal["auto", "numpy", "held", "tfds"] = "auto"
     vgg: pathlib.Path | None = None
     init: str | None = None
 
@@ -130,7 +133,7 @@ def train(
     config = complete(config, catalog.read_manifest(places.clips).speaker)
     check(config)
     folder = _make_folder(places.run / name)
-    clips = open_source(places)
+    clips = open_source(places, mesh, quiet=quiet)
     given = parts.gather(places.run, name, config.system, places.init)
     made = make_stage(name, config, given, clips, vgg_file=places.vgg)
     facts = {"stage": name, "config": run_record.as_json(config), "clips": str(places.clips)}
@@ -195,7 +198,7 @@ def _check_avct(config: AVCTTraining) -> None:
     if draw.others and draw.with_frames:
         raise errors.UserError(
             f"draw.others {draw.others} shows other people's portraits, of which there are no frames to "
-            "compare with; set it to 0, or the stage's weights of gan, matching, sync, perceptual, equivariance"
+            "compare with; set it to 0, or the stage's gan, matching, sync, perceptual and equivariance terms"
         )
     if bool(draw.others) != losses.transfer:
         raise errors.UserError(
@@ -250,14 +253,16 @@ def _mean_keypoints(config: AVCTTraining, clips: source.Source) -> Float[np.ndar
     return drawn.motion.keypoints.mean((0, 1))
 
 
-def open_source(places: Places) -> source.Source:
+def open_source(places: Places, mesh: jax.sharding.Mesh, *, quiet: bool = False) -> source.Source:
     """Open the clips.
 
     Raises:
       UserError: there are none, or TensorFlow is missing.
     """
     if places.source != "tfds":
-        return numpy_source.NumpySource(places.clips)
+        told = None if quiet else progress.show_decoding
+        clips = numpy_source.NumpySource(places.clips, progress=told)
+        return held_source.HeldSource(clips, mesh) if places.source == "held" else clips
     try:
         from avct_jax.data import pipeline, talking_head
     except ImportError as error:
@@ -265,9 +270,9 @@ def open_source(places: Places) -> source.Source:
             f"--source tfds needs {error.name}: pip install 'avct-jax[train]', or take --source numpy"
         ) from None
     # One process packs the shards; the others find them.
-    if sharding.is_first_process():
-        talking_head.prepare(places.clips, places.clips / SHARDS)
     if jax.process_count() > 1:
+        if sharding.is_first_process():
+            talking_head.prepare(places.clips, places.clips / SHARDS)
         multihost_utils.sync_global_devices("shards are packed")
     return pipeline.RecordSource(talking_head.prepare(places.clips, places.clips / SHARDS))
 

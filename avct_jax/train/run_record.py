@@ -14,6 +14,17 @@ from avct_jax.train import sharding
 
 FILE = "run.json"
 FIXED = ("system",)  # fields that no run may change: its weights would mean something else
+# And those that change nothing of what is learned.
+FREE = (
+    "steps",
+    "report_every",
+    "save_every",
+    "keep",
+    "judge_every",
+    "judge_batches",
+    "picture_every",
+    "profile",
+)
 
 
 def as_json(config: Any) -> dict[str, Any]:
@@ -43,7 +54,7 @@ def check(folder: pathlib.Path, facts: Mapping[str, Any], *, begun: bool) -> lis
     Args:
       facts: JSON values: "config", and "state" (see `digest`).
       begun: there are checkpoints to go on from; else anything may change.
-    Returns: a line for each harmless change.
+    Returns: a line for each change that is allowed and has consequences.
     Raises:
       UserError: the networks or what is trained of them would be others; names the field.
     """
@@ -72,4 +83,5 @@ def _compare(folder: pathlib.Path, old: Mapping[str, Any], new: Mapping[str, Any
             f"{folder} was begun with other networks ({said or 'by another version of this program'}); "
             "give the old values, or choose another --run folder"
         )
-    return [f"going on with {name} {after!r}, which was {before!r}" for name, before, after in changes]
+    told = [change for change in changes if change[0] not in FREE]
+    return [f"going on with {name} {after!r}, which was {before!r}" for name, before, after in told]

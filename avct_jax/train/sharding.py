@@ -98,7 +98,7 @@ def make_mesh(count: int = 0) -> jax.sharding.Mesh:
     # Sorted, so that the slice of process p is the p-th part of the batch.
     devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
     if count < 0 or count > len(devices):
-        raise errors.UserError(f"--devices {count}: there are {len(devices)} devices; ask for as many")
+        raise errors.UserError(f"--devices {count} is more than there are ({len(devices)}); ask for as many")
     if count and jax.process_count() > 1:
         raise errors.UserError("several processes use all their devices; leave --devices out")
     used = devices[:count] if count else devices
@@ -129,7 +129,7 @@ def check_batch_size(batch_size: int, mesh: jax.sharding.Mesh, *, microbatches: 
             f"pass --batch-size {near}, or fewer --devices" if mesh.size > 1 else f"pass --batch-size {near}"
         )
         raise errors.UserError(
-            f"batch size {batch_size} must be a multiple of the {mesh.size} devices{parts}; {remedy}"
+            f"batch size {batch_size} must be a multiple of {_devices(mesh.size)}{parts}; {remedy}"
         )
 
 
@@ -155,15 +155,19 @@ def place_batch(batch: Any, mesh: jax.sharding.Mesh) -> Any:
     """Put a batch on the devices: each process gives its own slice, and all see the whole.
 
     Args:
-      batch: a tree of numpy arrays, this process's part of the examples in their order.
+      batch: a tree of numpy arrays, this process's part of the examples in their order; JAX arrays are
+        placed already.
     """
     sharding, processes = sliced(mesh), jax.process_count()
 
     def put(local):
+        if isinstance(local, jax.Array):
+            return local
+        local = np.asarray(local)
         shape = (len(local) * processes, *local.shape[1:])
         return jax.make_array_from_process_local_data(sharding, local, shape)
 
-    return jax.tree.map(lambda x: put(np.asarray(x)), batch)
+    return jax.tree.map(put, batch)
 
 
 def any_process(flag: bool) -> bool:
@@ -192,6 +196,10 @@ def _checked(coordinator: str | None, process_id: int | None, process_count: int
     if ":" not in coordinator:
         raise errors.UserError(f"coordinator {coordinator!r} names no port; give host:port")
     return Cluster(coordinator, process_id, process_count)
+
+
+def _devices(count: int) -> str:
+    return f"the {count} devices" if count > 1 else "1 device"
 
 
 def _slurm_tasks(environment: Mapping[str, str]) -> int:

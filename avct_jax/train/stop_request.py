@@ -31,7 +31,7 @@ def listening() -> Iterator[StopRequest]:
 
     def hear(number, frame):
         if request and number == signal.SIGINT:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt("interrupted; the last checkpoint is kept")
         request.signal = signal.Signals(number).name
 
     before = {number: signal.signal(number, hear) for number in SIGNALS}

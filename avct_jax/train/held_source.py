@@ -1,0 +1,65 @@
+"""Pictures held on the accelerators: small data is copied there once, and batches bring only places."""
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from avct_jax import errors
+from avct_jax.data import examples, numpy_source, schema, source
+from avct_jax.train import sharding
+
+
+class HeldSource:
+    """A source.Source that reads its batches from a numpy source, and their pictures from device memory.
+
+    Batches come placed over the mesh, each device's slice gathered from its own copy of all pictures.
+    """
+
+    def __init__(self, numpy: numpy_source.NumpySource, mesh: jax.sharding.Mesh):
+        self._numpy, self._mesh = numpy, mesh
+        self._stores: dict[int, jax.Array] = {}
+        whole, parts = sharding.replicated(mesh), sharding.sliced(mesh)
+        self._gather = jax.jit(
+            lambda store, places: jnp.take(store, places, axis=0, mode="clip"),
+            in_shardings=(whole, parts),
+            out_shardings=parts,
+        )
+
+    def batch(
+        self, kind: str, config: schema.DrawConfig, *, seed: int, step: int, batch_size: int, **which: Any
+    ) -> Any:
+        """Make a batch as source.Source says, of JAX arrays.
+
+        Raises:
+          UserError: all pictures do not fit into a device's memory.
+        """
+        made = self._numpy.batch(
+            kind, config, seed=seed, step=step, batch_size=batch_size, pictures=False, **which
+        )
+        made = sharding.place_batch(made, self._mesh)
+        if not examples.PICTURES[kind]:
+            return made
+        store = self._store(config.picture_size)
+        return examples.map_pictures(made, kind, functools.partial(self._gather, store))
+
+    def batches(
+        self, kind: str, config: schema.DrawConfig, *, first_step: int = 0, **which: Any
+    ) -> Iterator[Any]:
+        """Yield batches as source.Source says."""
+        return source.prefetch(lambda ahead: self.batch(kind, config, step=first_step + ahead, **which))
+
+    def _store(self, size: int) -> jax.Array:
+        if size not in self._stores:
+            pictures = self._numpy.store(size)
+            try:
+                held = sharding.place(pictures, self._mesh)
+                self._stores[size] = jax.block_until_ready(held)
+            except (jax.errors.JaxRuntimeError, MemoryError):
+                raise errors.UserError(
+                    f"{pictures.nbytes / 2**30:.0f} GiB of pictures do not fit a device's memory; choose "
+                    "--source numpy, or a smaller --draw.picture-size"
+                ) from None
+        return self._stores[size]

@@ -1,0 +1,29 @@
+"""Pictures held on devices are those that the numpy source reads."""
+
+import jax
+import made_clips
+import numpy as np
+import pytest
+
+from avct_jax.data import numpy_source, schema
+from avct_jax.train import held_source, sharding
+
+CONFIG = schema.DrawConfig(picture_size=32, speaker=made_clips.SPEAKER, frames=6, radius=2, pose_frames=8)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    return numpy_source.NumpySource(made_clips.make(tmp_path_factory.mktemp("clips")))
+
+
+@pytest.mark.parametrize("kind", schema.KINDS)
+def test_held_source_yields_the_numpy_sources_batches_on_all_devices(clips, kind):
+    mesh = sharding.make_mesh()
+    held = held_source.HeldSource(clips, mesh)
+    ask = {"seed": 3, "batch_size": 8}
+    told = clips.batch(kind, CONFIG, step=5, **ask)
+    found = next(held.batches(kind, CONFIG, first_step=5, **ask))
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(found), told)
+    placed = sharding.place_batch(found, mesh)  # as the loop does: nothing moves
+    assert all(a is b for a, b in zip(jax.tree.leaves(placed), jax.tree.leaves(found), strict=True))
+    assert all(len(x.sharding.device_set) == 8 for x in jax.tree.leaves(found))
