@@ -1,7 +1,7 @@
-"""Draw a run's losses: `python scripts/plot_curves.py RUN/STAGE/metrics.jsonl... --output curves.svg [--metrics NAME...]`.
+"""Draw a run's losses: `python scripts/plot_curves.py RUN/STAGE/metrics.jsonl... --output curves.svg`.
 
-One panel a metric; training as a line (smoothed over the reports), held-out figures as dots. Several files lie in one
-panel, labelled by their folder.
+One panel a metric; training as a line (smoothed over the reports), held-out figures as dots. Several files
+share a panel, labelled by their folder.
 """
 
 import argparse

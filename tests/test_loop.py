@@ -170,9 +170,7 @@ def test_kill_at_any_moment_costs_at_most_one_interval(mesh, tmp_path):
 
 
 def test_sigterm_ends_a_process_with_0_and_a_checkpoint(tmp_path):
-    code = (
-        f"import toy_stage as t, pathlib; t.main(pathlib.Path({str(tmp_path)!r}), steps=2000, seconds=.02)"
-    )
+    code = f"import toy_stage as t, pathlib; t.main(pathlib.Path({str(tmp_path)!r}), steps=2000, seconds=.02)"
     command, environment = [sys.executable, "-c", code], toy_stage.environment()
     with subprocess.Popen(
         command, cwd=toy_stage.HERE, env=environment, stderr=subprocess.PIPE, text=True

@@ -15,6 +15,7 @@ from avct_jax.data import schema, source
 from avct_jax.train import (
     checkpoint,
     contact_sheet,
+    gradients,
     metric_log,
     profile_trace,
     progress,
@@ -32,6 +33,7 @@ PROFILE = "profile"
 # Steps begun before an earlier one's end is waited for: the device never idles, and a stop is heard soon.
 AHEAD = 2
 SUCCESSIVE = ("sequences", "poses")  # kinds of batches whose pictures follow each other in time
+PLAIN = gradients.ComputeConfig()
 JUDGE_SEED = 20220226  # of the keys of judging, which no run may change: figures stay comparable
 
 
@@ -91,7 +93,13 @@ class Task(NamedTuple):
     export: Callable[[state.State, bool], None] = lambda current, best: None
 
 
-def train(task: Task, mesh: jax.sharding.Mesh, *, microbatches: int = 1, quiet: bool = False) -> Outcome:
+def train(
+    task: Task,
+    mesh: jax.sharding.Mesh,
+    *,
+    compute: gradients.ComputeConfig = PLAIN,
+    quiet: bool = False,
+) -> Outcome:
     """Take the steps that are left, from the newest checkpoint in `task.folder` or from the beginning.
 
     Batch and key of a step hang on the seed and its number alone: a run that was stopped goes on as if it had
@@ -101,7 +109,7 @@ def train(task: Task, mesh: jax.sharding.Mesh, *, microbatches: int = 1, quiet: 
       UserError: a metric is not finite, a clip is missing, the disk is full, no checkpoint can be read, or
         the batch cannot be dealt out. The last good checkpoint is kept.
     """
-    sharding.check_batch_size(task.config.batch_size, mesh, microbatches=microbatches)
+    sharding.check_batch_size(task.config.batch_size, mesh, microbatches=compute.microbatches)
     notes = list(task.notes)
     with contextlib.ExitStack() as stack:
         # First in, last out: a signal does not disturb the last save either.
@@ -127,7 +135,8 @@ def train(task: Task, mesh: jax.sharding.Mesh, *, microbatches: int = 1, quiet: 
         )
         for text in notes if first_process else ():
             shown.note(text)
-        run = _Run(task, mesh, kept, log, shown, request, current, first, facts)
+        programs = compile_stage(task.stage, mesh, compute)
+        run = _Run(task, mesh, programs, kept, log, shown, request, current, first, facts)
         return run.go()
 
 
@@ -147,7 +156,11 @@ class _Programs(NamedTuple):
     picture: Callable[..., Any] | None
 
 
-def compile_stage(made: stage.Stage, mesh: jax.sharding.Mesh) -> _Programs:
+def compile_stage(
+    made: stage.Stage,
+    mesh: jax.sharding.Mesh,
+    compute: gradients.ComputeConfig = PLAIN,
+) -> _Programs:
     """Compile step, judge and picture.
 
     The step takes one more argument, (devices,) numbers: whether a device's process was asked to stop. It
@@ -160,8 +173,15 @@ def compile_stage(made: stage.Stage, mesh: jax.sharding.Mesh) -> _Programs:
         return current, (metrics, asked.max())
 
     taken = (whole, whole, parts, whole)
+    options = compute.compiler_options(mesh.devices.flat[0].platform)
     return _Programs(
-        jax.jit(step, donate_argnums=0, in_shardings=(*taken, parts), out_shardings=whole),
+        jax.jit(
+            step,
+            donate_argnums=0,
+            in_shardings=(*taken, parts),
+            out_shardings=whole,
+            compiler_options=options or None,
+        ),
         jax.jit(made.judge, in_shardings=taken, out_shardings=whole),
         jax.jit(made.picture, in_shardings=taken[:3], out_shardings=whole) if made.picture else None,
     )
@@ -170,11 +190,11 @@ def compile_stage(made: stage.Stage, mesh: jax.sharding.Mesh) -> _Programs:
 class _Run:
     """The bookkeeping of one run."""
 
-    def __init__(self, task, mesh, kept, log, shown, request, current, first, facts):
+    def __init__(self, task, mesh, programs, kept, log, shown, request, current, first, facts):
         self.task, self.config, self.mesh = task, task.config, mesh
         self.kept, self.log, self.shown, self.request = kept, log, shown, request
         self.current, self.done = current, first
-        self.programs = compile_stage(task.stage, mesh)
+        self.programs = programs
         self.frozen = sharding.place(task.stage.frozen, mesh)
         self.key = sharding.make_key(self.config.seed, mesh)
         self.asked = [sharding.place_batch(np.full(_own_devices(mesh), i, np.int32), mesh) for i in (0, 1)]

@@ -155,7 +155,7 @@ def train(
         notes=tuple(notes),
         export=export,
     )
-    return loop.train(task, mesh, microbatches=config.compute.microbatches, quiet=quiet)
+    return loop.train(task, mesh, compute=config.compute, quiet=quiet)
 
 
 def complete(config: Any, speaker: str) -> Any:
