@@ -4,7 +4,7 @@ import dataclasses
 
 from avct_jax.data import schema
 from avct_jax.models import patch_discriminator, sizes, sync_discriminator
-from avct_jax.train import avct_stage, optimizer, run
+from avct_jax.train import avct_stage, losses, optimizer, run
 
 PAPER = run.AVCTTraining(
     steps=100_000,
@@ -91,6 +91,33 @@ LITE = run.AVCTTraining(
 avct train avct --preset lite --clips DIR --run DIR
 The embedded checkpoint came from the same losses: 600 steps on 2 CPU cores, correlation .89 of predicted and
 real lip opening on 24 held-out clips.
+"""
+
+LITE_WHOLE = dataclasses.replace(
+    LITE,
+    steps=1000,
+    batch_size=4,
+    stage=dataclasses.replace(
+        LITE.stage,
+        gan=1.0,
+        sync=1.0,
+        perceptual=1.0,
+        perceptual_layers=losses.LIGHT_LAYERS,
+        perceptual_scales=losses.LIGHT_SCALES,
+        equivariance_keypoints=10.0,
+        equivariance_jacobians=10.0,
+        keypoint=1.0,
+        transfer=False,
+        rendered=8,
+        discriminator=patch_discriminator.PatchDiscriminatorConfig(block_expansion=8, max_features=64),
+    ),
+    optimizer=dataclasses.replace(LITE.optimizer, learning_rate=2e-4),
+    draw=dataclasses.replace(LITE.draw, others=0.0, zoom=(0.0, 0.0), turn=0.0, shift=0.0),
+)
+"""Equation 2 at the embedded size, to go on with where LITE ended: 8 of 24 frames are rendered at 128 px.
+
+avct train avct --preset lite-whole --clips DIR --run OTHER --init lite.safetensors --vgg vgg19.npz
+Not yet reproduced.
 """
 
 TINY = run.AVCTTraining(

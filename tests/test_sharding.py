@@ -102,7 +102,7 @@ print(done.step, done.stopped)
 
 def finish(processes):
     with processes[0], processes[1]:
-        ended = [process.communicate(timeout=120) for process in processes]
+        ended = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], ended
     # Gloo greets on standard output.
     return [(said.splitlines()[-1], notes) for said, notes in ended]

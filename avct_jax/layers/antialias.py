@@ -1,11 +1,8 @@
 """Gaussian low-pass and decimation, FOMM's AntiAliasInterpolation2d."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-
-from avct_jax.layers import conv
 
 
 def downsample(image: Float[Array, "b h w c"], factor: int) -> Float[Array, "b hh ww c"]:
@@ -16,19 +13,11 @@ def downsample(image: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h
     """
     if factor == 1:
         return image
-    taps = gaussian_taps((factor - 1) / 2).astype(image.dtype)
-    n, channels = len(taps), image.shape[-1]
-    pad = n // 2
-    # Separable: 2 n multiplications per pixel instead of n^2, and only the kept rows are made.
-    for axis in (0, 1):
-        shape = (n, 1, 1, 1) if axis == 0 else (1, n, 1, 1)
-        kernel = jnp.tile(jnp.asarray(taps).reshape(shape), (1, 1, 1, channels))
-        strides = (factor, 1) if axis == 0 else (1, factor)
-        pads = [(pad, pad), (0, 0)] if axis == 0 else [(0, 0), (pad, pad)]
-        image = jax.lax.conv_general_dilated(
-            image, kernel, strides, pads, dimension_numbers=conv.DIMENSIONS, feature_group_count=channels
-        )
-    return image
+    b, h, w, c = image.shape
+    rows, columns = (jnp.asarray(_decimation(n, factor), image.dtype) for n in (h, w))
+    # Two matrix products. On CPUs XLA's depthwise convolution takes 10 times as long, its gradient 30.
+    image = jnp.einsum("ij,bjx->bix", rows, image.reshape(b, h, w * c)).reshape(b, -1, w, c)
+    return jnp.einsum("ij,bhjc->bhic", columns, image)
 
 
 def gaussian_taps(sigma: float) -> np.ndarray:
@@ -37,3 +26,13 @@ def gaussian_taps(sigma: float) -> np.ndarray:
     x = np.arange(n) - (n - 1) / 2
     taps = np.exp(-(x**2) / (2 * sigma**2))
     return taps / taps.sum()
+
+
+def _decimation(size: int, factor: int) -> Float[np.ndarray, "kept n"]:
+    """The matrix that blurs n values and keeps every `factor`-th."""
+    taps = gaussian_taps((factor - 1) / 2)
+    pad = len(taps) // 2
+    matrix = np.zeros((-(-size // factor), size + 2 * pad))
+    for i, row in enumerate(matrix):
+        row[i * factor : i * factor + len(taps)] = taps
+    return matrix[:, pad : pad + size]

@@ -1,13 +1,14 @@
 """The peer: one training step of the First Order Motion Model in PyTorch.
 
-Written anew from the published description (Siarohin et al., NeurIPS 2019) in the plain style of its public
-training code: NCHW tensors, eager mode, torch's own layers, autograd for the Jacobian of the warp. Modules bear
-the names of the released checkpoints. It exists to be timed, and compared number by number, against this package.
+Written anew from the published description (Siarohin et al., NeurIPS 2019), in the plain style of its public
+training code: NCHW tensors, eager mode, torch's own layers, autograd for the Jacobian of the warp. Modules
+bear the names of the released checkpoints. It is here to be timed beside this package, and compared with it.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -51,6 +52,24 @@ class Size:
     scales: tuple[int, ...] = (1, 2, 4, 8)
 
 
+# PAPER's networks are FOMM's own; of LITE the widths, depths, resolutions and light perceptual loss.
+SIZES = {
+    "paper": Size(),
+    "lite": Size(
+        detector=HourglassSize(16, 4, 128, 4, padding=3),
+        motion=HourglassSize(16, 4, 128, 2, kernel_size=3),
+        block_expansion=32,
+        max_features=48,
+        num_down_blocks=1,
+        num_bottleneck_blocks=2,
+        kernel_size=5,
+        working_downsampling=2,
+        layers=(1, 2, 3),
+        scales=(2,),
+    ),
+}
+
+
 class Keypoints(NamedTuple):
     """value (b, k, 2) in [-1, 1], jacobian (b, k, 2, 2)."""
 
@@ -75,7 +94,9 @@ class AntiAlias(nn.Module):
         if self.factor == 1:
             return x
         x = functional.pad(x, (self.pad,) * 4)
-        return functional.conv2d(x, self.weight, groups=len(self.weight))[:, :, :: self.factor, :: self.factor]
+        return functional.conv2d(x, self.weight, groups=len(self.weight))[
+            :, :, :: self.factor, :: self.factor
+        ]
 
 
 class Block(nn.Module):
@@ -132,7 +153,8 @@ class Decoder(nn.Module):
         width = lambda i: min(size.max_features, size.block_expansion * 2**i)
         last = size.num_blocks
         self.up_blocks = nn.ModuleList(
-            Block(width(i) * (1 if i == last else 2), width(i - 1), change="double") for i in range(last, 0, -1)
+            Block(width(i) * (1 if i == last else 2), width(i - 1), change="double")
+            for i in range(last, 0, -1)
         )
         self.out_filters = size.block_expansion + inputs
 
@@ -215,11 +237,13 @@ class Generator(nn.Module):
 
     def __init__(self, size: Size):
         super().__init__()
-        widths = [min(size.max_features, size.block_expansion * 2**i) for i in range(size.num_down_blocks + 1)]
+        widths = [
+            min(size.max_features, size.block_expansion * 2**i) for i in range(size.num_down_blocks + 1)
+        ]
         self.down = AntiAlias(3, size.working_downsampling)
         self.dense_motion_network = DenseMotion(size)
         self.first = Block(3, widths[0], size.kernel_size)
-        steps = list(zip(widths, widths[1:], strict=False))
+        steps = list(itertools.pairwise(widths))
         self.down_blocks = nn.ModuleList(Block(a, b, change="halve") for a, b in steps)
         self.bottleneck = nn.Sequential()
         for i in range(size.num_bottleneck_blocks):
@@ -259,6 +283,7 @@ class VGG(nn.Module):
                 index += 1
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
+        self.gains = [1.0] * 5
         self.requires_grad_(False)
 
     def forward(self, x):
@@ -267,7 +292,7 @@ class VGG(nn.Module):
             x = layer(x)
             if i in self.returned:
                 found.append(x)
-        return found
+        return [x * gain if gain != 1 else x for x, gain in zip(found, self.gains, strict=False)]
 
 
 class Transform:
@@ -319,19 +344,25 @@ class Step:
         product = torch.inverse(of_driving.jacobian) @ (transform.jacobian(warped.value) @ warped.jacobian)
         eye = torch.eye(2, device=self.device).view(1, 1, 2, 2)
         jacobians = 10 * (eye - product).abs().mean()
-        return {"perceptual": perceptual, "keypoints": keypoints, "jacobians": jacobians}
+        equivariance = {"equivariance_keypoints": keypoints, "equivariance_jacobians": jacobians}
+        return {"perceptual": perceptual} | equivariance
 
-    def __call__(self, source: np.ndarray, driving: np.ndarray, theta: np.ndarray, params: np.ndarray) -> float:
-        """Forward, backward, step; pictures (b, h, w, 3) in [0, 1]. Returns the loss, so that the work is done."""
+    def __call__(
+        self, source: np.ndarray, driving: np.ndarray, theta: np.ndarray, params: np.ndarray
+    ) -> dict[str, float]:
+        """Forward, backward, step; pictures (b, h, w, 3) in [0, 1]. Returns the losses: all is done then."""
         tensor = lambda x: torch.from_numpy(x).to(self.device)
         picture = lambda x: tensor(x).permute(0, 3, 1, 2).contiguous()
-        loss: Any = sum(self.losses(picture(source), picture(driving), Transform(tensor(theta), tensor(params))).values())
+        warp = Transform(tensor(theta), tensor(params))
+        losses = self.losses(picture(source), picture(driving), warp)
         for optimizer in self.optimizers:
             optimizer.zero_grad()
-        loss.backward()
+        torch.stack(list(losses.values())).sum().backward()
         for optimizer in self.optimizers:
             optimizer.step()
-        return float(loss.detach())
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return {name: float(value.detach()) for name, value in losses.items()}
 
 
 def coordinate_grid(height: int, width: int, like: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,160 @@
+"""A convolution of stride 1 that knows what is slow on CPUs, where XLA's own code is.
+
+Its kernel's gradient is a matrix product (XLA's takes two to fifteen times as long), and so are all three
+directions where there are fewer pixels than channels (XLA's: up to sixty times as long; docs/benchmarks.md).
+On other platforms it is XLA's own convolution throughout.
+
+It is a primitive, not a custom_vjp: a convolution is bilinear, so JAX derives forward mode, reverse mode and
+any order of both from the two transposes below.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core
+from jax.interpreters import ad, batching, mlir
+from jaxtyping import Array, Float
+
+DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+# float32 values of shifted pixels (8 MB) that one matrix product takes: they stay in the cache.
+STRIP = 1 << 21
+
+
+def convolve(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw c d"], padding: tuple[int, int]
+) -> Float[Array, "b hh ww d"]:
+    """Cross-correlate, zeros outside."""
+    return convolution_p.bind(x, kernel, padding=padding)
+
+
+def covers(kernel_size: tuple[int, int], strides: tuple[int, int], padding: tuple[int, int]) -> bool:
+    """Is this a convolution that `convolve` computes, and a gradient worth it?"""
+    small = all(0 <= p < k for k, p in zip(kernel_size, padding, strict=True))
+    return small and tuple(strides) == (1, 1) and tuple(kernel_size) != (1, 1)
+
+
+def kernel_gradient(
+    x: Float[Array, "b h w c"],
+    gradient: Float[Array, "b hh ww d"],
+    kernel_size: tuple[int, int],
+    padding: tuple[int, int],
+) -> Float[Array, "kh kw c d"]:
+    """Transpose of `convolve` in its kernel: x, moved by each tap, times the result's gradient, summed.
+
+    Of the two, the one with fewer channels is moved: every tap needs a copy of it.
+    """
+    if x.shape[-1] <= gradient.shape[-1]:
+        return _correlate(x, gradient, kernel_size, padding)
+    kh, kw = kernel_size
+    other = (kh - 1 - padding[0], kw - 1 - padding[1])
+    return _correlate(gradient, x, kernel_size, other)[::-1, ::-1].transpose(0, 1, 3, 2)
+
+
+def _correlate(moved, fixed, kernel_size, padding):
+    """Products of `moved`, shifted by each tap, with `fixed`: (kh, kw, channels, channels)."""
+    (kh, kw), (b, h, w, d), c = kernel_size, fixed.shape, moved.shape[-1]
+    rows = _strip_rows(h, b * w * kh * kw * c)
+    # Channels first: then pixels lie side by side in both factors, in the order that the product sums them.
+    pads = ((0, 0), (padding[0], padding[0]), (padding[1], padding[1]), (0, 0))
+    planes = jnp.pad(moved, pads).transpose(3, 0, 1, 2)
+
+    # A loop, so that the transposed planes are made once, and taps of one strip at a time. Over rows, not
+    # over the batch, which may be sharded.
+    def add(total, first):
+        strip = jax.lax.dynamic_slice_in_dim(planes, first, rows + kh - 1, axis=2)
+        taps = [strip[:, :, i : i + rows, j : j + w] for i in range(kh) for j in range(kw)]
+        right = jax.lax.dynamic_slice_in_dim(fixed, first, rows, axis=1).reshape(-1, d)
+        left = jnp.stack(taps).reshape(kh * kw * c, -1)
+        return total + jnp.matmul(left, right, preferred_element_type=jnp.float32), None
+
+    total = jnp.zeros((kh * kw * c, d))
+    total, _ = jax.lax.scan(add, total, jnp.arange(0, h, rows))
+    return total.reshape(kh, kw, c, d).astype(fixed.dtype)
+
+
+def _strip_rows(h: int, values: int) -> int:
+    """The most rows of `values` values each that divide h and stay within STRIP; at least one."""
+    most = min(h, max(1, STRIP // values))
+    return next(rows for rows in range(most, 0, -1) if h % rows == 0)
+
+
+def _xla(x, kernel, *, padding):
+    pads = [(p, p) for p in padding]
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), pads, dimension_numbers=DIMENSIONS)
+
+
+def _on_cpu(x, kernel, *, padding):
+    (kh, kw, c, d), (b, h, w) = kernel.shape, _result_shape(x.shape, kernel.shape, padding)
+    if b * h * w >= max(c, d):
+        # XLA is two to six times as fast where there is any padding, and where channels come in fours.
+        pads = [(padding[0], padding[0]), (padding[1], padding[1] + (padding == (0, 0)))]
+        if c > 4 and c % 4:
+            x = jnp.pad(x, ((0, 0),) * 3 + ((0, -c % 4),))
+            kernel = jnp.pad(kernel, ((0, 0),) * 2 + ((0, -c % 4), (0, 0)))
+        y = jax.lax.conv_general_dilated(x, kernel, (1, 1), pads, dimension_numbers=DIMENSIONS)
+        return y[:, :, :w]
+    # With the kernel as it lies; XLA would first lay it out anew, which takes longer than the work itself.
+    padded = jnp.pad(x, ((0, 0), (padding[0], padding[0]), (padding[1], padding[1]), (0, 0)))
+    taps = [padded[:, i : i + h, j : j + w] for i in range(kh) for j in range(kw)]
+    return (jnp.concatenate(taps, -1).reshape(-1, kh * kw * c) @ kernel.reshape(-1, d)).reshape(b, h, w, d)
+
+
+def _result_shape(x, kernel, padding):
+    return (x[0], x[1] + 2 * padding[0] - kernel[0] + 1, x[2] + 2 * padding[1] - kernel[1] + 1)
+
+
+def _abstract(x, kernel, *, padding):
+    return x.update(shape=(*_result_shape(x.shape, kernel.shape, padding), kernel.shape[3]))
+
+
+def _transpose_in_x(gradient, x, kernel, *, padding):
+    kh, kw, c, d = kernel.shape
+    b, h, w = gradient.shape[:3]
+
+    def flipped(gradient, kernel):
+        other = (kh - 1 - padding[0], kw - 1 - padding[1])
+        return convolve(gradient, kernel[::-1, ::-1].transpose(0, 1, 3, 2), other)
+
+    def products(gradient, kernel):
+        taps = (gradient.reshape(-1, d) @ kernel.reshape(-1, d).T).reshape(b, h, w, kh, kw, c)
+        pads = lambda i, j: ((0, 0), (i, kh - 1 - i), (j, kw - 1 - j), (0, 0))
+        places = [(i, j) for i in range(kh) for j in range(kw)]
+        padded = functools.reduce(jnp.add, (jnp.pad(taps[:, :, :, i, j], pads(i, j)) for i, j in places))
+        return padded[:, padding[0] :, padding[1] :][:, : x.aval.shape[1], : x.aval.shape[2]]
+
+    if b * h * w >= max(c, d):
+        return flipped(gradient, kernel)
+    return jax.lax.platform_dependent(gradient, kernel, cpu=products, default=flipped)
+
+
+def _transpose_in_kernel(gradient, x, kernel, *, padding):
+    size = kernel.aval.shape[:2]
+
+    def products(x, gradient):
+        return kernel_gradient(x, gradient, size, padding)
+
+    def xla(x, gradient):
+        return jax.linear_transpose(lambda k: _xla(x, k, padding=padding), kernel.aval)(gradient)[0]
+
+    return jax.lax.platform_dependent(x, gradient, cpu=products, default=xla)
+
+
+def _batch(operands, axes, *, padding):
+    x, kernel = operands
+    if axes[1] is not None:
+        return jax.vmap(lambda x, k: _xla(x, k, padding=padding), in_axes=axes)(x, kernel), 0
+    x = jnp.moveaxis(x, axes[0], 0)
+    y = convolve(x.reshape(-1, *x.shape[2:]), kernel, padding)
+    return y.reshape(*x.shape[:2], *y.shape[1:]), 0
+
+
+convolution_p = core.Primitive("convolution_by_products")
+convolution_p.def_impl(
+    jax.jit(lambda x, kernel, padding: convolve(x, kernel, padding), static_argnames="padding")
+)
+convolution_p.def_abstract_eval(_abstract)
+mlir.register_lowering(convolution_p, mlir.lower_fun(_xla, multiple_results=False))
+mlir.register_lowering(convolution_p, mlir.lower_fun(_on_cpu, multiple_results=False), platform="cpu")
+ad.defbilinear(convolution_p, _transpose_in_x, _transpose_in_kernel)
+batching.primitive_batchers[convolution_p] = _batch
