@@ -4,7 +4,6 @@ import functools
 import os
 import pathlib
 from collections.abc import Iterator
-from concurrent import futures
 from typing import Any
 
 import numpy as np
@@ -41,8 +40,9 @@ class NumpySource:
         entries = catalog.read_manifest(self.folder).entries
         mean_face = catalog.read_mean_face(self.folder)
         read = functools.partial(catalog.read_columns, self.folder, mean_face=mean_face)
-        with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            self._columns = list(pool.map(read, entries))
+        # One after the other: in threads, numpy's reading of headers now and then fails in Python 3.11, whose
+        # parser counts its depth for all threads together (SystemError, CPython issue 106905).
+        self._columns = [read(entry) for entry in entries]
         size = video.probe(self.folder / f"{entries[0].name}.mp4").size[0]
         self.catalog = catalog.make(entries, self._columns, size=size)
         self._stores: dict[int, UInt8[np.ndarray, "n s s 3"]] = {}
