@@ -12,7 +12,7 @@ import pytest
 import toy_stage
 
 from avct_jax import errors
-from avct_jax.train import loop, metric_log, sharding
+from avct_jax.train import loop, metric_log, programs, sharding
 
 SLURM = {"SLURM_JOB_ID": "1", "SLURM_STEP_NODELIST": "n[1-2]"}
 POD = {sharding.JOB_INDEX: "1", sharding.COORDINATOR: "a-0:80", sharding.PROCESS_COUNT: "2"}
@@ -23,7 +23,7 @@ def test_gradients_are_the_same_on_one_device_and_on_eight():
     made, after = toy_stage.make_stage(optax.sgd(1.0)), []
     for count in (1, 8):
         mesh = sharding.make_mesh(count)
-        step = loop.compile_stage(made, mesh).step
+        step = programs.compile_stage(made, mesh).step
         batch = sharding.place_batch(toy_stage.Source().batch("", None, seed=0, step=0, batch_size=16), mesh)
         asked = sharding.place_batch(np.zeros(count, np.int32), mesh)
         current = sharding.place(made.initial(), mesh)

@@ -18,6 +18,7 @@ from avct_jax.train import (
     gradients,
     metric_log,
     profile_trace,
+    programs,
     progress,
     sharding,
     stage,
@@ -33,7 +34,6 @@ PROFILE = "profile"
 # Steps begun before an earlier one's end is waited for: the device never idles, and a stop is heard soon.
 AHEAD = 2
 SUCCESSIVE = ("sequences", "poses")  # kinds of batches whose pictures follow each other in time
-PLAIN = gradients.ComputeConfig()
 JUDGE_SEED = 20220226  # of the keys of judging, which no run may change: figures stay comparable
 
 
@@ -97,7 +97,7 @@ def train(
     task: Task,
     mesh: jax.sharding.Mesh,
     *,
-    compute: gradients.ComputeConfig = PLAIN,
+    compute: gradients.ComputeConfig = programs.PLAIN,
     quiet: bool = False,
 ) -> Outcome:
     """Take the steps that are left, from the newest checkpoint in `task.folder` or from the beginning.
@@ -135,8 +135,8 @@ def train(
         )
         for text in notes if first_process else ():
             shown.note(text)
-        programs = compile_stage(task.stage, mesh, compute)
-        run = _Run(task, mesh, programs, kept, log, shown, request, current, first, facts)
+        compiled = programs.compile_stage(task.stage, mesh, compute)
+        run = _Run(task, mesh, compiled, kept, log, shown, request, current, first, facts)
         return run.go()
 
 
@@ -148,53 +148,14 @@ def _begin(task: Task, kept: checkpoint.Checkpoints, mesh: jax.sharding.Mesh):
     return found.state, found.step, found.facts
 
 
-class _Programs(NamedTuple):
-    """The stage's functions, compiled for a mesh. Whatever they return lies whole on every device."""
-
-    step: Callable[..., Any]
-    judge: Callable[..., Any]
-    picture: Callable[..., Any] | None
-
-
-def compile_stage(
-    made: stage.Stage,
-    mesh: jax.sharding.Mesh,
-    compute: gradients.ComputeConfig = PLAIN,
-) -> _Programs:
-    """Compile step, judge and picture.
-
-    The step takes one more argument, (devices,) numbers: whether a device's process was asked to stop. It
-    returns their largest, so that all processes learn of it in the same step, at no further cost.
-    """
-    whole, parts = sharding.replicated(mesh), sharding.sliced(mesh)
-
-    def step(current, frozen, batch, key, asked):
-        current, metrics = made.step(current, frozen, batch, key)
-        return current, (metrics, asked.max())
-
-    taken = (whole, whole, parts, whole)
-    options = compute.compiler_options(mesh.devices.flat[0].platform)
-    return _Programs(
-        jax.jit(
-            step,
-            donate_argnums=0,
-            in_shardings=(*taken, parts),
-            out_shardings=whole,
-            compiler_options=options or None,
-        ),
-        jax.jit(made.judge, in_shardings=taken, out_shardings=whole),
-        jax.jit(made.picture, in_shardings=taken[:3], out_shardings=whole) if made.picture else None,
-    )
-
-
 class _Run:
     """The bookkeeping of one run."""
 
-    def __init__(self, task, mesh, programs, kept, log, shown, request, current, first, facts):
+    def __init__(self, task, mesh, compiled, kept, log, shown, request, current, first, facts):
         self.task, self.config, self.mesh = task, task.config, mesh
         self.kept, self.log, self.shown, self.request = kept, log, shown, request
         self.current, self.done = current, first
-        self.programs = programs
+        self.programs = compiled
         self.frozen = sharding.place(task.stage.frozen, mesh)
         self.key = sharding.make_key(self.config.seed, mesh)
         self.asked = [sharding.place_batch(np.full(_own_devices(mesh), i, np.int32), mesh) for i in (0, 1)]
