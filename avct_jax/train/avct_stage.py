@@ -5,6 +5,7 @@ judged: together by D_seq, five by five against the sound by D_sync, one by one 
 what E_kd finds in the real frames.
 """
 
+import collections
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
@@ -279,16 +280,18 @@ class _Trainer(NamedTuple):
         read = self.read_portrait(frozen, seen)
         found = self.answer(current, seen, read.reference)
         source = jnp.repeat(seen.image, found.spoken.keypoints.shape[1], axis=0)
-        shown = {"source": source, "keypoints": _dots(source / 2, found.spoken, seen.target)}
+        # An OrderedDict: jit sorts the names of a plain one.
+        shown = collections.OrderedDict(source=source)
         if batch.frames is not None:
             count = batch.frames.shape[1]
             shown["driving"] = avct_view.see_frames(batch, 0, count, self.system.image_size)[0]
+        shown["keypoints"] = _dots(source / 2, found.spoken, seen.target)
         if frozen.renderer is not None:
             shown["result"] = rendered_speech.render(
                 self.networks, self.config, frozen, seen.image, read.motion, found.spoken
             )[0][0]
         size = min(x.shape[1] for x in shown.values())
-        return {name: augment.resize(x, size) for name, x in shown.items()}
+        return collections.OrderedDict((name, augment.resize(x, size)) for name, x in shown.items())
 
     def see(self, batch: Any) -> avct_view.Seen:
         radius, size = self.system.avct.window_radius, self.system.image_size
