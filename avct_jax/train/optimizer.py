@@ -15,7 +15,8 @@ class OptimizerConfig:
     Attributes:
       learning_rate: its peak.
       warmup: steps of linear rise; at most half of `steps`.
-      steps: of the whole run, by which the schedule falls; 0 keeps the rate constant.
+      steps: of the whole run, by which the schedule falls; 0 keeps the rate constant, but `avct train`
+        puts its --steps there.
       schedule: "cosine" falls to `final_share` of the peak at `steps`; "multistep" takes a tenth of the rate
         at each of `milestones`; "constant".
       milestones: shares of `steps`; FOMM: after 60 and 90 of 100 epochs.
