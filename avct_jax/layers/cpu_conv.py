@@ -52,25 +52,34 @@ def kernel_gradient(
 
 
 def _correlate(moved, fixed, kernel_size, padding):
-    """Products of `moved`, shifted by each tap, with `fixed`: (kh, kw, channels, channels)."""
+    """Products of `moved`, shifted by each tap, with `fixed`: (kh, kw, channels, channels).
+
+    A tap's shift is shared: `moved` goes sideways, `fixed` up and down, and one product of all places of both
+    has every tap in it. That copies kw c + kh d values a pixel; moving one of them alone would copy kh kw c.
+    """
     (kh, kw), (b, h, w, d), c = kernel_size, fixed.shape, moved.shape[-1]
-    rows = _strip_rows(h, b * w * kh * kw * c)
+    # Where `moved` is padded by rows of zeros its products are zeros: only its own rows count.
+    height = moved.shape[1]
+    above = kh - 1 - padding[0]
+    fixed = jnp.pad(fixed, ((0, 0), (above, height + padding[0] - h), (0, 0), (0, 0)))
     # Channels first: then pixels lie side by side in both factors, in the order that the product sums them.
-    pads = ((0, 0), (padding[0], padding[0]), (padding[1], padding[1]), (0, 0))
-    planes = jnp.pad(moved, pads).transpose(3, 0, 1, 2)
+    planes = jnp.pad(moved, ((0, 0), (0, 0), (padding[1], padding[1]), (0, 0))).transpose(3, 0, 1, 2)
+    rows = _strip_rows(height, b * w * (kw * c + kh * d))
 
     # A loop, so that the transposed planes are made once, and taps of one strip at a time. Over rows, not
     # over the batch, which may be sharded.
     def add(total, first):
-        strip = jax.lax.dynamic_slice_in_dim(planes, first, rows + kh - 1, axis=2)
-        taps = [strip[:, :, i : i + rows, j : j + w] for i in range(kh) for j in range(kw)]
-        right = jax.lax.dynamic_slice_in_dim(fixed, first, rows, axis=1).reshape(-1, d)
-        left = jnp.stack(taps).reshape(kh * kw * c, -1)
+        strip = jax.lax.dynamic_slice_in_dim(planes, first, rows, axis=2)
+        left = jnp.stack([strip[..., j : j + w] for j in range(kw)]).reshape(kw * c, -1)
+        strip = jax.lax.dynamic_slice_in_dim(fixed, first, rows + kh - 1, axis=1)
+        right = jnp.concatenate([strip[:, i : i + rows] for i in range(kh)], -1).reshape(-1, kh * d)
         return total + jnp.matmul(left, right, preferred_element_type=jnp.float32), None
 
-    total = jnp.zeros((kh * kw * c, d))
-    total, _ = jax.lax.scan(add, total, jnp.arange(0, h, rows))
-    return total.reshape(kh, kw, c, d).astype(fixed.dtype)
+    total = jnp.zeros((kw * c, kh * d))
+    total, _ = jax.lax.scan(add, total, jnp.arange(0, height, rows))
+    # Row q of `moved` meets row q - i + padding of `fixed`: the last shift is the first tap.
+    total = total.reshape(kw, c, kh, d)[:, :, ::-1]
+    return total.transpose(2, 0, 1, 3).astype(fixed.dtype)
 
 
 def _strip_rows(h: int, values: int) -> int:

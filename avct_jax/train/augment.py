@@ -27,15 +27,11 @@ def look(frames: UInt8[Any, "b s s 3"], variation: schema.Variation, size: int) 
       size: side of the result, px.
     """
     pictures = resize(jnp.asarray(frames).astype(jnp.float32) / 255, size)
-    matrix, shift = _view(variation)
-    places = jnp.asarray(grid.coordinate_grid(size, size))[None]
-    places = jnp.einsum("bij,hwj->bhwi", matrix, places[0]) + shift[:, None, None]
-    viewed = grid.grid_sample(pictures, places, align_corners=True, padding_mode="border")
-    # Sampling at rest is exact but for rounding: FOMM's recipe, which turns nothing, sees untouched pictures.
-    wide = lambda x: jnp.asarray(x)[:, None, None, None]
-    viewed = jnp.where(wide((jnp.asarray(variation.view) == 0).all(-1)), pictures, viewed)
-    viewed = jnp.where(wide(variation.mirrored), viewed[:, :, ::-1], viewed)
-    return recolour(viewed, jnp.asarray(variation.colours))
+    seen = jax.lax.cond(
+        (jnp.asarray(variation.view) != 0).any(), _from_view, lambda x, _: x, pictures, variation
+    )
+    seen = jax.lax.cond(jnp.asarray(variation.mirrored).any(), _mirror, lambda x, _: x, seen, variation)
+    return recolour(seen, jnp.asarray(variation.colours))
 
 
 def see_motion(
@@ -119,6 +115,20 @@ def repeat(tree: Any, n: int) -> Any:
     return jax.tree.map(lambda x: jnp.repeat(jnp.asarray(x), n, axis=0), tree)
 
 
+def _from_view(pictures, variation):
+    matrix, shift = _view(variation)
+    places = jnp.asarray(grid.coordinate_grid(*pictures.shape[1:3]))
+    places = jnp.einsum("bij,hwj->bhwi", matrix, places) + shift[:, None, None]
+    viewed = grid.grid_sample(pictures, places, align_corners=True, padding_mode="border")
+    # Sampling at rest is exact but for rounding: what is not turned is to be untouched.
+    rests = (jnp.asarray(variation.view) == 0).all(-1)
+    return jnp.where(rests[:, None, None, None], pictures, viewed)
+
+
+def _mirror(pictures, variation):
+    return jnp.where(jnp.asarray(variation.mirrored)[:, None, None, None], pictures[:, :, ::-1], pictures)
+
+
 def _view(variation):
     """Which part of a stored picture is seen: z_stored = matrix z_seen + shift, both in [-1, 1]."""
     view = jnp.asarray(variation.view)
@@ -140,5 +150,6 @@ def _turn_hue(pictures, turn):
     by = lambda x: x / jnp.where(chroma == 0, 1.0, chroma)
     hue = jnp.where(value == r, by(g - b), jnp.where(value == g, 2 + by(b - r), 4 + by(r - g)))
     hue = hue + 6 * turn
-    k = jnp.mod(jnp.array([5.0, 3.0, 1.0]).reshape(1, 1, 1, 3) + hue, 6.0)
+    k = jnp.array([5.0, 3.0, 1.0]).reshape(1, 1, 1, 3) + hue
+    k = k - 6 * jnp.floor(k / 6)  # the remainder; XLA's own is one call a value on CPUs
     return value - chroma * jnp.clip(jnp.minimum(k, 4 - k), 0.0, 1.0)
