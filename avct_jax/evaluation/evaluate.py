@@ -1,0 +1,248 @@
+"""Measure the films of any number of systems beside the real ones, and beside what needs no system."""
+
+import dataclasses
+import math
+import os
+import pathlib
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import avct_jax
+from avct_jax import errors
+from avct_jax.evaluation import film as films
+from avct_jax.evaluation import measures, observation, scores, store
+from avct_jax.metrics import frechet
+
+VERSION = 1
+TRUTH, STILL, WRONG = "ground truth", "still face", "wrong sound"
+KINDS = {TRUTH: "truth", STILL: "baseline", WRONG: "baseline"}
+FOLDER = "films"
+SMALLEST = 2  # frames, of which a covariance can be taken
+
+Show = Callable[[int, int, str], None]
+Report = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """films: at most so many, evenly chosen by name; 0: all. baselines: also still face and wrong sound.
+
+    paired: the real film shows the same face saying the same; else only mouth and sound are compared with it.
+    protocol: how the films were made, if it is known here: {"name", "about"}.
+    """
+
+    films: int = 0
+    baselines: bool = True
+    paired: bool = True
+    protocol: Mapping[str, str] | None = None
+
+
+def evaluate(
+    generated: Mapping[str, str | os.PathLike],
+    real: str | os.PathLike,
+    output: str | os.PathLike,
+    networks: observation.Networks,
+    options: Options | None = None,
+    show: Show = lambda done, total, text: None,
+) -> Report:
+    """Measure every film that the real folder and a system have in common.
+
+    Films are looked at one after the other; what is known of them is kept in `output`, and used again while
+    films and networks are the same. A film that cannot be measured is listed and left out of all systems'
+    means, so that every mean is of the same films.
+
+    Args:
+      generated: folders of films by system's name; none: only the real films and the baselines.
+      show: called with films done, films in all, and what is looked at.
+    Raises:
+      UserError: a folder is missing or empty, has no film in common with the real ones, or a system's name is
+        one of the baselines'.
+    """
+    if taken := [name for name in generated if name in KINDS]:
+        raise errors.UserError(
+            f"a system cannot be called {taken[0]!r}, which is a baseline; name it otherwise"
+        )
+    run = _Run(generated, real, output, networks, options or Options())
+    run.go(show)
+    return run.report()
+
+
+class _Run:
+    """One evaluation: films by name on one side, systems on the other."""
+
+    def __init__(self, generated, real, output, networks, options):
+        self.real = films.find(real)
+        self.made = {system: films.find(folder) for system, folder in generated.items()}
+        names, missing = films.in_common(self.made, self.real)
+        self.names = choose(names, options.films)
+        self.networks, self.options = networks, options
+        self.store = store.Store(pathlib.Path(output) / FOLDER)
+        self.systems = [TRUTH, *((STILL, WRONG) if options.baselines else ()), *self.made]
+        self.scores: dict[str, dict[str, scores.Scores]] = {system: {} for system in self.systems}
+        self.failed = [
+            {"system": system, "film": name, "reason": "there is no such film"}
+            for system, lacking in missing.items()
+            for name in sorted(set(self.names) & set(lacking))
+        ]
+        self.seen_by = sorted({**networks.labels, "sync": networks.judge.label}.items())
+
+    def go(self, show: Show) -> None:
+        """Measure everything; what fails is noted."""
+        work = [(name, system) for name in self.names for system in self._systems_of(name)]
+        broken = set()
+        for done, (name, system) in enumerate(work):
+            show(done, len(work), f"{system}: {name}")
+            if name in broken:
+                continue
+            try:
+                self.scores[system][name] = self._measure(system, name)["scores"]
+            except (errors.UserError, ValueError) as error:
+                reason = " ".join(str(error).split())
+                self.failed.append({"system": system, "film": name, "reason": reason})
+                # Without the real film there is nothing to compare the others with.
+                broken |= {name} if system == TRUTH else set()
+        show(len(work), len(work), "")
+
+    def _systems_of(self, name):
+        return [s for s in self.systems if s not in self.made or name in self.made[s]]
+
+    def _measure(self, system, name):
+        """The record of one film of one system, from the store where it is known."""
+        real = films.from_file(self.real[name], name)
+        if system == TRUTH:
+            return self._truth(name)
+        if system == STILL:
+            return self._kept(system, name, [real.stamp], lambda truth: self._still(real, truth))
+        if system == WRONG:
+            other = self._next(name)
+            stamp = [real.stamp, films.from_file(self.real[other], other).stamp]
+            return self._kept(system, name, stamp, lambda truth: self._wrong(truth, other))
+        path = self.made[system][name]
+        made = films.from_file(path, name)
+        return self._kept(system, name, [real.stamp, made.stamp], lambda truth: self._made(path, real, truth))
+
+    def _truth(self, name):
+        """The real film's record; its observation is what all others are compared with."""
+        real = films.from_file(self.real[name], name)
+        stamp = [self.seen_by, self.options.paired, real.stamp]
+        record = self.store.read(TRUTH, name, stamp)
+        if record and self.store.has_observation(TRUTH, name):
+            return record
+        seen = observation.observe(real, self.networks)
+        return self._keep(TRUTH, name, stamp, seen, seen, self._same())
+
+    def _kept(self, system, name, stamp, measure):
+        stamp = [self.seen_by, self.options.paired, *stamp]
+        record = self.store.read(system, name, stamp)
+        if record and self.store.has_observation(system, name):
+            return record
+        truth = self.store.observation(TRUTH, name)
+        seen, pictures = measure(truth)
+        return self._keep(system, name, stamp, seen, truth, pictures)
+
+    def _keep(self, system, name, stamp, seen, truth, pictures):
+        self.store.keep(system, name, seen)
+        found = scores.score(seen, truth, pictures, self.networks.judge, paired=self.options.paired)
+        return self.store.write(system, name, stamp, {"scores": found, "openings": scores.openings(seen)})
+
+    def _still(self, real, truth):
+        seen = observation.hold_still(truth, real, self.networks.judge)
+        return seen, self._pictures(films.still_of(real), real)
+
+    def _wrong(self, truth, other):
+        self._truth(other)
+        heard = self.store.observation(TRUTH, other)
+        return truth._replace(speech=heard.speech, silent=heard.silent), self._same()
+
+    def _next(self, name):
+        """The film whose sound is the wrong one."""
+        if len(self.names) < 2:
+            raise errors.UserError("the only film; another's sound is needed")
+        return self.names[(self.names.index(name) + 1) % len(self.names)]
+
+    def _made(self, path, real, truth):
+        seen = observation.observe(films.from_file(path, real.name), self.networks)
+        return seen, self._pictures(films.from_file(path, real.name, size=truth.size), real)
+
+    def _pictures(self, made, real):
+        return scores.compare(made, real, self.networks) if self.options.paired else {}
+
+    def _same(self):
+        """Differences of a film from itself."""
+        return {"l1": 0.0, "ssim": 1.0} | ({"lpips": 0.0} if self.networks.distance else {})
+
+    def report(self) -> Report:
+        """Everything in plain types: report.json."""
+        common = self._measured_by_all()
+        whole = self._distances(common) if self.options.paired else {}
+        listed = [m for m in measures.FILM_MEASURES if self.options.paired or not m.paired]
+        names = {key for found in whole.values() for key in found}
+        listed = [m for m in _of_systems() if m.key in names] + listed
+        systems = []
+        for system in self.systems:
+            means, errors_ = mean_and_error([self.scores[system][name] for name in common])
+            systems.append(
+                {
+                    "key": system,
+                    "title": system,
+                    "kind": KINDS.get(system, "generated"),
+                    "films": len(common),
+                    "means": means | whole.get(system, {}),
+                    "errors": errors_,
+                    "per_film": self.scores[system],
+                }
+            )
+        networks = {**self.networks.labels, "sync": self.networks.judge.label}
+        return {
+            "version": VERSION,
+            "made_with": {"avct_jax": avct_jax.__version__, "networks": networks},
+            "protocol": dict(self.options.protocol) if self.options.protocol else None,
+            "measures": [m._asdict() for m in listed],
+            "systems": systems,
+            "failed": self.failed,
+        }
+
+    def _measured_by_all(self):
+        """Films that every system has figures of: means of others would not compare."""
+        systems = [s for s in self.systems if self.scores[s] or s not in KINDS]
+        return [name for name in self.names if all(name in self.scores[s] for s in systems)]
+
+    def _distances(self, names):
+        """Fréchet distances of each system's frames from the real ones, by measure; one film at a time."""
+        moments: dict[str, dict[str, frechet.Moments]] = {system: {} for system in self.systems}
+        for system in self.systems:
+            for name in names if self.networks.embed else ():
+                kept = observation.features_of(self.store.path(system, name, ".npz"))
+                for key, values in kept.items():
+                    moments[system].setdefault(key, frechet.Moments(values.shape[1])).add(values)
+        return {
+            system: {
+                key: frechet.distance(found, moments[TRUTH][key])
+                for key, found in of.items()
+                if min(found.count, moments[TRUTH][key].count) >= SMALLEST
+            }
+            for system, of in moments.items()
+        }
+
+
+def choose(names: Sequence[str], most: int) -> list[str]:
+    """At most so many names, evenly spread over the order; 0: all."""
+    if not most or most >= len(names):
+        return list(names)
+    return [names[i * len(names) // most] for i in range(most)]
+
+
+def mean_and_error(found: Sequence[scores.Scores]) -> tuple[dict[str, float | None], dict[str, float | None]]:
+    """Means over films by measure, and their standard errors; of the films that have a figure."""
+    means, deviations = {}, {}
+    for key in measures.KEYS:
+        values = [x for record in found if (x := record.get(key)) is not None]
+        means[key] = statistics.fmean(values) if values else None
+        several = len(values) > 1
+        deviations[key] = statistics.stdev(values) / math.sqrt(len(values)) if several else None
+    return means, deviations
+
+
+def _of_systems():
+    return [*(measures.frechet(size) for size in measures.FID_SIZES), measures.STAND_IN]

@@ -1,0 +1,79 @@
+"""What is measured of a film, and which way is better."""
+
+from typing import Literal, NamedTuple
+
+FID_SIZES = (64, 192, 768, 2048)
+
+
+class Measure(NamedTuple):
+    """One column of the report.
+
+    better: "lower", "higher", "zero" (nearest to 0) or "truth" (nearest to what the real films have).
+    of: "film" (the report has its mean over films) or "system" (one number for all films).
+    paired: only where the real film shows the same face saying the same.
+    """
+
+    key: str
+    title: str
+    better: Literal["lower", "higher", "zero", "truth"]
+    digits: int
+    about: str
+    of: Literal["film", "system"] = "film"
+    paired: bool = False
+
+
+def frechet(size: int) -> Measure:
+    """FID of Inception's features of one size; sizes do not compare with each other."""
+    return Measure(
+        f"fid_{size}",
+        f"FID-{size}",
+        "lower",
+        2,
+        f"Fréchet distance of the films' frames and the real ones, {size} features of the FID network",
+        "system",
+        True,
+    )
+
+
+STAND_IN = Measure(
+    "frechet_vgg16",
+    "Fréchet-VGG16",
+    "lower",
+    2,
+    "Fréchet distance of VGG-16 features: no FID, for want of the FID network",
+    "system",
+    True,
+)
+AV_OFFSET = Measure(
+    "av_offset", "AVOff", "zero", 2, "frames by which the lips come after the sound, mean over films"
+)
+AV_NEAR = Measure("av_near", "|AVOff| ≤ 1", "higher", 2, "share of films that are in sync within one frame")
+AV_CONFIDENCE = Measure(
+    "av_confidence",
+    "AVConf",
+    "higher",
+    3,
+    "how surely lips and sound fit (LSE-C); compares within one network",
+)
+LSE_D = Measure(
+    "lse_d", "LSE-D", "lower", 3, "distance of lips and sound at the best shift; compares within one network"
+)
+FILM_MEASURES = (
+    Measure("cpbd", "CPBD", "higher", 3, "sharpness, 0 to 1 (Narvekar and Karam 2011)"),
+    Measure("lmd", "LMD", "lower", 4, "lip landmarks around their centroid, over eye distance", paired=True),
+    AV_OFFSET,
+    AV_NEAR,
+    AV_CONFIDENCE,
+    LSE_D,
+    Measure("l1", "L1", "lower", 4, "mean absolute difference of pixels in [0, 1]", paired=True),
+    Measure("psnr", "PSNR", "higher", 2, "peak signal to noise ratio, dB", paired=True),
+    Measure("ssim", "SSIM", "higher", 3, "structural similarity (Wang et al. 2004)", paired=True),
+    Measure("lpips", "LPIPS", "lower", 4, "learned perceptual distance (Zhang et al. 2018)", paired=True),
+    Measure("akd", "AKD", "lower", 2, "distance of all 468 landmarks, px of 256", paired=True),
+    Measure("jitter", "jitter", "truth", 4, "acceleration of the landmarks, over the eyes' distance"),
+    Measure("opening_correlation", "opening r", "higher", 3, "mouth opening, correlation with the real one"),
+    Measure("opening_spread", "opening spread", "truth", 3, "spread of mouth opening over the real film's"),
+    Measure("opening_in_silence", "open in silence", "truth", 4, "mouth opening in silence over face height"),
+    Measure("faces", "faces", "higher", 3, "share of frames that show a face"),
+)  # fmt: skip
+KEYS = tuple(measure.key for measure in FILM_MEASURES)

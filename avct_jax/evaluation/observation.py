@@ -1,0 +1,140 @@
+"""What is seen and heard in one film: small arrays, enough to measure everything but pixel differences."""
+
+import os
+import pathlib
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Float32, UInt8
+
+from avct_jax import errors
+from avct_jax.data import audio, face
+from avct_jax.evaluation import film as films
+from avct_jax.evaluation import lip_crops, lips
+from avct_jax.metrics import cpbd
+
+CHUNK = 16  # frames looked at together
+FEATURE = "feature_"  # begins the names of picture features in a file
+
+Embed = Callable[[UInt8[np.ndarray, "n h w 3"]], Mapping[str, Any]]
+
+
+class Networks(NamedTuple):
+    """Who looks. embed: features of pictures by name; distance: LPIPS of two blocks of frames, or None."""
+
+    landmarker: face.FaceLandmarker
+    judge: lips.Judge
+    embed: Embed | None = None
+    distance: Callable[[Any, Any], Any] | None = None
+    labels: Mapping[str, str] = {}
+
+
+class Observation(NamedTuple):
+    """A film of t frames.
+
+    points: landmarks, px, NaN where no face is found. sharpness: CPBD of each frame. size: height, width, px.
+    lip: embeddings of every five frames; speech: of the sound behind them (no rows: no sound).
+    silent: frames in which nobody speaks. features: of each frame, by name.
+    """
+
+    points: Float32[np.ndarray, "t 468 3"]
+    sharpness: Float32[np.ndarray, " t"]
+    size: tuple[int, int]
+    lip: Float32[np.ndarray, "n d"]
+    speech: Float32[np.ndarray, "m d"]
+    silent: Bool[np.ndarray, " u"]
+    features: dict[str, Float32[np.ndarray, "t f"]]
+
+    @property
+    def opening(self) -> Float[np.ndarray, " t"]:
+        """Opening of the mouth over the height of the face, NaN where no face is found."""
+        return face.mouth_opening(self.points)
+
+
+def observe(film: films.Film, networks: Networks) -> Observation:
+    """Look at a film, twice, without holding more than a few frames.
+
+    Raises:
+      UserError: it cannot be read, or shows no face at all.
+    """
+    points, sharpness, size = [], [], (0, 0)
+    features: dict[str, list[Any]] = {}
+    found = None
+    for block in films.chunks(film.frames(), CHUNK):
+        size = block.shape[1:3]
+        for frame in block:
+            found = networks.landmarker.follow(frame, found)
+            points.append(found.points if found else np.full((face.POINTS, 3), np.nan, np.float32))
+            sharpness.append(cpbd.sharpness(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)))
+        for name, values in (_embed(networks.embed, block) if networks.embed else {}).items():
+            features.setdefault(name, []).append(values)
+    if not points:
+        raise errors.UserError(f"{film.name} has no frame; leave it out")
+    tracked = np.asarray(points, np.float32)
+    lip = networks.judge.lips(film.frames(), tracked)
+    speech, silent = hear(film, networks.judge, len(tracked), lip.shape[1])
+    joined = {name: np.concatenate(parts).astype(np.float32) for name, parts in features.items()}
+    return Observation(tracked, np.asarray(sharpness, np.float32), size, lip, speech, silent, joined)
+
+
+def hear(film: films.Film, judge: lips.Judge, frames: int, size: int):
+    """Embeddings of a film's sound, and where it is silent."""
+    wav = film.sound()
+    if wav is None:
+        return np.zeros((0, size), np.float32), np.zeros(0, bool)
+    return judge.speech(wav, frames), audio.silent_frames(wav)
+
+
+def hold_still(seen: Observation, film: films.Film, judge: lips.Judge) -> Observation:
+    """What would be seen of the film's first picture, shown all along; it is looked at once."""
+    count = len(seen.points)
+    first = next(film.frames())
+    filled = lip_crops.filled(seen.points)[:1]
+    lip = judge.lips([first] * lips.WINDOW, np.repeat(filled, lips.WINDOW, 0))
+    repeat = lambda x: np.repeat(x[:1], count, axis=0)
+    return seen._replace(
+        points=repeat(seen.points),
+        sharpness=repeat(seen.sharpness),
+        lip=np.repeat(lip, len(seen.lip), axis=0),
+        features={name: repeat(values) for name, values in seen.features.items()},
+    )
+
+
+def _embed(embed: Embed, block):
+    """Features of a block, always of one shape for the compiled network."""
+    count = len(block)
+    filled = np.concatenate([block, np.repeat(block[-1:], CHUNK - count, axis=0)])
+    return {name: np.asarray(values)[:count] for name, values in embed(filled).items()}
+
+
+def save(path: str | os.PathLike, seen: Observation) -> None:
+    """Write an observation; the file appears only when it is whole."""
+    path = pathlib.Path(path)
+    arrays = {name: value for name, value in seen._asdict().items() if name != "features"}
+    arrays |= {FEATURE + name: value for name, value in seen.features.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with open(temporary, "wb") as file:
+            np.savez(file, **arrays)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: str | os.PathLike) -> Observation:
+    """Read what `save` wrote; never unpickles."""
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    features = {n.removeprefix(FEATURE): arrays.pop(n) for n in list(arrays) if n.startswith(FEATURE)}
+    height, width = arrays.pop("size").tolist()
+    return Observation(**arrays, size=(height, width), features=features)
+
+
+def features_of(path: str | os.PathLike) -> dict[str, Float32[np.ndarray, "t f"]]:
+    """Only the features of pictures of what `save` wrote."""
+    with np.load(path, allow_pickle=False) as file:
+        return {n.removeprefix(FEATURE): file[n] for n in file.files if n.startswith(FEATURE)}

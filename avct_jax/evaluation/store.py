@@ -1,0 +1,83 @@
+"""What is known of each film so far, in a folder: a run that was stopped goes on where it was."""
+
+import json
+import os
+import pathlib
+import secrets
+from typing import Any
+
+from avct_jax import errors
+from avct_jax.evaluation import observation as observations
+
+VERSION = 1  # of what is kept; another one is measured anew
+
+
+class Store:
+    """Records and observations by system and film.
+
+    A record is used again only under its own stamp: the films' sizes and times, and who looked at them.
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        """Open or make the folder.
+
+        Raises:
+          UserError: it cannot be made or written.
+        """
+        self.folder = pathlib.Path(folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise errors.UserError(
+                f"{str(folder)!r} cannot be made: {error.strerror}; name another --output"
+            ) from None
+
+    def path(self, system: str, name: str, suffix: str) -> pathlib.Path:
+        """Where a film's record (.json) or observation (.npz) is."""
+        return self.folder / system.replace(" ", "_") / f"{name}{suffix}"
+
+    def read(self, system: str, name: str, stamp: Any) -> dict[str, Any] | None:
+        """A film's record; None where there is none of this stamp."""
+        try:
+            record = json.loads(self.path(system, name, ".json").read_text())
+        except (OSError, ValueError):
+            return None
+        wanted = json.loads(json.dumps([VERSION, stamp]))
+        return record if isinstance(record, dict) and record.get("stamp") == wanted else None
+
+    def write(self, system: str, name: str, stamp: Any, values: dict[str, Any]) -> dict[str, Any]:
+        """Keep a film's record; returns it."""
+        record = {"stamp": [VERSION, stamp], **values}
+        write_text(self.path(system, name, ".json"), json.dumps(record, indent=1) + "\n")
+        return record
+
+    def observation(self, system: str, name: str) -> observations.Observation:
+        """The observation that belongs to a record."""
+        return observations.load(self.path(system, name, ".npz"))
+
+    def has_observation(self, system: str, name: str) -> bool:
+        """Is there one?"""
+        return self.path(system, name, ".npz").is_file()
+
+    def keep(self, system: str, name: str, seen: observations.Observation) -> None:
+        """Keep an observation; its record is written afterwards."""
+        observations.save(self.path(system, name, ".npz"), seen)
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Write a file that appears only when it is whole.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise errors.UserError(
+            f"{path} cannot be written: {error.strerror}; make room or name another --output"
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,102 @@
+"""Picture differences, sharpness and Fréchet distances of cases whose answer is known."""
+
+import cv2
+import numpy as np
+import pytest
+
+from avct_jax.metrics import cpbd, frechet, picture
+
+RANDOM = np.random.default_rng(5)
+FACES = RANDOM.integers(0, 256, (2, 40, 48, 3), np.uint8)
+
+
+def test_identical_pictures_do_not_differ():
+    assert picture.l1(FACES, FACES).tolist() == [0, 0] == picture.squared_error(FACES, FACES).tolist()
+    assert picture.ssim(FACES, FACES) == pytest.approx([1, 1])
+    assert picture.decibels(0.0) == float("inf")
+
+
+def test_picture_differences_are_those_of_pixels_in_zero_to_one():
+    darker = np.clip(FACES.astype(int), 51, 255).astype(np.uint8) - np.uint8(51)
+    brighter = np.clip(FACES, 51, 255)
+    assert picture.l1(brighter, darker) == pytest.approx([0.2, 0.2])
+    assert picture.squared_error(brighter, darker) == pytest.approx([0.04, 0.04])
+    assert picture.decibels(0.01) == pytest.approx(20)
+
+
+def test_ssim_of_flat_pictures_is_that_of_their_means():
+    a, b = (np.full((1, 20, 20, 3), v, np.uint8) for v in (100, 150))
+    wanted = (2 * 100 * 150 + picture.C1) / (100**2 + 150**2 + picture.C1)
+    assert picture.ssim(a, b) == pytest.approx([wanted], rel=1e-6)
+
+
+def test_ssim_orders_noise_and_refuses_small_pictures():
+    noisy = [np.clip(FACES + RANDOM.normal(0, s, FACES.shape), 0, 255).astype(np.uint8) for s in (5, 20, 60)]
+    values = [picture.ssim(FACES, x).mean() for x in noisy]
+    assert 1 > values[0] > values[1] > values[2] > 0
+    with pytest.raises(ValueError, match="at least 11 px"):
+        picture.ssim(FACES[:, :10], FACES[:, :10])
+
+
+def edge(width, low=20.0, high=220.0, size=64):
+    """A vertical edge that takes `width` px to rise, steepest at one of them, in the middle of a block."""
+    steps = np.hanning(width + 2)[1:-1] * np.linspace(1, 1.1, width)
+    begin = (size - width) // 2
+    steps = np.pad(steps / steps.sum(), (begin, size - width - begin - 1))
+    row = low + (high - low) * np.concatenate([[0.0], np.cumsum(steps)])
+    return np.tile(row, (size, 1))
+
+
+@pytest.mark.parametrize("width, wanted", [(2, 1.0), (3, 1.0), (4, 0.0), (8, 0.0)])
+def test_sharpness_of_one_edge_is_whether_its_width_is_noticed(width, wanted):
+    # Contrast 200: 3 px are just noticed, probability .632; 2 px .21, 4 px .94.
+    assert cpbd.sharpness(edge(width)) == wanted
+
+
+@pytest.mark.parametrize("width, wanted", [(5, 1.0), (6, 0.0)])
+def test_sharpness_allows_wider_edges_at_low_contrast(width, wanted):
+    assert cpbd.sharpness(edge(width, 100.0, 140.0)) == wanted
+
+
+def test_sharpness_falls_with_blur_and_is_0_without_edges():
+    squares = 255.0 * ((np.indices((128, 128)) // 16).sum(0) % 2)
+    # Between two pixels: an edge that is equally steep at two of them is none to the definition.
+    squares = cv2.warpAffine(squares, np.float64([[1, 0, 0.3], [0, 1, 0.3]]), (128, 128))
+    values = [cpbd.sharpness(cv2.GaussianBlur(squares, (0, 0), s)) for s in (0.1, 0.5, 4)]
+    assert sorted(values, reverse=True) == values and values[0] > 0.9 > 0.1 > values[1] > values[2] == 0
+    assert cpbd.sharpness(np.full((64, 64), 90, np.uint8)) == 0 == cpbd.sharpness(squares[:50])
+
+
+def moments(features):
+    found = frechet.Moments(features.shape[1])
+    for part in np.array_split(features, 3):
+        found.add(part)
+    return found
+
+
+def test_moments_are_numpys_however_they_are_cut():
+    features = RANDOM.normal(1e4, 2, (50, 6))
+    found = moments(features)
+    assert found.covariance == pytest.approx(np.cov(features, rowvar=False), rel=1e-9)
+    other = moments(features[:20])
+    other.merge(moments(features[20:]))
+    assert other.count == 50 and other.covariance == pytest.approx(found.covariance, rel=1e-9)
+
+
+def test_frechet_distance_of_shifted_and_scaled_normals_is_known():
+    features = RANDOM.normal(0, 1, (400, 5))
+    centred = moments(features)
+    assert frechet.distance(centred, centred) == pytest.approx(0, abs=1e-9)
+    assert frechet.distance(centred, moments(features + 3)) == pytest.approx(45, rel=1e-6)
+    # C and 4 C: tr(C + 4 C - 2 * 2 C) = tr C, and the means differ by one mean.
+    wanted = np.trace(centred.covariance) + np.square(centred.mean).sum()
+    assert frechet.distance(centred, moments(2 * features)) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_frechet_distance_is_finite_with_fewer_features_than_values():
+    few = moments(RANDOM.normal(0, 1, (6, 40)))
+    assert (
+        0 <= frechet.distance(few, few) < 1e-6 < frechet.distance(few, moments(RANDOM.normal(1, 1, (6, 40))))
+    )
+    with pytest.raises(ValueError, match="at least 2"):
+        frechet.distance(few, moments(RANDOM.normal(0, 1, (1, 40))))
