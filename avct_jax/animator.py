@@ -28,6 +28,8 @@ LENGTH_SLACK = (25, 0.1)  # frames, or share, by which given poses may differ fr
 Path = str | os.PathLike
 Picture = Path | UInt8[np.ndarray, "h w 3"]
 Sound = Path | Float[np.ndarray, "n"]
+Poses = Path | Float[np.ndarray, "t 6"]
+Phonemes = Path | Int[np.ndarray, "t"]
 log = logging.getLogger(__name__)
 
 
@@ -94,10 +96,10 @@ class Animator:
         audio: Sound,
         output: Path,
         *,
-        phonemes: Path | None = None,
+        phonemes: Phonemes | None = None,
         transcript: str | None = None,
         recogniser: phoneme_recognition.Method = "auto",
-        poses: Path | None = None,
+        poses: Poses | None = None,
         still: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> Report:
@@ -106,9 +108,11 @@ class Animator:
         Args:
           image: a portrait: a file, or RGB pixels. audio: a sound or video file, or mono samples at 16 kHz.
           output: .mp4, .mov or .mkv; appears only when it is whole.
-          phonemes: a .json of the released format or a Praat TextGrid, instead of recognising them.
+          phonemes: a .json of the released format or a Praat TextGrid, instead of recognising them; or one of
+            the 41 symbols' indices a frame.
           transcript: what is said, in English.
-          poses: .npy (t, 6) or OpenFace csv, instead of predicted head motion; `still` keeps it at rest.
+          poses: .npy (t, 6), OpenFace csv or an array (rad, mm), instead of predicted head motion; `still`
+            keeps it at rest.
           progress: called with frames done and frames in all.
         Raises:
           UserError: something cannot be read, used or written; nothing is left behind.
@@ -205,7 +209,9 @@ class Animator:
         if path is not None and still:
             raise errors.UserError("poses are given and --still is too; leave one of them out")
         if path is not None:
-            return _fit_poses(pose.read_poses(path), count, path, notes)
+            is_file = isinstance(path, (str, os.PathLike))
+            found = pose.read_poses(path) if is_file else path
+            return _fit_poses(found, count, repr(os.fspath(path)) if is_file else "the array", notes)
         if still:
             return np.repeat(first_pose[None], count, axis=0)
         return self._predicted_poses(features, first_pose)
@@ -269,6 +275,8 @@ def _landmarker(name: str):
 def _labels(wav, count, path, transcript, recogniser):
     if path is not None and transcript is not None:
         raise errors.UserError("phonemes and a transcript are given; leave one of them out")
+    if path is not None and not isinstance(path, (str, os.PathLike)):
+        return phonemes.fit_to_frames(path.astype(np.int32), count)
     if path is not None:
         segments = phonemes.read_segments(path)
         return phonemes.fit_to_frames(phonemes.labels_from_segments(segments), count)
@@ -276,12 +284,12 @@ def _labels(wav, count, path, transcript, recogniser):
     return phonemes.labels_from_segments(segments, count)
 
 
-def _fit_poses(poses, count, path, notes):
+def _fit_poses(poses, count, name, notes):
     """Cut poses to the sound, or hold the last one."""
     difference = abs(len(poses) - count)
     if difference > max(LENGTH_SLACK[0], LENGTH_SLACK[1] * count):
         raise errors.UserError(
-            f"{os.fspath(path)!r} holds {len(poses)} poses, the sound {count} frames; give 25 poses a second"
+            f"{name} holds {len(poses)} poses, the sound {count} frames; give 25 poses a second"
         )
     if difference:
         notes.append(

@@ -6,9 +6,11 @@ Everything goes to standard error, so that results on standard output can be pip
 import contextlib
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 
 Progress = Callable[[int, int], None]
+PLAIN_SECONDS = 10.0  # between lines where standard error is no terminal
 
 
 def note(text: str) -> None:
@@ -61,6 +63,42 @@ def progress_bar(*, quiet: bool) -> Iterator[Progress | None]:
             bar.update(task, description="drawing", completed=done, total=total)
 
         yield show
+
+
+@contextlib.contextmanager
+def task_bar(*, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
+    """Shows how far something is: a bar on a terminal, a line every ten seconds elsewhere.
+
+    Yields what to call with things done, things in all, and what is being done.
+    """
+    if quiet:
+        yield lambda done, total, text: None
+    elif not sys.stderr.isatty():
+        yield _Lines()
+    else:
+        from rich import console, progress  # 0.1 s, for terminals only
+
+        columns = (
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TimeRemainingColumn(),
+            progress.TextColumn("{task.description}"),
+        )
+        with progress.Progress(*columns, console=console.Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("", total=None)
+            yield lambda done, total, text: bar.update(task, completed=done, total=total, description=text)
+
+
+class _Lines:
+    """Says every few seconds what is being done."""
+
+    def __init__(self):
+        self.said = time.monotonic()
+
+    def __call__(self, done: int, total: int, text: str) -> None:
+        if time.monotonic() - self.said > PLAIN_SECONDS:
+            self.said = time.monotonic()
+            note(f"{done} of {total}, {text}")
 
 
 def timing_table(timings: Mapping[str, float], frames: int) -> str:

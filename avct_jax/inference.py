@@ -150,12 +150,32 @@ def render(
     moved = motion.relative_transfer(driving, reference, portrait.motion)
     rest = portrait.motion.keypoints
     moved = moved._replace(keypoints=rest + config.gain * (moved.keypoints - rest))
+    return draw(config, variables, portrait, moved)
+
+
+def draw(
+    config: sizes.SystemConfig, variables: Variables, portrait: Portrait, moved: motion.Motion
+) -> Float[Array, "n h w 3"]:
+    """Render the portrait in each of n motions."""
     count = len(moved.keypoints)
     source, source_motion = jax.tree.map(
         lambda x: jnp.broadcast_to(x, (count, *x.shape[1:])), (portrait.source, portrait.motion)
     )
     network = renderer.Renderer(config.renderer)
     return network.apply(variables["renderer"], source, moved, source_motion, method="decode").frame
+
+
+def reenact(
+    config: sizes.SystemConfig, variables: Variables, portrait: Portrait, frames: UInt8[Array, "n h w 3"]
+) -> UInt8[Array, "n h w 3"]:
+    """Draw the portrait as E_kd sees another film's frames: FOMM's reconstruction, motions as they are.
+
+    Args:
+      frames: RGB, config.image_size px square, of the same person.
+    """
+    detector = keypoint_detector.KeypointDetector(config.keypoint_detector)
+    found = detector.apply(variables["keypoint_detector"], frames.astype(jnp.float32) / 255)
+    return to_bytes(draw(config, variables, portrait, found.motion))
 
 
 def to_bytes(frames: Float[Array, "*b 3"]) -> UInt8[Array, "*b 3"]:

@@ -9,8 +9,11 @@ FILES = sorted(
 )
 # motion < layers < models < inference | train < configs < evaluation < cli, scripts; errors and data serve all rungs.
 RUNGS = {"errors": 0, "data": 1, "metrics": 1, "motion": 1, "layers": 2, "models": 3, "checkpoint_file": 4}
-RUNGS |= {"evaluation": 7}  # trains (the ablation), animates and measures: above them all but the command line
+RUNGS |= {
+    "evaluation": 7
+}  # trains (the ablation), animates and measures: above them all but the command line
 RUNGS |= {"convert": 5, "inference": 5, "train": 5, "animator": 6, "parity": 6, "configs": 6, "__init__": 6}
+RUNGS |= {"avct_jax": 6}  # the public names
 TOP = 8  # cli, its commands, and what only they use; scripts
 SIGNALS = {"data", "metrics"}  # beside the ladder
 ASIDE = {"motion": SIGNALS, "layers": SIGNALS, "models": SIGNALS, "inference": {*SIGNALS, "train"}}

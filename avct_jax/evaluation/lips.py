@@ -13,7 +13,7 @@ import itertools
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +40,7 @@ Embeddings = Float[np.ndarray, "n d"]
 Network = Callable[..., Any]
 
 
+@runtime_checkable
 class Judge(Protocol):
     """Who embeds lips and speech.
 

@@ -28,7 +28,7 @@ def frechet(size: int) -> Measure:
         f"fid_{size}",
         f"FID-{size}",
         "lower",
-        2,
+        3,
         f"Fréchet distance of the films' frames and the real ones, {size} features of the FID network",
         "system",
         True,
@@ -39,7 +39,7 @@ STAND_IN = Measure(
     "frechet_vgg16",
     "Fréchet-VGG16",
     "lower",
-    2,
+    3,
     "Fréchet distance of VGG-16 features: no FID, for want of the FID network",
     "system",
     True,
@@ -47,7 +47,9 @@ STAND_IN = Measure(
 AV_OFFSET = Measure(
     "av_offset", "AVOff", "zero", 2, "frames by which the lips come after the sound, mean over films"
 )
-AV_NEAR = Measure("av_near", "|AVOff| ≤ 1", "higher", 2, "share of films that are in sync within one frame")
+AV_NEAR = Measure(
+    "av_near", "AVOff within 1", "higher", 2, "share of films that are in sync within one frame"
+)
 AV_CONFIDENCE = Measure(
     "av_confidence",
     "AVConf",

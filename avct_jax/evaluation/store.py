@@ -51,6 +51,10 @@ class Store:
         write_text(self.path(system, name, ".json"), json.dumps(record, indent=1) + "\n")
         return record
 
+    def openings(self, system: str, name: str) -> list[float | None]:
+        """The mouth's opening in each frame of a film that was measured."""
+        return json.loads(self.path(system, name, ".json").read_text())["openings"]
+
     def observation(self, system: str, name: str) -> observations.Observation:
         """The observation that belongs to a record."""
         return observations.load(self.path(system, name, ".npz"))

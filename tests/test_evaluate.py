@@ -1,0 +1,213 @@
+"""The evaluation of made-up films: known orders, broken films, runs that go on."""
+
+import json
+
+import made_films
+import numpy as np
+import pytest
+
+from avct_jax import errors
+from avct_jax.evaluation import evaluate, film, markdown, page, protocols, rating_page, samples, scores
+from avct_jax.evaluation import observation as observations
+
+NAMES = ("a", "b", "inner/c")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Real films, and three systems': good, wild (another mouth) and faceless (half of the frames lost)."""
+    root = tmp_path_factory.mktemp("films")
+    for i, name in enumerate(NAMES):
+        mouth = made_films.opening(i)
+        near = np.clip(mouth + np.random.default_rng(9).normal(0, 0.1, len(mouth)), 0, 1)
+        made_films.write(root / "real" / f"{name}.mp4", mouth)
+        made_films.write(root / "good" / f"{name}.mp4", near, mouth)
+        made_films.write(root / "wild" / f"{name}.mp4", made_films.opening(50 + i), mouth)
+        made_films.write(root / "faceless" / f"{name}.mp4", near, mouth, lost=range(0, 30, 2))
+    return root
+
+
+@pytest.fixture(scope="module")
+def measured(folders, tmp_path_factory):
+    output = tmp_path_factory.mktemp("report")
+    generated = {name: folders / name for name in ("good", "wild", "faceless")}
+    report = evaluate.evaluate(generated, folders / "real", output, made_films.networks())
+    return report, generated, output
+
+
+def means(report, key):
+    return {s["key"]: s["means"][key] for s in report["systems"]}
+
+
+def test_evaluation_orders_systems_by_their_lips(measured):
+    found = {key: means(measured[0], key) for key in ("lmd", "av_confidence", "lse_d", "opening_correlation")}
+    assert found["lmd"]["ground truth"] == 0 < found["lmd"]["good"] < found["lmd"]["wild"]
+    assert found["opening_correlation"]["good"] > 0.9 > 0.5 > found["opening_correlation"]["wild"]
+    confidence, distance = found["av_confidence"], found["lse_d"]
+    assert (
+        confidence["ground truth"] > confidence["good"] > max(confidence["wild"], confidence["wrong sound"])
+    )
+    assert distance["ground truth"] < distance["good"] < min(distance["wild"], distance["wrong sound"])
+
+
+def test_still_face_neither_moves_nor_speaks(measured):
+    found = {key: means(measured[0], key)["still face"] for key in ("jitter", "opening_correlation", "l1")}
+    assert found["jitter"] == 0 == found["opening_correlation"] and found["l1"] > 0
+    assert means(measured[0], "fid_64")["still face"] > means(measured[0], "fid_64")["ground truth"] == 0
+
+
+def test_losing_the_face_wins_nothing(measured):
+    for key, way in (("lmd", 1), ("akd", 1), ("opening_correlation", -1), ("av_confidence", -1)):
+        assert way * means(measured[0], key)["faceless"] > way * means(measured[0], key)["good"]
+    assert means(measured[0], "faces")["faceless"] == pytest.approx(0.5, abs=0.04)
+
+
+def test_report_is_json_with_all_its_measures(measured):
+    report = json.loads(json.dumps(measured[0], allow_nan=False))
+    keys = {m["key"] for m in report["measures"]}
+    assert (
+        all(set(s["means"]) >= keys - {"frechet_vgg16"} for s in report["systems"]) and not report["failed"]
+    )
+    assert [s["kind"] for s in report["systems"]] == ["truth", *["baseline"] * 2, *["generated"] * 3]
+    assert report["systems"][0]["per_film"].keys() == set(NAMES)
+
+
+def test_second_run_looks_at_nothing_again(measured, folders):
+    report, generated, output = measured
+    networks = made_films.networks()
+    assert evaluate.evaluate(generated, folders / "real", output, networks) == report
+    assert networks.landmarker.looked == 0
+
+
+def test_changed_film_is_measured_again(folders, tmp_path):
+    made_films.write(tmp_path / "made" / "a.mp4", made_films.opening(0))
+    run = lambda: evaluate.evaluate(
+        {"made": tmp_path / "made"}, folders / "real", tmp_path / "out", made_films.networks()
+    )
+    before = run()
+    made_films.write(tmp_path / "made" / "a.mp4", made_films.opening(77))
+    assert means(before, "lmd")["made"] < 1e-4 < 1e-3 < means(run(), "lmd")["made"]
+
+
+def test_broken_film_is_told_and_left_out_of_all_means(folders, tmp_path):
+    made_films.write(tmp_path / "made" / "a.mp4", made_films.opening(0))
+    (tmp_path / "made" / "b.mp4").write_bytes(b"no film")
+    options = evaluate.Options(baselines=False)
+    report = evaluate.evaluate(
+        {"made": tmp_path / "made"}, folders / "real", tmp_path / "out", made_films.networks(), options
+    )
+    assert [(f["system"], f["film"]) for f in report["failed"]] == [("made", "b")]
+    assert [s["films"] for s in report["systems"]] == [1, 1]
+
+
+def test_missing_film_is_told(folders, tmp_path):
+    for name in ("a", "b"):
+        made_films.write(tmp_path / "one" / f"{name}.mp4", made_films.opening(0))
+    made_films.write(tmp_path / "two" / "a.mp4", made_films.opening(0))
+    names, missing = film.in_common(
+        {name: film.find(tmp_path / name) for name in ("one", "two")}, film.find(folders / "real")
+    )
+    assert names == ["a", "b"] and missing == {"one": [], "two": ["b"]}
+
+
+def test_folders_without_films_in_common_are_refused(folders, tmp_path):
+    made_films.write(tmp_path / "made" / "z.mp4", made_films.opening(0))
+    with pytest.raises(errors.UserError, match="one name in both folders"):
+        evaluate.evaluate({"made": tmp_path / "made"}, folders / "real", tmp_path, made_films.networks())
+    with pytest.raises(errors.UserError, match="no video is in"):
+        film.find(_empty(tmp_path))
+    with pytest.raises(errors.UserError, match="is a baseline"):
+        evaluate.evaluate({"still face": tmp_path}, tmp_path, tmp_path, made_films.networks())
+
+
+def _empty(path):
+    (path / "empty").mkdir()
+    return path / "empty"
+
+
+def test_unpaired_films_have_no_picture_differences(folders, tmp_path):
+    options = evaluate.Options(baselines=False, paired=False)
+    report = evaluate.evaluate(
+        {"good": folders / "good"}, folders / "real", tmp_path, made_films.networks(), options
+    )
+    assert not {"l1", "lmd", "akd", "fid_64"} & {m["key"] for m in report["measures"]}
+    assert report["systems"][1]["means"]["av_offset"] == 0
+
+
+def test_still_observation_is_that_of_the_still_film(folders):
+    networks = made_films.networks()
+    one = film.from_file(folders / "real" / "a.mp4", "a")
+    seen = observations.observe(one, networks)
+    wanted = observations.observe(film.still_of(one), networks)
+    found = observations.hold_still(seen, one, networks.judge)
+    assert np.array_equal(found.points, wanted.points) and np.allclose(found.lip, wanted.lip, atol=0.01)
+    assert np.array_equal(found.features["fid_64"], wanted.features["fid_64"])
+
+
+def test_films_of_two_sizes_are_compared_at_the_real_ones(folders, tmp_path):
+    name = folders / "real" / "a.mp4"
+    small = film.from_file(name, "a", size=(32, 32))
+    found = scores.compare(
+        film.from_file(name, "a", size=(64, 64)), film.from_file(name, "a"), made_films.networks()
+    )
+    assert found["l1"] == 0 and next(small.frames()).shape == (32, 32, 3)
+
+
+def test_choice_of_films_is_even():
+    assert evaluate.choose("abcdefgh", 4) == ["a", "c", "e", "g"] and evaluate.choose("ab", 0) == ["a", "b"]
+
+
+def test_best_system_is_bold_in_markdown(measured):
+    lines = markdown.table(measured[0]).splitlines()
+    column = next(i for i, title in enumerate(lines[0].split("|")) if "LMD" in title)
+    assert [row.split("|")[column].strip().startswith("**") for row in lines[2:]] == [False] * 3 + [True] + [
+        False
+    ] * 2
+    assert "lip landmarks" in markdown.document(measured[0])
+
+
+@pytest.fixture(scope="module")
+def shown(measured, folders):
+    report, generated, output = measured
+    return samples.choose(report, generated, folders / "real", output, 2)
+
+
+def test_page_holds_everything_and_fetches_nothing(measured, shown):
+    text = page.page(measured[0], shown)
+    assert (
+        text.count("data:video/mp4;base64,")
+        == 2
+        == text.count("data:image/jpeg;base64,")
+        == text.count("<svg")
+    )
+    assert "http" not in text and all(m["title"] in text for m in markdown.shown_measures(measured[0]))
+
+
+def test_curve_has_gaps_where_no_face_is_seen(shown):
+    drawn = page.curve(shown[0]).split("<path")
+    assert len(shown[0].openings) == 4 == len(drawn) - 1
+    assert drawn[4].count("M") > drawn[1].count("M") == 1
+
+
+def test_rating_page_is_blind_and_holds_each_film_once(shown):
+    text = rating_page.rating_page(shown)
+    assert text.count("data:video/mp4;base64,") == 8
+    visible = text[: text.index('id="data"')]
+    assert not any(name in text for name in ("wild", "faceless", "ground truth")) and "inner/c" not in visible
+    assert all(question in text for question in rating_page.QUESTIONS)
+
+
+def test_protocols_take_held_out_clips_alone(tmp_path):
+    import made_clips
+
+    from avct_jax.data import catalog
+
+    made_clips.make(tmp_path)
+    manifest = catalog.read_manifest(tmp_path)
+    plans = {name: protocols.plan(name, manifest) for name in ("speech", "reenactment")}
+    assert [job.portrait for job in plans["speech"]] == ["s1_1"]
+    assert [job.driver for job in plans["reenactment"]] == ["id_1"]
+    with pytest.raises(errors.UserError, match="kept for tests"):
+        protocols.plan("cross", manifest)  # its only other person has no sound
+    with pytest.raises(errors.UserError, match="no protocol"):
+        protocols.plan("dance", manifest)
