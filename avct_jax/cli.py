@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import avct_jax
 from avct_jax import errors
-from avct_jax.commands import animate, bench, convert, demo, evaluate, preprocess, train
+from avct_jax.commands import ablate, animate, bench, convert, demo, evaluate, preprocess, train
 
 REFUSED = 2  # exit codes: an input or an option was refused,
 INTERRUPTED = 130  # Ctrl-C (128 + SIGINT),
@@ -87,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"avct-jax {avct_jax.__version__}")
     subparsers = top.add_subparsers(metavar="COMMAND", required=True, title="commands")
-    for command in (animate, demo, preprocess, evaluate, convert, bench):
+    for command in (animate, demo, preprocess, evaluate, ablate, convert, bench):
         _add_common(command.add(subparsers))
     for stage in train.add(subparsers):
         _add_common(stage)

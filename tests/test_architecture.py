@@ -7,11 +7,9 @@ ROOT = pathlib.Path(__file__).parent.parent
 FILES = sorted(
     p.relative_to(ROOT) for top in ("avct_jax", "scripts", "configs") for p in (ROOT / top).rglob("*.py")
 )
-# motion < layers < models < inference | train < configs < evaluation < cli, scripts; errors and data serve all rungs.
+# motion < layers < models < inference | train < configs < evaluation < cli, scripts; errors, data: all rungs.
 RUNGS = {"errors": 0, "data": 1, "metrics": 1, "motion": 1, "layers": 2, "models": 3, "checkpoint_file": 4}
-RUNGS |= {
-    "evaluation": 7
-}  # trains (the ablation), animates and measures: above them all but the command line
+RUNGS |= {"evaluation": 7}  # it trains, animates and measures
 RUNGS |= {"convert": 5, "inference": 5, "train": 5, "animator": 6, "parity": 6, "configs": 6, "__init__": 6}
 RUNGS |= {"avct_jax": 6}  # the public names
 TOP = 8  # cli, its commands, and what only they use; scripts

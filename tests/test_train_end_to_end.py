@@ -128,3 +128,40 @@ def test_run_folder_is_named_where_it_cannot_be_made(clips, tmp_path, capsys):
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and os.fspath(tmp_path / "file") in said
     assert pathlib.Path(tmp_path / "file").read_text() == ""
+
+
+ABLATE = """
+import dataclasses, pathlib, sys
+import numpy as np
+from avct_jax import animator
+from avct_jax.evaluation import ablation
+from avct_jax.train import sharding
+clips, folder, init, sync = map(pathlib.Path, sys.argv[1:])
+recipe = ablation.Recipe(*(dataclasses.replace(c, steps=1) for c in ablation.RECIPES["tiny"]))
+places = ablation.Places(clips, folder, str(init), sync)
+name = "image-instead-of-keypoint-features"
+made = ablation.train([name], recipe, places, sharding.make_mesh(0), quiet=True)
+assert ablation.train([name], recipe, places, None) == made  # finished: nothing is trained again
+network = animator.load(made[name])
+assert network.config.avct.reference == "image"
+poses = np.float32([[0, 0, 0, 0, 0, 250]] * 4)
+track = animator.Track(np.zeros(4, np.int32), np.zeros((4, 4, 41), np.float32), poses)
+portrait = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+np.save(folder / "drawn.npy", np.concatenate(list(network.draw(portrait, track))))
+"""
+
+
+@pytest.mark.slow
+def test_ablated_variant_trains_to_a_checkpoint_that_animates(trained, clips, tmp_path):
+    """E_avct sees the portrait itself instead of its keypoint features, in training and in use."""
+    folder, _, _ = trained
+    whole = tmp_path / "whole.safetensors"
+    parts.export(folder, whole)
+    (tmp_path / "ablate.py").write_text(ABLATE)
+    environment = toy_stage.environment() | {"XLA_FLAGS": FLAGS + "8"}
+    words = [sys.executable, str(tmp_path / "ablate.py"), str(clips), str(tmp_path / "run"), str(whole)]
+    words.append(str(folder / "sync.safetensors"))
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    drawn = np.load(tmp_path / "run" / "drawn.npy")
+    assert drawn.shape == (4, 64, 64, 3) and drawn.std() > 0

@@ -148,10 +148,9 @@ class OwnJudge:
         Raises:
           UserError: the file is missing or damaged, or holds no D_sync.
         """
-        with contextlib.ExitStack() as stack:
-            path = stack.enter_context(_embedded()) if file is None else file
+        with sync_file(file) as path:
             variables = read(path, "sync_discriminator")
-            self.label = f"D_sync {_fingerprint(path)}"
+            self.label = f"our own D_sync, not SyncNet: {_fingerprint(path)}"
         params = variables["params"]
         self.size = params["face_encoder_16"]["conv_block_0"]["kernel"].shape[-1]
         config = sync_discriminator.SyncDiscriminatorConfig(self.size / 512, "face_encoder_2" in params)
@@ -221,13 +220,20 @@ def read(file: str | os.PathLike, part: str) -> Mapping[str, Any]:
     raise errors.UserError(f"{path} holds no {part}; give its published file, or what `avct convert` made")
 
 
-def _embedded():
-    file = importlib.resources.files("avct_jax") / "pretrained" / EMBEDDED
-    if not file.is_file():
+@contextlib.contextmanager
+def sync_file(file: str | os.PathLike | None) -> Iterator[str | os.PathLike]:
+    """A file of D_sync; None: the one in this package.
+
+    Raises:
+      UserError: the package has none.
+    """
+    embedded = importlib.resources.files("avct_jax") / "pretrained" / EMBEDDED
+    if file is None and not embedded.is_file():
         raise errors.UserError(
             f"this package has no pretrained/{EMBEDDED}; name a file of `avct train sync`, or a SyncNet"
         )
-    return importlib.resources.as_file(file)
+    with importlib.resources.as_file(embedded) if file is None else contextlib.nullcontext(file) as path:
+        yield path
 
 
 def _fingerprint(file):

@@ -10,19 +10,25 @@ Report = Mapping[str, Any]
 
 
 def table(report: Report) -> str:
-    """One row a system, one column a measure that any system has; the best generated system is bold."""
-    measures = shown_measures(report)
-    head = ["system", *(f"{m['title']} {ARROWS[m['better']]}" for m in measures), "films"]
-    best = {m["key"]: best_of(report, m) for m in measures}
-    rows = []
-    for system in report["systems"]:
-        cells = [cell(system, m) for m in measures]
-        marked = [
-            f"**{c}**" if best[m["key"]] == system["key"] else c for c, m in zip(cells, measures, strict=True)
-        ]
-        rows.append([system["title"], *marked, str(system["films"])])
-    lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    """One row a measure that any system has, one column a system; the best generated system is bold."""
+    head = ["", *(s["title"] for s in report["systems"])]
+    rows = [_row(report, m) for m in shown_measures(report)]
+    rows.append(["films", *(str(s["films"]) for s in report["systems"])])
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    rule = ["-" * max(3, widths[0]), *("-" * (max(3, w) - 1) + ":" for w in widths[1:])]
+    lines = [head, rule, *rows]
+    pad = lambda line: [
+        line[0].ljust(widths[0]),
+        *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True)),
+    ]
+    return "\n".join(f"| {' | '.join(pad(line))} |" for line in lines)
+
+
+def _row(report, measure):
+    best = best_of(report, measure)
+    cells = [(cell(system, measure), system["key"] == best) for system in report["systems"]]
+    name = f"{measure['title']} {ARROWS[measure['better']]}"
+    return [name, *(f"**{text}**" if is_best else text for text, is_best in cells)]
 
 
 def document(report: Report) -> str:

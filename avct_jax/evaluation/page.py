@@ -31,7 +31,6 @@ def page(report: Mapping[str, Any], shown: Sequence[samples.Sample]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Evaluation</title>',
         f"<style>{part('page.css')}</style></head><body><main><h1>Evaluation</h1><p>{html.escape(about)}</p>",
         _table(report),
-        _legend(report),
         "".join(["<h2>Films</h2>", *map(_sample, shown)] if shown else []),
         _failed(report),
         _makers(report),
@@ -46,44 +45,31 @@ def part(name: str) -> str:
 
 
 def _table(report):
-    measures = markdown.shown_measures(report)
-    best = {m["key"]: markdown.best_of(report, m) for m in measures}
-    head = "".join(
-        f'<th scope="col"><abbr title="{html.escape(m["about"])}">{html.escape(m["title"])}</abbr> '
-        f"{markdown.ARROWS[m['better']]}</th>"
-        for m in measures
-    )
-    rows = "".join(_row(system, measures, best) for system in report["systems"])
+    systems = report["systems"]
+    head = "".join(f'<th scope="col" class="{s["kind"]}">{html.escape(s["title"])}</th>' for s in systems)
+    rows = "".join(_row(report, m) for m in markdown.shown_measures(report))
+    films = "".join(f"<td>{s['films']}</td>" for s in systems)
+    ways = "↓ lower is better, ↑ higher, →0 nearest to zero, →real nearest to the real films' figure."
     return (
         '<h2>Figures</h2><div class="wide" tabindex="0" role="region" aria-label="Figures"><table>'
-        f'<thead><tr><th scope="col">System</th>{head}<th scope="col">films</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
-        "<p>Means over the films that all systems have, with standard errors. "
+        f'<thead><tr><th scope="col"></th>{head}<th scope="col" class="about">what it is</th></tr></thead>'
+        f'<tbody>{rows}<tr><th scope="row">films</th>{films}<td class="about"></td></tr></tbody>'
+        "</table></div>"
+        f"<p>{ways} Means over the films that all systems have, with standard errors. "
         "The best of several systems is green.</p>"
     )
 
 
-def _row(system, measures, best):
-    cells = []
-    for m in measures:
-        error = system["errors"].get(m["key"])
-        spread = f" <small>±{error:.{m['digits']}f}</small>" if error else ""
-        kind = ' class="best"' if best[m["key"]] == system["key"] else ""
-        cells.append(f"<td{kind}>{markdown.cell(system, m)}{spread}</td>")
-    title = html.escape(system["title"])
-    return (
-        f'<tr class="{system["kind"]}"><th scope="row">{title}</th>{"".join(cells)}'
-        f"<td>{system['films']}</td></tr>"
-    )
-
-
-def _legend(report):
-    entries = "".join(
-        f"<dt>{html.escape(m['title'])} {markdown.ARROWS[m['better']]}</dt><dd>{html.escape(m['about'])}</dd>"
-        for m in markdown.shown_measures(report)
-    )
-    ways = "↓ lower is better, ↑ higher, →0 nearest to zero, →real nearest to the real films' figure."
-    return f"<h2>What they mean</h2><p>{ways}</p><dl>{entries}</dl>"
+def _row(report, measure):
+    cells, best = [], markdown.best_of(report, measure)
+    for system in report["systems"]:
+        error = system["errors"].get(measure["key"])
+        spread = f" <small>±{error:.{measure['digits']}f}</small>" if error else ""
+        kind = "best" if best == system["key"] else system["kind"]
+        cells.append(f'<td class="{kind}">{markdown.cell(system, measure)}{spread}</td>')
+    title = f"{html.escape(measure['title'])} {markdown.ARROWS[measure['better']]}"
+    about = html.escape(measure["about"])
+    return f'<tr><th scope="row">{title}</th>{"".join(cells)}<td class="about">{about}</td></tr>'
 
 
 def _sample(sample: samples.Sample) -> str:

@@ -1,0 +1,158 @@
+"""Table 2 of the paper: E_avct trained without one part of it at a time, and what each is worth."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+from avct_jax import checkpoint_file, errors
+from avct_jax.configs import avct as presets
+from avct_jax.evaluation import evaluate, lips, observation, protocols
+from avct_jax.train import avct_stage, parts, run
+
+FULL = "full"
+VARIANTS = (FULL, *avct_stage.ABLATIONS)
+PROTOCOL = "speech"  # held-out clips of the speaker, real poses
+COLUMNS = ("fid_768", "frechet_vgg16", "cpbd", "lmd", "av_offset", "av_confidence")  # Table 2's
+SYNC = "sync_discriminator"
+
+
+class Recipe(NamedTuple):
+    """How E_avct is trained: first by keypoints alone, then by equation 2 from there."""
+
+    warm: run.AVCTTraining
+    whole: run.AVCTTraining
+
+
+RECIPES = {
+    "lite": Recipe(
+        dataclasses.replace(presets.LITE, steps=500), dataclasses.replace(presets.LITE_WHOLE, steps=200)
+    ),
+    "tiny": Recipe(presets.TINY, presets.TINY),
+}
+
+
+class Places(NamedTuple):
+    """clips: of `avct preprocess`. run: folder of all trainings and reports. vgg: see run.Places.
+
+    init: the parts that all variants share, "embedded" or a file; sync: D_sync's file, None: the package's.
+    """
+
+    clips: pathlib.Path
+    run: pathlib.Path
+    init: str = parts.EMBEDDED
+    sync: pathlib.Path | None = None
+    vgg: pathlib.Path | None = None
+
+
+def train(
+    variants: Iterable[str], recipe: Recipe, places: Places, mesh: jax.sharding.Mesh, *, quiet: bool = False
+) -> dict[str, pathlib.Path]:
+    """Train each variant to its end, unless it was before; returns their checkpoints.
+
+    All begin with the same E_kd, E_r, E_h and D_sync and a random E_avct. Variants that differ in equation 2
+    alone share the first part of their training.
+
+    Raises:
+      UserError: there is no such variant, a run was asked to stop, and all that run.train refuses.
+    """
+    made = {}
+    for name in variants:
+        if name not in VARIANTS:
+            raise errors.UserError(f"there is no variant {name!r}; choose of {', '.join(VARIANTS)}")
+        made[name] = places.run / f"{name}.safetensors"
+        if not made[name].exists():
+            _train_one(name, recipe, places, mesh, made[name], quiet)
+    return made
+
+
+def _train_one(name, recipe, places, mesh, output, quiet):
+    shared = _shared_parts(places)
+    warm, whole = (change(name, config) for config in recipe)
+    first = places.run / f"warm-{name if warm.system != recipe.warm.system else FULL}"
+    _finish(warm, run.Places(places.clips, first, vgg=places.vgg, init=str(shared)), mesh, quiet)
+    second = places.run / name
+    begun = second / "begun.safetensors"
+    if not begun.exists():
+        begun.parent.mkdir(parents=True, exist_ok=True)
+        learned = parts.read(parts.path(first, "avct"))
+        variables = {**parts.read(shared).variables, "avct": learned.variables["avct"]}
+        checkpoint_file.save(begun, checkpoint_file.System(learned.config, variables), dtype="float32")
+    _finish(whole, run.Places(places.clips, second, vgg=places.vgg, init=str(begun)), mesh, quiet)
+    parts.export(second, output, init=shared)
+
+
+def _finish(config, places, mesh, quiet):
+    outcome = run.train("avct", config, places, mesh, quiet=quiet)
+    if outcome.stopped:
+        raise errors.UserError(f"stopped after step {outcome.step}, which is saved; the same command goes on")
+
+
+def change(name: str, config: run.AVCTTraining) -> run.AVCTTraining:
+    """A training of E_avct without what a variant leaves out."""
+    if name == FULL:
+        return config
+    system, stage = avct_stage.ABLATIONS[name](config.system, config.stage)
+    return dataclasses.replace(config, system=system, stage=stage)
+
+
+def _shared_parts(places: Places) -> pathlib.Path:
+    """One file of what all variants begin with; E_avct itself is not in it."""
+    path = places.run / "shared.safetensors"
+    if path.exists():
+        return path
+    base = parts.read(places.init)
+    kept: dict[str, Any] = {name: value for name, value in base.variables.items() if name != "avct"}
+    if SYNC not in kept or places.sync is not None:
+        with lips.sync_file(places.sync) as file:
+            kept[SYNC] = lips.read(file, SYNC)
+    places.run.mkdir(parents=True, exist_ok=True)
+    checkpoint_file.save(path, checkpoint_file.System(base.config, kept), dtype="float32")
+    return path
+
+
+def score(
+    checkpoints: Mapping[str, str | os.PathLike],
+    clips: str | os.PathLike,
+    output: str | os.PathLike,
+    networks: observation.Networks,
+    *,
+    films: int = 0,
+    show: evaluate.Show = lambda done, total, text: None,
+) -> tuple[evaluate.Report, dict[str, pathlib.Path], pathlib.Path]:
+    """Animate the speaker's held-out clips by every checkpoint and measure them.
+
+    Returns: the report, and the folders of the films by variant and of the real ones.
+    """
+    output = pathlib.Path(output)
+    made = {
+        name: protocols.make(
+            PROTOCOL, clips, output / "generated" / name, checkpoint=file, films=films, show=show
+        )
+        for name, file in checkpoints.items()
+    }
+    generated = {name: one.generated for name, one in made.items()}
+    real = next(iter(made.values())).real
+    about = {"name": "ablation", "about": f"Table 2 of the paper. {protocols.ABOUT[PROTOCOL]}"}
+    options = evaluate.Options(protocol=about)
+    return evaluate.evaluate(generated, real, output, networks, options, show), generated, real
+
+
+def table(report: evaluate.Report, format_row: Callable[[Sequence[str]], str] = " | ".join) -> str:
+    """Rows and columns as Table 2 has them: one row a variant, ground truth last."""
+    known = {m["key"]: m for m in report["measures"]}
+    columns = [known[key] for key in COLUMNS if key in known]
+    systems = [s for s in report["systems"] if s["kind"] == "generated"]
+    systems += [s for s in report["systems"] if s["kind"] == "truth"]
+    value = lambda s, m: "-" if (x := s["means"].get(m["key"])) is None else f"{x:.{m['digits']}f}"
+    rows = [["", *(m["title"] for m in columns)]]
+    rows += [[s["title"], *(value(s, m) for m in columns)] for s in systems]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    pad = lambda row: [
+        row[0].ljust(widths[0]),
+        *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
+    ]
+    return "\n".join(format_row(pad(row)) for row in rows)
