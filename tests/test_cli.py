@@ -41,7 +41,7 @@ def test_wrong_options_are_refused_in_one_line(words, capsys):
     assert "--help" in shown.err
 
 
-@pytest.mark.parametrize("command", ["animate", "demo", "convert", "bench"])
+@pytest.mark.parametrize("command", ["animate", "demo", "evaluate", "ablate", "convert", "bench"])
 def test_help_of_every_command_has_examples(command, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main([command, "--help"])

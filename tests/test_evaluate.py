@@ -6,8 +6,19 @@ import made_films
 import numpy as np
 import pytest
 
-from avct_jax import errors
-from avct_jax.evaluation import evaluate, film, markdown, page, protocols, rating_page, samples, scores
+from avct_jax import cli, errors
+from avct_jax.evaluation import (
+    ablation,
+    evaluate,
+    film,
+    markdown,
+    networks,
+    page,
+    protocols,
+    rating_page,
+    samples,
+    scores,
+)
 from avct_jax.evaluation import observation as observations
 
 NAMES = ("a", "b", "inner/c")
@@ -210,3 +221,44 @@ def test_protocols_take_held_out_clips_alone(tmp_path):
         protocols.plan("cross", manifest)  # its only other person has no sound
     with pytest.raises(errors.UserError, match="no protocol"):
         protocols.plan("dance", manifest)
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ([], "no --real DIR"),
+        (["--protocol", "speech"], "needs --clips DIR"),
+        (["--protocol", "speech", "--clips", "a", "--real", "b"], "leave out --generated and --real"),
+        (["--real", "nowhere"], "is no folder"),
+        (["--generated", "a/x", "--generated", "b/x", "--real", "c"], "two systems are called 'x'"),
+        (["--real", "c", "--fid", "nowhere.npz"], "nowhere.npz cannot be read"),
+        (["--real", "c", "--films", "0"], "must be a whole number above 0"),
+    ],
+)
+def test_evaluate_refuses_in_one_line(words, said, capsys, tmp_path):
+    assert cli.main(["evaluate", "--output", str(tmp_path / "out"), *words]) == cli.REFUSED
+    shown = capsys.readouterr().err
+    assert said in shown and shown.count("\n") == 1
+
+
+def test_evaluate_command_writes_a_whole_report(folders, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(networks, "make", lambda *files: made_films.networks())
+    words = ["--generated", f"good={folders / 'good'}", "--real", str(folders / "real"), "--shown", "1"]
+    assert cli.main(["evaluate", "--output", str(tmp_path), *words, "--films", "2"]) == 0
+    assert "opening r" in capsys.readouterr().out
+    names = {"report.json", "report.md", "report.html", "rating.html", "films"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    assert json.loads((tmp_path / "report.json").read_text())["systems"][3]["films"] == 2
+
+
+def test_table_2_has_a_row_a_variant_and_truth_last(measured):
+    rows = [row.split(" | ") for row in ablation.table(measured[0]).splitlines()]
+    assert [row[0].strip() for row in rows] == ["", "good", "wild", "faceless", "ground truth"]
+    assert [title.strip() for title in rows[0][1:]] == ["CPBD", "LMD", "AVOff", "AVConf"]
+
+
+def test_variants_leave_out_what_they_say():
+    warm, whole = ablation.RECIPES["lite"]
+    assert not ablation.change("without-audio", warm).system.avct.audio
+    assert ablation.change("without-sync-discriminator", whole).stage.sync == 0 < whole.stage.sync
+    assert ablation.change(ablation.FULL, whole) == whole and len(ablation.VARIANTS) == 7

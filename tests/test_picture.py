@@ -58,6 +58,16 @@ def test_sharpness_allows_wider_edges_at_low_contrast(width, wanted):
     assert cpbd.sharpness(edge(width, 100.0, 140.0)) == wanted
 
 
+def test_edge_widths_are_those_of_the_published_program():
+    falling = np.tile([90.0, 90, 80, 60, 50, 50, 50], (4, 1))
+    edges = np.zeros((4, 7), bool)
+    edges[:, 3] = True
+    # Falls from column 1 to 4; borders have no width. Where nothing changes sideways it counts 1 each way.
+    assert cpbd._widths(falling, edges)[:, 3].tolist() == [0, 3, 3, 0]
+    assert cpbd._widths(255 - falling, edges)[:, 3].tolist() == [0, 3, 3, 0]
+    assert cpbd._widths(np.tile(np.arange(4.0)[:, None], (1, 7)), edges)[:, 3].tolist() == [0, 2, 2, 0]
+
+
 def test_sharpness_falls_with_blur_and_is_0_without_edges():
     squares = 255.0 * ((np.indices((128, 128)) // 16).sum(0) % 2)
     # Between two pixels: an edge that is equally steep at two of them is none to the definition.

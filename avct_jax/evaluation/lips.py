@@ -150,7 +150,7 @@ class OwnJudge:
         """
         with sync_file(file) as path:
             variables = read(path, "sync_discriminator")
-            self.label = f"our own D_sync, not SyncNet: {_fingerprint(path)}"
+            self.label = f"our D_sync, no SyncNet; sure of its training speaker only: {_fingerprint(path)}"
         params = variables["params"]
         self.size = params["face_encoder_16"]["conv_block_0"]["kernel"].shape[-1]
         config = sync_discriminator.SyncDiscriminatorConfig(self.size / 512, "face_encoder_2" in params)

@@ -6,6 +6,7 @@ maxima where the others take means.
 
 import functools
 import pathlib
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -21,6 +22,8 @@ from avct_jax.models import torch_file
 SIDE = 299  # px
 SIZES = (64, 192, 768, 2048)  # features; each of another depth
 EPSILON = 1e-3  # of the batch norm in PyTorch's file
+CLASSES = 1008  # of the FID network; torchvision's of the same tensor names has 1000
+REMEDY = "give the weights of the FID network (2015-12-05)"
 
 # Convolutions of a block's branches, in the order of their channels, by their names in TensorFlow. A tuple:
 # branches of a branch. "mean" and "max": pooling 3x3. A name ending in "/2": stride 2, without padding.
@@ -112,14 +115,26 @@ def load(path: str | pathlib.Path) -> Inception:
     if path.suffix == ".npz":
         params, centre, scale = _from_tensorflow(path), 128.0, 128.0
     else:
-        params, centre, scale = _from_torch(torch_file.read(path)), 127.5, 127.5
+        params, centre, scale = _from_torch(torch_file.read(path), path), 127.5, 127.5
     missing = [name for name in convolutions("mixed_7") if name not in params]
     if missing:
-        raise errors.UserError(
-            f"{path} has no {missing[0]}; give the weights of the FID network (2015-12-05)"
-        )
+        raise errors.UserError(f"{path} has no {missing[0]}; {REMEDY}")
     whole = all(name in params for name in convolutions("mixed_10"))
-    return Inception(params, SIZES if whole else SIZES[:3], centre, scale, path.name)
+    network = Inception(params, SIZES if whole else SIZES[:3], centre, scale, path.name)
+    _check(network, path)
+    return network
+
+
+def _check(network, path):
+    """Refuse numbers that do not fit together, or give features of other sizes."""
+    frames = jax.ShapeDtypeStruct((1, SIDE, SIDE, 3), jnp.uint8)
+    embed = functools.partial(_embed, network.sizes, network.centre, network.scale)
+    try:
+        found = [x.shape[1] for x in jax.eval_shape(embed, network.params, frames).values()]
+    except (TypeError, ValueError, KeyError, IndexError):
+        found = []
+    if found != list(network.sizes):
+        raise errors.UserError(f"{path} gives {found or 'no'} features, not {network.sizes}; {REMEDY}")
 
 
 def make_embed(inception: Inception) -> Callable[[UInt8[Any, "n h w 3"]], dict[str, Array]]:
@@ -214,7 +229,7 @@ def _from_tensorflow(path):
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files if "/" in name}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise errors.UserError(f"{path} cannot be read: {error}; give the weights as .npz or .pth") from None
     params: dict[str, dict[str, Any]] = {}
     for name, value in arrays.items():
@@ -223,17 +238,25 @@ def _from_tensorflow(path):
     return params
 
 
-def _from_torch(tensors: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Fold each batch norm into its convolution."""
+def torch_places() -> dict[str, str]:
+    """Where each convolution is in PyTorch's file: {"mixed_conv": "Mixed_5b.branch1x1", ...}."""
     places = dict(TORCH_STEM)
     for block, branches in BLOCKS.items():
         names = [n.removesuffix("/2") for n in _flat(branches) if not _pools(n)]
         theirs = TORCH_NAMES.get(branches, LAST_NAMES)
         prefix = f"Mixed_{TORCH_BLOCKS[block]}"
         places |= {f"{block}_{n}": f"{prefix}.{t}" for n, t in zip(names, theirs, strict=True)}
+    return places
+
+
+def _from_torch(tensors, path) -> dict[str, dict[str, Any]]:
+    """Fold each batch norm into its convolution."""
+    if "fc.bias" in tensors and len(tensors["fc.bias"]) != CLASSES:
+        raise errors.UserError(f"{path} tells {len(tensors['fc.bias'])} classes, not {CLASSES}; {REMEDY}")
+    leaves = ("conv.weight", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var")
     params = {}
-    for name, place in places.items():
-        if f"{place}.conv.weight" not in tensors:
+    for name, place in torch_places().items():
+        if not all(f"{place}.{leaf}" in tensors for leaf in leaves):
             continue
         read = lambda leaf, place=place: np.asarray(tensors[f"{place}.{leaf}"], np.float64)
         gain = read("bn.weight") / np.sqrt(read("bn.running_var") + EPSILON)
