@@ -1,5 +1,6 @@
 """The FID network and LPIPS: shapes, both published files, and their numbers where weights are at hand."""
 
+import importlib.util
 import os
 import pathlib
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from avct_jax import errors
-from avct_jax.models import inception, lpips
+from avct_jax.models import inception, lpips, torch_file
 
 RANDOM = np.random.default_rng(3)
 # Where the FID network's weights and their golden output lie; they are too large to come with the tests.
@@ -107,6 +108,36 @@ def test_whole_network_gives_four_sizes_of_features():
     assert {name: x.shape for name, x in found.items()} == {f"fid_{n}": (2, n) for n in inception.SIZES}
 
 
+def passing_on(last="mixed_10"):
+    """Weights with which every output is the first input at the kernel's middle."""
+    params = {}
+    for name in inception.convolutions(last):
+        kernel = np.zeros(published_shapes()[name], np.float32)
+        kernel[kernel.shape[0] // 2, kernel.shape[1] // 2, 0] = 1
+        params[name] = {"kernel": kernel, "bias": np.zeros(kernel.shape[-1], np.float32)}
+    return params
+
+
+def test_flat_picture_passes_through_every_branch():
+    params = passing_on()
+    params["mixed_10_tower_1_mixed_conv"]["bias"] += 5
+    network = inception.Inception(params, inception.SIZES, 127.5, 127.5, "made up")
+    found = inception.make_embed(network)(np.full((1, 64, 64, 3), 255, np.uint8))
+    wanted = np.ones(2048)  # (255 - 127.5) / 127.5, also beside the padding
+    wanted[320 + 768 : 320 + 768 + 384] += 5  # branches in their order
+    np.testing.assert_allclose(found["fid_2048"][0], wanted, rtol=1e-4)
+    np.testing.assert_allclose(found["fid_768"][0], np.ones(768), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name, wanted", [("mixed_9", 1.0), ("mixed_10", 9.0)])
+def test_only_the_last_block_takes_maxima(name, wanted):
+    spike = jnp.zeros((1, 8, 8, 1)).at[0, 4, 4].set(1)
+    one = {"kernel": jnp.ones((1, 1, 1, 1)), "bias": jnp.zeros(1)}
+    names = [n for n in inception.convolutions(name) if n.startswith(name)]
+    found = inception._branches(dict.fromkeys(names, one), name, inception.BLOCKS[name], spike)
+    assert found.shape[-1] == 6 and found[..., -1].sum() == pytest.approx(wanted)
+
+
 @pytest.mark.skipif(not (WEIGHTS / "fid_inception_golden.npz").exists(), reason="no FID weights here")
 def test_features_are_the_published_networks():
     network = inception.load(WEIGHTS / "fid_inception_to_mixed_7.npz")
@@ -123,6 +154,29 @@ def test_file_of_another_network_is_refused(tmp_path):
     (tmp_path / "bad.npz").write_bytes(b"no zip")
     with pytest.raises(errors.UserError, match="cannot be read"):
         inception.load(tmp_path / "bad.npz")
+
+
+def save(path, params):
+    np.savez(path, **{f"{name}/{leaf}": x for name, p in params.items() for leaf, x in p.items()})
+    return path
+
+
+def test_file_to_mixed_7_gives_three_sizes_and_a_misfit_is_refused(tmp_path):
+    params = passing_on("mixed_7")
+    network = inception.load(save(tmp_path / "fid.npz", params))
+    assert (network.sizes, network.centre, network.label) == ((64, 192, 768), 128, "fid.npz")
+    narrow = {leaf: x[..., :100] for leaf, x in params["mixed_7_conv"].items()}
+    with pytest.raises(errors.UserError, match=r"gives \[64, 192, 676\] features"):
+        inception.load(save(tmp_path / "fid.npz", params | {"mixed_7_conv": narrow}))
+    with pytest.raises(errors.UserError, match="no whole network"):
+        inception.load(save(tmp_path / "fid.npz", params | {"mixed_6_conv": narrow}))
+
+
+@pytest.mark.parametrize("content, reason", [({"fc.bias": np.zeros(1000)}, "1000 classes"), ([], "by name")])
+def test_torch_file_of_another_network_is_refused(monkeypatch, content, reason):
+    monkeypatch.setattr(torch_file, "read", lambda path: content)
+    with pytest.raises(errors.UserError, match=rf"inception_v3.pth .*{reason}.*give the weights"):
+        inception.load("inception_v3.pth")
 
 
 def test_mean_pool_leaves_padding_out():
@@ -144,3 +198,9 @@ def test_lpips_is_that_of_its_package():
     frames = np.random.default_rng(0).integers(0, 256, (2, 128, 128, 3), np.uint8)
     found = lpips.make_distance()(frames, frames[::-1])
     np.testing.assert_allclose(found, [0.16585527] * 2, rtol=1e-5)
+
+
+def test_lpips_names_the_extra_it_needs(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(errors.UserError, match=r"avct-jax\[perceptual\]"):
+        lpips.make_distance()

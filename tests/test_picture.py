@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 import pytest
+from scipy import linalg
+from skimage import metrics
 
 from avct_jax.metrics import cpbd, frechet, picture
 
@@ -38,6 +40,12 @@ def test_ssim_orders_noise_and_refuses_small_pictures():
         picture.ssim(FACES[:, :10], FACES[:, :10])
 
 
+def test_ssim_is_scikit_images():
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "channel_axis": 2}
+    wanted = [metrics.structural_similarity(*FACES, **options)]
+    assert picture.ssim(FACES[:1], FACES[1:]) == pytest.approx(wanted, rel=1e-9)
+
+
 def edge(width, low=20.0, high=220.0, size=64):
     """A vertical edge that takes `width` px to rise, steepest at one of them, in the middle of a block."""
     steps = np.hanning(width + 2)[1:-1] * np.linspace(1, 1.1, width)
@@ -66,6 +74,28 @@ def test_edge_widths_are_those_of_the_published_program():
     assert cpbd._widths(falling, edges)[:, 3].tolist() == [0, 3, 3, 0]
     assert cpbd._widths(255 - falling, edges)[:, 3].tolist() == [0, 3, 3, 0]
     assert cpbd._widths(np.tile(np.arange(4.0)[:, None], (1, 7)), edges)[:, 3].tolist() == [0, 2, 2, 0]
+
+
+def plain_width(row, x, sign):
+    """Marziliano's width as one reads it: from the neighbours outwards, while grey levels go on."""
+    left, right = x - 1, x + 1
+    while left > 0 and sign * (row[left] - row[left - 1]) > 0:
+        left -= 1
+    while right < len(row) - 1 and sign * (row[right + 1] - row[right]) > 0:
+        right += 1
+    return right - left
+
+
+def test_edge_widths_are_those_counted_pixel_by_pixel():
+    image = np.round(cv2.GaussianBlur(RANDOM.uniform(0, 255, (40, 50)), (0, 0), 2))
+    found = cpbd._widths(image, np.ones(image.shape, bool))
+    down, right = np.gradient(image)
+    for y, x in np.ndindex(38, 48):
+        y, x = y + 1, x + 1
+        # Sideways: within 22.5 degrees; or no slope at all to the side.
+        sideways = abs(down[y, x]) < np.tan(np.pi / 8) * abs(right[y, x]) or right[y, x] == 0
+        wanted = plain_width(image[y], x, -1 if right[y, x] < 0 else 1) if sideways else 0
+        assert found[y, x] == wanted
 
 
 def test_sharpness_falls_with_blur_and_is_0_without_edges():
@@ -101,6 +131,15 @@ def test_frechet_distance_of_shifted_and_scaled_normals_is_known():
     # C and 4 C: tr(C + 4 C - 2 * 2 C) = tr C, and the means differ by one mean.
     wanted = np.trace(centred.covariance) + np.square(centred.mean).sum()
     assert frechet.distance(centred, moments(2 * features)) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_frechet_distance_is_that_by_a_matrix_root():
+    a = RANDOM.normal(0, 1, (60, 8)) @ RANDOM.normal(0, 1, (8, 8))
+    b = RANDOM.normal(1, 2, (90, 8)) @ RANDOM.normal(0, 1, (8, 8))
+    of_a, of_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    root = linalg.sqrtm(of_a @ of_b).real
+    wanted = np.square(a.mean(0) - b.mean(0)).sum() + np.trace(of_a + of_b - 2 * root)
+    assert frechet.distance(moments(a), moments(b)) == pytest.approx(wanted, rel=1e-9)
 
 
 def test_frechet_distance_is_finite_with_fewer_features_than_values():

@@ -70,12 +70,12 @@ def _widths(image, edges: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
     """Width of each edge whose slope is horizontal within 22.5 degrees or 0, px; 0 elsewhere."""
     down, right = np.gradient(image)
     level = np.round(np.degrees(np.arctan2(down, right)) / 45).astype(np.int64)
-    # An edge without any horizontal slope passes for a rise in the published program, whose figures these are.
+    # An edge without any horizontal slope passes for a rise in the published program.
     rises, falls = (level == 0) | (right == 0), abs(level) == 4
     change = np.diff(image, axis=1)
     widths = np.zeros(image.shape, np.int64)
     for where, steps in ((rises, change > 0), (falls, change < 0)):
-        # Step j goes from pixel j to j + 1. Counted left of the edge's left neighbour, right of its right one.
+        # Step j goes from pixel j to j + 1; counted beyond the edge's left and right neighbours.
         left, right_of = _run(steps), _run(steps[:, ::-1])[:, ::-1]
         both = np.zeros(image.shape, np.int64)
         both[:, 1:-1] = 2 + left[:, :-2] + right_of[:, 2:]

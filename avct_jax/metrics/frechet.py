@@ -50,21 +50,23 @@ class Moments:
 def distance(a: Moments, b: Moments) -> float:
     """|mean_a - mean_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)).
 
-    The trace of the root is the sum of the singular values of C_a^(1/2) C_b^(1/2): real and finite also where
-    there are fewer features than values, where a general matrix root is neither.
+    With C = F F', the trace of the root is the sum of the singular values of F_a' F_b: real and finite also
+    where there are fewer features than values, where a general matrix root is neither.
 
     Raises:
       ValueError: two sizes, or fewer than two features.
     """
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"features of {len(a.mean)} and {len(b.mean)} values do not compare")
-    roots = [_root(m.covariance) for m in (a, b)]
-    shared = np.linalg.svd(roots[0] @ roots[1], compute_uv=False).sum()
+    factors = [_factor(m.covariance) for m in (a, b)]
+    shared = np.linalg.svd(factors[0].T @ factors[1], compute_uv=False).sum()
     spread = np.trace(a.covariance) + np.trace(b.covariance) - 2 * shared
     # Rounding may leave a trace below 0.
     return float(np.square(a.mean - b.mean).sum() + max(spread, 0.0))
 
 
-def _root(matrix):
+def _factor(matrix: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d r"]:
+    """F with F F' = matrix, as narrow as its rank: few features make it small."""
     values, vectors = np.linalg.eigh(matrix)
-    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
+    return vectors[:, kept] * np.sqrt(values[kept])

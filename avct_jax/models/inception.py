@@ -115,7 +115,7 @@ def load(path: str | pathlib.Path) -> Inception:
     if path.suffix == ".npz":
         params, centre, scale = _from_tensorflow(path), 128.0, 128.0
     else:
-        params, centre, scale = _from_torch(torch_file.read(path), path), 127.5, 127.5
+        params, centre, scale = _from_torch(_read_torch(path)), 127.5, 127.5
     missing = [name for name in convolutions("mixed_7") if name not in params]
     if missing:
         raise errors.UserError(f"{path} has no {missing[0]}; {REMEDY}")
@@ -130,11 +130,15 @@ def _check(network, path):
     frames = jax.ShapeDtypeStruct((1, SIDE, SIDE, 3), jnp.uint8)
     embed = functools.partial(_embed, network.sizes, network.centre, network.scale)
     try:
-        found = [x.shape[1] for x in jax.eval_shape(embed, network.params, frames).values()]
-    except (TypeError, ValueError, KeyError, IndexError):
-        found = []
-    if found != list(network.sizes):
-        raise errors.UserError(f"{path} gives {found or 'no'} features, not {network.sizes}; {REMEDY}")
+        found = {name: x.shape[1] for name, x in jax.eval_shape(embed, network.params, frames).items()}
+    except (TypeError, ValueError, KeyError, IndexError) as error:
+        raise errors.UserError(
+            f"{path} holds no whole network ({str(error).splitlines()[0]}); {REMEDY}"
+        ) from None
+    if found != {f"fid_{size}": size for size in network.sizes}:
+        raise errors.UserError(
+            f"{path} gives {sorted(found.values())} features, not {network.sizes}; {REMEDY}"
+        )
 
 
 def make_embed(inception: Inception) -> Callable[[UInt8[Any, "n h w 3"]], dict[str, Array]]:
@@ -249,10 +253,17 @@ def torch_places() -> dict[str, str]:
     return places
 
 
-def _from_torch(tensors, path) -> dict[str, dict[str, Any]]:
+def _read_torch(path) -> Mapping[str, Any]:
+    tensors = torch_file.read(path)
+    if not isinstance(tensors, Mapping):
+        raise errors.UserError(f"{path} holds no tensors by name; {REMEDY}")
+    if (classes := np.size(tensors.get("fc.bias", np.zeros(CLASSES)))) != CLASSES:
+        raise errors.UserError(f"{path} tells {classes} classes apart, not {CLASSES}; {REMEDY}")
+    return tensors
+
+
+def _from_torch(tensors: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Fold each batch norm into its convolution."""
-    if "fc.bias" in tensors and len(tensors["fc.bias"]) != CLASSES:
-        raise errors.UserError(f"{path} tells {len(tensors['fc.bias'])} classes, not {CLASSES}; {REMEDY}")
     leaves = ("conv.weight", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var")
     params = {}
     for name, place in torch_places().items():
