@@ -147,5 +147,8 @@ def test_frechet_distance_is_finite_with_fewer_features_than_values():
     assert (
         0 <= frechet.distance(few, few) < 1e-6 < frechet.distance(few, moments(RANDOM.normal(1, 1, (6, 40))))
     )
+    still = moments(np.ones((9, 40)))
+    apart = np.square(few.mean - 1).sum() + np.trace(few.covariance)
+    assert frechet.distance(still, still) == 0 and frechet.distance(still, few) == pytest.approx(apart)
     with pytest.raises(ValueError, match="at least 2"):
         frechet.distance(few, moments(RANDOM.normal(0, 1, (1, 40))))

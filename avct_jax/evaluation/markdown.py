@@ -11,7 +11,7 @@ Report = Mapping[str, Any]
 
 def table(report: Report) -> str:
     """One row a measure that any system has, one column a system; the best generated system is bold."""
-    head = ["", *(s["title"] for s in report["systems"])]
+    head = ["", *(_plain(s["title"]) for s in report["systems"])]
     rows = [_row(report, m) for m in shown_measures(report)]
     rows.append(["films", *(str(s["films"]) for s in report["systems"])])
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
@@ -29,6 +29,10 @@ def _row(report, measure):
     cells = [(cell(system, measure), system["key"] == best) for system in report["systems"]]
     name = f"{measure['title']} {ARROWS[measure['better']]}"
     return [name, *(f"**{text}**" if is_best else text for text, is_best in cells)]
+
+
+def _plain(title):
+    return title.replace("|", "\\|")  # a bar would begin another column
 
 
 def document(report: Report) -> str:
@@ -56,7 +60,7 @@ def shown_measures(report: Report) -> list[Mapping[str, Any]]:
 def cell(system: Mapping[str, Any], measure: Mapping[str, Any]) -> str:
     """A figure in the measure's digits; a dash where there is none."""
     value = system["means"].get(measure["key"])
-    return "-" if value is None else f"{value:.{measure['digits']}f}"
+    return "-" if value is None else f"{value:z.{measure['digits']}f}"
 
 
 def best_of(report: Report, measure: Mapping[str, Any]) -> str | None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from avct_jax.evaluation import evaluate, markdown, samples, store
 
-COLOURS = ("#7d8790", "#d1495b", "#2274a5", "#e09f3e", "#6a4c93", "#3a7d44")  # the first: the real film
-WIDTH, HEIGHT, MARGIN = 720, 160, 34  # of a curve, px
+COLOURS, DASHES = 6, 4  # of curves, in page.css; the first is the real film's
+WIDTH, HEIGHT = 720, 120  # of a curve's own coordinates
 RATE = 25  # frames/s
 
 
@@ -29,6 +29,7 @@ def page(report: Mapping[str, Any], shown: Sequence[samples.Sample]) -> str:
     parts = [
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Evaluation</title>',
+        '<link rel="icon" href="data:,">',
         f"<style>{part('page.css')}</style></head><body><main><h1>Evaluation</h1><p>{html.escape(about)}</p>",
         _table(report),
         "".join(["<h2>Films</h2>", *map(_sample, shown)] if shown else []),
@@ -52,35 +53,59 @@ def _table(report):
     ways = "↓ lower is better, ↑ higher, →0 nearest to zero, →real nearest to the real films' figure."
     return (
         '<h2>Figures</h2><div class="wide" tabindex="0" role="region" aria-label="Figures"><table>'
-        f'<thead><tr><th scope="col"></th>{head}<th scope="col" class="about">what it is</th></tr></thead>'
-        f'<tbody>{rows}<tr><th scope="row">films</th>{films}<td class="about"></td></tr></tbody>'
-        "</table></div>"
+        f"<thead><tr><td></td>{head}</tr></thead>"
+        f'<tbody>{rows}<tr><th scope="row">films</th>{films}</tr></tbody></table></div>'
         f"<p>{ways} Means over the films that all systems have, with standard errors. "
-        "The best of several systems is green.</p>"
+        f"The best of several systems is bold and green.</p>{_meanings(report)}"
     )
 
 
 def _row(report, measure):
-    cells, best = [], markdown.best_of(report, measure)
-    for system in report["systems"]:
-        error = system["errors"].get(measure["key"])
-        spread = f" <small>±{error:.{measure['digits']}f}</small>" if error else ""
-        kind = "best" if best == system["key"] else system["kind"]
-        cells.append(f'<td class="{kind}">{markdown.cell(system, measure)}{spread}</td>')
-    title = f"{html.escape(measure['title'])} {markdown.ARROWS[measure['better']]}"
-    about = html.escape(measure["about"])
-    return f'<tr><th scope="row">{title}</th>{"".join(cells)}<td class="about">{about}</td></tr>'
+    best = markdown.best_of(report, measure)
+    cells = "".join(_cell(system, measure, best) for system in report["systems"])
+    title = f"{html.escape(measure['title'])}&nbsp;{markdown.ARROWS[measure['better']]}"
+    return f'<tr><th scope="row">{title}</th>{cells}</tr>'
+
+
+def _cell(system, measure, best):
+    text, error = markdown.cell(system, measure), system["errors"].get(measure["key"])
+    spread = f" <small>±{error:.{measure['digits']}f}</small>" if error else ""
+    if system["key"] == best:
+        return f'<td class="best">{text}<span class="unseen">, best</span>{spread}</td>'
+    return f'<td class="{system["kind"]}">{text}{spread}</td>'
+
+
+def _meanings(report):
+    rows = "".join(
+        f"<dt>{html.escape(m['title'])}</dt><dd>{html.escape(m['about'])}</dd>"
+        for m in markdown.shown_measures(report)
+    )
+    return f"<details open><summary>What the figures are</summary><dl>{rows}</dl></details>"
 
 
 def _sample(sample: samples.Sample) -> str:
     name = html.escape(sample.name)
+    titles = [html.escape(_title(system)) for system in sample.films]
     film = samples.data_uri("video/mp4", samples.side_by_side(sample))
-    sheet = samples.data_uri("image/jpeg", samples.contact_sheet(sample))
-    rows = ", ".join(html.escape(_title(system)) for system in sample.films)
+    panels = len(titles) + 1
+    # The bytes lie in the page: with "auto" the first picture is shown at once, at no cost.
     return (
-        f'<article><h3>{name}</h3><video controls preload="metadata" src="{film}" '
-        f'aria-label="{name}: portrait, {rows}"></video>{curve(sample)}'
-        f'<img src="{sheet}" alt="Moments of {name}; rows: {rows}"><small>Rows: {rows}</small></article>'
+        f'<article><h3>{name}</h3><div class="across" tabindex="0" role="region" aria-label="Film of {name}">'
+        f'<video controls playsinline preload="auto" src="{film}" aria-label="{name}: portrait, '
+        f'{", ".join(titles)}" style="min-width:{7 * panels}rem;max-width:{samples.SIDE * panels}px"></video>'
+        f"</div>{curve(sample)}{_sheet(sample, name, titles)}</article>"
+    )
+
+
+def _sheet(sample, name, titles):
+    """Moments of the films, a row each, with its name over its first picture."""
+    picture = samples.data_uri("image/jpeg", samples.contact_sheet(sample))
+    tops = [f"top:{100 * i / len(titles):.2f}%" for i in range(len(titles))]
+    labels = "".join(f'<span style="{top}">{title}</span>' for top, title in zip(tops, titles, strict=True))
+    return (
+        f'<div class="across" tabindex="0" role="region" aria-label="Moments of {name}"><div class="sheet">'
+        f'<img src="{picture}" alt="Moments of {name}; rows: {", ".join(titles)}">'
+        f'<div aria-hidden="true">{labels}</div></div></div>'
     )
 
 
@@ -89,28 +114,28 @@ def _title(system):
 
 
 def curve(sample: samples.Sample) -> str:
-    """The mouth's opening over time, real and generated, as inline SVG."""
+    """The mouth's opening over time, real and generated, as inline SVG.
+
+    Only lines are drawn in it: they stretch with the page, and words beside them keep their size.
+    """
     known = [x for values in sample.openings.values() for x in values if x is not None]
     top = max([*known, 1e-3])
     longest = max(len(values) for values in sample.openings.values())
-    x = lambda i: MARGIN + (WIDTH - 2 * MARGIN) * i / max(1, longest - 1)
-    y = lambda v: HEIGHT - MARGIN + (2 * MARGIN - HEIGHT) * v / top
+    x = lambda i: WIDTH * i / max(1, longest - 1)
+    y = lambda v: HEIGHT - 2 - (HEIGHT - 4) * v / top
     lines, legend = [], []
     for n, (system, values) in enumerate(sample.openings.items()):
-        colour = COLOURS[n % len(COLOURS)]
+        kind = f"c{n % COLOURS} d{n % DASHES}"
         path = _path([None if v is None else (x(i), y(v)) for i, v in enumerate(values)])
-        lines.append(f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
-        at = MARGIN + 130 * n
-        legend.append(f'<line x1="{at}" x2="{at + 18}" y1="12" y2="12" stroke="{colour}" stroke-width="3"/>')
-        legend.append(f'<text x="{at + 24}" y="16">{html.escape(_title(system))[:18]}</text>')
-    seconds = (longest - 1) / RATE
-    foot = HEIGHT - MARGIN
+        lines.append(f'<path class="{kind}" d="{path}"/>')
+        legend.append(f'<span><i class="{kind}"></i>{html.escape(_title(system))}</span>')
+    seconds = max(0, longest - 1) / RATE
     return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Opening of the mouth over time">'
-        f'<line class="axis" x1="{MARGIN}" x2="{WIDTH - MARGIN}" y1="{foot}" y2="{foot}"/>'
-        f'{"".join(lines + legend)}<text x="{MARGIN}" y="{HEIGHT - 12}">0 s</text>'
-        f'<text x="{WIDTH - MARGIN}" y="{HEIGHT - 12}" text-anchor="end">{seconds:.1f} s</text>'
-        f'<text x="{WIDTH / 2}" y="{HEIGHT - 12}" text-anchor="middle">opening of the mouth</text></svg>'
+        "<figure><figcaption><b>Opening of the mouth</b>"
+        f"{''.join(legend)}</figcaption>"
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" '
+        f'aria-label="Opening of the mouth over time">{"".join(lines)}</svg>'
+        f'<div class="scale"><span>0 s</span><span>{seconds:.1f} s</span></div></figure>'
     )
 
 

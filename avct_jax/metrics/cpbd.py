@@ -58,12 +58,15 @@ def _vertical_edges(image: Float[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
 
 def _canny(image: Float[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     smooth = cv2.GaussianBlur(image, (0, 0), 1.0, borderType=cv2.BORDER_REPLICATE)
-    slopes = []
-    for axes in ((1, 0), (0, 1)):
-        slope = cv2.Sobel(smooth, cv2.CV_64F, *axes, borderType=cv2.BORDER_REFLECT) * CANNY_SCALE
-        slopes.append(np.clip(np.round(slope), -32768, 32767).astype(np.int16))
+    right, down = (_slope(smooth, *axes) for axes in ((1, 0), (0, 1)))
     low, high = (CANNY_SCALE * level for level in CANNY)
-    return cv2.Canny(*slopes, low, high, L2gradient=True) > 0
+    return cv2.Canny(right, down, low, high, L2gradient=True) > 0
+
+
+def _slope(image, x, y):
+    """Sobel's derivative in the whole numbers that OpenCV takes."""
+    slope = cv2.Sobel(image, cv2.CV_64F, x, y, borderType=cv2.BORDER_REFLECT) * CANNY_SCALE
+    return np.clip(np.round(slope), -32768, 32767).astype(np.int16)
 
 
 def _widths(image, edges: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:

@@ -68,5 +68,5 @@ def distance(a: Moments, b: Moments) -> float:
 def _factor(matrix: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d r"]:
     """F with F F' = matrix, as narrow as its rank: few features make it small."""
     values, vectors = np.linalg.eigh(matrix)
-    kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
+    kept = values > max(values[-1], 0.0) * len(values) * np.finfo(np.float64).eps
     return vectors[:, kept] * np.sqrt(values[kept])
