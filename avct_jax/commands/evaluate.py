@@ -103,14 +103,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def publish(report: dict[str, Any], generated: Any, real: Any, output: pathlib.Path, shown: int) -> None:
-    """Write the report's four files."""
+    """Write the report's four files. A system none of whose films could be measured is not shown."""
     import json
 
     from avct_jax.evaluation import markdown, page, rating_page, samples, store
 
     store.write_text(output / "report.json", json.dumps(report, indent=1) + "\n")
     store.write_text(output / "report.md", markdown.document(report))
-    chosen = samples.choose(report, generated, real, output, shown)
+    measured = {system["key"] for system in report["systems"] if system["per_film"]}
+    known = {system: folder for system, folder in generated.items() if system in measured}
+    chosen = samples.choose(report, known, real, output, shown)
     page.write(report, chosen, output / "report.html")
     rating_page.write(chosen, output / "rating.html")
 

@@ -1,11 +1,12 @@
 """Measure the films of any number of systems beside the real ones, and beside what needs no system."""
 
+import contextlib
 import dataclasses
 import math
 import os
 import pathlib
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import avct_jax
@@ -19,6 +20,9 @@ TRUTH, STILL, WRONG = "ground truth", "still face", "wrong sound"
 KINDS = {TRUTH: "truth", STILL: "baseline", WRONG: "baseline"}
 FOLDER = "films"
 SMALLEST = 2  # frames, of which a covariance can be taken
+# Of the real film's frames, what a made film must have. Programs that work in windows end some frames early;
+# a film that was cut off would be compared where it is easiest, near its portrait.
+WHOLE = 0.8
 
 Show = Callable[[int, int, str], None]
 Report = dict[str, Any]
@@ -57,15 +61,33 @@ def evaluate(
       show: called with films done, films in all, and what is looked at.
     Raises:
       UserError: a folder is missing or empty, has no film in common with the real ones, or a system's name is
-        one of the baselines'.
+        one of the baselines', or no name of a folder.
     """
-    if taken := [name for name in generated if name in KINDS]:
-        raise errors.UserError(
-            f"a system cannot be called {taken[0]!r}, which is a baseline; name it otherwise"
-        )
+    check_names(generated)
     run = _Run(generated, real, output, networks, options or Options())
     run.go(show)
     return run.report()
+
+
+def check_names(systems: Iterable[str]) -> None:
+    """Refuse systems that would not have a folder of their own in the store.
+
+    Raises:
+      UserError: a name is empty, hidden, a path, one of the baselines', or as good as another's.
+    """
+    used = {store.folder(kind): kind for kind in KINDS}
+    for name in systems:
+        place = store.folder(name).casefold()
+        if not name or name.startswith(".") or "/" in name or "\\" in name:
+            raise errors.UserError(
+                f"a system cannot be called {name!r}; write --generated NAME=DIR, a plain NAME"
+            )
+        if place in used:
+            what = "is a baseline" if used[place] in KINDS else "is another system"
+            raise errors.UserError(
+                f"a system cannot be called {name!r}: {used[place]!r} {what}; name it otherwise"
+            )
+        used[place] = name
 
 
 class _Run:
@@ -85,15 +107,15 @@ class _Run:
             for system, lacking in missing.items()
             for name in sorted(set(self.names) & set(lacking))
         ]
+        self.broken: set[str] = set()  # real films that cannot be measured
         self.seen_by = sorted({**networks.labels, "sync": networks.judge.label}.items())
 
     def go(self, show: Show) -> None:
         """Measure everything; what fails is noted."""
         work = [(name, system) for name in self.names for system in self._systems_of(name)]
-        broken = set()
         for done, (name, system) in enumerate(work):
             show(done, len(work), f"{system}: {name}")
-            if name in broken:
+            if name in self.broken:
                 continue
             try:
                 self.scores[system][name] = self._measure(system, name)["scores"]
@@ -101,7 +123,7 @@ class _Run:
                 reason = " ".join(str(error).split())
                 self.failed.append({"system": system, "film": name, "reason": reason})
                 # Without the real film there is nothing to compare the others with.
-                broken |= {name} if system == TRUTH else set()
+                self.broken |= {name} if system == TRUTH else set()
         show(len(work), len(work), "")
 
     def _systems_of(self, name):
@@ -115,7 +137,7 @@ class _Run:
         if system == STILL:
             return self._kept(system, name, [real.stamp], lambda truth: self._still(real, truth))
         if system == WRONG:
-            other = self._next(name)
+            other = self._next(name)  # which has been measured
             stamp = [real.stamp, films.from_file(self.real[other], other).stamp]
             return self._kept(system, name, stamp, lambda truth: self._wrong(truth, other))
         path = self.made[system][name]
@@ -151,18 +173,26 @@ class _Run:
         return seen, self._pictures(films.still_of(real), real)
 
     def _wrong(self, truth, other):
-        self._truth(other)
         heard = self.store.observation(TRUTH, other)
         return truth._replace(speech=heard.speech, silent=heard.silent), self._same()
 
     def _next(self, name):
-        """The film whose sound is the wrong one."""
-        if len(self.names) < 2:
-            raise errors.UserError("the only film; another's sound is needed")
-        return self.names[(self.names.index(name) + 1) % len(self.names)]
+        """The film whose sound is the wrong one: the next that can be measured."""
+        place = self.names.index(name)
+        for other in self.names[place + 1 :] + self.names[:place]:
+            if other not in self.broken:
+                with contextlib.suppress(errors.UserError, ValueError):  # told when its turn comes
+                    self._truth(other)
+                    return other
+        raise errors.UserError("the only film; another's sound is needed")
 
     def _made(self, path, real, truth):
-        seen = observation.observe(films.from_file(path, real.name), self.networks)
+        seen = observation.observe(films.from_file(path, real.name), self.networks, truth)
+        if len(seen.points) < WHOLE * len(truth.points):
+            raise errors.UserError(
+                f"{path} has {len(seen.points)} frames, the real film {len(truth.points)}; "
+                f"make {WHOLE:.0%} of them at least"
+            )
         return seen, self._pictures(films.from_file(path, real.name, size=truth.size), real)
 
     def _pictures(self, made, real):
@@ -174,22 +204,29 @@ class _Run:
 
     def report(self) -> Report:
         """Everything in plain types: report.json."""
-        # A baseline that no film has is left out: the wrong sound of a single film.
-        self.systems = [s for s in self.systems if self.scores[s] or s not in KINDS]
-        common = [name for name in self.names if all(name in self.scores[s] for s in self.systems)]
+        # A baseline that no film has is left out: the wrong sound of a single film. A system that fails
+        # everywhere stays, but does not take the others' figures with it.
+        self.systems = [s for s in self.systems if self.scores[s] or KINDS.get(s) != "baseline"]
+        measured = [s for s in self.systems if self.scores[s]]
+        common = [name for name in self.names if measured and all(name in self.scores[s] for s in measured)]
         whole = self._distances(common) if self.options.paired else {}
         listed = [m for m in measures.FILM_MEASURES if self.options.paired or not m.paired]
         names = {key for found in whole.values() for key in found}
         listed = [m for m in _of_systems() if m.key in names] + listed
-        systems = []
+        systems, gaps = [], []
         for system in self.systems:
-            means, errors_ = mean_and_error([self.scores[system][name] for name in common])
+            shared = common if system in measured else []
+            means, errors_ = mean_and_error([self.scores[system][name] for name in shared])
+            for name in shared:
+                lacking = dict.fromkeys(self._lacking(system, name))
+                means, errors_ = means | lacking, errors_ | lacking
+                gaps += [{"system": system, "film": name, "reason": _gap(lacking)}] if lacking else []
             systems.append(
                 {
                     "key": system,
                     "title": system,
                     "kind": KINDS.get(system, "generated"),
-                    "films": len(common),
+                    "films": len(shared),
                     "means": means | whole.get(system, {}),
                     "errors": errors_,
                     "per_film": self.scores[system],
@@ -202,14 +239,22 @@ class _Run:
             "protocol": dict(self.options.protocol) if self.options.protocol else None,
             "measures": [m._asdict() for m in listed],
             "systems": systems,
-            "failed": self.failed,
+            "failed": self.failed + gaps,
         }
+
+    def _lacking(self, system, name):
+        """Measures that the real film has and this one has not: it lost its face, or its sound.
+
+        A mean over the system's other films would be better for it.
+        """
+        made, real = self.scores[system][name], self.scores[TRUTH][name]
+        return [key for key in measures.KEYS if made[key] is None and real[key] is not None]
 
     def _distances(self, names):
         """Fréchet distances of each system's frames from the real ones, by measure; one film at a time."""
         moments: dict[str, dict[str, frechet.Moments]] = {system: {} for system in self.systems}
         for system in self.systems:
-            for name in names if self.networks.embed else ():
+            for name in names if self.networks.embed and self.scores[system] else ():
                 kept = observation.features_of(self.store.path(system, name, ".npz"))
                 for key, values in kept.items():
                     moments[system].setdefault(key, frechet.Moments(values.shape[1])).add(values)
@@ -239,6 +284,11 @@ def mean_and_error(found: Sequence[scores.Scores]) -> tuple[dict[str, float | No
         several = len(values) > 1
         deviations[key] = statistics.stdev(values) / math.sqrt(len(values)) if several else None
     return means, deviations
+
+
+def _gap(keys):
+    titles = ", ".join(m.title for m in measures.FILM_MEASURES if m.key in keys)
+    return f"has no {titles}, so the system has no mean of it; look for a lost face or sound"
 
 
 def _of_systems():

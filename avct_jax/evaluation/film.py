@@ -35,13 +35,18 @@ def from_file(path: str | os.PathLike, name: str, *, size: tuple[int, int] | Non
 
     Args:
       size: (height, width) to scale the frames to; None keeps the file's.
+    Raises:
+      UserError: there is no such file, or no permission to look.
     """
     path = pathlib.Path(path)
 
     def sound():
         return audio.read_audio(path) if video.probe(path).has_audio else None
 
-    found = path.stat()
+    try:
+        found = path.stat()
+    except OSError as error:  # it was there when the folder was listed
+        raise errors.UserError(f"{path} cannot be read: {error.strerror}; was it moved?") from None
     stamp = (path.name, found.st_size, found.st_mtime_ns)
     return Film(name, lambda: video.read_frames(path, size=size), sound, stamp)
 

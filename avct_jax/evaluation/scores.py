@@ -53,12 +53,12 @@ def _mouth(made, real):
     spread = float(np.nanstd(real.opening))
     return {
         "opening_correlation": correlation,
-        "opening_spread": float(np.nanstd(made.opening)) / spread if spread > LEAST else None,
+        "opening_spread": float(np.nanstd(_worst_filled(made.opening))) / spread if spread > LEAST else None,
     }
 
 
 def _worst_filled(opening):
-    """Frames without a face are the mean of the others: nothing is won by losing it."""
+    """A film without any face is a mouth that stays shut; else frames without one stay NaN."""
     return opening if np.isfinite(opening).any() else np.zeros_like(opening)
 
 

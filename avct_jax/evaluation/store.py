@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import secrets
+import zipfile
 from typing import Any
 
 from avct_jax import errors
@@ -34,7 +35,7 @@ class Store:
 
     def path(self, system: str, name: str, suffix: str) -> pathlib.Path:
         """Where a film's record (.json) or observation (.npz) is."""
-        return self.folder / system.replace(" ", "_") / f"{name}{suffix}"
+        return self.folder / folder(system) / f"{name}{suffix}"
 
     def read(self, system: str, name: str, stamp: Any) -> dict[str, Any] | None:
         """A film's record; None where there is none of this stamp."""
@@ -60,12 +61,17 @@ class Store:
         return observations.load(self.path(system, name, ".npz"))
 
     def has_observation(self, system: str, name: str) -> bool:
-        """Is there one?"""
-        return self.path(system, name, ".npz").is_file()
+        """Is there a whole one? A machine that stops may leave half of it."""
+        return zipfile.is_zipfile(self.path(system, name, ".npz"))
 
     def keep(self, system: str, name: str, seen: observations.Observation) -> None:
         """Keep an observation; its record is written afterwards."""
         observations.save(self.path(system, name, ".npz"), seen)
+
+
+def folder(system: str) -> str:
+    """The name of a system's folder."""
+    return system.replace(" ", "_")
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
