@@ -51,8 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it."""
     from avct_jax import compile_cache, console
     from avct_jax.evaluation import ablation, networks
-    from avct_jax.train import sharding
+    from avct_jax.train import host_memory, sharding
 
+    host_memory.keep_freed()
     compile_cache.enable()
     judges = networks.make(arguments.fid, arguments.syncnet, arguments.sync)
     path = lambda text: None if text is None else pathlib.Path(text)

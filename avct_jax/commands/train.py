@@ -64,8 +64,10 @@ def run(arguments: argparse.Namespace) -> int:
     asked = training_options.parse(arguments.stage, arguments.rest)
     logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS and Orbax tell of what is usual
     compile_cache.enable()
+    from avct_jax.train import host_memory, sharding
     from avct_jax.train import run as training
-    from avct_jax.train import sharding
+
+    host_memory.keep_freed()
 
     where = asked.where
     sharding.join(sharding.find_cluster(where.coordinator, where.process_id, where.process_count))
