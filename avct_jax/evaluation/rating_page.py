@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from avct_jax.evaluation import page, samples, store
 
-# Of the paper's user study, each from 1 (worst) to 5 (best).
+# After the paper's user study, each from 1 (worst) to 5 (best); the wording is ours.
 QUESTIONS = {
     "lip_sync": "How well do lips and voice go together?",
     "head_motion": "How natural does the head move?",
