@@ -87,7 +87,7 @@ LITE_HEAD_MOTION = head_motion.HeadMotionConfig(
 )
 LITE = SystemConfig(
     reference="rest",
-    gain=1.8,
+    gain=1.6,
     sway=True,
     keypoint_detector=LITE_DETECTOR,
     renderer=LITE_RENDERER,
