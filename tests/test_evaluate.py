@@ -348,3 +348,18 @@ def test_variants_leave_out_what_they_say():
     assert not ablation.change("without-audio", warm).system.avct.audio
     assert ablation.change("without-sync-discriminator", whole).stage.sync == 0 < whole.stage.sync
     assert ablation.change(ablation.FULL, whole) == whole and len(ablation.VARIANTS) == 7
+
+
+def test_films_of_another_checkpoint_are_not_taken_for_this_ones(tmp_path):
+    (tmp_path / "a.safetensors").write_bytes(b"one")
+    maker = lambda transcribed=False: protocols._maker(tmp_path / "a.safetensors", transcribed)
+    protocols._begin(tmp_path, maker())
+    film_file = tmp_path / "a.mp4"
+    film_file.write_bytes(b"film")
+    protocols._begin(tmp_path, maker())
+    assert film_file.exists() and maker() != maker(True)
+    (tmp_path / "a.safetensors").write_bytes(b"two")
+    protocols._begin(tmp_path, maker())
+    assert not film_file.exists()
+    with pytest.raises(errors.UserError, match="cannot be read"):
+        protocols._maker(tmp_path / "none.safetensors", False)

@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+import hashlib
+import importlib.resources
 import os
 import pathlib
 import shutil
@@ -30,6 +32,7 @@ ABOUT = {
 }
 UNPAIRED = {"cross"}
 CHUNK = 16  # frames drawn at once
+MAKER = ".made_by"  # file of a folder of films
 
 Show = Callable[[int, int, str], None]
 
@@ -61,7 +64,7 @@ def make(
     transcribed: bool = False,
     show: Show = lambda done, total, text: None,
 ) -> Made:
-    """Make a protocol's films; those that are there already stay.
+    """Make a protocol's films; those that the same checkpoint made already stay.
 
     Args:
       name: of ABOUT. clips: a folder of `avct preprocess`. films: at most so many, evenly chosen; 0: all.
@@ -76,6 +79,7 @@ def make(
     generated, real = output / name, output / f"{name}-real"
     for part in (generated, real):
         part.mkdir(parents=True, exist_ok=True)
+    _begin(generated, _maker(checkpoint, transcribed))
     # Loaded where a film is missing: a run that goes on may need none.
     load = functools.cache(lambda: animators.load(checkpoint))
     reenactor = functools.cache(lambda: _Reenactor(load()))
@@ -90,6 +94,27 @@ def make(
         else:
             _speak(load(), folder, job, path, real_poses=name == "speech", transcribed=transcribed)
     return Made(generated, real, ABOUT[name], name not in UNPAIRED)
+
+
+def _maker(checkpoint, transcribed) -> str:
+    """Who makes the films: the checkpoint's contents, and the phonemes' source."""
+    embedded = importlib.resources.files("avct_jax") / "pretrained" / "lite.safetensors"
+    whole = pathlib.Path(checkpoint) if checkpoint is not None else embedded
+    try:
+        content = whole.read_bytes()
+    except OSError as error:
+        raise errors.UserError(f"{checkpoint} cannot be read: {error.strerror}") from None
+    return f"{hashlib.sha256(content).hexdigest()} {'transcribed' if transcribed else 'recognised'}"
+
+
+def _begin(folder: pathlib.Path, maker: str) -> None:
+    """Remove films that another checkpoint made: they would be taken for this one's."""
+    note = folder / MAKER
+    if note.exists() and note.read_text() == maker:
+        return
+    for path in folder.glob("*.mp4"):
+        path.unlink()
+    note.write_text(maker)
 
 
 def plan(name: str, manifest: catalog.Manifest) -> list[Job]:
