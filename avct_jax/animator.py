@@ -101,6 +101,7 @@ class Animator:
         recogniser: phoneme_recognition.Method = "auto",
         poses: Poses | None = None,
         still: bool = False,
+        cropped: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> Report:
         """Write a film of the pictured face speaking.
@@ -113,6 +114,8 @@ class Animator:
           transcript: what is said, in English.
           poses: .npy (t, 6), OpenFace csv or an array (rad, mm), instead of predicted head motion; `still`
             keeps it at rest.
+          cropped: the picture is a head's square already and is taken whole, as a clip of `avct preprocess`
+            must be to compare with the film of it. With poses, no face is looked for.
           progress: called with frames done and frames in all.
         Raises:
           UserError: something cannot be read, used or written; nothing is left behind.
@@ -121,7 +124,8 @@ class Animator:
         notes: list[str] = []
         video.check_writable(output)
         with clock("picture"):
-            portrait, first_pose = self._read_portrait(image, notes)
+            looked_for = not (cropped and poses is not None)
+            portrait, first_pose = self._read_portrait(image, notes, cropped=cropped, with_pose=looked_for)
         with clock("sound"):
             wav = sound.read_audio(audio) if isinstance(audio, (str, os.PathLike)) else audio
             features = self._features(wav, notes)
@@ -179,16 +183,22 @@ class Animator:
                 block = np.asarray(ready)
             yield block[: count - done]
 
-    def _read_portrait(self, image: Picture, notes: list[str]):
+    def _read_portrait(self, image: Picture, notes: list[str], *, cropped=False, with_pose=True):
         pixels = picture.read_image(image) if isinstance(image, (str, os.PathLike)) else image
         name = repr(os.fspath(image)) if isinstance(image, (str, os.PathLike)) else "the picture"
+        height, width = pixels.shape[:2]
+        if cropped and height != width:
+            raise errors.UserError(f"{name} is {width}x{height} px; a cropped picture must be square")
+        whole = crop.Square(0, 0, width)
+        if not with_pose:
+            return crop.crop(pixels, whole, self.config.image_size), None
         faces = self._landmarker.detect(pixels)
         found = self._landmarker.landmarks(pixels, faces[0]) if faces else None
         if found is None:
             raise errors.UserError(f"no face was found in {name}; use a portrait seen from the front")
         if len(faces) > 1:
             notes.append(f"{len(faces)} faces in {name}: animating the largest")
-        square = crop.face_square(found.points, pixels.shape)
+        square = whole if cropped else crop.face_square(found.points, pixels.shape)
         if square.size < self.config.image_size / 2:
             notes.append(
                 f"the face is small ({square.size} px with its surroundings): the film will look soft"

@@ -8,6 +8,7 @@ import pytest
 
 from avct_jax import cli, errors
 from avct_jax.commands import evaluate as evaluate_command
+from avct_jax.data import video
 from avct_jax.evaluation import (
     ablation,
     evaluate,
@@ -162,6 +163,23 @@ def test_broken_real_film_takes_no_other_with_it(folders, tmp_path):
     report = evaluate.evaluate({}, tmp_path / "real", tmp_path / "out", made_films.networks())
     assert [(f["system"], f["film"]) for f in report["failed"]] == [("ground truth", "b")]
     assert [s["films"] for s in report["systems"]] == [2, 2, 2]
+
+
+def test_wrong_sound_is_that_of_a_film_with_sound(folders, tmp_path):
+    for name in NAMES:
+        frames = film.from_file(folders / "real" / f"{name}.mp4", name).frames
+        made_films.write(tmp_path / "real" / f"{name}.mp4", made_films.opening(NAMES.index(name)))
+        if name == "b":  # the one whose sound would be next for "a"
+            with video.VideoWriter(tmp_path / "real" / "b.mp4", size=made_films.SIZE) as writer:
+                writer.write(np.stack(list(frames())))
+    report = evaluate.evaluate({}, tmp_path / "real", tmp_path / "out", made_films.networks())
+    assert not report["failed"] and [s["films"] for s in report["systems"]] == [3, 3, 3]
+    truth, _, wrong = report["systems"]
+    assert truth["per_film"]["b"]["lse_d"] is None is not wrong["per_film"]["b"]["lse_d"]
+    # The silent film counts for none of them: means are of the same films.
+    found = [wrong["per_film"][name]["lse_d"] for name in ("a", "inner/c")]
+    assert wrong["means"]["lse_d"] == pytest.approx(np.mean(found))
+    assert wrong["means"]["lse_d"] > truth["means"]["lse_d"]
 
 
 def test_run_survives_a_torn_store_and_a_film_that_vanishes(folders, tmp_path):

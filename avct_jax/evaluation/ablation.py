@@ -1,6 +1,8 @@
 """Table 2 of the paper: E_avct trained without one part of it at a time, and what each is worth."""
 
 import dataclasses
+import hashlib
+import json
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,14 +12,15 @@ import jax
 
 from avct_jax import checkpoint_file, errors
 from avct_jax.configs import avct as presets
-from avct_jax.evaluation import evaluate, lips, observation, protocols
-from avct_jax.train import avct_stage, parts, run
+from avct_jax.evaluation import evaluate, lips, observation, protocols, store
+from avct_jax.train import avct_stage, parts, run, run_record
 
 FULL = "full"
 VARIANTS = (FULL, *avct_stage.ABLATIONS)
 PROTOCOL = "speech"  # held-out clips of the speaker, real poses
 COLUMNS = ("fid_768", "frechet_vgg16", "cpbd", "lmd", "av_offset", "av_confidence")  # Table 2's
 SYNC = "sync_discriminator"
+RECORD = "ablation.json"  # in the folder of trainings: what all its rows are trained by
 
 
 class Recipe(NamedTuple):
@@ -27,11 +30,18 @@ class Recipe(NamedTuple):
     whole: run.AVCTTraining
 
 
+# Nothing is rendered, as in LITE.
+BY_KEYPOINTS = dict.fromkeys(
+    ("gan", "matching", "sync", "equivariance_keypoints", "equivariance_jacobians"), 0.0
+)
 RECIPES = {
     "lite": Recipe(
         dataclasses.replace(presets.LITE, steps=500), dataclasses.replace(presets.LITE_WHOLE, steps=200)
     ),
-    "tiny": Recipe(presets.TINY, presets.TINY),
+    "tiny": Recipe(
+        dataclasses.replace(presets.TINY, stage=dataclasses.replace(presets.TINY.stage, **BY_KEYPOINTS)),
+        presets.TINY,
+    ),
 }
 
 
@@ -57,8 +67,10 @@ def train(
     alone share the first part of their training.
 
     Raises:
-      UserError: there is no such variant, a run was asked to stop, and all that run.train refuses.
+      UserError: there is no such variant, the folder was begun by another recipe, a run was
+        asked to stop, and all that run.train refuses.
     """
+    _check_recipe(recipe, places)
     made = {}
     for name in variants:
         if name not in VARIANTS:
@@ -69,10 +81,48 @@ def train(
     return made
 
 
+def _check_recipe(recipe, places):
+    """Refuse to put rows beside each other that do not compare, or to take old rows for new ones."""
+    file = places.run / RECORD
+    facts = {part: _what_counts(config) for part, config in recipe._asdict().items()}
+    facts |= {"shared networks": _digest(places.init), "D_sync": _digest(places.sync)}
+    if not file.exists():
+        store.write_text(file, json.dumps(facts, indent=1) + "\n")
+        return
+    try:
+        old = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        old = {}
+    for field, before, after in run_record.differences(old, facts):
+        raise errors.UserError(
+            f"{places.run} was begun with {field} {before!r}, which is {after!r} now; give the old value, or "
+            "choose another --run folder: rows of one table must be trained alike"
+        )
+
+
+def _what_counts(config):
+    """Fields of a training that decide what is learned; and its length."""
+    free = [field for field in run_record.FREE if field != "steps"]
+    return {field: value for field, value in run_record.as_json(config).items() if field not in free}
+
+
+def _digest(file):
+    """A mark of a file's content; the package's own counts by its name."""
+    if file is None or str(file) == parts.EMBEDDED:
+        return parts.EMBEDDED
+    try:
+        return hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise errors.UserError(f"{str(file)!r} cannot be read: {error.strerror}; check the path") from None
+
+
 def _train_one(name, recipe, places, mesh, output, quiet):
     shared = _shared_parts(places)
     warm, whole = (change(name, config) for config in recipe)
-    first = places.run / f"warm-{name if warm.system != recipe.warm.system else FULL}"
+    if warm.system == recipe.warm.system:  # another equation 2 alone
+        warm, first = recipe.warm, places.run / f"warm-{FULL}"
+    else:
+        first = places.run / f"warm-{name}"
     _finish(warm, run.Places(places.clips, first, vgg=places.vgg, init=str(shared)), mesh, quiet)
     second = places.run / name
     begun = second / "begun.safetensors"
@@ -138,7 +188,8 @@ def score(
     real = next(iter(made.values())).real
     about = {"name": "ablation", "about": f"Table 2 of the paper. {protocols.ABOUT[PROTOCOL]}"}
     options = evaluate.Options(protocol=about)
-    return evaluate.evaluate(generated, real, output, networks, options, show), generated, real
+    report = evaluate.evaluate(generated, real, output, networks, options, show)
+    return protocols.tell(report, {name: one.failed for name, one in made.items()}), generated, real
 
 
 def table(report: evaluate.Report, format_row: Callable[[Sequence[str]], str] = " | ".join) -> str:

@@ -177,14 +177,24 @@ class _Run:
         return truth._replace(speech=heard.speech, silent=heard.silent), self._same()
 
     def _next(self, name):
-        """The film whose sound is the wrong one: the next that can be measured."""
+        """The film whose sound is the wrong one: the next that has what this one's sound has.
+
+        A silent one would leave the baseline without its mean; it is taken only where there is no other.
+        """
+        asked = [key for key in measures.OF_SOUND if self.scores[TRUTH][name][key] is not None]
         place = self.names.index(name)
+        lesser = None
         for other in self.names[place + 1 :] + self.names[:place]:
-            if other not in self.broken:
-                with contextlib.suppress(errors.UserError, ValueError):  # told when its turn comes
-                    self._truth(other)
+            if other in self.broken:
+                continue
+            with contextlib.suppress(errors.UserError, ValueError):  # told when its turn comes
+                found = self._truth(other)["scores"]
+                if all(found[key] is not None for key in asked):
                     return other
-        raise errors.UserError("the only film; another's sound is needed")
+                lesser = lesser or other
+        if lesser is None:
+            raise errors.UserError("the only film; another's sound is needed")
+        return lesser
 
     def _made(self, path, real, truth):
         seen = observation.observe(films.from_file(path, real.name), self.networks, truth)
@@ -216,7 +226,7 @@ class _Run:
         systems, gaps = [], []
         for system in self.systems:
             shared = common if system in measured else []
-            means, errors_ = mean_and_error([self.scores[system][name] for name in shared])
+            means, errors_ = mean_and_error(self._comparable(system, shared))
             for name in shared:
                 lacking = dict.fromkeys(self._lacking(system, name))
                 means, errors_ = means | lacking, errors_ | lacking
@@ -241,6 +251,16 @@ class _Run:
             "systems": systems,
             "failed": self.failed + gaps,
         }
+
+    def _comparable(self, system, names):
+        """Figures of films, without those that the real film lacks but others have: it is a silent one.
+
+        So that a mean is of the same films for all. What no real film has, as PSNR, stays.
+        """
+        truth = self.scores[TRUTH]
+        partly = [key for key in measures.KEYS if any(truth[name][key] is not None for name in names)]
+        unasked = {name: [key for key in partly if truth[name][key] is None] for name in names}
+        return [self.scores[system][name] | dict.fromkeys(unasked[name]) for name in names]
 
     def _lacking(self, system, name):
         """Measures that the real film has and this one has not: it lost its face, or its sound.

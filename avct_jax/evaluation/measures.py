@@ -79,3 +79,4 @@ FILM_MEASURES = (
     Measure("faces", "faces", "higher", 3, "share of frames that show a face"),
 )  # fmt: skip
 KEYS = tuple(measure.key for measure in FILM_MEASURES)
+OF_SOUND = ("lse_d", "opening_in_silence")  # keys that a film without sound, or without silence, lacks

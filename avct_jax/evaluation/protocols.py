@@ -4,10 +4,11 @@ import contextlib
 import functools
 import hashlib
 import importlib.resources
+import logging
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -35,15 +36,20 @@ CHUNK = 16  # frames drawn at once
 MAKER = ".made_by"  # file of a folder of films
 
 Show = Callable[[int, int, str], None]
+log = logging.getLogger(__name__)
 
 
 class Made(NamedTuple):
-    """Folders of films by the same names; paired: the real film shows the same face saying the same."""
+    """Folders of films by the same names.
+
+    paired: the real film shows the same face saying the same. failed: why a film could not be made, by name.
+    """
 
     generated: pathlib.Path
     real: pathlib.Path
     about: str
     paired: bool
+    failed: dict[str, str]
 
 
 class Job(NamedTuple):
@@ -64,36 +70,59 @@ def make(
     transcribed: bool = False,
     show: Show = lambda done, total, text: None,
 ) -> Made:
-    """Make a protocol's films; those that the same checkpoint made already stay.
+    """Make a protocol's films, one after the other; what cannot be made is told, and the rest goes on.
+
+    Films stay that the same checkpoint made of the same clips.
 
     Args:
       name: of ABOUT. clips: a folder of `avct preprocess`. films: at most so many, evenly chosen; 0: all.
-      output: its folder generated/NAME gets the films, real/NAME links to the real ones.
+      output: its folder NAME gets the films, NAME-real links to the real ones of these films alone.
       transcribed: phonemes of the clips' words, where they are known, instead of recognised ones.
     Raises:
-      UserError: no such protocol or folder, or it has no clip for this protocol.
+      UserError: no such protocol, folder or checkpoint, no clip for this protocol, or no film could be made.
     """
     folder = pathlib.Path(clips)
-    chosen = evaluate.choose(plan(name, catalog.read_manifest(folder)), films)
+    jobs = {job.name: job for job in plan(name, catalog.read_manifest(folder))}
+    chosen = [jobs[job] for job in evaluate.choose(list(jobs), films)]
     output = pathlib.Path(output)
     generated, real = output / name, output / f"{name}-real"
     for part in (generated, real):
         part.mkdir(parents=True, exist_ok=True)
     _begin(generated, _maker(checkpoint, transcribed))
+    missing = [job for job in chosen if not _is_made(generated / f"{job.name}.mp4", _sources(folder, job))]
     # Loaded where a film is missing: a run that goes on may need none.
-    load = functools.cache(lambda: animators.load(checkpoint))
-    reenactor = functools.cache(lambda: _Reenactor(load()))
-    for done, job in enumerate(chosen):
-        show(done, len(chosen), f"making {job.name}")
-        _link(folder / f"{job.driver}.mp4", real / f"{job.name}.mp4")
+    draw = _drawer(name, checkpoint, transcribed) if missing else None
+    failed: dict[str, str] = {}
+    for done, job in enumerate(missing):
+        show(done, len(missing), f"making {job.name}")
         path = generated / f"{job.name}.mp4"
-        if path.exists():
-            continue
-        if name == "reenactment":
-            reenactor()(folder / f"{job.driver}.mp4", path)
-        else:
-            _speak(load(), folder, job, path, real_poses=name == "speech", transcribed=transcribed)
-    return Made(generated, real, ABOUT[name], name not in UNPAIRED)
+        path.unlink(missing_ok=True)  # or a failure would leave the old one to be measured
+        try:
+            assert draw is not None
+            draw(folder, job, path)
+        except (errors.UserError, ValueError) as error:
+            failed[job.name] = " ".join(str(error).split())
+            log.warning("%s cannot be made: %s", job.name, failed[job.name])
+    if len(failed) == len(chosen):
+        raise errors.UserError(f"no film of {name} could be made: {failed[chosen[0].name]}")
+    _link_all(folder, real, [job for job in chosen if job.name not in failed])
+    return Made(generated, real, ABOUT[name], name not in UNPAIRED, failed)
+
+
+def tell(report: evaluate.Report, failed: Mapping[str, Mapping[str, str]]) -> evaluate.Report:
+    """A report that also lists the films that could not be made.
+
+    Args:
+      failed: reasons by system and film, `Made.failed`.
+    """
+    ours = [
+        {"system": system, "film": film_name, "reason": reason}
+        for system, films in failed.items()
+        for film_name, reason in films.items()
+    ]
+    # The evaluation may have missed a film too, without knowing why.
+    others = [f for f in report["failed"] if f["film"] not in failed.get(f["system"], {})]
+    return {**report, "failed": others + ours}
 
 
 def _maker(checkpoint, transcribed) -> str:
@@ -133,7 +162,7 @@ def plan(name: str, manifest: catalog.Manifest) -> list[Job]:
     elif name == "cross":
         jobs = _cross(others)
     else:
-        jobs = [Job(entry.name, entry.name, entry.name) for entry in own if entry.sound]
+        jobs = [Job(entry.name, entry.name, entry.name) for entry in _heard(own)]
     if not jobs:
         who = "of the speaker" if name.startswith("speech") else "of other people"
         raise errors.UserError(
@@ -142,9 +171,15 @@ def plan(name: str, manifest: catalog.Manifest) -> list[Job]:
     return jobs
 
 
+def _heard(entries: Sequence[catalog.Entry]) -> list[catalog.Entry]:
+    """Clips with sound that is the face's own; with any sound where there is none of them."""
+    sounding = [entry for entry in entries if entry.sound]
+    return [entry for entry in sounding if entry.in_sync] or sounding
+
+
 def _cross(others: Sequence[catalog.Entry]) -> list[Job]:
-    """Each voice with the portraits of the next people in order; every person is shown."""
-    voices = [entry for entry in others if entry.sound]
+    """Each person's portrait with the voice of another, the voices in turn; every person is shown once."""
+    voices = _heard(others)
     faces = list({entry.person: entry for entry in reversed(others)}.values())[::-1]
     jobs = []
     for i, face in enumerate(faces):
@@ -155,15 +190,35 @@ def _cross(others: Sequence[catalog.Entry]) -> list[Job]:
     return jobs
 
 
-def _speak(animator, folder, job, path, *, real_poses, transcribed):
-    known = clip.load(folder / f"{job.driver}.npz")
-    portrait = _first(folder / f"{job.portrait}.mp4")
+def _sources(folder: pathlib.Path, job: Job) -> list[pathlib.Path]:
+    return [folder / f"{job.portrait}.mp4", folder / f"{job.driver}.mp4", folder / f"{job.driver}.npz"]
+
+
+def _is_made(path: pathlib.Path, sources: Sequence[pathlib.Path]) -> bool:
+    """Whether a film is there and was made after what it is made of."""
+    times = [file.stat().st_mtime_ns for file in sources if file.exists()]
+    return path.exists() and path.stat().st_mtime_ns >= max(times, default=0)
+
+
+def _drawer(name: str, checkpoint, transcribed: bool) -> Callable[[pathlib.Path, Job, pathlib.Path], None]:
+    """What makes one film of a folder's clips."""
+    network = animators.load(checkpoint)
+    if name == "reenactment":
+        return _Reenactor(network)
+    return functools.partial(_speak, network, name, transcribed)
+
+
+def _speak(animator, name, transcribed, folder, job, path):
+    portrait, heard, file = _sources(folder, job)
+    known = clip.load(file)
     animator.animate(
-        portrait,
-        folder / f"{job.driver}.mp4",
+        _first(portrait),
+        heard,
         path,
-        phonemes=known.phonemes if transcribed and known.phonemes is not None else None,
-        poses=known.poses if real_poses else None,
+        phonemes=known.phonemes if transcribed else None,
+        poses=known.poses if name == "speech" else None,
+        # A film compares with the clip pixel by pixel only where it shows the clip's own square.
+        cropped=name not in UNPAIRED,
     )
 
 
@@ -175,9 +230,9 @@ class _Reenactor:
         self.encode = jax.jit(functools.partial(inference.encode_portrait, animator.config))
         self.draw = jax.jit(functools.partial(inference.reenact, animator.config))
 
-    def __call__(self, source: pathlib.Path, path: pathlib.Path) -> None:
-        first = jnp.asarray(_first(source, self.size), jnp.float32) / 255
-        portrait = self.encode(self.variables, first)
+    def __call__(self, folder: pathlib.Path, job: Job, path: pathlib.Path) -> None:
+        source = folder / f"{job.driver}.mp4"
+        portrait = self.encode(self.variables, jnp.asarray(_first(source, self.size), jnp.float32) / 255)
         sound = source if video.probe(source).has_audio else None
         frames: Iterator = video.read_frames(source, size=self.size)
         with video.VideoWriter(path, size=self.size, audio=sound) as writer, contextlib.closing(frames):
@@ -192,12 +247,23 @@ def _first(path: pathlib.Path, size: int | None = None) -> UInt8[np.ndarray, "h 
         return next(frames)
 
 
+def _link_all(folder: pathlib.Path, real: pathlib.Path, jobs: Sequence[Job]) -> None:
+    """Fill the folder of real films; those of earlier runs go: what is not there is not measured."""
+    names = {job.name for job in jobs}
+    for path in real.glob("*.mp4"):
+        if path.stem not in names:
+            path.unlink()
+    for job in jobs:
+        _link(folder / f"{job.driver}.mp4", real / f"{job.name}.mp4")
+
+
 def _link(source: pathlib.Path, path: pathlib.Path) -> None:
     """The same file under another name; a copy where links are not to be had."""
-    if path.exists():
+    stamp = lambda file: (file.stat().st_size, file.stat().st_mtime_ns)
+    if path.exists() and stamp(path) == stamp(source):
         return
     path.unlink(missing_ok=True)
     try:
         path.symlink_to(source.resolve())
     except OSError:
-        shutil.copyfile(source, path)
+        shutil.copy2(source, path)
