@@ -14,7 +14,7 @@ import numpy as np
 from avct_jax import animator, checkpoint_file
 system = checkpoint_file.load(sys.argv[1])
 class Face(animator.Animator):
-    def _read_portrait(self, image, notes):
+    def _read_portrait(self, image, notes, **options):
         return image, np.array([0, 0, 0, 0, 0, 250], np.float32)
 Face(system).animate(np.full((64, 64, 3), 128, np.uint8), sys.argv[3], sys.argv[4], phonemes=sys.argv[2])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
