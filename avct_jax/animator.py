@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import importlib.resources
 import logging
 import os
 import time
@@ -66,8 +65,7 @@ def load(checkpoint: Path | None = None, *, landmarks: str = "mediapipe") -> "An
     needed = checkpoint_file.PARTS
     if checkpoint is not None:
         return Animator(checkpoint_file.load(checkpoint, required=needed), landmarks=landmarks)
-    embedded = importlib.resources.files("avct_jax") / "pretrained" / "lite.safetensors"
-    with importlib.resources.as_file(embedded) as path:
+    with checkpoint_file.embedded() as path:
         return Animator(checkpoint_file.load(path, required=needed), landmarks=landmarks)
 
 

@@ -3,11 +3,12 @@
 Reading one executes nothing: the format is a JSON header and raw numbers.
 """
 
+import contextlib
 import dataclasses
+import importlib.resources
 import json
 import os
 import pathlib
-import tempfile
 import types
 import typing
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ import safetensors
 import safetensors.numpy
 
 from avct_jax import errors, motion
+from avct_jax.data import whole_file
 from avct_jax.models import (
     avct,
     head_motion,
@@ -73,7 +75,7 @@ def save(path: str | os.PathLike, system: System, *, dtype: str = "float16") -> 
     tensors = {"/".join(names): _stored(value, np.dtype(dtype)) for names, value in flat.items()}
     config = json.dumps(dataclasses.asdict(system.config))
     metadata = {"format": FORMAT, "version": str(VERSION), "config": config}
-    write_atomically(path, safetensors.numpy.save(tensors, metadata))
+    whole_file.write(path, safetensors.numpy.save(tensors, metadata))
 
 
 def load(path: str | os.PathLike, *, required: tuple[str, ...] = ()) -> System:
@@ -154,27 +156,9 @@ def config_from_dict(kind: type, values: Mapping[str, Any]) -> Any:
     return kind(**{name: _field(f"{kind.__name__}.{name}", hints[name], v) for name, v in values.items()})
 
 
-def write_atomically(path: pathlib.Path, content: bytes) -> None:
-    """Write beside `path` and rename, so that no half file ever bears the name."""
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise errors.UserError(
-            f"cannot write {path} ({error.strerror}); choose a folder you may write to"
-        ) from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise errors.UserError(
-            f"cannot write {path} ({error.strerror}); free space or choose another folder"
-        ) from None
-    finally:
-        pathlib.Path(temporary).unlink(missing_ok=True)
+def embedded(name: str = "lite.safetensors") -> contextlib.AbstractContextManager[pathlib.Path]:
+    """A file of weights that comes with the package: LITE's, or "sync.safetensors"."""
+    return importlib.resources.as_file(importlib.resources.files("avct_jax") / "pretrained" / name)
 
 
 def _stored(value: Any, dtype: np.dtype) -> np.ndarray:

@@ -89,6 +89,16 @@ def task_bar(*, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
             yield lambda done, total, text: bar.update(task, completed=done, total=total, description=text)
 
 
+@contextlib.contextmanager
+def going_on_later() -> Iterator[None]:
+    """Around work that is kept piece by piece: Ctrl-C says so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        said = "interrupted; what is finished is kept, and the same command goes on from there"
+        raise KeyboardInterrupt(said) from None
+
+
 class _Lines:
     """Says every few seconds what is being done."""
 

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from avct_jax import animator, bench, checkpoint_file, cli, compile_cache, console, convert, demo, errors
+from avct_jax import bench, checkpoint_file, cli, compile_cache, console, convert, demo, errors
 from avct_jax.data import audio, video
 from avct_jax.models import sizes
 
@@ -147,7 +147,7 @@ def test_compile_cache_is_done_without_when_off_or_unwritable(no_cache, monkeypa
 
 
 def test_missing_embedded_weights_never_look_like_a_bug(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(animator.importlib.resources, "files", lambda _: tmp_path)
+    monkeypatch.setattr(checkpoint_file.importlib.resources, "files", lambda _: tmp_path)
     monkeypatch.setattr(demo, "sentence", lambda: contextlib.nullcontext(tmp_path / "a.flac"))
     monkeypatch.setattr(demo, "transcript", lambda: "hello")
     assert cli.main(["demo", "--output", str(tmp_path / "a.mp4")]) == cli.REFUSED

@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import pathlib
 
-from avct_jax.commands import evaluate
+from avct_jax.commands import evaluate, option
 
 EXAMPLES = """\
 examples:
@@ -34,16 +34,24 @@ def add(subparsers) -> argparse.ArgumentParser:
     what = parser.add_argument_group("what is trained")
     what.add_argument("--only", nargs="+", metavar="VARIANT", help="some of them (default: full and all six)")
     what.add_argument("--preset", choices=("lite", "tiny"), default="lite", help="size (default: lite)")
-    what.add_argument("--steps", type=int, metavar="N", help="by keypoints (default: the preset's)")
-    what.add_argument("--whole-steps", type=int, metavar="N", help="by equation 2 (default: the preset's)")
+    what.add_argument(
+        "--steps", type=option.positive, metavar="N", help="by keypoints (default: the preset's)"
+    )
+    what.add_argument(
+        "--whole-steps", type=option.positive, metavar="N", help="by equation 2 (default: the preset's)"
+    )
     what.add_argument(
         "--init", default="embedded", metavar="FILE", help="shared networks (default: the package's own)"
     )
     what.add_argument("--vgg", metavar="FILE", help="VGG-19 for the perceptual loss")
     judged = parser.add_argument_group("what is measured")
     evaluate.add_networks(judged)
-    judged.add_argument("--films", type=int, default=0, metavar="N", help="at most so many, evenly chosen")
-    judged.add_argument("--shown", type=int, default=3, metavar="N", help="films in the pages (default: 3)")
+    judged.add_argument(
+        "--films", type=option.positive, default=0, metavar="N", help="at most so many, evenly chosen"
+    )
+    judged.add_argument(
+        "--shown", type=option.positive, default=3, metavar="N", help="films in the pages (default: 3)"
+    )
     return parser
 
 
@@ -73,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     recipe = ablation.Recipe(warm, whole)
     checkpoints = ablation.train(variants, recipe, places, sharding.make_mesh(0), quiet=arguments.quiet)
     output = pathlib.Path(arguments.output)
-    with console.task_bar(quiet=arguments.quiet) as show:
+    with console.going_on_later(), console.task_bar(quiet=arguments.quiet) as show:
         report, generated, real = ablation.score(
             checkpoints, places.clips, output, judges, films=arguments.films, show=show
         )

@@ -4,6 +4,8 @@ import argparse
 import json
 from typing import Any
 
+from avct_jax.commands import option
+
 EXAMPLES = """\
 examples:
   avct bench
@@ -33,9 +35,14 @@ def add(subparsers) -> argparse.ArgumentParser:
     parser.set_defaults(run=run)
     parser.add_argument("--size", choices=("lite", "paper", "both"), default="both", help="(default: both)")
     parser.add_argument(
-        "--frames", type=_positive, metavar="N", help="frames a call (default: 16 for lite, 4 for paper)"
+        "--frames",
+        type=option.positive,
+        metavar="N",
+        help="frames a call (default: 16 for lite, 4 for paper)",
     )
-    parser.add_argument("--rounds", type=_positive, default=5, metavar="N", help="repetitions (default: 5)")
+    parser.add_argument(
+        "--rounds", type=option.positive, default=5, metavar="N", help="repetitions (default: 5)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
@@ -110,12 +117,3 @@ def _size_as_json(size: Any, rate: float) -> dict[str, Any]:
         "per_frame": parts(size.parts),
         "per_portrait": parts(size.once),
     }
-
-
-def _positive(text: str) -> int:
-    try:
-        if (value := int(text)) > 0:
-            return value
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"{text!r} must be a whole number above 0")

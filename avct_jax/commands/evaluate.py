@@ -1,10 +1,13 @@
 """`avct evaluate`: how good are films of talking faces, beside the real ones?"""
 
 import argparse
+import dataclasses
 import os
 import pathlib
 import sys
 from typing import Any
+
+from avct_jax.commands import option
 
 EXAMPLES = """\
 examples:
@@ -56,9 +59,13 @@ def add(subparsers) -> argparse.ArgumentParser:
     made.add_argument("--transcribed", action="store_true", help="phonemes of the clips' words where known")
     how = parser.add_argument_group("what is measured")
     add_networks(how)
-    how.add_argument("--films", type=_count, default=0, metavar="N", help="at most so many, evenly chosen")
+    how.add_argument(
+        "--films", type=option.positive, default=0, metavar="N", help="at most so many, evenly chosen"
+    )
     how.add_argument("--no-baselines", action="store_true", help="leave out still face and wrong sound")
-    how.add_argument("--shown", type=_count, default=6, metavar="N", help="films in the pages (default: 6)")
+    how.add_argument(
+        "--shown", type=option.positive, default=6, metavar="N", help="films in the pages (default: 6)"
+    )
     return parser
 
 
@@ -80,18 +87,24 @@ def add_networks(group) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do it; 2 where no film could be measured."""
     from avct_jax import compile_cache, console, errors
-    from avct_jax.evaluation import evaluate, networks
+    from avct_jax.evaluation import evaluate, networks, protocols
 
     _check(arguments)
     compile_cache.enable()
     judges = networks.make(arguments.fid, arguments.syncnet, arguments.sync)
     output = pathlib.Path(arguments.output)
-    with console.task_bar(quiet=arguments.quiet) as show:
+    with console.going_on_later(), console.task_bar(quiet=arguments.quiet) as show:
+        failed: dict[str, dict[str, str]] = {}
+        options = evaluate.Options(films=arguments.films, baselines=not arguments.no_baselines)
         if arguments.protocol:
-            generated, real, options = _make(arguments, output, show)
+            name, made = _make(arguments, output, show)
+            generated, real, failed = {name: made.generated}, made.real, {name: made.failed}
+            about = {"name": arguments.protocol, "about": made.about}
+            options = dataclasses.replace(options, paired=made.paired, protocol=about, films=0)
         else:
-            generated, real, options = _named(arguments.generated), arguments.real, _options(arguments)
+            generated, real = _named(arguments.generated), arguments.real
         report = evaluate.evaluate(generated, real, output, judges, options, show)
+        report = protocols.tell(report, failed)
     publish(report, generated, real, output, arguments.shown)
     if not arguments.quiet:
         print_table(report)
@@ -138,22 +151,7 @@ def _make(arguments, output, show):
         transcribed=arguments.transcribed,
         show=show,
     )
-    options = _options(arguments)
-    about = {"name": arguments.protocol, "about": made.about}
-    name = pathlib.Path(arguments.checkpoint).stem if arguments.checkpoint else "embedded"
-    return {name: made.generated}, made.real, _replaced(options, paired=made.paired, protocol=about, films=0)
-
-
-def _replaced(options, **changes):
-    import dataclasses
-
-    return dataclasses.replace(options, **changes)
-
-
-def _options(arguments):
-    from avct_jax.evaluation import evaluate
-
-    return evaluate.Options(films=arguments.films, baselines=not arguments.no_baselines)
+    return pathlib.Path(arguments.checkpoint).stem if arguments.checkpoint else "embedded", made
 
 
 def _check(arguments) -> None:
@@ -185,12 +183,3 @@ def _named(words: list[str]) -> dict[str, str]:
             raise errors.UserError(f"two systems are called {name!r}; write --generated NAME={folder}")
         found[name] = folder
     return found
-
-
-def _count(text: str) -> int:
-    try:
-        if (value := int(text)) > 0:
-            return value
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"{text!r} must be a whole number above 0")

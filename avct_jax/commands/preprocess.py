@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from avct_jax.commands import option
+
 EXAMPLES = """\
 examples:
   avct preprocess films/ --output clips                                          each film shows somebody else
@@ -47,7 +49,11 @@ def add(subparsers) -> argparse.ArgumentParser:
     who.add_argument("--words", metavar="CSV", help="columns clip (the video's name), start_s, end_s, word")
     _add_what(parser.add_argument_group("what becomes a clip"))
     parser.add_argument(
-        "--jobs", type=_positive, metavar="N", default=None, help="processes (default: one a core)"
+        "--jobs",
+        type=option.positive,
+        metavar="N",
+        default=None,
+        help="processes (default: one a core)",
     )
     parser.add_argument(
         "--new-mean-face",
@@ -69,7 +75,11 @@ def _add_what(group) -> None:
         "--longest", type=_seconds, default=10.0, metavar="S", help="longer ones are divided (default: 10)"
     )
     group.add_argument(
-        "--smallest-face", type=_positive, default=48, metavar="PX", help="height of the face (default: 48)"
+        "--smallest-face",
+        type=option.positive,
+        default=48,
+        metavar="PX",
+        help="height of the face (default: 48)",
     )
     group.add_argument(
         "--no-sound", action="store_true", help="do not listen: faster; enough for the renderer"
@@ -216,15 +226,6 @@ class _Lines:
 def _cores() -> int:
     """Those that this process may use: fewer than the machine's in a container."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _positive(text: str) -> int:
-    try:
-        if (value := int(text)) > 0:
-            return value
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"{text!r} must be a whole number above 0")
 
 
 def _seconds(text: str) -> float:

@@ -6,7 +6,6 @@ NAME.mp4 is 256x256, 25 frames/s; NAME.npz holds the fields of `Clip`, all of th
 import hashlib
 import os
 import pathlib
-import secrets
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float16, Float32, Int8, UInt8
 
 from avct_jax import errors
-from avct_jax.data import audio, crop, face, mel, phoneme_recognition, phonemes, video
+from avct_jax.data import audio, crop, face, mel, phoneme_recognition, phonemes, video, whole_file
 
 VERSION = 1  # of the files
 MEL_STEPS = 16  # of Wav2Lip's mel picture that go with 5 frames
@@ -138,18 +137,10 @@ def save(path: str | os.PathLike, clip: Clip) -> None:
     path = pathlib.Path(path)
     if wrong := _misfit(clip):
         raise ValueError(f"{path}: {wrong}")
-    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.npz")
     arrays: dict[str, Any] = {name: value for name, value in clip._asdict().items() if value is not None}
     arrays["offset"] = np.float32(clip.offset)
-    try:
+    with whole_file.writing(path) as temporary:
         np.savez_compressed(temporary, version=VERSION, **arrays)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise errors.UserError(
-            f"cannot write {path} ({error.strerror}); free space or choose another folder"
-        ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load(path: str | os.PathLike) -> Clip:

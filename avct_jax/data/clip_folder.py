@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from avct_jax import errors
-from avct_jax.data import clip, face, face_motion, lip_offset, manifest, preprocess, worker_pool
+from avct_jax.data import clip, face, face_motion, lip_offset, manifest, preprocess, whole_file, worker_pool
 
 LOCK, MEAN_FACE = ".lock", "mean_face.npy"
 MEAN_STEP = 3  # every how many frames count for the mean face
@@ -226,7 +226,6 @@ def write_mean_face(folder: pathlib.Path, made: manifest.Manifest, people: Seque
             points = clip.load(folder / f"{entry.name}.npz").points[::MEAN_STEP, :, :2]
             total, frames = total + points.sum(0, dtype=np.float64), frames + len(points)
     mean: Float[np.ndarray, "468 2"] = face_motion.mean_face((total / frames)[None])
-    temporary = folder / f".avct-{os.getpid()}.npy"
-    np.save(temporary, mean.astype(np.float32))
-    os.replace(temporary, folder / MEAN_FACE)
+    with whole_file.writing(folder / MEAN_FACE) as temporary:
+        np.save(temporary, mean.astype(np.float32))
     return {"people": len(people), "frames": frames}

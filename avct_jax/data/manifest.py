@@ -8,14 +8,13 @@ import json
 import math
 import os
 import pathlib
-import secrets
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from avct_jax import errors
-from avct_jax.data import clip, video
+from avct_jax.data import clip, video, whole_file
 
 FILE, RECORDS, UNFINISHED = "manifest.json", ".done", ".part"
 VERSION = 1
@@ -196,16 +195,7 @@ def write_json(path: pathlib.Path, value: Any) -> None:
     Raises:
       UserError: the folder is full or not to be written to.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        temporary.write_text(json.dumps(value, indent=1, allow_nan=False), encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise errors.UserError(
-            f"cannot write {path} ({error.strerror}); free space or choose another folder"
-        ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    whole_file.write(path, json.dumps(value, indent=1, allow_nan=False).encode())
 
 
 def _is_whole(folder: pathlib.Path, entry: Entry) -> bool:

@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import secrets
 import struct
 import threading
 import zipfile
@@ -14,7 +13,7 @@ import numpy as np
 from jaxtyping import Int
 
 from avct_jax import errors
-from avct_jax.data import catalog, host_tensorflow
+from avct_jax.data import catalog, host_tensorflow, whole_file
 
 FILE = "random_access.npz"  # beside the shards
 VERSION = 1
@@ -168,16 +167,10 @@ def _scan(record: bytes, begin: int, shard: int, held_out: bool) -> tuple[Any, .
 
 
 def _save(path: pathlib.Path, index: RecordIndex) -> None:
-    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.npz")
     fields = {f"catalog_{name}": value for name, value in index.catalog._asdict().items()}
     fields |= {name: value for name, value in index._asdict().items() if name != "catalog"}
-    try:
+    with whole_file.writing(path) as temporary:
         np.savez(temporary, version=VERSION, **fields)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise errors.UserError(f"cannot write {path} ({error.strerror}); free space") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _load(path: pathlib.Path) -> RecordIndex | None:

@@ -1,5 +1,6 @@
 """Films to measure, found by name in folders."""
 
+import contextlib
 import itertools
 import os
 import pathlib
@@ -68,6 +69,17 @@ def chunks(frames: Frames, count: int) -> Iterator[UInt8[np.ndarray, "n h w 3"]]
     """Frames in blocks of `count`; the last may be shorter."""
     while block := list(itertools.islice(frames, count)):
         yield np.stack(block)
+
+
+def filled(block: UInt8[np.ndarray, "n h w 3"], count: int) -> UInt8[np.ndarray, "m h w 3"]:
+    """A block with its last frame repeated up to `count`: one shape, one compiled program."""
+    return np.concatenate([block, np.repeat(block[-1:], count - len(block), axis=0)])
+
+
+def first(frames: Frames) -> UInt8[np.ndarray, "h w 3"]:
+    """The first frame; the rest is not decoded."""
+    with contextlib.closing(frames):  # type: ignore[arg-type]  # a generator, which ends its ffmpeg
+        return next(frames)
 
 
 def find(folder: str | os.PathLike) -> dict[str, pathlib.Path]:

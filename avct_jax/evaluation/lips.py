@@ -8,7 +8,6 @@ numbers of the same judge.
 import contextlib
 import functools
 import hashlib
-import importlib.resources
 import itertools
 import os
 import pathlib
@@ -227,12 +226,11 @@ def sync_file(file: str | os.PathLike | None) -> Iterator[str | os.PathLike]:
     Raises:
       UserError: the package has none.
     """
-    embedded = importlib.resources.files("avct_jax") / "pretrained" / EMBEDDED
-    if file is None and not embedded.is_file():
-        raise errors.UserError(
-            f"this package has no pretrained/{EMBEDDED}; name a file of `avct train sync`, or a SyncNet"
-        )
-    with importlib.resources.as_file(embedded) if file is None else contextlib.nullcontext(file) as path:
+    with checkpoint_file.embedded(EMBEDDED) if file is None else contextlib.nullcontext(file) as path:
+        if file is None and not os.path.exists(path):
+            raise errors.UserError(
+                f"this package has no pretrained/{EMBEDDED}; name a file of `avct train sync`, or a SyncNet"
+            )
         yield path
 
 

@@ -1,8 +1,6 @@
 """What is seen and heard in one film: small arrays, enough to measure everything but pixel differences."""
 
 import os
-import pathlib
-import secrets
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -11,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
 from avct_jax import errors
-from avct_jax.data import audio, face
+from avct_jax.data import audio, face, whole_file
 from avct_jax.evaluation import film as films
 from avct_jax.evaluation import lip_crops, lips
 from avct_jax.metrics import cpbd, landmarks
@@ -101,9 +99,9 @@ def hear(film: films.Film, judge: lips.Judge, frames: int, size: int):
 def hold_still(seen: Observation, film: films.Film, judge: lips.Judge) -> Observation:
     """What would be seen of the film's first picture, shown all along; it is looked at once."""
     count = len(seen.points)
-    first = next(film.frames())
-    filled = lip_crops.filled(seen.points)[:1]
-    lip = judge.lips([first] * lips.WINDOW, np.repeat(filled, lips.WINDOW, 0))
+    place = lip_crops.filled(seen.points)[:1]
+    shown = [films.first(film.frames())] * lips.WINDOW
+    lip = judge.lips(shown, np.repeat(place, lips.WINDOW, 0))
     repeat = lambda x: np.repeat(x[:1], count, axis=0)
     return seen._replace(
         points=repeat(seen.points),
@@ -115,24 +113,20 @@ def hold_still(seen: Observation, film: films.Film, judge: lips.Judge) -> Observ
 
 def _embed(embed: Embed, block):
     """Features of a block, always of one shape for the compiled network."""
-    count = len(block)
-    filled = np.concatenate([block, np.repeat(block[-1:], CHUNK - count, axis=0)])
-    return {name: np.asarray(values)[:count] for name, values in embed(filled).items()}
+    made = embed(films.filled(block, CHUNK))
+    return {name: np.asarray(values)[: len(block)] for name, values in made.items()}
 
 
 def save(path: str | os.PathLike, seen: Observation) -> None:
-    """Write an observation; the file appears only when it is whole."""
-    path = pathlib.Path(path)
+    """Write an observation; the file appears only when it is whole.
+
+    Raises:
+      UserError: the folder is missing, full, or not to be written to.
+    """
     arrays = {name: value for name, value in seen._asdict().items() if name != "features"}
     arrays |= {FEATURE + name: value for name, value in seen.features.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with open(temporary, "wb") as file:
-            np.savez(file, **arrays)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file.writing(path) as temporary:
+        np.savez(temporary, **arrays)
 
 
 def load(path: str | os.PathLike) -> Observation:

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import hashlib
-import importlib.resources
 import logging
 import os
 import pathlib
@@ -17,7 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from avct_jax import animator as animators
-from avct_jax import errors, inference
+from avct_jax import checkpoint_file, errors, inference
 from avct_jax.data import catalog, clip, video
 from avct_jax.evaluation import evaluate, film
 
@@ -110,7 +109,7 @@ def make(
 
 
 def tell(report: evaluate.Report, failed: Mapping[str, Mapping[str, str]]) -> evaluate.Report:
-    """A report that also lists the films that could not be made.
+    """Say in a report also which films could not be made.
 
     Args:
       failed: reasons by system and film, `Made.failed`.
@@ -127,12 +126,12 @@ def tell(report: evaluate.Report, failed: Mapping[str, Mapping[str, str]]) -> ev
 
 def _maker(checkpoint, transcribed) -> str:
     """Who makes the films: the checkpoint's contents, and the phonemes' source."""
-    embedded = importlib.resources.files("avct_jax") / "pretrained" / "lite.safetensors"
-    whole = pathlib.Path(checkpoint) if checkpoint is not None else embedded
-    try:
-        content = whole.read_bytes()
-    except OSError as error:
-        raise errors.UserError(f"{checkpoint} cannot be read: {error.strerror}") from None
+    given = checkpoint_file.embedded() if checkpoint is None else contextlib.nullcontext(checkpoint)
+    with given as path:
+        try:
+            content = pathlib.Path(path).read_bytes()
+        except OSError as error:
+            raise errors.UserError(f"{path} cannot be read: {error.strerror}; check its name") from None
     return f"{hashlib.sha256(content).hexdigest()} {'transcribed' if transcribed else 'recognised'}"
 
 
@@ -237,14 +236,12 @@ class _Reenactor:
         frames: Iterator = video.read_frames(source, size=self.size)
         with video.VideoWriter(path, size=self.size, audio=sound) as writer, contextlib.closing(frames):
             for block in film.chunks(frames, CHUNK):
-                full = np.concatenate([block, np.repeat(block[-1:], CHUNK - len(block), axis=0)])
-                writer.write(np.asarray(self.draw(self.variables, portrait, full))[: len(block)])
+                made = self.draw(self.variables, portrait, film.filled(block, CHUNK))
+                writer.write(np.asarray(made)[: len(block)])
 
 
 def _first(path: pathlib.Path, size: int | None = None) -> UInt8[np.ndarray, "h w 3"]:
-    frames: Iterator = video.read_frames(path, size=size)
-    with contextlib.closing(frames):
-        return next(frames)
+    return film.first(video.read_frames(path, size=size))
 
 
 def _link_all(folder: pathlib.Path, real: pathlib.Path, jobs: Sequence[Job]) -> None:

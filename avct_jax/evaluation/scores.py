@@ -89,19 +89,14 @@ def compare(made: films.Film, real: films.Film, networks: observations.Networks)
         ssim.append(picture.ssim(one, other))
         squares.append(picture.squared_error(one, other))
         if networks.distance:
-            distance.append(_distance(networks.distance, one, other))
+            pair = (films.filled(x, observations.CHUNK) for x in (one, other))
+            distance.append(np.asarray(networks.distance(*pair))[:count])
     if not l1:
         return {}
     error = float(np.concatenate(squares).mean())
     found = {"l1": float(np.concatenate(l1).mean()), "ssim": float(np.concatenate(ssim).mean())}
     found["psnr"] = picture.decibels(error)
     return found | ({"lpips": float(np.concatenate(distance).mean())} if distance else {})
-
-
-def _distance(distance, one, other):
-    count, missing = len(one), observations.CHUNK - len(one)
-    fill = lambda x: np.concatenate([x, np.repeat(x[-1:], missing, axis=0)])
-    return np.asarray(distance(fill(one), fill(other)))[:count]
 
 
 def _plain(value):

@@ -3,11 +3,11 @@
 import json
 import os
 import pathlib
-import secrets
 import zipfile
 from typing import Any
 
 from avct_jax import errors
+from avct_jax.data import whole_file
 from avct_jax.evaluation import observation as observations
 
 VERSION = 1  # of what is kept; another one is measured anew
@@ -25,13 +25,7 @@ class Store:
         Raises:
           UserError: it cannot be made or written.
         """
-        self.folder = pathlib.Path(folder)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise errors.UserError(
-                f"{str(folder)!r} cannot be made: {error.strerror}; name another --output"
-            ) from None
+        self.folder = make_folder(folder)
 
     def path(self, system: str, name: str, suffix: str) -> pathlib.Path:
         """Where a film's record (.json) or observation (.npz) is."""
@@ -66,12 +60,29 @@ class Store:
 
     def keep(self, system: str, name: str, seen: observations.Observation) -> None:
         """Keep an observation; its record is written afterwards."""
-        observations.save(self.path(system, name, ".npz"), seen)
+        path = self.path(system, name, ".npz")
+        make_folder(path.parent)
+        observations.save(path, seen)
 
 
 def folder(system: str) -> str:
     """The name of a system's folder."""
     return system.replace(" ", "_")
+
+
+def make_folder(path: str | os.PathLike) -> pathlib.Path:
+    """Make a folder, and those above it, where they are missing; returns it.
+
+    Raises:
+      UserError: it cannot be made.
+    """
+    try:
+        pathlib.Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.UserError(
+            f"{os.fspath(path)!r} cannot be made: {error.strerror}; name another --output"
+        ) from None
+    return pathlib.Path(path)
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
@@ -80,14 +91,5 @@ def write_text(path: pathlib.Path, text: str) -> None:
     Raises:
       UserError: it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise errors.UserError(
-            f"{path} cannot be written: {error.strerror}; make room or name another --output"
-        ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    make_folder(path.parent)
+    whole_file.write(path, text.encode())

@@ -8,8 +8,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from avct_jax import checkpoint_file
-from avct_jax.data import video
+from avct_jax.data import video, whole_file
 
 GAP = 4  # px between pictures
 LABEL = 28  # px of a column's name, in two lines
@@ -67,7 +66,7 @@ def save(path: pathlib.Path, pictures: Pictures) -> tuple[bytes, tuple[int, int]
     drawn = sheet(pictures)
     content = png(drawn)
     path.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint_file.write_atomically(path, content)
+    whole_file.write(path, content)
     return content, drawn.shape[:2]
 
 

@@ -12,7 +12,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from avct_jax import checkpoint_file, errors
+from avct_jax import errors
+from avct_jax.data import whole_file
 
 FILE = "metrics.jsonl"
 END = "end of run"  # `note` of a row outside the rhythm of reports: a run that goes on drops it
@@ -79,7 +80,7 @@ def cut(path: pathlib.Path, step: int) -> float:
         return 0.0
     rows = [row for row in read(path) if row["step"] <= step and row.get("note") != END]
     content = "".join(json.dumps(row) + "\n" for row in rows)
-    checkpoint_file.write_atomically(path, content.encode())
+    whole_file.write(path, content.encode())
     return float(rows[-1].get("seconds", 0.0)) if rows else 0.0
 
 

@@ -1,7 +1,6 @@
 """Trained networks in a run folder: RUN/STAGE.safetensors, for later stages, for export and for animating."""
 
 import dataclasses
-import importlib.resources
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -65,8 +64,7 @@ def read(name: str | pathlib.Path) -> checkpoint_file.System:
     """Read a file of weights, or the package's own."""
     if str(name) != EMBEDDED:
         return checkpoint_file.load(name)
-    embedded = importlib.resources.files("avct_jax") / "pretrained" / "lite.safetensors"
-    with importlib.resources.as_file(embedded) as file:
+    with checkpoint_file.embedded() as file:
         return checkpoint_file.load(file)
 
 

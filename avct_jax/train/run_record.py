@@ -9,7 +9,8 @@ from typing import Any
 
 import jax
 
-from avct_jax import checkpoint_file, errors
+from avct_jax import errors
+from avct_jax.data import whole_file
 from avct_jax.train import sharding
 
 FILE = "run.json"
@@ -67,7 +68,7 @@ def check(folder: pathlib.Path, facts: Mapping[str, Any], *, begun: bool) -> lis
             old = {}
         notes = _compare(folder, old, facts)
     if sharding.is_first_process():
-        checkpoint_file.write_atomically(path, (json.dumps(facts, indent=1) + "\n").encode())
+        whole_file.write(path, (json.dumps(facts, indent=1) + "\n").encode())
     return notes
 
 

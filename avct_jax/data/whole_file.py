@@ -1,0 +1,44 @@
+"""Files that bear their name only when they are whole."""
+
+import contextlib
+import os
+import pathlib
+import secrets
+from collections.abc import Iterator
+
+from avct_jax import errors
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Yield a hidden name beside `path` to write to; it becomes `path` when the block ends, or is removed.
+
+    It has the same suffix: numpy and others go by it. The content is on the disk before it bears the name.
+
+    Raises:
+      UserError: the folder is missing, full, or not to be written to.
+    """
+    path = pathlib.Path(path)
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise errors.UserError(
+            f"cannot write {path} ({error.strerror}); free space or choose another folder"
+        ) from None
+    finally:
+        with contextlib.suppress(OSError):  # the folder itself may be missing
+            temporary.unlink(missing_ok=True)
+
+
+def write(path: str | os.PathLike, content: bytes) -> None:
+    """Write a file at once.
+
+    Raises:
+      UserError: the folder is missing, full, or not to be written to.
+    """
+    with writing(path) as temporary:
+        temporary.write_bytes(content)
