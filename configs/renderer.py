@@ -60,8 +60,9 @@ LITE = run.RendererTraining(
 
 avct train renderer --preset lite --clips DIR --run DIR
 The embedded checkpoint came from the same losses, in two stages of 1500 and some 3500 steps on 2 CPU cores:
-L1 .0216 on unseen people (a still picture: .0292). As one stage, 681 steps of a run
-of 900: held-out L1 .0367 with other views (a still picture: .0496); the whole: not yet reproduced.
+L1 .0216 on unseen people (a still picture: .0292); then 324 steps more with a perceptual loss. As one stage,
+681 steps of a run of 900: held-out L1 .0367 with other views (a still picture: .0496); the whole: not yet
+reproduced.
 """
 
 TINY = run.RendererTraining(

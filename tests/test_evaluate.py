@@ -381,3 +381,16 @@ def test_films_of_another_checkpoint_are_not_taken_for_this_ones(tmp_path):
     assert not film_file.exists()
     with pytest.raises(errors.UserError, match="cannot be read"):
         protocols._maker(tmp_path / "none.safetensors", False)
+
+
+def test_progress_is_told_inside_long_films(folders, tmp_path):
+    told = []
+    options = evaluate.Options(films=1, baselines=False)
+    show = lambda done, total, text: told.append((done, total, text))
+    evaluate.evaluate({}, folders / "real", tmp_path, made_films.networks(), options, show)
+    assert told == [
+        (0, 1, "ground truth: a"),
+        (0, 1, "ground truth: a, frame 16"),
+        (0, 1, "ground truth: a, frame 30"),
+        (1, 1, ""),
+    ]

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import math
 import os
 import pathlib
@@ -107,6 +108,7 @@ class _Run:
             for system, lacking in missing.items()
             for name in sorted(set(self.names) & set(lacking))
         ]
+        self.tick: Callable[[int], None] = lambda frames: None
         self.broken: set[str] = set()  # real films that cannot be measured
         self.seen_by = sorted({**networks.labels, "sync": networks.judge.label}.items())
 
@@ -114,9 +116,12 @@ class _Run:
         """Measure everything; what fails is noted."""
         work = [(name, system) for name in self.names for system in self._systems_of(name)]
         for done, (name, system) in enumerate(work):
-            show(done, len(work), f"{system}: {name}")
+            what = f"{system}: {name}"
+            show(done, len(work), what)
             if name in self.broken:
                 continue
+            at = functools.partial(show, done, len(work))
+            self.tick = lambda frames, at=at, what=what: at(f"{what}, frame {frames}")
             try:
                 self.scores[system][name] = self._measure(system, name)["scores"]
             except (errors.UserError, ValueError) as error:
@@ -151,7 +156,7 @@ class _Run:
         record = self.store.read(TRUTH, name, stamp)
         if record and self.store.has_observation(TRUTH, name):
             return record
-        seen = observation.observe(real, self.networks)
+        seen = observation.observe(real, self.networks, tick=self.tick)
         return self._keep(TRUTH, name, stamp, seen, seen, self._same())
 
     def _kept(self, system, name, stamp, measure):
@@ -197,7 +202,7 @@ class _Run:
         return lesser
 
     def _made(self, path, real, truth):
-        seen = observation.observe(films.from_file(path, real.name), self.networks, truth)
+        seen = observation.observe(films.from_file(path, real.name), self.networks, truth, self.tick)
         if len(seen.points) < WHOLE * len(truth.points):
             raise errors.UserError(
                 f"{path} has {len(seen.points)} frames, the real film {len(truth.points)}; "

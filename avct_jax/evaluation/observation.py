@@ -52,11 +52,17 @@ class Observation(NamedTuple):
         return face.mouth_opening(self.points)
 
 
-def observe(film: films.Film, networks: Networks, real: Observation | None = None) -> Observation:
+def observe(
+    film: films.Film,
+    networks: Networks,
+    real: Observation | None = None,
+    tick: Callable[[int], None] = lambda frames: None,
+) -> Observation:
     """Look at a film, twice, without holding more than a few frames.
 
     Args:
       real: of the film that it should be: a film without any face is judged where that one has its faces.
+      tick: is told how many frames have been looked at: films can be long.
     Raises:
       UserError: it cannot be read, or shows no face at all and there is no `real`.
     """
@@ -71,6 +77,7 @@ def observe(film: films.Film, networks: Networks, real: Observation | None = Non
             sharpness.append(cpbd.sharpness(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)))
         for name, values in (_embed(networks.embed, block) if networks.embed else {}).items():
             features.setdefault(name, []).append(values)
+        tick(len(points))
     if not points:
         raise errors.UserError(f"{film.name} has no frame; leave it out")
     tracked = np.asarray(points, np.float32)
