@@ -76,7 +76,11 @@ def test_step_moves_the_parameters_of_every_player(run):
     for name, player in last.players.items():
         before = first.players[name]
         moved = jax.tree.map(lambda a, b: bool((a != b).any()), before.params, player.params)
-        assert np.mean(jax.tree.leaves(moved)) > 0.9, name
+        # Biases that a normalisation takes away again do nothing: they alone may stay.
+        useless = ("['conv']['bias']", "['conv1']['bias']")
+        paths = jax.tree.leaves_with_path(moved)
+        counts = [x for path, x in paths if not jax.tree_util.keystr(path).endswith(useless)]
+        assert np.mean(counts) > 0.9, name
         changed = jax.tree.map(lambda a, b: bool((a != b).any()), before.batch_stats, player.batch_stats)
         # The discriminator's last layer has one output: its singular vector is 1.
         assert np.mean(jax.tree.leaves(changed)) > 0.8, name

@@ -1,12 +1,14 @@
-"""Convolution blocks of the First Order Motion Model."""
+"""Convolution blocks of the First Order Motion Model.
+
+A bias before a normalisation is told to the normalisation instead of being added (`BatchNorm`'s `shift`).
+"""
 
 from typing import Any
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from avct_jax.layers import conv, norm
+from avct_jax.layers import activation, conv, norm
 
 
 class SameBlock(nn.Module):
@@ -14,38 +16,29 @@ class SameBlock(nn.Module):
 
     features: int
     kernel_size: int = 3
+    doubled: bool = False
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"], *, train: bool = False) -> Float[Array, "b h w d"]:
+    def __call__(self, x: Float[Array, "b h w c"], *, train: bool = False) -> Float[Array, "b hh ww d"]:
         k = self.kernel_size
-        x = conv.Conv(self.features, (k, k), padding=k // 2, dtype=self.dtype, name="conv")(x)
-        return nn.relu(norm.BatchNorm(dtype=self.dtype, name="norm")(x, train=train))
+        options = {"padding": k // 2, "doubled": self.doubled, "defer_bias": True, "dtype": self.dtype}
+        x, bias = conv.Conv(self.features, (k, k), name="conv", **options)(x)
+        return activation.relu(norm.BatchNorm(dtype=self.dtype, name="norm")(x, train=train, shift=bias))
 
 
-class DownBlock(nn.Module):
+class DownBlock(SameBlock):
     """SameBlock, then 2x2 means."""
 
-    features: int
-    dtype: Any = None
-
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool = False) -> Float[Array, "b hh ww d"]:
-        x = conv.Conv(self.features, padding=1, dtype=self.dtype, name="conv")(x)
-        x = nn.relu(norm.BatchNorm(dtype=self.dtype, name="norm")(x, train=train))
-        return nn.avg_pool(x, (2, 2), (2, 2))
+        return nn.avg_pool(super().__call__(x, train=train), (2, 2), (2, 2))
 
 
-class UpBlock(nn.Module):
+class UpBlock(SameBlock):
     """Each pixel doubled, then SameBlock."""
 
-    features: int
-    dtype: Any = None
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"], *, train: bool = False) -> Float[Array, "b hh ww d"]:
-        x = conv.Conv(self.features, padding=1, dtype=self.dtype, name="conv")(upsample_nearest(x))
-        return nn.relu(norm.BatchNorm(dtype=self.dtype, name="norm")(x, train=train))
+    doubled: bool = True
 
 
 class ResBlock(nn.Module):
@@ -55,15 +48,7 @@ class ResBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool = False) -> Float[Array, "b h w c"]:
-        y = x
-        for i in (1, 2):
-            y = nn.relu(norm.BatchNorm(dtype=self.dtype, name=f"norm{i}")(y, train=train))
-            y = conv.Conv(x.shape[-1], padding=1, dtype=self.dtype, name=f"conv{i}")(y)
-        return x + y
-
-
-def upsample_nearest(x: Float[Array, "b h w c"]) -> Float[Array, "b hh ww c"]:
-    """Write every pixel twice along both axes."""
-    b, h, w, c = x.shape
-    x = jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c))
-    return x.reshape(b, 2 * h, 2 * w, c)
+        y = activation.relu(norm.BatchNorm(dtype=self.dtype, name="norm1")(x, train=train))
+        y, bias = conv.Conv(x.shape[-1], padding=1, defer_bias=True, dtype=self.dtype, name="conv1")(y)
+        y = activation.relu(norm.BatchNorm(dtype=self.dtype, name="norm2")(y, train=train, shift=bias))
+        return x + conv.Conv(x.shape[-1], padding=1, dtype=self.dtype, name="conv2")(y)

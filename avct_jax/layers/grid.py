@@ -71,6 +71,7 @@ def _gather(image, x, y):
     # Clip as floats: a grid may hold values that overflow an integer.
     column = jnp.clip(x, 0, width - 1).astype(jnp.int32)
     row = jnp.clip(y, 0, height - 1).astype(jnp.int32)
-    index = (row * width + column).reshape(batch, -1, 1)
-    pixels = jnp.take_along_axis(image.reshape(batch, -1, channels), index, axis=1)
+    first = np.arange(batch, dtype=np.int32).reshape(-1, *(1,) * (x.ndim - 1)) * (height * width)
+    index = (first + row * width + column).reshape(-1)
+    pixels = jnp.take(image.reshape(-1, channels), index, axis=0, mode="clip")
     return pixels.reshape(*x.shape, channels) * inside[..., None].astype(image.dtype)

@@ -23,7 +23,10 @@ class BatchNorm(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, x: Float[Array, "*b c"], *, train: bool = False) -> Float[Array, "*b c"]:
+    def __call__(
+        self, x: Float[Array, "*b c"], *, train: bool = False, shift: Float[Array, "c"] | None = None
+    ) -> Float[Array, "*b c"]:
+        """Normalise x + shift. In training the batch's mean takes the shift away again: it is never added."""
         channels = x.shape[-1]
         scale = self.param("scale", nn.initializers.ones_init(), (channels,))
         bias = self.param("bias", nn.initializers.zeros_init(), (channels,))
@@ -31,12 +34,14 @@ class BatchNorm(nn.Module):
         var = self.variable("batch_stats", "var", jnp.ones, (channels,))
         if train:
             m, v = _moments(x.astype(jnp.float32))
+            whole = m if shift is None else m + jax.lax.stop_gradient(shift).astype(jnp.float32)
             if not self.is_initializing():
                 count = x.size // channels
-                mean.value = self.momentum * mean.value + (1 - self.momentum) * m
+                mean.value = self.momentum * mean.value + (1 - self.momentum) * whole
                 var.value = self.momentum * var.value + (1 - self.momentum) * v * count / max(count - 1, 1)
         else:
             m, v = mean.value, var.value
+            m = m if shift is None else m - shift
         gain = scale * jax.lax.rsqrt(v + self.epsilon)
         dtype = self.dtype or x.dtype
         rank = (1,) * (x.ndim - 1)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Float32
 from safetensors import numpy as safetensors_numpy
 
 from avct_jax import errors
-from avct_jax.layers import conv
+from avct_jax.layers import activation, conv
 from avct_jax.models import torch_file, torch_weights
 
 LAYERS = (1, 2, 3, 4, 5)  # relu1_1 .. relu5_1, the features of FOMM's perceptual loss
@@ -58,7 +58,7 @@ class VGG(nn.Module):
         for block in range(1, max(layers) + 1):
             for i in range(self.config.blocks[block - 1]):
                 name = f"features_{index}"
-                x = nn.relu(self._convolution(block, name)(x))
+                x = activation.relu(self._convolution(block, name)(x))
                 index += 2
                 if i == 0 and block in layers:
                     features.append(x)

@@ -31,7 +31,8 @@ def look(frames: UInt8[Any, "b s s 3"], variation: schema.Variation, size: int) 
         (jnp.asarray(variation.view) != 0).any(), _from_view, lambda x, _: x, pictures, variation
     )
     seen = jax.lax.cond(jnp.asarray(variation.mirrored).any(), _mirror, lambda x, _: x, seen, variation)
-    return recolour(seen, jnp.asarray(variation.colours))
+    colours = jnp.asarray(variation.colours)
+    return jax.lax.cond((colours != 0).any(), recolour, lambda x, _: x, seen, colours)
 
 
 def see_motion(
