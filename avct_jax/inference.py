@@ -146,10 +146,14 @@ def render(
     reference: motion.Motion,
     driving: motion.Motion,
 ) -> Float[Array, "n h w 3"]:
-    """Move the portrait as `driving` has moved since `reference` (eq. 3), and render it."""
+    """Move the portrait as `driving` has moved since `reference` (eq. 3), and render it.
+
+    What has moved counts `config.gain` times, and begins with the mouth shut by `config.shut`.
+    """
     moved = motion.relative_transfer(driving, reference, portrait.motion)
-    rest = portrait.motion.keypoints
-    moved = moved._replace(keypoints=rest + config.gain * (moved.keypoints - rest))
+    own = portrait.motion.keypoints
+    rest = motion.shut_mouth(own, config.shut) if config.shut else own
+    moved = moved._replace(keypoints=rest + config.gain * (moved.keypoints - own))
     return draw(config, variables, portrait, moved)
 
 

@@ -114,6 +114,8 @@ LITE_WHOLE = dataclasses.replace(
     ),
     optimizer=dataclasses.replace(LITE.optimizer, learning_rate=2e-4),
     draw=dataclasses.replace(LITE.draw, others=0.0, zoom=(0.0, 0.0), turn=0.0, shift=0.0),
+    # What is seen is learned: a renderer that moves too little teaches E_avct to move more.
+    system=dataclasses.replace(sizes.LITE, gain=1.0),
 )
 """Equation 2 at the embedded size, to go on with where LITE ended: 8 of 24 frames are rendered at 128 px.
 

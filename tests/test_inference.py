@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avct_jax import animator, checkpoint_file, inference
+from avct_jax import animator, checkpoint_file, inference, motion
 from avct_jax.models import avct, sizes
 
 TINY = sizes.TINY
@@ -164,3 +164,26 @@ def test_gain_enlarges_the_change_of_the_picture(variables, image):
         frames[gain] = drawn(begun, turned)
     change = {g: float(jnp.abs(frames[g] - frames[0.0]).mean()) for g in frames}
     assert 0 == change[0.0] < change[0.5] < change[1.0]
+
+
+def test_shut_brings_the_lips_together_and_leaves_shut_ones():
+    points = jnp.asarray(np.random.default_rng(0).uniform(-0.5, 0.5, (3, 10, 2)), jnp.float32)
+    shut, half = motion.shut_mouth(points, 1.0), motion.shut_mouth(points, 0.5)
+    np.testing.assert_allclose(shut[:, 0], shut[:, 1], atol=1e-6)
+    np.testing.assert_allclose(half[:, 1] - half[:, 0], (points[:, 1] - points[:, 0]) / 2, atol=1e-6)
+    np.testing.assert_array_equal(shut[:, [2, 3, 5, 6, 7, 8, 9]], points[:, [2, 3, 5, 6, 7, 8, 9]])
+    np.testing.assert_allclose(motion.shut_mouth(shut, 1.0), shut, atol=1e-6)
+
+
+def test_shut_is_drawn_before_anything_is_said(variables, image):
+    track, drawn = make_track(16), {}
+    begun = jax.jit(lambda i: begin(TINY, variables, i, track))(image)
+    still = jax.tree.map(lambda x: x[:1], begun.reference)
+    for share in (0.0, 1.0):
+        config = dataclasses.replace(TINY, shut=share)
+        drawn[share] = inference.render(config, variables, begun.portrait, begun.reference, still)
+    rest = begun.portrait.motion
+    by_hand = rest._replace(keypoints=motion.shut_mouth(rest.keypoints, 1.0))
+    expected = inference.draw(TINY, variables, begun.portrait, by_hand)
+    np.testing.assert_allclose(drawn[1.0], expected, atol=1e-5)
+    assert jnp.abs(drawn[1.0] - drawn[0.0]).max() > 1e-4

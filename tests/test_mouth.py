@@ -45,3 +45,18 @@ def test_windows_are_five_successive_frames_in_bgr():
     np.testing.assert_array_equal(found[0], sync_discriminator.mouth_window(faces)[0])
     with pytest.raises(ValueError, match="4 frames hold no window"):
         mouth.windows(mouths[:, :4])
+
+
+def test_square_lies_about_its_place_as_fine_as_the_picture():
+    across = np.linspace(-1, 1, 101, dtype=np.float32)
+    picture = jnp.asarray(np.stack(np.meshgrid(across, across), -1)[None])  # every pixel shows its own place
+    places = jnp.array([[0.2, -0.3]])
+    cut = mouth.square(picture, places, 0.4)
+    assert cut.shape == (1, 20, 20, 2)
+    np.testing.assert_allclose(cut.mean((1, 2)), places, atol=1e-6)
+    np.testing.assert_allclose(cut[0, 0, [0, -1], 0], [0.0, 0.4], atol=1e-6)
+
+
+def test_square_repeats_the_border_of_the_picture():
+    picture = jnp.zeros((1, 11, 11, 1)).at[:, :, -1].set(1.0)
+    assert (mouth.square(picture, jnp.array([[1.0, 0.0]]), 0.8)[0, :, -2:] == 1).all()

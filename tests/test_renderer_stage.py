@@ -25,6 +25,8 @@ ALL = dataclasses.replace(
     l1=5.0,
     mouth=5.0,
     painted=0.5,
+    mouth_perceptual=1.0,
+    mouth_layers=(1, 2),
     landmarks=10.0,
     noise=0.02,
     jitter=0.1,
@@ -300,6 +302,7 @@ def test_moved_by_no_deformation_is_the_picture():
     ("fields", "message"),
     [
         ({"perceptual": 1.0}, "perceptual weight 1.0 needs VGG weights"),
+        ({"mouth_perceptual": 2.0}, "perceptual weight 2.0 needs VGG weights"),
         ({}, "every loss has weight 0"),
         ({"l1": 1.0, "teach": True}, "teaches the detector nothing"),
         ({"landmarks": 1.0, "painted": 1.0}, "painted 1.0 repeats l1 and mouth"),

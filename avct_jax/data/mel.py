@@ -50,7 +50,7 @@ def mfcc_and_filterbank(
         block = _windows(wav, first, last, offset, scale)
         power = np.abs(np.fft.rfft(block, FFT_SIZE)) ** 2 / FFT_SIZE
         energies[first:last] = _safe_log(power @ triangle_filters().T)
-        cepstra[first:last] = energies[first:last] @ _lifted_cosines().T
+        cepstra[first:last] = energies[first:last] @ lifted_cosines().T
         cepstra[first:last, 0] = _safe_log(power.sum(1))
     return cepstra, energies
 
@@ -108,7 +108,8 @@ def _corners(points: Float[np.ndarray, "p"]) -> Iterator[Float[np.ndarray, "m 1"
 
 
 @functools.cache
-def _lifted_cosines() -> Float[np.ndarray, "13 26"]:
+def lifted_cosines() -> Float[np.ndarray, "13 26"]:
+    """What makes the cepstra of the log energies; c0 is then replaced by the energy of all."""
     order = np.arange(CEPSTRA)[:, None]
     cosines = np.cos(np.pi * order * (2 * np.arange(FILTERS) + 1)[None] / (2 * FILTERS)) * math.sqrt(
         2 / FILTERS

@@ -24,6 +24,7 @@ class RendererConfig:
         at full resolution. The released network has no such path.
       motion_map: tell the decoder where the keypoints are (layers/motion_map.py); the released network
         learns of them by the warp alone.
+      motion_map_turns: the map knows the affine frames too.
     """
 
     motion: dense_motion.DenseMotionConfig = dense_motion.DenseMotionConfig()
@@ -35,6 +36,7 @@ class RendererConfig:
     working_downsampling: int = 1
     blend: bool = False
     motion_map: bool = False
+    motion_map_turns: bool = False
 
 
 class Source(NamedTuple):
@@ -78,7 +80,7 @@ class Renderer(nn.Module):
         self.first = blocks.SameBlock(widths[0], c.kernel_size, dtype=self.dtype)
         self.down_blocks = [blocks.DownBlock(w, dtype=self.dtype) for w in widths[1:]]
         if c.motion_map:
-            self.motion_map = motion_map.MotionMap(widths[-1])
+            self.motion_map = motion_map.MotionMap(widths[-1], turns=c.motion_map_turns)
         self.bottleneck = Bottleneck(c.num_bottleneck_blocks, dtype=self.dtype)
         self.up_blocks = [blocks.UpBlock(w, dtype=self.dtype) for w in reversed(widths[:-1])]
         kernel = (c.kernel_size, c.kernel_size)

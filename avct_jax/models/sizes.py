@@ -22,6 +22,8 @@ class SystemConfig:
         in the paper, or that of a driver at "rest", who is silent; then the first sample may be speech.
       gain: factor on the keypoints' movement since that reference. A regression predicts the mean of what
         could be meant, which moves less than any speaker: this gives the missing spread back.
+      shut: share by which a portrait's open mouth is shut before it speaks; speech is added to the portrait's
+        expression, and a mouth that stands open could never close. For keypoints taught by landmarks.
       sway: let the predicted head sway around the portrait's own pose instead of taking the predicted one,
         which a small network reads inexactly: the head would drift away in the first second.
       pitch: how F0 is found: "harvest" as in the paper, or "dio", many times faster, flags less exact.
@@ -30,6 +32,7 @@ class SystemConfig:
     image_size: int = 256
     reference: Literal["first", "rest"] = "first"
     gain: float = 1.0
+    shut: float = 0.0
     sway: bool = False
     pitch: Literal["harvest", "dio"] = "harvest"
     keypoint_detector: DetectorConfig = DetectorConfig()
@@ -88,6 +91,7 @@ LITE_HEAD_MOTION = head_motion.HeadMotionConfig(
 LITE = SystemConfig(
     reference="rest",
     gain=1.6,
+    shut=1.0,
     sway=True,
     keypoint_detector=LITE_DETECTOR,
     renderer=LITE_RENDERER,

@@ -32,6 +32,7 @@ from avct_jax.train import (
     speech_motion,
     stage,
     state,
+    voice,
 )
 from avct_jax.train import initial as initial_variables
 
@@ -40,6 +41,7 @@ BLOCKS = (tower.DownResBlock, transformer.EncoderLayer, transformer.DecoderLayer
 # The fields below bear the modules' names, which would hide them.
 DiscriminatorConfig = patch_discriminator.PatchDiscriminatorConfig
 SyncConfig = sync_discriminator.SyncDiscriminatorConfig
+Strangeness = voice.Strangeness
 FEWEST = sync_discriminator.FRAMES  # of a window of D_sync
 DOT = 0.0008  # variance of a keypoint's spot in pictures, [-1, 1] units squared
 
@@ -67,6 +69,7 @@ class AVCTStageConfig:
       output_size: side of the rendered frames, px.
       hush: chance that a clip's silent frames become digital silence, which no microphone records.
       noise: of the audio features, in their standard deviations. voice: largest change of log F0.
+      strange: other vocal tracts, microphones and rooms (train/voice.py).
       wrong_phonemes: chance of a random phoneme.
       decay: share of the parameters' moving average kept each step.
     """
@@ -93,6 +96,7 @@ class AVCTStageConfig:
     hush: float = 0.0
     noise: float = 0.0
     voice: float = 0.0
+    strange: Strangeness = Strangeness()
     wrong_phonemes: float = 0.0
     decay: float = 0.999
 

@@ -10,7 +10,7 @@ from avct_jax import motion
 from avct_jax.data import schema
 from avct_jax.layers import pose_image
 from avct_jax.models import avct
-from avct_jax.train import augment
+from avct_jax.train import augment, voice
 
 F0_COLUMN = 39  # of the 41 audio features, Hz
 MIRROR = (1.0, -1.0, -1.0, -1.0, 1.0, 1.0)  # signs of a mirrored head's rotation and translation
@@ -107,9 +107,11 @@ def vary_sound(
       silent: 1 where nobody speaks. silence: features of a frame of digital silence.
       config: an avct_stage.AVCTStageConfig.
     """
-    keys = jax.random.split(key, 5)
+    keys = jax.random.split(key, 6)
     b, n = seen.phonemes.shape
     audio, phonemes = seen.audio, seen.phonemes
+    if config.strange.any:
+        audio = voice.disguise(audio, keys[5], config.strange)
     if config.voice:
         scale = jnp.exp(jax.random.uniform(keys[0], (b, 1, 1), minval=-config.voice, maxval=config.voice))
         audio = audio.at[..., F0_COLUMN].multiply(scale)

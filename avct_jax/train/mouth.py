@@ -1,4 +1,7 @@
-"""Mouths as D_sync sees them: cut from pictures by boxes, five frames in a window; gradients pass through."""
+"""Mouths cut from pictures; gradients pass through.
+
+D_sync sees them by boxes, five frames in a window; a perceptual loss by a square about the lips.
+"""
 
 from typing import Any
 
@@ -26,6 +29,19 @@ def crop(frames: Float[Array, "b s s 3"], boxes: Float[Any, "b 4"]) -> Float[Arr
     shape = (len(frames), HEIGHT, WIDTH)
     places = jnp.stack([jnp.broadcast_to(x[:, None], shape), jnp.broadcast_to(y[..., None], shape)], -1)
     return grid.grid_sample(frames, places * (2 / frames.shape[1]) - 1, padding_mode="border")
+
+
+def square(
+    pictures: Float[Array, "b s s c"], places: Float[Array, "b 2"], side: float
+) -> Float[Array, "b n n c"]:
+    """Cut a square about each place, as fine as the picture: n = s side / 2 px, rounded.
+
+    Args:
+      places: x, y in [-1, 1]. side: in the same units; beyond the picture its border is repeated.
+    """
+    n = round(pictures.shape[1] * side / 2)
+    grids = places[:, None, None] + jnp.asarray(grid.coordinate_grid(n, n))[None] * (side / 2)
+    return grid.grid_sample(pictures, grids, align_corners=True, padding_mode="border")
 
 
 def stack(mouths: Float[Array, "b 5 48 96 3"]) -> Float[Array, "b 48 96 15"]:

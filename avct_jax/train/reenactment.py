@@ -15,6 +15,7 @@ from avct_jax.data import schema
 from avct_jax.layers import blocks, heatmap
 from avct_jax.models import keypoint_detector, patch_discriminator, renderer, sizes, vgg
 from avct_jax.train import augment, equivariance, gradients, initial, losses
+from avct_jax.train import mouth as mouths
 
 DETECTOR, RENDERER, DISCRIMINATOR = "keypoint_detector", "renderer", "patch_discriminator"
 MOUTH = slice(0, 4)  # the keypoints of data/face_motion.py that stand on the lips
@@ -32,6 +33,8 @@ class RendererStageConfig:
       perceptual: weight of the VGG features' difference, of `perceptual_layers` at `perceptual_scales`.
       equivariance_keypoints, equivariance_jacobians: weights of the detector's agreement with random warps.
       l1: weight of the absolute difference of pictures, over `l1_scales` of a pyramid.
+      mouth_perceptual: weight of the VGG features' difference (`mouth_layers`) of a square of `mouth_side`
+        ([-1, 1] units) about the lips alone: a tenth of the cost of whole pictures, where edges matter most.
       mouth: weight of the absolute difference around the lips, within `mouth_variance` of their landmarks.
       painted: weight of the same two differences of what the decoder paints by itself. Without it a network
         that blends keeps the source wherever that is nearly right, and its painter never learns.
@@ -56,6 +59,9 @@ class RendererStageConfig:
     equivariance_jacobians: float = 10.0
     l1: float = 0.0
     l1_scales: tuple[int, ...] = (1, 2, 4)
+    mouth_perceptual: float = 0.0
+    mouth_layers: tuple[int, ...] = losses.LIGHT_LAYERS
+    mouth_side: float = 0.7
     mouth: float = 0.0
     mouth_variance: float = 0.005
     painted: float = 0.0
@@ -79,6 +85,7 @@ class RendererStageConfig:
     def weights(self) -> dict[str, float]:
         """Weights by metric, of the terms that are computed at all."""
         rendered = {"l1": self.l1, "mouth": self.mouth, "perceptual": self.perceptual}
+        rendered |= {"mouth_perceptual": self.mouth_perceptual}
         rendered |= {"painted": self.painted, "gan_generator": self.gan}
         rendered |= {"feature_matching": self.feature_matching if self.gan else 0.0}
         detected = {"equivariance_keypoints": self.equivariance_keypoints, "landmarks": self.landmarks}
@@ -92,7 +99,12 @@ class RendererStageConfig:
     @property
     def renders(self) -> bool:
         """Does any loss look at pictures?"""
-        return any((self.l1, self.mouth, self.perceptual, self.gan))
+        return any((self.l1, self.mouth, self.perceptual, self.mouth_perceptual, self.gan))
+
+    @property
+    def wants_vgg(self) -> bool:
+        """Does any loss need a VGG?"""
+        return bool(self.perceptual or self.mouth_perceptual)
 
     @property
     def warps(self) -> bool:
@@ -356,17 +368,15 @@ def _picture_terms(plan, perceptual, frame, made: renderer.Rendering, seen: Seen
         terms["painted"] = sum(
             (c.weights[n] * measure(painted) for n, measure in measures.items()), jnp.zeros(())
         )
+    options = {"weight": 1.0, "dtype": plan.compute.activations, "remat": plan.compute.remat}
     if c.perceptual:
-        terms["perceptual"] = losses.perceptual(
-            perceptual,
-            frame,
-            target,
-            layers=c.perceptual_layers,
-            scales=c.perceptual_scales,
-            weight=1.0,
-            dtype=plan.compute.activations,
-            remat=plan.compute.remat,
-        )
+        where = {"layers": c.perceptual_layers, "scales": c.perceptual_scales}
+        terms["perceptual"] = losses.perceptual(perceptual, frame, target, **where, **options)
+    if c.mouth_perceptual:
+        lips = _flat(seen.driving_motion.keypoints[:, :, MOUTH]).mean(1)
+        made_lips, real_lips = (mouths.square(x, lips, c.mouth_side) for x in (frame, target))
+        where = {"layers": c.mouth_layers, "scales": (1,)}
+        terms["mouth_perceptual"] = losses.perceptual(perceptual, made_lips, real_lips, **where, **options)
     return terms
 
 

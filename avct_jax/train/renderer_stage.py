@@ -40,7 +40,7 @@ def make_stage(
     _check(config, perceptual)
     plan = reenactment.Plan(system, config, compute)
     detector = None if config.train_detector else initial.frozen(DETECTOR, init)
-    frozen = Frozen(detector, perceptual if config.perceptual else None)
+    frozen = Frozen(detector, perceptual if config.wants_vgg else None)
     scales = {DETECTOR: config.detector_rate, DISCRIMINATOR: config.discriminator_rate}
     rules = {name: optimizer.make_optimizer(rule, scale=scales.get(name, 1.0)) for name in plan.players}
 
@@ -64,9 +64,10 @@ def make_stage(
 
 
 def _check(config, perceptual):
-    if config.perceptual and perceptual is None:
+    if config.wants_vgg and perceptual is None:
+        weight = config.perceptual or config.mouth_perceptual
         raise errors.UserError(
-            f"perceptual weight {config.perceptual} needs VGG weights; name their file, or set it to 0"
+            f"perceptual weight {weight} needs VGG weights; name their file, or set it to 0"
         )
     if not config.weights:
         raise errors.UserError("every loss has weight 0; give one of perceptual, l1 or landmarks a weight")

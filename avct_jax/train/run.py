@@ -227,7 +227,7 @@ def make_stage(
       UserError: weights are missing, or of another size.
     """
     options: dict[str, Any] = {"init": given}
-    if getattr(config.stage, "perceptual", 0.0):
+    if any(getattr(config.stage, weight, 0.0) for weight in ("perceptual", "mouth_perceptual")):
         options["perceptual"] = vgg.load(vgg_file)
     if isinstance(config, AVCTTraining):
         options |= {"frozen": _frozen(config, given), "mean_keypoints": _mean_keypoints(config, clips)}
