@@ -172,6 +172,13 @@ def test_run_that_goes_on_with_other_networks_is_refused_by_the_field_s_name(tmp
     assert run_record.check(tmp_path, facts(other), begun=False) == []  # nothing to lose
 
 
+def test_run_record_lets_what_only_use_asks_for_change_and_says_so(tmp_path):
+    run_record.check(tmp_path, facts(sync.TINY), begun=False)
+    other = replace(sync.TINY, system=replace(sync.TINY.system, shut=0.5))
+    assert "system.shut 0.5" in run_record.check(tmp_path, facts(other), begun=True)[0]
+
+
+
 def test_changes_of_what_is_learned_are_told(tmp_path):
     run_record.check(tmp_path, facts(sync.TINY), begun=False)
     more = replace(sync.TINY, steps=99, optimizer=replace(sync.TINY.optimizer, learning_rate=0.5))

@@ -15,6 +15,7 @@ from avct_jax.train import sharding
 
 FILE = "run.json"
 FIXED = ("system",)  # fields that no run may change: its weights would mean something else
+IN_USE = ("system.gain", "system.shut")  # but for these, which only say how the networks are used
 # And those that change nothing of what is learned.
 FREE = (
     "steps",
@@ -74,7 +75,7 @@ def check(folder: pathlib.Path, facts: Mapping[str, Any], *, begun: bool) -> lis
 
 def _compare(folder: pathlib.Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     changes = list(differences(old.get("config", {}), new["config"]))
-    fixed = [change for change in changes if change[0].split(".")[0] in FIXED]
+    fixed = [c for c in changes if c[0].split(".")[0] in FIXED and c[0] not in IN_USE]
     reshaped = "state" in old and old["state"] != new["state"]
     if fixed or reshaped:
         # Which of the changed settings made the state another one is not known here: the stage's come first.
