@@ -178,7 +178,6 @@ def test_run_record_lets_what_only_use_asks_for_change_and_says_so(tmp_path):
     assert "system.shut 0.5" in run_record.check(tmp_path, facts(other), begun=True)[0]
 
 
-
 def test_changes_of_what_is_learned_are_told(tmp_path):
     run_record.check(tmp_path, facts(sync.TINY), begun=False)
     more = replace(sync.TINY, steps=99, optimizer=replace(sync.TINY.optimizer, learning_rate=0.5))

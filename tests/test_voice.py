@@ -26,6 +26,7 @@ def test_nothing_strange_leaves_features_as_they_are(sound):
     # The cepstra are computed anew of the energies: that they come out alike proves the two consistent.
     np.testing.assert_allclose(same, sound, atol=2e-3)
     assert not voice.Strangeness().any and voice.Strangeness(background=0.1).any
+    assert not voice.Strangeness(background=0.1, share=0.0).any
 
 
 def test_loudness_moves_all_energies_and_no_shape(sound):
@@ -67,3 +68,11 @@ def test_rooms_fill_the_gaps_and_leave_what_is_loud(sound):
     change = found[..., 13:39] - sound[..., 13:39]
     loud, quiet = (np.unravel_index(f(sound[..., 13:39]), change.shape) for f in (np.argmax, np.argmin))
     assert (change >= -1e-4).all() and change[quiet] > 10 * change[loud]
+
+
+def test_share_of_the_examples_stays_the_speaker(sound):
+    many = jnp.repeat(jnp.asarray(sound[:, :1]), 200, 0)
+    found = voice.disguise(many, KEY, voice.Strangeness(loudness=(1.0, 1.0), share=0.25))
+    changed = (found != many).any((1, 2, 3))
+    assert 0.15 < changed.mean() < 0.35
+    np.testing.assert_array_equal(found[~changed], many[~changed])

@@ -31,24 +31,26 @@ class Strangeness:
         those of other people are 2.5 louder on average than the one speaker's, with a spread of 1.5.
       microphone: spread of each ripple of its colour, nepers of energy.
       background: chance of an audible room.
+      share: of the examples that are changed at all; the others stay the speaker's own.
     """
 
     tract: float = 0.0
     loudness: tuple[float, float] = (0.0, 0.0)
     microphone: float = 0.0
     background: float = 0.0
+    share: float = 1.0
 
     @property
     def any(self) -> bool:
         """Whether anything changes."""
-        return self != Strangeness()
+        return self.share > 0 and any((self.tract, *self.loudness, self.microphone, self.background))
 
 
 def disguise(
     audio: Float[Array, "b n 4 41"], key: Key[Array, ""], how: Strangeness
 ) -> Float[Array, "b n 4 41"]:
     """Let each example be another voice in another room; F0 and voicing stay."""
-    keys, b = jax.random.split(key, 4), len(audio)
+    keys, b = jax.random.split(key, 5), len(audio)
     energies = changed = audio[..., ENERGIES]
     if how.tract:
         changed = change_tract(changed, how.tract * jax.random.uniform(keys[0], (b,), minval=-1.0))
@@ -61,7 +63,8 @@ def disguise(
     total = jax.nn.logsumexp(changed, axis=-1) - jax.nn.logsumexp(energies, axis=-1)
     cosines = jnp.asarray(mel.lifted_cosines(), jnp.float32)
     cepstra = jnp.einsum("bnrf,cf->bnrc", changed, cosines).at[..., 0].set(audio[..., 0] + total)
-    return audio.at[..., ENERGIES].set(changed).at[..., CEPSTRA].set(cepstra)
+    chosen = jax.random.bernoulli(keys[4], how.share, (b, 1, 1, 1))
+    return jnp.where(chosen, audio.at[..., ENERGIES].set(changed).at[..., CEPSTRA].set(cepstra), audio)
 
 
 def change_tract(
