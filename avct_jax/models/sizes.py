@@ -91,7 +91,6 @@ LITE_HEAD_MOTION = head_motion.HeadMotionConfig(
 LITE = SystemConfig(
     reference="rest",
     gain=1.6,
-    shut=1.0,
     sway=True,
     keypoint_detector=LITE_DETECTOR,
     renderer=LITE_RENDERER,
