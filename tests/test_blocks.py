@@ -97,3 +97,8 @@ def test_relu_is_jaxs():
         )
         np.testing.assert_array_equal(found, expected)
     assert activation.relu(x.astype(jnp.bfloat16)).dtype == jnp.bfloat16
+
+
+def test_doubled_convolution_refuses_other_kernels():
+    with pytest.raises(ValueError, match="3x3 kernels"):
+        conv.Conv(2, (5, 5), padding=2, doubled=True).init(jax.random.key(0), draw((1, 4, 4, 3)))

@@ -51,6 +51,10 @@ class Conv(nn.Module):
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
         pad = (self.padding, self.padding) if isinstance(self.padding, int) else tuple(self.padding)
         if self.doubled:
+            if shape[:2] != (3, 3) or pad != (1, 1) or tuple(self.strides) != (1, 1):
+                raise ValueError(
+                    f"doubled is for 3x3 kernels with a padding of 1, not {shape[:2]} with {pad}"
+                )
             y = convolve_doubled(x, kernel)
         else:
             y = convolve(x, kernel, tuple(self.strides), pad)
@@ -89,7 +93,8 @@ def convolve_doubled(
     if b * h * w < max(c, d):
         # Then reading the kernel is the work, and adding up taps makes it larger.
         return convolve(upsample_nearest(x), kernel, (1, 1), (1, 1))
-    taps = jnp.einsum("ast,euv,tvcd->sucaed", SHARED_TAPS, SHARED_TAPS, kernel.astype(jnp.float32))
+    sums = ("ast,euv,tvcd->sucaed", SHARED_TAPS, SHARED_TAPS, kernel.astype(jnp.float32))
+    taps = jnp.einsum(*sums, precision="highest")  # sums, not products: to be exact on accelerators too
     y = convolve(x, taps.reshape(2, 2, c, 4 * d).astype(kernel.dtype), (1, 1), (1, 1))
     y = y.reshape(b, h + 1, w + 1, 2, 2, d)
     rows = [jnp.stack([y[:, a : a + h, e : e + w, a, e] for e in (0, 1)], 3) for a in (0, 1)]
