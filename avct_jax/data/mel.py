@@ -82,12 +82,16 @@ def mel_spectrogram(wav: Float[np.ndarray, "n"]) -> Float[np.ndarray, "80 column
 @functools.cache
 def triangle_filters() -> Float[np.ndarray, "26 257"]:
     """26 triangles, evenly spaced in mel (HTK) over 0-8000 Hz, corners rounded down to FFT bins."""
-    top = 2595 * math.log10(1 + SAMPLE_RATE / 2 / 700)
-    hertz = 700 * (10 ** (np.linspace(0, top, FILTERS + 2) / 2595) - 1)
-    left, peak, right = _corners(np.floor((FFT_SIZE + 1) * hertz / SAMPLE_RATE))
+    left, peak, right = _corners(np.floor((FFT_SIZE + 1) * triangle_corners() / SAMPLE_RATE))
     bins = np.arange(FFT_SIZE // 2 + 1)[None]
     rising = np.where((bins >= left) & (bins < peak), (bins - left) / (peak - left), 0)
     return rising + np.where((bins >= peak) & (bins < right), (right - bins) / (right - peak), 0)
+
+
+def triangle_corners() -> Float[np.ndarray, " 28"]:
+    """Hz at which the 26 triangles begin, peak and end, each where its neighbours peak."""
+    top = 2595 * math.log10(1 + SAMPLE_RATE / 2 / 700)
+    return 700 * (10 ** (np.linspace(0, top, FILTERS + 2) / 2595) - 1)
 
 
 @functools.cache

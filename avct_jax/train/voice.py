@@ -74,23 +74,11 @@ def change_tract(
 
     Between bands by straight lines; above the highest band it is repeated.
     """
-    hertz = jnp.asarray(_centres(), jnp.float32)
+    hertz = jnp.asarray(mel.triangle_corners()[1:-1], jnp.float32)
     read_at = hertz[None] * jnp.exp(-log_factor)[:, None]
-    place = jnp.clip(_band(read_at), 0, mel.FILTERS - 1)
+    place = jnp.interp(read_at, hertz, jnp.arange(mel.FILTERS, dtype=jnp.float32))
     share = jnp.maximum(0.0, 1 - jnp.abs(place[..., None] - jnp.arange(mel.FILTERS).reshape(1, 1, -1)))
     return jnp.einsum("bnrf,bgf->bnrg", energies, share)
-
-
-def _centres() -> Float[np.ndarray, " 26"]:
-    """Hz of the bands' middles."""
-    top = 2595 * np.log10(1 + mel.SAMPLE_RATE / 2 / 700)
-    return 700 * (10 ** (np.linspace(0, top, mel.FILTERS + 2)[1:-1] / 2595) - 1)
-
-
-def _band(hertz):
-    """Which band, counted from 0 and between bands, is at a frequency."""
-    top = 2595 * np.log10(1 + mel.SAMPLE_RATE / 2 / 700)
-    return 2595 * jnp.log10(1 + hertz / 700) * ((mel.FILTERS + 1) / top) - 1
 
 
 def _colours(key, count):
