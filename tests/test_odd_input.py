@@ -254,7 +254,7 @@ def test_an_input_is_never_overwritten(avct, tmp_path):
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, cli.INTERRUPTED), (signal.SIGTERM, cli.TERMINATED)])
 def test_an_interrupted_animation_leaves_nothing(material, tmp_path, number, code):
-    write_wav(tmp_path / "long.wav", np.zeros(16000 * 120))
+    write_wav(tmp_path / "long.wav", np.zeros(16000 * 600))  # so long that it is not done before the signal
     out = tmp_path / "out"
     out.mkdir()
     words = ["--image", material / "face.png", "--audio", tmp_path / "long.wav", "--output", out / "talk.mp4"]
