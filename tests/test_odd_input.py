@@ -252,9 +252,18 @@ def test_an_input_is_never_overwritten(avct, tmp_path):
     assert code == cli.REFUSED and "is an input" in lines[0] and path.read_bytes() == content
 
 
+@pytest.fixture
+def usual_interrupt():
+    """Ctrl-C as at a terminal: a shell's background jobs, and what they start, are made to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("usual_interrupt")
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, cli.INTERRUPTED), (signal.SIGTERM, cli.TERMINATED)])
 def test_an_interrupted_animation_leaves_nothing(material, tmp_path, number, code):
-    write_wav(tmp_path / "long.wav", np.zeros(16000 * 600))  # so long that it is not done before the signal
+    write_wav(tmp_path / "long.wav", np.zeros(16000 * 120))
     out = tmp_path / "out"
     out.mkdir()
     words = ["--image", material / "face.png", "--audio", tmp_path / "long.wav", "--output", out / "talk.mp4"]
