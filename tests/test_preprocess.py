@@ -15,7 +15,7 @@ import pytest
 import skimage.data
 
 from avct_jax import cli, errors
-from avct_jax.data import audio, clip, clip_folder, crop, face, manifest, preprocess, video
+from avct_jax.data import audio, clip, clip_folder, crop, face, manifest, preprocess, video, whole_file
 
 PORTRAIT = skimage.data.astronaut()[:300, 70:370]
 NOBODY = skimage.data.coffee()[:300, :300]
@@ -184,7 +184,7 @@ def test_killed_run_goes_on_where_it_was(tmp_path, number):
     words = ["-m", "avct_jax.cli", "preprocess", str(tmp_path / "in"), "--output", str(tmp_path / "clips")]
     process = subprocess.Popen([sys.executable, *words, "--jobs", "1"], stderr=subprocess.DEVNULL)
     done = tmp_path / "clips/.done"
-    while not list(done.glob("*.json")) and process.poll() is None:
+    while not list(done.glob("[0-9].json")) and process.poll() is None:  # not those in the writing, hidden
         time.sleep(0.01)
     os.kill(process.pid, number)
     assert process.wait() == (-9 if number == signal.SIGKILL else 143)
@@ -192,7 +192,11 @@ def test_killed_run_goes_on_where_it_was(tmp_path, number):
     assert (
         1 <= len(finished) < 4 and (number == signal.SIGKILL) != (tmp_path / "clips/manifest.json").exists()
     )
+    with whole_file.writing(done / "9.json") as half:
+        half.touch()
+    (done / "9.json").rename(half)  # as a kill in the middle of the writing leaves it
     assert run(tmp_path / "in", "--output", tmp_path / "clips") == 0
+    assert not list((tmp_path / "clips").rglob(".*-*"))
     for path, written in finished.items():
         assert (tmp_path / f"clips/{path.stem}.mp4").stat().st_mtime_ns <= written
     assert sorted(e.name for e in manifest.read(tmp_path / "clips").clips) == ["0", "1", "2", "3"]

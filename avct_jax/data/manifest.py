@@ -106,7 +106,8 @@ def drop(folder: pathlib.Path, name: str) -> None:
 def clean(folder: pathlib.Path) -> None:
     """Remove what an interrupted run left half-written."""
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
-    for pattern in (".avct-*", ".*-????????.npz", ".*.json.????????", f"{RECORDS}/.*.json.????????"):
+    half = (f".*-????????.{suffix}" for suffix in ("json", "npy", "npz"))  # as whole_file names them
+    for pattern in (".avct-*", *half, f"{RECORDS}/.*-????????.json"):
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
 
