@@ -8,6 +8,8 @@ from jaxtyping import Array, Float
 # Keypoints of data/face_motion.py that shut a mouth, and how far each goes for one unit of opening: the jaw
 # brings the lower lip up, the upper lip gives a little.
 SHUTTING = {0: 0.25, 1: -0.75, 4: -0.6}
+EYES = (6, 7)
+SHUT_GAP = 0.025  # of the eyes' distance: the mean gap between the lips of GRID's speaker 1 in silence
 
 
 class Motion(NamedTuple):
@@ -42,15 +44,26 @@ def relative_transfer(driving: Motion, driving_first: Motion, source: Motion) ->
 
 
 def shut_mouth(keypoints: Float[Array, "*b k 2"], share: float) -> Float[Array, "*b k 2"]:
-    """Bring the lips of a face together by a share of their distance; of keypoints as landmarks teach them.
+    """Bring the lips of a face together by a share of what they are too far apart for a shut mouth.
+
+    Lips that touch are still apart by their landmarks: only what exceeds SHUT_GAP is taken away. For
+    keypoints taught by landmarks.
 
     Args:
       share: 0 leaves the mouth as it is, 1 shuts it.
     """
     opening = keypoints[..., 1, :] - keypoints[..., 0, :]
+    between_eyes = keypoints[..., EYES[1], :] - keypoints[..., EYES[0], :]
+    gap, touching = _length(opening), SHUT_GAP * _length(between_eyes)
+    opening = opening * (1 - touching / jnp.maximum(gap, touching))
     for index, part in SHUTTING.items():
         keypoints = keypoints.at[..., index, :].add(share * part * opening)
     return keypoints
+
+
+def _length(vector: Float[Array, "*b 2"]) -> Float[Array, "*b 1"]:
+    """Never 0, where its gradient has no direction."""
+    return jnp.sqrt(jnp.square(vector).sum(-1, keepdims=True) + 1e-12)
 
 
 def invert_2x2(matrix: Float[Array, "*b 2 2"]) -> Float[Array, "*b 2 2"]:

@@ -169,10 +169,16 @@ def test_gain_enlarges_the_change_of_the_picture(variables, image):
 def test_shut_brings_the_lips_together_and_leaves_shut_ones():
     points = jnp.asarray(np.random.default_rng(0).uniform(-0.5, 0.5, (3, 10, 2)), jnp.float32)
     shut, half = motion.shut_mouth(points, 1.0), motion.shut_mouth(points, 0.5)
-    np.testing.assert_allclose(shut[:, 0], shut[:, 1], atol=1e-6)
-    np.testing.assert_allclose(half[:, 1] - half[:, 0], (points[:, 1] - points[:, 0]) / 2, atol=1e-6)
+    opening = lambda p: p[:, 1] - p[:, 0]
+    touching = motion.SHUT_GAP * jnp.linalg.norm(points[:, 7] - points[:, 6], axis=-1)
+    np.testing.assert_allclose(jnp.linalg.norm(opening(shut), axis=-1), touching, rtol=1e-4)
+    np.testing.assert_allclose(opening(half), (opening(points) + opening(shut)) / 2, atol=1e-6)
     np.testing.assert_array_equal(shut[:, [2, 3, 5, 6, 7, 8, 9]], points[:, [2, 3, 5, 6, 7, 8, 9]])
     np.testing.assert_allclose(motion.shut_mouth(shut, 1.0), shut, atol=1e-6)
+    nearer = points.at[:, 1].set(points[:, 0] + 0.5 * opening(shut))
+    np.testing.assert_array_equal(motion.shut_mouth(nearer, 1.0), nearer)
+    gone = jax.grad(lambda p: motion.shut_mouth(p, 1.0).sum())(jnp.zeros((10, 2)))
+    assert jnp.isfinite(gone).all()
 
 
 def test_shut_is_drawn_before_anything_is_said(variables, image):
