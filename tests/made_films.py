@@ -73,4 +73,9 @@ class Judge:
 def networks():
     """Both, and features: a frame's mean and spread."""
     embed = lambda x: {"fid_64": np.stack([x.mean((1, 2, 3)), x.std((1, 2, 3))], 1)}
-    return observation.Networks(Landmarker(), Judge(), embed, None, {"landmarks": "made up"})
+    return observation.Networks(Landmarker(), Judge(), embed, None, {"landmarks": "made up"}, identify)
+
+
+def identify(frame, points):
+    """A face is who it is by how bright it is."""
+    return np.full(2, np.median(frame) / 100 if np.isfinite(points).all() else np.nan, np.float32)

@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     host_memory.keep_freed()
     compile_cache.enable()
-    judges = networks.make(arguments.fid, arguments.syncnet, arguments.sync)
+    judges = networks.make(arguments.fid, arguments.syncnet, arguments.sync, arguments.identity)
     path = lambda text: None if text is None else pathlib.Path(text)
     places = ablation.Places(
         pathlib.Path(arguments.clips),

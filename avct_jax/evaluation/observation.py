@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from avct_jax import errors
 from avct_jax.data import audio, face, whole_file
 from avct_jax.evaluation import film as films
-from avct_jax.evaluation import lip_crops, lips
+from avct_jax.evaluation import identity, lip_crops, lips
 from avct_jax.metrics import cpbd, landmarks
 
 CHUNK = 16  # frames looked at together
@@ -21,13 +21,17 @@ Embed = Callable[[UInt8[np.ndarray, "n h w 3"]], Mapping[str, Any]]
 
 
 class Networks(NamedTuple):
-    """Who looks. embed: features of pictures by name; distance: LPIPS of two blocks of frames, or None."""
+    """Who looks. embed: features of pictures by name; distance: LPIPS of two blocks of frames, or None.
+
+    identify: whose face it is (identity.load), or None.
+    """
 
     landmarker: face.FaceLandmarker
     judge: lips.Judge
     embed: Embed | None = None
     distance: Callable[[Any, Any], Any] | None = None
     labels: Mapping[str, str] = {}
+    identify: identity.Identify | None = None
 
 
 class Observation(NamedTuple):
@@ -36,6 +40,7 @@ class Observation(NamedTuple):
     points: landmarks, px, NaN where no face is found. sharpness: CPBD of each frame. size: height, width, px.
     lip: embeddings of every five frames; speech: of the sound behind them (no rows: no sound).
     silent: frames in which nobody speaks. features: of each frame, by name.
+    identity: whose face every fifth frame shows, NaN where none is found (no rows: nobody looked).
     """
 
     points: Float32[np.ndarray, "t 468 3"]
@@ -45,6 +50,7 @@ class Observation(NamedTuple):
     speech: Float32[np.ndarray, "m d"]
     silent: Bool[np.ndarray, " u"]
     features: dict[str, Float32[np.ndarray, "t f"]]
+    identity: Float32[np.ndarray, "i e"]
 
     @property
     def opening(self) -> Float[np.ndarray, " t"]:
@@ -66,7 +72,7 @@ def observe(
     Raises:
       UserError: it cannot be read, or shows no face at all and there is no `real`.
     """
-    points, sharpness, size = [], [], (0, 0)
+    points, sharpness, faces, size = [], [], [], (0, 0)
     features: dict[str, list[Any]] = {}
     found = None
     for block in films.chunks(film.frames(), CHUNK):
@@ -75,6 +81,8 @@ def observe(
             found = networks.landmarker.follow(frame, found)
             points.append(found.points if found else np.full((face.POINTS, 3), np.nan, np.float32))
             sharpness.append(cpbd.sharpness(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)))
+            if networks.identify and (len(points) - 1) % identity.EVERY == 0:
+                faces.append(networks.identify(frame, points[-1]))
         for name, values in (_embed(networks.embed, block) if networks.embed else {}).items():
             features.setdefault(name, []).append(values)
         tick(len(points))
@@ -84,7 +92,8 @@ def observe(
     lip = networks.judge.lips(film.frames(), _places(tracked, size, real))
     speech, silent = hear(film, networks.judge, len(tracked), lip.shape[1])
     joined = {name: np.concatenate(parts).astype(np.float32) for name, parts in features.items()}
-    return Observation(tracked, np.asarray(sharpness, np.float32), size, lip, speech, silent, joined)
+    known = np.stack(faces) if faces else np.zeros((0, identity.SIZE), np.float32)
+    return Observation(tracked, np.asarray(sharpness, np.float32), size, lip, speech, silent, joined, known)
 
 
 def _places(points, size, real):
@@ -115,6 +124,7 @@ def hold_still(seen: Observation, film: films.Film, judge: lips.Judge) -> Observ
         sharpness=repeat(seen.sharpness),
         lip=np.repeat(lip, len(seen.lip), axis=0),
         features={name: repeat(values) for name, values in seen.features.items()},
+        identity=np.repeat(seen.identity[:1], len(seen.identity), axis=0),
     )
 
 

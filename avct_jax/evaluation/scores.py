@@ -10,7 +10,7 @@ from avct_jax.data import face
 from avct_jax.evaluation import film as films
 from avct_jax.evaluation import lips, measures
 from avct_jax.evaluation import observation as observations
-from avct_jax.metrics import landmarks, mouth_opening, picture
+from avct_jax.metrics import identity, landmarks, mouth_opening, picture
 
 NEAR = 1  # frame, by which sound and lips may be apart unnoticed
 LEAST = 1e-6  # spread of a mouth's opening below which it does not move
@@ -41,6 +41,8 @@ def score(
     if paired:
         scale = np.float32(max(real.size) / max(made.size))
         found["lmd"] = landmarks.mouth_distance(made.points, real.points)
+        if min(len(made.identity), len(real.identity)):
+            found["identity"] = identity.identity_distance(made.identity, real.identity)
         found["akd"] = landmarks.keypoint_distance(made.points * scale, real.points, size=max(real.size))
     return {key: _plain(value) for key, value in found.items()}
 
