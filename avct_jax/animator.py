@@ -234,7 +234,7 @@ class Animator:
             carry, poses = self._predict_poses(self.variables, carry, padded)
             predicted.append(np.asarray(poses)[: len(block)])
         if self.config.sway:
-            return pose.sway(np.concatenate(predicted[1:]), first_pose)
+            return pose.sway(np.concatenate(predicted[1:]), first_pose, gain=self.config.sway_gain)
         # One more than frames is predicted; the last has no frame.
         return np.concatenate(predicted)[: len(features)]
 

@@ -164,3 +164,5 @@ def test_sway_begins_at_the_given_pose_and_returns_to_it():
     np.testing.assert_allclose(swaying[:100], np.repeat(around[None], 100, 0), atol=1e-4)
     assert swaying[100, 0] > around[0] + 0.9
     np.testing.assert_allclose(swaying[-1], around, atol=1e-2)
+    twice = pose.sway(poses, around, gain=2.0)
+    np.testing.assert_allclose(twice - around, 2 * (swaying - around), atol=1e-4)

@@ -107,16 +107,23 @@ def track(landmarks: Float[np.ndarray, "t 468 3"]) -> Float[np.ndarray, "t 6"]:
 
 
 def sway(
-    poses: Float[np.ndarray, "t 6"], around: Float[np.ndarray, "6"], *, memory: int | float = SWAY_MEMORY
+    poses: Float[np.ndarray, "t 6"],
+    around: Float[np.ndarray, "6"],
+    *,
+    gain: float = 1.0,
+    memory: int | float = SWAY_MEMORY,
 ) -> Float[np.ndarray, "t 6"]:
     """Move a head as `poses` move, around another pose: what is slower than `memory` frames is taken away.
 
     The first frame is `around` itself; a head that comes to rest returns to it.
+
+    Args:
+      gain: factor on the movement. A regression predicts the mean of what could be meant, which moves less.
     """
     swaying, mean = np.empty_like(poses), poses[0].astype(np.float64)
     for i, now in enumerate(poses):
         mean = mean + (now - mean) / memory
-        swaying[i] = around + (now - mean)
+        swaying[i] = around + gain * (now - mean)
     return swaying
 
 

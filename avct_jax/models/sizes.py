@@ -26,6 +26,7 @@ class SystemConfig:
         expression, and a mouth that stands open could never close. For keypoints taught by landmarks.
       sway: let the predicted head sway around the portrait's own pose instead of taking the predicted one,
         which a small network reads inexactly: the head would drift away in the first second.
+      sway_gain: factor on that movement.
       pitch: how F0 is found: "harvest" as in the paper, or "dio", many times faster, flags less exact.
     """
 
@@ -34,6 +35,7 @@ class SystemConfig:
     gain: float = 1.0
     shut: float = 0.0
     sway: bool = False
+    sway_gain: float = 1.0
     pitch: Literal["harvest", "dio"] = "harvest"
     keypoint_detector: DetectorConfig = DetectorConfig()
     renderer: RendererConfig = RendererConfig()
@@ -92,6 +94,7 @@ LITE = SystemConfig(
     reference="rest",
     gain=1.6,
     sway=True,
+    sway_gain=1.8,
     keypoint_detector=LITE_DETECTOR,
     renderer=LITE_RENDERER,
     avct=LITE_AVCT,

@@ -15,7 +15,8 @@ from avct_jax.train import sharding
 
 FILE = "run.json"
 FIXED = ("system",)  # fields that no run may change: its weights would mean something else
-IN_USE = ("system.gain", "system.shut")  # but for these, which only say how the networks are used
+# But for these, which only say how the networks are used.
+IN_USE = ("system.gain", "system.shut", "system.sway_gain")
 # And those that change nothing of what is learned.
 FREE = (
     "steps",
