@@ -4,7 +4,7 @@ import dataclasses
 
 from avct_jax.data import schema
 from avct_jax.models import patch_discriminator, sizes, sync_discriminator
-from avct_jax.train import avct_stage, losses, optimizer, run
+from avct_jax.train import avct_stage, losses, optimizer, run, voice
 
 PAPER = run.AVCTTraining(
     steps=100_000,
@@ -121,6 +121,29 @@ LITE_WHOLE = dataclasses.replace(
 
 avct train avct --preset lite-whole --clips DIR --run OTHER --init lite.safetensors --vgg vgg19.npz
 Not yet reproduced.
+"""
+
+LITE_SYNC = dataclasses.replace(
+    LITE_WHOLE,
+    steps=250,
+    save_every=50,
+    judge_every=50,
+    stage=dataclasses.replace(
+        LITE_WHOLE.stage,
+        gan=0.0,
+        equivariance_keypoints=0.0,
+        equivariance_jacobians=0.0,
+        keypoint=10.0,
+        strange=voice.Strangeness(
+            tract=0.18, loudness=(-2.0, 5.0), microphone=0.5, background=0.7, share=0.5
+        ),
+    ),
+    optimizer=dataclasses.replace(LITE_WHOLE.optimizer, warmup=10),
+)
+"""D_sync's and VGG's opinions of rendered frames beside LITE's losses: how the embedded E_avct was finished.
+
+avct train avct --preset lite-sync --clips DIR --run OTHER --init lite.safetensors --vgg vgg19.npz
+Use a D_sync of another seed than the one that is to judge (`avct train sync --seed 7`).
 """
 
 TINY = run.AVCTTraining(
