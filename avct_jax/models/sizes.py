@@ -63,13 +63,14 @@ LITE_RENDERER = renderer.RendererConfig(
         prior_reach=LITE_REACH,
     ),
     block_expansion=32,
-    max_features=48,
+    max_features=64,
     num_down_blocks=1,
-    num_bottleneck_blocks=2,
+    num_bottleneck_blocks=4,
     kernel_size=5,
     working_downsampling=2,
     blend=True,
     motion_map=True,
+    motion_map_turns=True,
 )
 LITE_AVCT = avct.AVCTConfig(
     d_model=128,
@@ -93,6 +94,7 @@ LITE_HEAD_MOTION = head_motion.HeadMotionConfig(
 LITE = SystemConfig(
     reference="rest",
     gain=1.6,
+    shut=1.0,
     sway=True,
     sway_gain=1.8,
     keypoint_detector=LITE_DETECTOR,
