@@ -75,16 +75,6 @@ def test_losing_the_face_wins_nothing(measured):
     assert means(measured[0], "faces")["faceless"] == pytest.approx(0.5, abs=0.04)
 
 
-def test_identity_is_that_of_the_frames_looked_at(measured, folders, tmp_path):
-    found = means(measured[0], "identity")
-    assert found["ground truth"] == found["wrong sound"] == 0 < found["good"] < found["wild"]
-    assert found["faceless"] > 0 < found["still face"]
-    nobody = made_films.networks()._replace(identify=None)
-    report = evaluate.evaluate({"good": folders / "good"}, folders / "real", tmp_path, nobody)
-    assert set(means(report, "identity").values()) == {None} and not report["failed"]
-    assert "identity" not in markdown.table(report) and "identity" in markdown.table(measured[0])
-
-
 def test_report_is_json_with_all_its_measures(measured):
     report = json.loads(json.dumps(measured[0], allow_nan=False))
     keys = {m["key"] for m in report["measures"]}

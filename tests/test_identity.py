@@ -2,13 +2,14 @@
 
 import sys
 
+import made_films
 import numpy as np
 import pytest
 import skimage.data
 
 from avct_jax import errors
 from avct_jax.data import face
-from avct_jax.evaluation import identity
+from avct_jax.evaluation import evaluate, identity, markdown
 from avct_jax.metrics.identity import identity_distance
 
 PORTRAIT = skimage.data.astronaut()[:300, 70:370]
@@ -38,13 +39,31 @@ def look():
     return lambda picture: identify(picture, landmarker.follow(picture, None).points)
 
 
-def test_one_face_is_itself_wherever_it_is_and_nobody_else_by_its_colours_turned(look):
+def test_one_face_is_itself_wherever_it_is_and_however_coarse(look):
     seen = look(PORTRAIT)
     assert seen.shape == (identity.SIZE,) and np.linalg.norm(seen) > 1
     there = skimage.data.astronaut()[:340, 40:380]
     assert np.linalg.norm(look(there) - seen) < 0.2
     narrow = np.repeat(PORTRAIT[:, ::2], 2, axis=1)[:, 10:]
     assert np.linalg.norm(look(narrow) - seen) < 0.3
+
+
+def test_identity_is_measured_of_films_and_no_column_without_a_network(tmp_path):
+    mouth, lost = made_films.opening(0), range(0, 30, 2)
+    made_films.write(tmp_path / "real/a.mp4", mouth)
+    made_films.write(tmp_path / "near/a.mp4", np.clip(mouth + 0.1, 0, 1), mouth)
+    made_films.write(tmp_path / "far/a.mp4", np.clip(mouth + 0.1, 0, 1)[::-1], mouth)
+    made_films.write(tmp_path / "lost/a.mp4", np.clip(mouth + 0.1, 0, 1), mouth, lost=lost)
+    generated = {name: tmp_path / name for name in ("near", "far", "lost")}
+    networks = made_films.networks()
+    report = evaluate.evaluate(generated, tmp_path / "real", tmp_path / "out", networks)
+    found = {s["key"]: s["means"]["identity"] for s in report["systems"]}
+    assert found["ground truth"] == 0 < found["near"] < found["far"]
+    assert found["lost"] > 0 < found["still face"] and "identity" in markdown.table(report)
+    nobody = networks._replace(identify=None)
+    report = evaluate.evaluate(generated, tmp_path / "real", tmp_path / "other", nobody)
+    assert {s["means"]["identity"] for s in report["systems"]} == {None}
+    assert "identity" not in markdown.table(report)
 
 
 def test_no_landmarks_no_descriptor():

@@ -106,10 +106,10 @@ def drop(folder: pathlib.Path, name: str) -> None:
 def clean(folder: pathlib.Path) -> None:
     """Remove what an interrupted run left half-written."""
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
-    half = (f".*-????????.{suffix}" for suffix in ("json", "npy", "npz"))  # as whole_file names them
-    for pattern in (".avct-*", *half, f"{RECORDS}/.*-????????.json"):
-        for path in folder.glob(pattern):
-            path.unlink(missing_ok=True)
+    for place in (folder, folder / RECORDS):
+        whole_file.remove_half_written(place)
+    for probe in folder.glob(".avct-*"):
+        probe.unlink(missing_ok=True)
 
 
 def write(

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 from avct_jax import errors
 
+TOKEN_BYTES = 4  # tell apart files of one name that are being written
+
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
@@ -19,7 +21,7 @@ def writing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
       UserError: the folder is missing, full, or not to be written to.
     """
     path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(TOKEN_BYTES)}{path.suffix}")
     try:
         yield temporary
         with open(temporary, "rb") as file:
@@ -32,6 +34,12 @@ def writing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     finally:
         with contextlib.suppress(OSError):  # the folder itself may be missing
             temporary.unlink(missing_ok=True)
+
+
+def remove_half_written(folder: pathlib.Path) -> None:
+    """Remove what `writing` left in a folder when the process was killed; nobody may be writing there."""
+    for path in folder.glob(f".*-{'[0-9a-f]' * 2 * TOKEN_BYTES}.*"):
+        path.unlink(missing_ok=True)
 
 
 def write(path: str | os.PathLike, content: bytes) -> None:
