@@ -90,8 +90,8 @@ LITE = run.AVCTTraining(
 
 avct train avct --preset lite --clips DIR --run DIR
 From nothing, 900 steps, 13 min on 2 CPU cores: correlation of predicted and real lip opening .861 on
-held-out examples, .868 in films of 20 clips that it never saw. The embedded checkpoint has 700 steps of it
-behind those of an earlier form (docs/training-log.md, run 8).
+held-out examples, .868 in films of 20 clips that it never saw. The embedded checkpoint has more of
+it behind it, half of the voices disguised (--stage.strange; docs/training-log.md, runs 9, 11, 13, 15, 16).
 """
 
 LITE_WHOLE = dataclasses.replace(

@@ -59,10 +59,9 @@ LITE = run.RendererTraining(
 """The embedded size: keypoints taught by landmarks, pictures compared at 128 px, no VGG needed.
 
 avct train renderer --preset lite --clips DIR --run DIR
-The embedded checkpoint came from the same losses, in two stages of 1500 and some 3500 steps on 2 CPU cores:
-L1 .0216 on unseen people (a still picture: .0292); then 324 steps more with a perceptual loss. As one stage,
-681 steps of a run of 900: held-out L1 .0367 with other views (a still picture: .0496); the whole: not yet
-reproduced.
+The embedded checkpoint: 681 steps with a narrower painter, then, --init of these, 2700 with this one begun
+anew and --vgg vgg19.npz --stage.mouth-perceptual 1.0; some two hours on 2 shared CPU cores. Held-out L1 .0349
+(a still picture: .0496). From nothing in one run: not yet reproduced (docs/training-log.md, runs 6, 13, 14).
 """
 
 TINY = run.RendererTraining(
