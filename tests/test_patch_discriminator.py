@@ -84,6 +84,17 @@ def test_spectral_conv_finds_the_largest_singular_value():
     np.testing.assert_allclose(y[0, 0, 0], plain / largest, rtol=1e-3, atol=1e-5)
 
 
+def test_spectral_conv_begins_near_the_largest_singular_value():
+    """Judged with random vectors, kernels are many times too large, and so is the first judgement."""
+    module = spectral_norm.SpectralConv(32, (4, 4))
+    x = jax.random.normal(jax.random.key(0), (1, 4, 4, 16))
+    variables = module.init(jax.random.key(1), x)
+    weight = np.asarray(variables["params"]["weight_orig"]).reshape(32, -1)
+    stats = {name: np.asarray(vector) for name, vector in variables["batch_stats"].items()}
+    found = stats["weight_u"] @ weight @ stats["weight_v"]
+    assert 0.9 < found / np.linalg.svd(weight, compute_uv=False)[0] <= 1 + 1e-5
+
+
 def test_spectral_conv_moves_its_vectors_only_in_training():
     network = patch_discriminator.PatchDiscriminator(TINY)
     x = jax.random.uniform(jax.random.key(0), (1, 32, 32, 3))

@@ -11,13 +11,18 @@ from jaxtyping import Array, Float
 
 from avct_jax.layers import conv
 
+# Power iterations before the first use, as torch.nn.utils.parametrizations.spectral_norm. Random vectors find
+# next to no singular value: the first judgement would be by kernels a thousand times too large.
+FIRST_ITERATIONS = 15
+
 
 class SpectralConv(nn.Module):
     """torch.nn.utils.spectral_norm of a Conv2d without padding (Miyato et al., 2018).
 
     Torch's own layout is kept, because the singular vectors belong to it: params `weight_orig`
     (out, in, h, w) and `bias`; batch_stats `weight_u` (out,), `weight_v` (in * h * w,). Called with
-    `train`, the vectors take one step of power iteration; without, the stored ones serve.
+    `train`, the vectors take one step of power iteration; without, the stored ones serve. They begin near
+    the largest singular value's.
     """
 
     features: int
@@ -31,8 +36,8 @@ class SpectralConv(nn.Module):
         weight = self.param("weight_orig", init, shape)
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
         matrix = weight.reshape(self.features, -1)
-        u = self.variable("batch_stats", "weight_u", self._random_unit, matrix.shape[0])
-        v = self.variable("batch_stats", "weight_v", self._random_unit, matrix.shape[1])
+        u = self.variable("batch_stats", "weight_u", lambda: self._first_vector(matrix))
+        v = self.variable("batch_stats", "weight_v", lambda: unit(u.value @ matrix))
         if train and not self.is_initializing():
             fixed = jax.lax.stop_gradient(matrix)
             v.value = unit(u.value @ fixed)
@@ -42,8 +47,9 @@ class SpectralConv(nn.Module):
         x, kernel, bias = dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
         return conv.convolve(x, kernel) + bias.reshape(1, 1, 1, -1)
 
-    def _random_unit(self, size: int) -> Float[Array, "n"]:
-        return unit(jax.random.normal(self.make_rng("params"), (size,)))
+    def _first_vector(self, matrix: Float[Array, "m n"]) -> Float[Array, "m"]:
+        u = unit(jax.random.normal(self.make_rng("params"), matrix.shape[:1]))
+        return jax.lax.fori_loop(0, FIRST_ITERATIONS, lambda _, u: unit(matrix @ unit(u @ matrix)), u)
 
 
 def unit(vector: Float[Array, "n"]) -> Float[Array, "n"]:
