@@ -9,7 +9,9 @@ from jaxtyping import Array, Float
 # brings the lower lip up, the upper lip gives a little.
 SHUTTING = {0: 0.25, 1: -0.75, 4: -0.6}
 EYES = (6, 7)
+CORNERS = (2, 3)
 SHUT_GAP = 0.025  # of the eyes' distance: the mean gap between the lips of GRID's speaker 1 in silence
+SHUT_WIDTH = 0.8  # of the eyes' distance: three of four people's mouths are narrower while shut (of 112)
 
 
 class Motion(NamedTuple):
@@ -46,19 +48,29 @@ def relative_transfer(driving: Motion, driving_first: Motion, source: Motion) ->
 def shut_mouth(keypoints: Float[Array, "*b k 2"], share: float) -> Float[Array, "*b k 2"]:
     """Bring the lips of a face together by a share of what they are too far apart for a shut mouth.
 
-    Lips that touch are still apart by their landmarks: only what exceeds SHUT_GAP is taken away. For
-    keypoints taught by landmarks.
+    Lips that touch are still apart by their landmarks: only what exceeds SHUT_GAP is taken away. Lips that a
+    smile has parted are also drawn wide: their corners come together down to SHUT_WIDTH. A smile with shut
+    lips stays. For keypoints taught by landmarks.
 
     Args:
-      share: 0 leaves the mouth as it is, 1 shuts it.
+      share: 0 leaves the mouth as it is, 1 shuts it; more for a renderer that follows by half.
     """
-    opening = keypoints[..., 1, :] - keypoints[..., 0, :]
-    between_eyes = keypoints[..., EYES[1], :] - keypoints[..., EYES[0], :]
-    gap, touching = _length(opening), SHUT_GAP * _length(between_eyes)
-    opening = opening * (1 - touching / jnp.maximum(gap, touching))
+    opening, across = _between(keypoints, (0, 1)), _between(keypoints, CORNERS)
+    eyes = _length(_between(keypoints, EYES))
+    gap, touching = _length(opening), SHUT_GAP * eyes
+    parted = 1 - touching / jnp.maximum(gap, touching)
     for index, part in SHUTTING.items():
-        keypoints = keypoints.at[..., index, :].add(share * part * opening)
+        keypoints = keypoints.at[..., index, :].add(share * part * parted * opening)
+    width, shut = _length(across), SHUT_WIDTH * eyes
+    drawn = parted * across * (1 - shut / jnp.maximum(width, shut))
+    for index, part in zip(CORNERS, (0.5, -0.5), strict=True):
+        keypoints = keypoints.at[..., index, :].add(share * part * drawn)
     return keypoints
+
+
+def _between(keypoints: Float[Array, "*b k 2"], pair: tuple[int, int]) -> Float[Array, "*b 2"]:
+    """From the first keypoint of a pair to the second."""
+    return keypoints[..., pair[1], :] - keypoints[..., pair[0], :]
 
 
 def _length(vector: Float[Array, "*b 2"]) -> Float[Array, "*b 1"]:

@@ -168,6 +168,7 @@ def test_gain_enlarges_the_change_of_the_picture(variables, image):
 
 def test_shut_brings_the_lips_together_and_leaves_shut_ones():
     points = jnp.asarray(np.random.default_rng(0).uniform(-0.5, 0.5, (3, 10, 2)), jnp.float32)
+    points = points.at[:, 3].set(points[:, 2] + 0.5 * (points[:, 7] - points[:, 6]))  # no smile
     shut, half = motion.shut_mouth(points, 1.0), motion.shut_mouth(points, 0.5)
     opening = lambda p: p[:, 1] - p[:, 0]
     touching = motion.SHUT_GAP * jnp.linalg.norm(points[:, 7] - points[:, 6], axis=-1)
@@ -179,6 +180,25 @@ def test_shut_brings_the_lips_together_and_leaves_shut_ones():
     np.testing.assert_array_equal(motion.shut_mouth(nearer, 1.0), nearer)
     gone = jax.grad(lambda p: motion.shut_mouth(p, 1.0).sum())(jnp.zeros((10, 2)))
     assert jnp.isfinite(gone).all()
+
+
+def smiling(gap, width):
+    """A face one unit between the eyes, in shares of that distance."""
+    points = jnp.zeros((10, 2)).at[6:8, 0].set(jnp.array([-0.5, 0.5]))
+    points = points.at[2:4].set(jnp.array([[-width / 2, 1.0], [width / 2, 1.0]]))
+    return points.at[:2, 1].set(jnp.array([1.0, 1.0 + gap]))
+
+
+def test_shut_relaxes_a_smile_with_parted_lips_alone():
+    width = lambda points: float(points[3, 0] - points[2, 0])
+    gap = 0.25
+    parted = 1 - motion.SHUT_GAP / gap
+    wide = motion.shut_mouth(smiling(gap, 1.0), 1.0)
+    assert width(wide) == pytest.approx(1.0 - parted * (1.0 - motion.SHUT_WIDTH), abs=1e-5)
+    assert float(wide[2, 0] + wide[3, 0]) == pytest.approx(0, abs=1e-6)
+    assert width(motion.shut_mouth(smiling(gap, 1.0), 0.5)) == pytest.approx((1 + width(wide)) / 2, abs=1e-5)
+    for untouched in (smiling(0.02, 1.0), smiling(gap, 0.75)):
+        assert width(motion.shut_mouth(untouched, 1.5)) == width(untouched)
 
 
 def test_shut_is_drawn_before_anything_is_said(variables, image):
