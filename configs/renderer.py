@@ -1,8 +1,10 @@
 """Presets of `avct train renderer`: E_kd and E_r."""
 
+import dataclasses
+
 from avct_jax.data import schema
 from avct_jax.models import sizes
-from avct_jax.train import optimizer, renderer_stage, run
+from avct_jax.train import gradients, optimizer, renderer_stage, run
 
 PAPER = run.RendererTraining(
     steps=100_000,
@@ -59,9 +61,51 @@ LITE = run.RendererTraining(
 """The embedded size: keypoints taught by landmarks, pictures compared at 128 px, no VGG needed.
 
 avct train renderer --preset lite --clips DIR --run DIR
-The embedded checkpoint: 681 steps with a narrower painter, then, --init of these, 2700 with this one begun
-anew and --vgg vgg19.npz --stage.mouth-perceptual 1.0; some two hours on 2 shared CPU cores. Held-out L1 .0349
-(a still picture: .0496). From nothing in one run: not yet reproduced (docs/training-log.md, runs 6, 13, 14).
+For CPUs: some two hours on two shared cores brought an earlier, narrower checkpoint to a held-out L1 of
+.0349 (a still picture: .0496). This size and the embedded weights come from lite-gpu and lite-game below.
+"""
+
+LITE_GPU = dataclasses.replace(
+    LITE,
+    steps=12_500,
+    batch_size=32,
+    report_every=100,
+    save_every=1000,
+    judge_every=1000,
+    judge_batches=2,
+    picture_every=2500,
+    stage=dataclasses.replace(
+        LITE.stage,
+        l1=10.0,
+        perceptual=0.5,
+        perceptual_layers=(1, 2, 3, 4),
+        perceptual_scales=(1, 2, 4),
+        mouth_perceptual=1.0,
+        decay=0.999,
+    ),
+    optimizer=dataclasses.replace(LITE.optimizer, warmup=100),
+    compute=gradients.ComputeConfig(dtype="bfloat16"),
+)
+"""LITE on one GPU, with VGG's opinion of the whole picture: what the embedded weights come from.
+
+avct train renderer --preset lite-gpu --clips DIR --run DIR --source held --vgg vgg19.npz --init embedded
+One H200: 6 minutes and 10 seconds, 1080 examples (3240 pictures) a second, 6 GiB of its memory, from random
+dense motion and painter and a trained E_kd. Held-out L1 .0246, still picture .0429 (docs/training-log.md).
+"""
+
+LITE_GAME = dataclasses.replace(
+    LITE_GPU,
+    steps=3600,
+    stage=dataclasses.replace(LITE_GPU.stage, gan=0.2, feature_matching=0.5),
+    optimizer=dataclasses.replace(
+        LITE_GPU.optimizer, learning_rate=2e-4, warmup=50, final_share=0.05, betas=(0.5, 0.999)
+    ),
+)
+"""And then, late, an image discriminator too.
+
+avct train renderer --preset lite-game --clips DIR --run OTHER --source held --vgg vgg19.npz --init GPU_FILE
+One H200: 2 minutes and 12 seconds, 883 examples a second. Held-out L1 .0246 to .0242; pictures hardly change: the
+discriminator still learns at the end (docs/training-log.md).
 """
 
 TINY = run.RendererTraining(

@@ -73,7 +73,7 @@ def test_options_change_the_preset_s_fields():
         (["--batchsize", "1"], "--batch-size?"),
         (["--clip", "1"], "--clips?"),
         (["--steps", "many"], "--steps"),
-        (["--preset", "huge"], "must be one of paper, lite, tiny"),
+        (["--preset", "huge"], "must be one of paper, lite, lite-gpu, lite-game, tiny"),
         (["--compute.dtype", "float8"], "bfloat16"),
     ],
 )
