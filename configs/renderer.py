@@ -104,8 +104,8 @@ LITE_GAME = dataclasses.replace(
 """And then, late, an image discriminator too.
 
 avct train renderer --preset lite-game --clips DIR --run OTHER --source held --vgg vgg19.npz --init GPU_FILE
-One H200: 2 minutes and 12 seconds, 883 examples a second. Held-out L1 .0246 to .0242; pictures hardly change: the
-discriminator still learns at the end (docs/training-log.md).
+One H200: 2 minutes and 12 seconds, 883 examples a second. Held-out L1 .0246 to .0242; pictures hardly
+change: the discriminator still learns at the end (docs/training-log.md).
 """
 
 TINY = run.RendererTraining(

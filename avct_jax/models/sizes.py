@@ -23,7 +23,8 @@ class SystemConfig:
       gain: factor on the keypoints' movement since that reference. A regression predicts the mean of what
         could be meant, which moves less than any speaker: this gives the missing spread back.
       shut: share by which a portrait's open mouth is shut before it speaks; speech is added to the portrait's
-        expression, and a mouth that stands open could never close. For keypoints taught by landmarks.
+        expression, and a mouth that stands open could never close. More than 1 where the renderer follows
+        only in part. For keypoints taught by landmarks.
       sway: let the predicted head sway around the portrait's own pose instead of taking the predicted one,
         which a small network reads inexactly: the head would drift away in the first second.
       sway_gain: factor on that movement.
@@ -53,17 +54,17 @@ LITE_DETECTOR = keypoint_detector.KeypointDetectorConfig(
 )
 LITE_RENDERER = renderer.RendererConfig(
     motion=dense_motion.DenseMotionConfig(
-        block_expansion=16,
+        block_expansion=32,
         num_blocks=4,
-        max_features=128,
+        max_features=256,
         downsampling=2,
         kernel_size=3,
         align_corners=True,
         prior=True,
         prior_reach=LITE_REACH,
     ),
-    block_expansion=32,
-    max_features=64,
+    block_expansion=48,
+    max_features=96,
     num_down_blocks=1,
     num_bottleneck_blocks=4,
     kernel_size=5,
@@ -93,8 +94,8 @@ LITE_HEAD_MOTION = head_motion.HeadMotionConfig(
 )
 LITE = SystemConfig(
     reference="rest",
-    gain=1.6,
-    shut=1.0,
+    gain=1.4,
+    shut=1.5,
     sway=True,
     sway_gain=1.8,
     keypoint_detector=LITE_DETECTOR,
