@@ -94,7 +94,7 @@ LITE_HEAD_MOTION = head_motion.HeadMotionConfig(
 )
 LITE = SystemConfig(
     reference="rest",
-    gain=1.6,
+    gain=1.4,
     shut=1.5,
     sway=True,
     sway_gain=1.8,
