@@ -144,8 +144,8 @@ LITE_SYNC = dataclasses.replace(
 
 avct train avct --preset lite-sync --clips DIR --run OTHER --init lite.safetensors --vgg vgg19.npz
 100 steps: a D_sync of another seed than the teacher's (`avct train sync --seed 7`) found AVConf .133 instead
-of .120. Of twice the weight and steps, and of .3 on the embedded weights, it thought less than before: the teacher's
-taste is learned, so stop early and judge by another one (docs/training-log.md, runs 15 and 19).
+of .120. Of twice the weight and steps, and of .3 on the embedded weights, it thought less than before: the
+teacher's taste is learned, so stop early and judge by another one (docs/training-log.md, runs 15 and 19).
 """
 
 TINY = run.AVCTTraining(
