@@ -90,8 +90,8 @@ LITE_GPU = dataclasses.replace(
 
 avct train renderer --preset lite-gpu --clips DIR --run DIR --source held --vgg vgg19.npz --init embedded
 One H200: 6 minutes and 10 seconds, 1080 examples (3240 pictures) a second, 6 GiB of its memory, begun with a
-trained E_kd, dense motion and painter random (without --init all is; with the embedded weights it goes on from
-them). Held-out L1 .0246, still picture .0429 (docs/training-log.md, run 17).
+trained E_kd, dense motion and painter random (without --init all is; from the embedded weights it goes on).
+Held-out L1 .0246, still picture .0429 (docs/training-log.md, run 17).
 """
 
 LITE_GAME = dataclasses.replace(
