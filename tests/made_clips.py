@@ -8,7 +8,7 @@ from avct_jax.data import clip, phonemes, video
 
 SIZE = 64  # px
 SPEAKER = "s1"
-MEAN = np.random.default_rng(7).uniform(-0.5, 0.5, (468, 2)).astype(np.float32)
+MEAN = np.random.default_rng(7).uniform(-0.5, 0.5, (478, 2)).astype(np.float32)
 INNER_LIPS = (82, 13, 312)  # of the upper lip; moved up, so that mouths open in time
 
 
@@ -26,7 +26,7 @@ def columns(number, person, frames, *, sound=True, in_sync=True):
     time = np.arange(frames)
     moved = MEAN[None] + 0.02 * number + 0.001 * time[:, None, None]
     moved[:, INNER_LIPS, 1] -= 0.1 + 0.1 * np.sin(time / 3)[:, None]
-    points = np.concatenate([moved, np.zeros((frames, 468, 1))], -1).astype(np.float16)
+    points = np.concatenate([moved, np.zeros((frames, 478, 1))], -1).astype(np.float16)
     poses = (100 * number + time[:, None] + np.arange(6) / 10).astype(np.float32)
     boxes = np.tile(np.float32([16, 32, 48, 60]), (frames, 1)) + time[:, None].astype(np.float32) / 8
     made = clip.Clip(points, (time > 0).astype(np.float32), poses, boxes, person)

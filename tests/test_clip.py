@@ -14,7 +14,7 @@ from avct_jax.data import clip, crop, mel, phonemes, video
 def make_clip(frames=9, person="someone", **fields):
     rng = np.random.default_rng(0)
     made = clip.Clip(
-        rng.uniform(-1, 1, (frames, 468, 3)).astype(np.float16),
+        rng.uniform(-1, 1, (frames, 478, 3)).astype(np.float16),
         np.ones(frames, np.float32),
         np.zeros((frames, 6), np.float32),
         np.tile(np.float32([80, 120, 170, 200]), (frames, 1)),
@@ -94,12 +94,12 @@ def test_clip_points_lie_on_what_the_picture_shows_there(size):
     shown = crop.crop(picture, square).astype(float).sum(-1)
     rows, columns = np.mgrid[:256, :256]
     seen = np.array([(shown * columns).sum(), (shown * rows).sum()]) / shown.sum()
-    point = clip.to_unit(np.tile(np.float32([x, y, 0]), (1, 468, 1)), square)[0, 0, :2]
+    point = clip.to_unit(np.tile(np.float32([x, y, 0]), (1, 478, 1)), square)[0, 0, :2]
     assert np.abs((point.astype(float) + 1) / 2 * 255 - seen).max() < 0.15  # px
 
 
 def test_mouth_boxes_are_the_lower_half_of_the_face_and_steady():
-    points = np.zeros((9, 468, 3), np.float32)
+    points = np.zeros((9, 478, 3), np.float32)
     points[:, 0], points[:, 1] = (60, 40, 0), (180, 200, 0)
     points[:, 2:] = (100, 100, 0)
     assert clip.mouth_boxes(points).tolist() == [[60, 120, 180, 200]] * 9

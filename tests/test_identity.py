@@ -67,7 +67,7 @@ def test_identity_is_measured_of_films_and_no_column_without_a_network(tmp_path)
 
 
 def test_no_landmarks_no_descriptor():
-    nobody = np.full((468, 3), np.nan, np.float32)
+    nobody = np.full((478, 3), np.nan, np.float32)
     assert np.isnan(identity.load(identity.installed())(PORTRAIT, nobody)).all()
 
 

@@ -33,7 +33,7 @@ def film(size=256, frames=FRAMES):
     pictures = (
         rng.integers(0, 256, (frames, size // 8, size // 8, 3)).astype(np.uint8).repeat(8, 1).repeat(8, 2)
     )
-    points = np.tile(rng.uniform(0.25, 0.8, (1, 468, 3)) * size, (frames, 1, 1)).astype(np.float32)
+    points = np.tile(rng.uniform(0.25, 0.8, (1, 478, 3)) * size, (frames, 1, 1)).astype(np.float32)
     return pictures, points
 
 
@@ -121,7 +121,7 @@ def test_syncnet_judge_shows_blue_green_red_and_16_bit_sound(released, monkeypat
 
 
 def test_lost_points_lie_between_their_neighbours():
-    points = np.tile(np.arange(8.0)[:, None, None], (1, 468, 3))
+    points = np.tile(np.arange(8.0)[:, None, None], (1, 478, 3))
     lost = points.copy()
     lost[[0, 3, 4, 7]] = np.nan
     np.testing.assert_allclose(lip_crops.filled(lost)[:, 0, 0], [1, 1, 2, 3, 4, 5, 6, 6])

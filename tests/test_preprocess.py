@@ -151,7 +151,7 @@ def test_command_adds_up_runs_and_says_what_came_out(tmp_path, capsys):
         ("me", "me", True), ("one", "one", False)
     ]  # fmt: skip
     assert made["speaker"] == "me" and made["counts"]["refused"] == {"no face": 1, "unreadable": 1}
-    assert np.load(tmp_path / "clips/mean_face.npy").shape == (468, 2)
+    assert np.load(tmp_path / "clips/mean_face.npy").shape == (478, 2)
     assert not [p for p in (tmp_path / "clips").iterdir() if p.name.startswith((".part", ".avct"))]
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from avct_jax.data import face, stretch
 
-SHAPE = np.random.default_rng(0).uniform(-1, 1, (468, 3)).astype(np.float32)
+SHAPE = np.random.default_rng(0).uniform(-1, 1, (478, 3)).astype(np.float32)
 
 
 class Scripted(face.FaceLandmarker):
@@ -91,6 +91,6 @@ def test_larger_face_that_stays_is_followed_instead():
 
 
 def test_fill_gaps_repeats_the_ends():
-    points = np.full((6, 468, 3), np.nan, np.float32)
+    points = np.full((6, 478, 3), np.nan, np.float32)
     points[2], points[4] = 1.0, 3.0
     assert stretch.fill_gaps(points)[:, 0, 0].tolist() == [1, 1, 1, 2, 3, 3]

@@ -112,7 +112,7 @@ def read_manifest(folder: str | os.PathLike) -> Manifest:
     return Manifest(found.speaker or "", tuple(sorted(entries)))
 
 
-def read_mean_face(folder: str | os.PathLike) -> Float[np.ndarray, "468 2"]:
+def read_mean_face(folder: str | os.PathLike) -> Float[np.ndarray, "478 2"]:
     """Read the canonical frame of a folder's Jacobians.
 
     Raises:
@@ -128,7 +128,7 @@ def read_mean_face(folder: str | os.PathLike) -> Float[np.ndarray, "468 2"]:
 
 
 def read_columns(
-    folder: str | os.PathLike, entry: Entry, mean_face: Float[np.ndarray, "468 2"]
+    folder: str | os.PathLike, entry: Entry, mean_face: Float[np.ndarray, "478 2"]
 ) -> dict[str, Any]:
     """Read a clip's columns (COLUMNS); those of HEARD have no rows where there is no sound.
 

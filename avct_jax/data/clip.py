@@ -41,7 +41,7 @@ class Clip(NamedTuple):
     offset: frames by which the lips come after the sound, NaN where unknown. in_sync: they belong together.
     """
 
-    points: Float16[np.ndarray, "t 468 3"]
+    points: Float16[np.ndarray, "t 478 3"]
     score: Float32[np.ndarray, " t"]
     poses: Float32[np.ndarray, "t 6"]
     mouth_boxes: Float32[np.ndarray, "t 4"]
@@ -64,14 +64,14 @@ def held_out(name: str, person: str, *, speaker: str | None) -> bool:
     return int(hashlib.md5(word.encode()).hexdigest(), 16) % share == 0
 
 
-def to_unit(points: Float[np.ndarray, "t 468 3"], square: crop.Square) -> Float16[np.ndarray, "t 468 3"]:
+def to_unit(points: Float[np.ndarray, "t 478 3"], square: crop.Square) -> Float16[np.ndarray, "t 478 3"]:
     """Express points in px of a film in [-1, 1] of a square of it, -1 and 1 being the outermost pixels."""
     pixels = crop.to_crop(points, square)
     pixels[..., :2] -= 0.5  # pixel centres lie at .5
     return (pixels / (crop.SIZE - 1) * 2 - np.array([1, 1, 0])).astype(np.float16)
 
 
-def mouth_boxes(points: Float[np.ndarray, "t 468 3"]) -> Float32[np.ndarray, "t 4"]:
+def mouth_boxes(points: Float[np.ndarray, "t 478 3"]) -> Float32[np.ndarray, "t 4"]:
     """The lower half of each frame's face box, averaged over 5 frames: what Wav2Lip's SyncNet looks at.
 
     Args:

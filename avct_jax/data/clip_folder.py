@@ -225,7 +225,7 @@ def write_mean_face(folder: pathlib.Path, made: manifest.Manifest, people: Seque
         if entry.person in people and (split == "train" or len(people) == 1):
             points = clip.load(folder / f"{entry.name}.npz").points[::MEAN_STEP, :, :2]
             total, frames = total + points.sum(0, dtype=np.float64), frames + len(points)
-    mean: Float[np.ndarray, "468 2"] = face_motion.mean_face((total / frames)[None])
+    mean: Float[np.ndarray, "478 2"] = face_motion.mean_face((total / frames)[None])
     with whole_file.writing(folder / MEAN_FACE) as temporary:
         np.save(temporary, mean.astype(np.float32))
     return {"people": len(people), "frames": frames}

@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from avct_jax import errors
 
 SIZE = 256  # px, side of the networks' pictures
-# Measured on ten 256x256 portraits that the released system is shown with, by the 468 points of face.py: the
+# Measured on ten 256x256 portraits that the released system is shown with, by the 478 points of face.py: the
 # longer side of their box over the side of the crop, and the centre of the box. Medians; spread 12% and 7%.
 FACE_SHARE = 0.595
 FACE_CENTRE = (0.5, 0.573)  # x, y as shares of the side

@@ -1,8 +1,13 @@
-"""Faces in pictures: where they are, and 468 points on them, offline through LiteRT."""
+"""Faces in pictures: where they are, and 478 points on them, by MediaPipe's Face Landmarker v2.
 
-import contextlib
+Its detector (BlazeFace, short range) and its landmark network are files in the package, which run in LiteRT:
+the fastest way on CPUs. `FaceLandmarker.run_landmark_network` is the one place where that is chosen. The same
+network in Flax (models/face_landmarker.py), jitted, took 1.4 to 2.3 times as long: 7.9 ms a frame beside 5.3
+on one core, 7.3 beside 3.2 on two, in batches of 16 no less (2026-11-26, a busy machine,
+scripts/benchmarks/face_landmarker.py). models/face_tracking.py tracks by it on accelerators.
+"""
+
 import functools
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -10,42 +15,40 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
-from avct_jax.data import face_models
+from avct_jax.data import face_box, litert
 
-# Indices into the 468 points of MediaPipe's face mesh; left and right are the picture's.
+# Indices into the 478 points of MediaPipe's Face Landmarker v2; left and right are the picture's.
 NOSE_TIP, FOREHEAD, CHIN = 1, 10, 152
 UPPER_INNER_LIP, LOWER_INNER_LIP = 13, 14
 OUTER_MOUTH_CORNERS, INNER_MOUTH_CORNERS = (61, 291), (78, 308)
 OUTER_EYE_CORNERS, INNER_EYE_CORNERS = (33, 263), (133, 362)
 LEFT_EYELIDS, RIGHT_EYELIDS = (159, 145), (386, 374)  # upper, lower
 LEFT_CHEEK, RIGHT_CHEEK = 234, 454  # the face's widest points, at the ears
-POINTS = 468
+LEFT_IRIS, RIGHT_IRIS = 468, 473  # centres; the four points after each lie on its rim
+POINTS = 478  # 468 of the mesh, then 5 of each iris
 
 DETECTION_SCORE = 0.4  # MediaPipe has .5; here the landmark network has to agree
 PRESENCE_SCORE = 0.5  # of the landmark network: below it the region shows no face
 CERTAIN_SCORE = 0.8  # of that network for a new face: a region off by half a face still gets .7
-OVERLAP = 0.3  # intersection over union above which two boxes are one face, MediaPipe
+CLOSER = 0.87  # second try's side of region: full profiles are refused where more lies around them
+# Of the detector, at once or shown the face upright in the middle: 231 portraits have .79 and more, a colour
+# wheel has .67, a cup of coffee .48 (2026-11-26).
+SURE_SCORE = 0.7
+CHECKED_SCALE = 1.3  # side of what the detector is shown then over the landmark network's region
 REGION_SCALE = 1.5  # region of the landmark network over the face box, MediaPipe
-LANDMARK_SIZE = 192  # px, input of the landmark network
-SMALLEST_TILE = 128  # px; in one of these the distant network sees faces of SMALLEST_FACE
+LANDMARK_SIZE = 256  # px, input of the landmark network
+DETECTOR_SIZE = 128  # px, input of the detector
+ANCHORS = ((8, 2), (16, 6))  # stride in px and anchors a cell of the detector's two layers
+# Side of a picture with a margin over its own: of 78 faces cut to .7 of their boxes it finds 74, without 69.
+MARGIN = 1.6
+# The detector sees faces of .14 of what it is shown (2026-11-26, a face shown ever smaller): so in squares of
+# 1/2 of the picture's longer side it sees .07 of it, in squares of 1/16 .01.
+TILES, SMALL_TILES = 2, (4, 8, 16)  # parts of the longer side
+SMALLEST_TILE = 96  # px; in one of these the detector sees faces of SMALLEST_FACE
 SMALLEST_FACE = 16  # px; below, letters and leaves pass for faces
 
 
-class FaceBox(NamedTuple):
-    """One detected face.
-
-    score: the detector's, 0 to 1. box: left, top, right, bottom, px. keypoints: the picture's left eye, right
-    eye, nose tip, mouth, left ear, right ear; x right, y down, px.
-    """
-
-    score: float
-    box: Float[np.ndarray, "4"]
-    keypoints: Float[np.ndarray, "6 2"]
-
-    @property
-    def size(self) -> float:
-        """The longer side of the box, px."""
-        return float(max(self.box[2] - self.box[0], self.box[3] - self.box[1]))
+FaceBox = face_box.FaceBox
 
 
 class Region(NamedTuple):
@@ -60,20 +63,8 @@ class Region(NamedTuple):
 class Landmarks(NamedTuple):
     """MediaPipe's face mesh: x right, y down, in px; z away from the viewer, in the same scale."""
 
-    points: Float[np.ndarray, "468 3"]
+    points: Float[np.ndarray, "478 3"]
     score: float
-
-
-class Detector(NamedTuple):
-    """A BlazeFace network: file, input side in px, (stride, anchors per cell) of each anchor layer."""
-
-    file: str
-    size: int
-    layers: tuple[tuple[int, int], ...]
-
-
-SHORT_RANGE = Detector("face_detection_short_range.tflite", 128, ((8, 2), (16, 6)))
-FULL_RANGE = Detector("face_detection_full_range_sparse.tflite", 192, ((4, 1),))
 
 
 class FaceLandmarker:
@@ -89,47 +80,42 @@ class FaceLandmarker:
         return functools.partial(FaceLandmarker, num_threads=self.num_threads), ()
 
     @functools.cached_property
-    def _short(self):
-        return _open(SHORT_RANGE.file, self.num_threads)
-
-    @functools.cached_property
-    def _full(self):
-        return _open(FULL_RANGE.file, self.num_threads)
+    def _detector(self):
+        return litert.open_network("face_detector.tflite", self.num_threads)
 
     @functools.cached_property
     def _mesh(self):
-        return _open("face_landmark.tflite", self.num_threads)
+        return litert.open_network("face_landmarks_detector.tflite", self.num_threads)
 
     def detect(self, image: UInt8[np.ndarray, "h w 3"], *, thorough: bool = True) -> list[FaceBox]:
         """Return the faces of an RGB picture, the largest first; an empty list where there is none.
 
-        Two networks, for near and distant faces, see the whole picture; where they find nothing it is shown
-        with a margin (a face that fills it), then, if `thorough`, in ever smaller tiles. Each find is to be a
-        face to the landmark network too: the detectors alone take a coffee cup for one.
+        The detector sees the whole picture; then, if `thorough` or nothing was found, overlapping squares of
+        half of it; where there still is nothing, and `thorough`, ever smaller squares. A picture without a
+        find is also shown with a margin, for a face that fills it. Each find is to be a face to the landmark
+        network too, which the detector has to confirm where it hesitated: either alone takes a coffee cup
+        for one.
         """
         height, width = image.shape[:2]
         side = max(height, width)
         whole = Region(width / 2, height / 2, side, 0.0)
-        found = self._confirmed(image, _detect_in(self._short, SHORT_RANGE, image, whole))
-        if thorough or not found:
-            found = self._confirmed(image, _detect_in(self._full, FULL_RANGE, image, whole), found)
+        found = self._look_for_faces(image, [whole])
         if not found:
-            margin = whole._replace(size=1.6 * side)
-            found = self._confirmed(image, _detect_in(self._short, SHORT_RANGE, image, margin))
-        if not found and thorough:
-            found = self._detect_in_tiles(image)
+            found = self._look_for_faces(image, [whole._replace(size=MARGIN * side)])
+        if thorough or not found:
+            found = self._look_for_faces(image, _tiles(height, width, side / TILES), found)
+        for parts in SMALL_TILES if thorough else ():
+            if not found and side / parts >= SMALLEST_TILE:
+                found = self._look_for_faces(image, _tiles(height, width, side / parts))
         return sorted(found, key=lambda face: -face.size)
 
-    def _detect_in_tiles(self, image: UInt8[np.ndarray, "h w 3"]) -> list[FaceBox]:
-        for parts in (2, 4, 8):
-            size = max(image.shape[:2]) / parts
-            if size < SMALLEST_TILE:
-                break
-            tiles = _tiles(image.shape[0], image.shape[1], size)
-            found = [face for tile in tiles for face in _detect_in(self._full, FULL_RANGE, image, tile)]
-            if confirmed := self._confirmed(image, _merge(found)):
-                return confirmed
-        return []
+    def _look_for_faces(
+        self, image: UInt8[np.ndarray, "h w 3"], regions: Iterable[Region], known: Sequence[FaceBox] = ()
+    ) -> list[FaceBox]:
+        """Add to `known` the faces that the detector finds in the regions."""
+        found = [face for region in regions for face in _detect_in(self._detector, image, region)]
+        new = [face for face in face_box.merge(found) if not face_box.is_among(face, known)]
+        return self._confirmed(image, new, known)
 
     def _confirmed(
         self, image: UInt8[np.ndarray, "h w 3"], faces: Iterable[FaceBox], known: Sequence[FaceBox] = ()
@@ -138,12 +124,24 @@ class FaceLandmarker:
         kept = list(known)
         for face in faces:
             found = self._look_twice(image, region_of_box(face))
-            if found and found.score > CERTAIN_SCORE:
-                exact = _box_of_points(found.points, face.score)
-                again = any(_overlap(exact.box, other.box) > OVERLAP for other in kept)
-                if exact.size >= SMALLEST_FACE and not again:
-                    kept.append(exact)
+            if found is None:
+                continue
+            exact = _box_of_points(found.points, face.score)
+            new = exact.size >= SMALLEST_FACE and not face_box.is_among(exact, kept)
+            if new and self._is_certain(image, found, face.score):
+                kept.append(exact)
         return kept
+
+    def _is_certain(self, image: UInt8[np.ndarray, "h w 3"], found: Landmarks, detected: float) -> bool:
+        """Do both networks agree? The detector, if it hesitated, sees the face upright in the middle."""
+        region = region_of_points(found.points)
+        if min(found.score, self._look_closely(image, region).score) <= CERTAIN_SCORE:
+            return False
+        if detected > SURE_SCORE:
+            return True
+        scores, centres, _ = _see(self._detector, image, region._replace(size=CHECKED_SCALE * region.size))
+        middle = np.abs(centres - 0.5).max(-1) < 0.25
+        return bool(scores[middle].max(initial=0) > SURE_SCORE)
 
     def landmarks(
         self,
@@ -152,7 +150,7 @@ class FaceLandmarker:
         *,
         thorough: bool = True,
     ) -> Landmarks | None:
-        """Return the 468 points of one face: the one in `region`, or the largest face of the picture.
+        """Return the 478 points of one face: the one in `region`, or the largest face of the picture.
 
         None where no face is found.
         """
@@ -168,12 +166,20 @@ class FaceLandmarker:
         first = self._points(image, region)
         if first.score <= PRESENCE_SCORE:
             return None
-        second = self._points(image, region_of_points(first.points))
+        second = self._look_closely(image, region_of_points(first.points))
         return second if second.score > PRESENCE_SCORE else None
+
+    def _look_closely(self, image: UInt8[np.ndarray, "h w 3"], region: Region) -> Landmarks:
+        """Look in the region; where that shows no face, in a smaller one too, and return the better."""
+        found = self._points(image, region)
+        if found.score > PRESENCE_SCORE:
+            return found
+        closer = self._points(image, region._replace(size=CLOSER * region.size))
+        return max(found, closer, key=lambda seen: seen.score)
 
     def track(
         self, frames: Iterable[UInt8[np.ndarray, "h w 3"]] | UInt8[np.ndarray, "t h w 3"]
-    ) -> tuple[Float32[np.ndarray, "t 468 3"], Float32[np.ndarray, "t"]]:
+    ) -> tuple[Float32[np.ndarray, "t 478 3"], Float32[np.ndarray, "t"]]:
         """Return the points of one face in every frame, and the network's score (0 to 1).
 
         Each frame is searched where the last one's points were: one network call a frame. Where the face is
@@ -188,21 +194,28 @@ class FaceLandmarker:
 
     def follow(self, image: UInt8[np.ndarray, "h w 3"], before: Landmarks | None) -> Landmarks | None:
         """Return the points of the face that was at `before`, or of the largest where it is lost."""
-        found = self._points(image, region_of_points(before.points)) if before else None
+        found = self._look_closely(image, region_of_points(before.points)) if before else None
         if found is None or found.score <= PRESENCE_SCORE:
             found = self.landmarks(image, thorough=False)
         return found
 
+    def run_landmark_network(
+        self, patch: Float32[np.ndarray, "256 256 3"]
+    ) -> tuple[Float32[np.ndarray, "478 3"], float]:
+        """Return the points, px of the patch, and the logit of a face in an RGB patch in [0, 1]."""
+        raw, presence, _ = litert.run(self._mesh, patch)
+        return raw.reshape(POINTS, 3), float(presence.reshape(-1)[0])
+
     def _points(self, image: UInt8[np.ndarray, "h w 3"], region: Region) -> Landmarks:
         patch = cut(image, region, LANDMARK_SIZE, border=cv2.BORDER_REPLICATE)
-        raw, presence = _run(self._mesh, patch.astype(np.float32) / 255)
-        points = raw.reshape(POINTS, 3) * (region.size / LANDMARK_SIZE)
+        raw, presence = self.run_landmark_network(patch.astype(np.float32) / 255)
+        points = raw * (region.size / LANDMARK_SIZE)
         points[:, :2] -= region.size / 2
         cos, sin = np.cos(region.angle), np.sin(region.angle)
         x, y = points[:, 0].copy(), points[:, 1].copy()
         points[:, 0] = cos * x - sin * y + region.x
         points[:, 1] = sin * x + cos * y + region.y
-        return Landmarks(points, float(_sigmoid(presence.reshape(-1)[-1])))
+        return Landmarks(points, float(_sigmoid(presence)))
 
 
 def region_of_box(face: FaceBox) -> Region:
@@ -212,7 +225,7 @@ def region_of_box(face: FaceBox) -> Region:
     return Region((left + right) / 2, (top + bottom) / 2, REGION_SCALE * face.size, float(np.arctan2(dy, dx)))
 
 
-def _box_of_points(points: Float[np.ndarray, "468 3"], score: float) -> FaceBox:
+def _box_of_points(points: Float[np.ndarray, "478 3"], score: float) -> FaceBox:
     flat = points[:, :2]
     parts = [
         LEFT_EYELIDS,
@@ -226,7 +239,7 @@ def _box_of_points(points: Float[np.ndarray, "468 3"], score: float) -> FaceBox:
     return FaceBox(score, np.concatenate([flat.min(0), flat.max(0)]), keypoints)
 
 
-def region_of_points(points: Float[np.ndarray, "468 3"]) -> Region:
+def region_of_points(points: Float[np.ndarray, "478 3"]) -> Region:
     """Return the region in which to look for a face again, from its points."""
     left, right = OUTER_EYE_CORNERS
     angle = float(np.arctan2(*(points[right, 1::-1] - points[left, 1::-1])))
@@ -238,7 +251,7 @@ def region_of_points(points: Float[np.ndarray, "468 3"]) -> Region:
     return Region(float(cos * x - sin * y), float(sin * x + cos * y), max(size, 1.0), angle)
 
 
-def mouth_opening(points: Float[np.ndarray, "*t 468 3"]) -> Float[np.ndarray, "*t"]:
+def mouth_opening(points: Float[np.ndarray, "*t 478 3"]) -> Float[np.ndarray, "*t"]:
     """Return the distance of the inner lips over the height of the face (points 13-14 over 10-152)."""
     flat = points[..., :2]
     lips = np.linalg.norm(flat[..., UPPER_INNER_LIP, :] - flat[..., LOWER_INNER_LIP, :], axis=-1)
@@ -274,55 +287,44 @@ def cut(
     return np.asarray(cv2.warpAffine(image, matrix, (size, size), flags=flags, borderMode=border))
 
 
-def _detect_in(network, detector: Detector, image, region: Region) -> list[FaceBox]:
-    patch = cut(image, region, detector.size)
-    raw, scores = _run(network, patch.astype(np.float32) / 127.5 - 1)
-    scores = _sigmoid(scores.reshape(-1))
-    keep = scores > DETECTION_SCORE
-    points = raw.reshape(-1, 8, 2)[keep] / detector.size  # centre, size, then six keypoints
-    points[:, [0, 2, 3, 4, 5, 6, 7]] += _anchors(detector)[keep][:, None]
-    points *= region.size
+def _detect_in(network, image, region: Region) -> list[FaceBox]:
+    """Return the faces that the detector finds in an upright region."""
+    scores, centres, offsets = _see(network, image, region)
     corner = np.array([region.x - region.size / 2, region.y - region.size / 2], np.float32)
     faces = []
-    for score, point in zip(scores[keep], points, strict=True):
-        centre, half = point[0] + corner, point[1] / 2
+    for i in np.flatnonzero(scores > DETECTION_SCORE):
+        half = offsets[i, 0] / 2 * region.size
         if half.min() > 0:
-            box = np.concatenate([centre - half, centre + half])
-            faces.append(FaceBox(float(score), box, point[2:] + corner))
-    return _merge(faces)
+            centre = centres[i] * region.size + corner
+            keypoints = (centres[i] + offsets[i, 1:]) * region.size + corner
+            faces.append(FaceBox(float(scores[i]), np.concatenate([centre - half, centre + half]), keypoints))
+    return face_box.merge(faces)
+
+
+def _see(
+    network, image: UInt8[np.ndarray, "h w 3"], region: Region
+) -> tuple[Float32[np.ndarray, "n"], Float32[np.ndarray, "n 2"], Float32[np.ndarray, "n 7 2"]]:
+    """Return the detector's scores (0 to 1), boxes' centres, and from there their sizes and six keypoints.
+
+    All but the scores are shares of the region's side; a row for each anchor.
+    """
+    patch = cut(image, region, DETECTOR_SIZE)
+    raw, logits = litert.run(network, patch.astype(np.float32) / 127.5 - 1)
+    values = raw.reshape(-1, 8, 2) / DETECTOR_SIZE  # centre, size, then the keypoints
+    values[:, 2:] -= values[:, :1]
+    return _sigmoid(logits.reshape(-1)), values[:, 0] + _anchors(), values[:, 1:]
 
 
 @functools.cache
-def _anchors(detector: Detector) -> Float32[np.ndarray, "n 2"]:
+def _anchors() -> Float32[np.ndarray, "n 2"]:
     """Return the anchors' centres in [0, 1], row by row, as MediaPipe's SSD calculator orders them."""
     layers = []
-    for stride, repeats in detector.layers:
-        cells = detector.size // stride
+    for stride, repeats in ANCHORS:
+        cells = DETECTOR_SIZE // stride
         y, x = np.mgrid[:cells, :cells]
         centres = (np.stack([x, y], -1).reshape(-1, 2) + 0.5) / cells
         layers.append(np.repeat(centres, repeats, axis=0))
     return np.concatenate(layers).astype(np.float32)
-
-
-def _merge(faces: Sequence[FaceBox]) -> list[FaceBox]:
-    """Average the boxes that overlap, weighted by score: BlazeFace's blended non-maximum suppression."""
-    remaining = sorted(faces, key=lambda face: -face.score)
-    merged = []
-    while remaining:
-        best = remaining[0]
-        same = [face for face in remaining if face is best or _overlap(face.box, best.box) > OVERLAP]
-        weights = np.array([face.score for face in same], np.float32) / sum(face.score for face in same)
-        box = sum(w * face.box for w, face in zip(weights, same, strict=True))
-        keypoints = sum(w * face.keypoints for w, face in zip(weights, same, strict=True))
-        merged.append(FaceBox(best.score, np.asarray(box), np.asarray(keypoints)))
-        kept = {id(face) for face in same}
-        remaining = [face for face in remaining if id(face) not in kept]
-    return merged
-
-
-def _overlap(a: Float[np.ndarray, "4"], b: Float[np.ndarray, "4"]) -> float:
-    both = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None).prod()
-    return float(both / ((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - both))
 
 
 def _tiles(height: int, width: int, size: float) -> Iterator[Region]:
@@ -330,35 +332,6 @@ def _tiles(height: int, width: int, size: float) -> Iterator[Region]:
     for y in np.arange(size / 2, max(height, size / 2 + 1), size / 2):
         for x in np.arange(size / 2, max(width, size / 2 + 1), size / 2):
             yield Region(float(x), float(y), float(size), 0.0)
-
-
-def _open(file: str, num_threads: int):
-    with _quiet():
-        from ai_edge_litert import interpreter as litert  # 0.3 s to import: only where a face is looked for
-
-        network = litert.Interpreter(model_path=str(face_models.find(file)), num_threads=num_threads)
-        network.allocate_tensors()
-    return network
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep LiteRT's start-up notices off the terminal: its C++ writes to file descriptor 2 itself."""
-    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(null)
-
-
-def _run(network, patch: Float32[np.ndarray, "s s 3"]) -> tuple[np.ndarray, np.ndarray]:
-    network.set_tensor(network.get_input_details()[0]["index"], patch[None])
-    network.invoke()
-    first, second = (network.get_tensor(output["index"]) for output in network.get_output_details())
-    return first, second
 
 
 def _sigmoid(x):

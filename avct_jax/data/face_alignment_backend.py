@@ -72,7 +72,7 @@ class FaceAlignmentLandmarker:
 
     def track(
         self, frames: Iterable[UInt8[np.ndarray, "h w 3"]] | UInt8[np.ndarray, "t h w 3"]
-    ) -> tuple[Float32[np.ndarray, "t 468 3"], Float32[np.ndarray, "t"]]:
+    ) -> tuple[Float32[np.ndarray, "t 478 3"], Float32[np.ndarray, "t"]]:
         """Return points and scores of every frame's largest face; frames without one are NaN with score 0."""
         none = face.Landmarks(np.full((face.POINTS, 3), np.nan, np.float32), 0.0)
         found = [self.landmarks(frame) or none for frame in frames]
@@ -80,7 +80,7 @@ class FaceAlignmentLandmarker:
         return points, np.asarray([one.score for one in found], np.float32)
 
 
-def to_mesh(points: Float[np.ndarray, "68 d"]) -> Float32[np.ndarray, "468 3"]:
+def to_mesh(points: Float[np.ndarray, "68 d"]) -> Float32[np.ndarray, "478 3"]:
     """Bring 68 points (px) into face.py's numbering, so that crops, poses and mouth openings serve for both.
 
     The forehead is put where a mean head has it; other points of the mesh, and all depths, are NaN.

@@ -64,7 +64,7 @@ MIRRORED = (0, 1, 3, 2, 4, 5, 7, 6, 8, 9)  # the keypoint each becomes in a mirr
 
 
 def face_motion(
-    points: Float[np.ndarray, "t 468 d"], mean_face: Float[np.ndarray, "468 2"]
+    points: Float[np.ndarray, "t 478 d"], mean_face: Float[np.ndarray, "478 2"]
 ) -> tuple[Float[np.ndarray, "t 10 2"], Float[np.ndarray, "t 10 2 2"]]:
     """Return keypoints and Jacobians of landmarks given in [-1, 1] (x right, y down).
 
@@ -79,7 +79,7 @@ def face_motion(
     return keypoints.astype(np.float32), jacobians.astype(np.float32)
 
 
-def mean_face(points: Float[np.ndarray, "t 468 d"]) -> Float[np.ndarray, "468 2"]:
+def mean_face(points: Float[np.ndarray, "t 478 d"]) -> Float[np.ndarray, "478 2"]:
     """Return the mean of faces in [-1, 1], centred."""
     mean = points[..., :2].mean(0)
     return (mean - mean.mean(0)).astype(np.float32)

@@ -67,7 +67,7 @@ SWAY_MEMORY = 50  # frames, 2 s: what moves slower is drift
 MOST_ROTATION = np.pi  # rad; more is a file in degrees
 
 
-def from_landmarks(landmarks: Float[np.ndarray, "468 3"]) -> Float[np.ndarray, "6"]:
+def from_landmarks(landmarks: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "6"]:
     """Return the head's rotation vector (rad) and translation (mm): x right, y down, z away from the camera.
 
     Perspective-n-point with the camera above, begun at the pose that the points' own depth gives, so that the
@@ -92,7 +92,7 @@ def from_landmarks(landmarks: Float[np.ndarray, "468 3"]) -> Float[np.ndarray, "
     return np.concatenate([rotation.ravel(), translation.ravel()]).astype(np.float32)
 
 
-def track(landmarks: Float[np.ndarray, "t 468 3"]) -> Float[np.ndarray, "t 6"]:
+def track(landmarks: Float[np.ndarray, "t 478 3"]) -> Float[np.ndarray, "t 6"]:
     """Return the pose in every frame; frames without a face (NaN) are filled in from their neighbours.
 
     Raises:

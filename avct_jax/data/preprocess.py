@@ -159,7 +159,7 @@ class _Maker:
             points, score = part.points[inner], part.score[inner]
             self.consider(stretch.Stretch(part.begin + inner.start, len(points), points, score))
 
-    def _make(self, part: stretch.Stretch, points: Float32[np.ndarray, "t 468 3"], square: crop.Square):
+    def _make(self, part: stretch.Stretch, points: Float32[np.ndarray, "t 478 3"], square: crop.Square):
         begin, end = part.begin, part.begin + part.frames
         assert part.score is not None
         in_crop = crop.to_crop(points, square)

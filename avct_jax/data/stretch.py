@@ -22,7 +22,7 @@ class Seen(NamedTuple):
     """What a frame shows; points: px, NaN with score 0 where no face is."""
 
     frame: int
-    points: Float32[np.ndarray, "468 3"]
+    points: Float32[np.ndarray, "478 3"]
     score: float
 
 
@@ -34,7 +34,7 @@ class Stretch(NamedTuple):
 
     begin: int
     frames: int
-    points: Float32[np.ndarray, "t 468 3"] | None
+    points: Float32[np.ndarray, "t 478 3"] | None
     score: Float32[np.ndarray, " t"] | None
 
 
@@ -77,12 +77,12 @@ class Watch:
         self._rival = rival is not None and not self._rival
 
 
-def size_of(points: Float32[np.ndarray, "468 3"]) -> float:
+def size_of(points: Float32[np.ndarray, "478 3"]) -> float:
     """The longer side of a face's box, px."""
     return max(float(np.ptp(points[:, :2], axis=0).max()), 1.0)
 
 
-def way(before: Float32[np.ndarray, "468 3"], now: Float32[np.ndarray, "468 3"]) -> float:
+def way(before: Float32[np.ndarray, "478 3"], now: Float32[np.ndarray, "478 3"]) -> float:
     """How far the landmarks went, on average, over the face's size."""
     return float(np.linalg.norm(now[:, :2] - before[:, :2], axis=-1).mean()) / size_of(now)
 
@@ -157,7 +157,7 @@ def _stretch(run: list[Seen]) -> Stretch:
     return Stretch(run[0].frame, len(run), points, np.array([seen.score for seen in run], np.float32))
 
 
-def fill_gaps(points: Float32[np.ndarray, "t 468 3"]) -> Float32[np.ndarray, "t 468 3"]:
+def fill_gaps(points: Float32[np.ndarray, "t 478 3"]) -> Float32[np.ndarray, "t 478 3"]:
     """Draw straight lines through frames that are NaN; the ends are repeated."""
     found = np.isfinite(points[:, 0, 0])
     if found.all() or not found.any():
