@@ -19,13 +19,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from avct_jax import checkpoint_file, inference
+from avct_jax import checkpoint_file, inference, mesh_bench
 from avct_jax.data import video
 from avct_jax.layers import pose_image
 from avct_jax.models import sizes
 
-SIZES = {"paper": sizes.PAPER, "lite": sizes.LITE, "tiny": sizes.TINY}
-FRAMES = {"paper": 4, "lite": 16, "tiny": 16}  # a call: a second or so of work on two cores
+SIZES = {"paper": sizes.PAPER, "lite": sizes.LITE, "tiny": sizes.TINY}  # of the keypoint family
+MESH_SIZES = {"mesh-256": 256, "mesh-512": 512}  # px, of the mesh family: what comes with the package
+FRAMES = {"paper": 4, "lite": 16, "tiny": 16} | dict.fromkeys(MESH_SIZES, 8)  # a call: up to a second's work
 ROUNDS = 5  # odd, for a median that was measured
 PRODUCT = 1024  # side of the square matrices: 2.1 GFLOP a product, past every cache of a small machine
 REST = (0.0, 0.0, 0.0, 0.0, 0.0, 256.0)  # rad and mm: a head in the middle
@@ -85,7 +86,10 @@ def measure(names: tuple[str, ...], *, frames: int | None = None, rounds: int = 
     measured, rates = {}, []
     for name in names:
         count = frames or FRAMES[name]
-        measured[name], rate = measure_size(SIZES[name], count, rounds)
+        if name in MESH_SIZES:
+            measured[name], rate = measure_mesh(MESH_SIZES[name], count, rounds)
+        else:
+            measured[name], rate = measure_size(SIZES[name], count, rounds)
         rates.append(rate)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
     return Report(os.cpu_count() or 1, load, statistics.median(rates), measured)
@@ -94,18 +98,36 @@ def measure(names: tuple[str, ...], *, frames: int | None = None, rounds: int = 
 def measure_size(config: sizes.SystemConfig, frames: int, rounds: int) -> tuple[SizeReport, float]:
     """Measure one size: what was found, and the machine's rate meanwhile in GFLOP/s."""
     programs, once = _programs(config, frames)
+    return _measure(programs, once, (WHOLE, "head motion"), config.image_size, frames, rounds)
+
+
+def measure_mesh(size: int, frames: int, rounds: int) -> tuple[SizeReport, float]:
+    """Measure the mesh system at a size of the video, px."""
+    programs, once = mesh_bench.programs(size, frames)
+    made = {name: _program(*given) for name, given in programs.items()}
+    return _measure(
+        made,
+        {name: _program(*given) for name, given in once.items()},
+        mesh_bench.COUNTED,
+        size,
+        frames,
+        rounds,
+    )
+
+
+def _measure(programs, once, counted, image_size, frames, rounds) -> tuple[SizeReport, float]:
+    """Measure programs in turns. counted: those that, one after the other, make a frame."""
     product = _product()
     everything = {**programs, **once, PRODUCT_NAME: product}
     with tempfile.TemporaryDirectory() as folder:
-        everything[ENCODING] = _encoder(pathlib.Path(folder), config.image_size, frames)
+        everything[ENCODING] = _encoder(pathlib.Path(folder), image_size, frames)
         seconds = _medians(everything, rounds)
     share = {name: Part(seconds[name] / frames, p.gflop / frames) for name, p in programs.items()}
     share[ENCODING] = Part(seconds[ENCODING] / frames, 0.0)
-    whole = share[WHOLE].seconds + share["head motion"].seconds + share[ENCODING].seconds
     report = SizeReport(
         frames,
-        1 / whole,
-        share[WHOLE].gflop + share["head motion"].gflop,
+        1 / sum(share[name].seconds for name in (*counted, ENCODING)),
+        sum(share[name].gflop for name in counted),
         share,
         {name: Part(seconds[name], program.gflop) for name, program in once.items()},
     )

@@ -25,6 +25,7 @@ from avct_jax.models import (
     avct,
     head_motion,
     keypoint_detector,
+    mesh_system,
     patch_discriminator,
     renderer,
     sizes,
@@ -35,10 +36,17 @@ from avct_jax.models import (
 )
 
 FORMAT = "avct_jax system"
-VERSION = 1
+VERSION = 2
+OLDER = {"1": "keypoints"}  # versions that named no family, which can still be read
 Part = Mapping[str, Any]
 
+DEFAULT = "mesh.safetensors"  # what animates unless another checkpoint is named
+LEARNED_WARP = "lite.safetensors"  # the keypoint family's: for poses beyond what a portrait's mesh bears
+
 PARTS = ("keypoint_detector", "renderer", "avct", "head_motion")
+# The two families: learned keypoints as in the paper, and the face mesh.
+Config = sizes.SystemConfig | mesh_system.MeshSystemConfig
+FAMILIES: dict[str, type] = {"keypoints": sizes.SystemConfig, "mesh": mesh_system.MeshSystemConfig}
 EXTRA = (
     "patch_discriminator",
     "vgg",
@@ -57,7 +65,7 @@ class System(NamedTuple):
       a file may hold some of them only.
     """
 
-    config: sizes.SystemConfig
+    config: Config
     variables: Mapping[str, Part]
 
 
@@ -74,15 +82,21 @@ def save(path: str | os.PathLike, system: System, *, dtype: str = "float16") -> 
     flat = dict(torch_weights.leaves(system.variables))
     tensors = {"/".join(names): _stored(value, np.dtype(dtype)) for names, value in flat.items()}
     config = json.dumps(dataclasses.asdict(system.config))
-    metadata = {"format": FORMAT, "version": str(VERSION), "config": config}
+    family = next(name for name, kind in FAMILIES.items() if isinstance(system.config, kind))
+    metadata = {"format": FORMAT, "version": str(VERSION), "family": family, "config": config}
     whole_file.write(path, safetensors.numpy.save(tensors, metadata))
 
 
-def load(path: str | os.PathLike, *, required: tuple[str, ...] = ()) -> System:
+def parts_of(config: Config) -> tuple[str, ...]:
+    """Return the parts that animating needs."""
+    return mesh_system.PARTS if isinstance(config, mesh_system.MeshSystemConfig) else PARTS
+
+
+def load(path: str | os.PathLike, *, required: tuple[str, ...] | None = ()) -> System:
     """Read a system; tensors as float32 numpy.
 
     Args:
-      required: parts without which the caller can do nothing.
+      required: parts without which the caller can do nothing; None: those that animating needs.
     Raises:
       UserError: missing, damaged, of another program or version, with tensors that do not fit its
         config, or without a required part.
@@ -97,18 +111,22 @@ def load(path: str | os.PathLike, *, required: tuple[str, ...] = ()) -> System:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no iterator
     except (safetensors.SafetensorError, OSError) as error:
         raise errors.UserError(f"{path} is damaged ({_one_line(error)}); copy or download it again") from None
-    config = _read_config(path, metadata.get("config", ""))
+    config = _read_config(
+        path, metadata.get("family", OLDER.get(metadata["version"], "")), metadata.get("config", "")
+    )
     system = System(config, _nest(tensors))
-    _check(path, system, required)
+    _check(path, system, parts_of(config) if required is None else required)
     return system
 
 
-def expected(config: sizes.SystemConfig, part: str) -> Part:
+def expected(config: Config, part: str) -> Part:
     """The tree of shapes that the network `part` has; nothing is computed.
 
     Args:
       part: a network of `config`, or one of EXTRA, which have their released size.
     """
+    if isinstance(config, mesh_system.MeshSystemConfig):
+        return mesh_system.expected(config, part)
     module, *shapes = _example(config, part)
     inputs = [jax.ShapeDtypeStruct(shape, np.int32 if len(shape) == 2 else np.float32) for shape in shapes]
     if part == "renderer":
@@ -156,8 +174,8 @@ def config_from_dict(kind: type, values: Mapping[str, Any]) -> Any:
     return kind(**{name: _field(f"{kind.__name__}.{name}", hints[name], v) for name, v in values.items()})
 
 
-def embedded(name: str = "lite.safetensors") -> contextlib.AbstractContextManager[pathlib.Path]:
-    """A file of weights that comes with the package: LITE's, or "sync.safetensors"."""
+def embedded(name: str = DEFAULT) -> contextlib.AbstractContextManager[pathlib.Path]:
+    """A file of weights that comes with the package: DEFAULT, LEARNED_WARP, or "sync.safetensors"."""
     return importlib.resources.as_file(importlib.resources.files("avct_jax") / "pretrained" / name)
 
 
@@ -183,16 +201,19 @@ def _check_format(path: pathlib.Path, metadata: Mapping[str, str]) -> None:
         raise errors.UserError(
             f"{path} is not a checkpoint of this program; `avct convert` makes one of released files"
         )
-    if metadata.get("version") != str(VERSION):
+    if metadata.get("version") not in (str(VERSION), *OLDER):
         found = metadata.get("version")
         raise errors.UserError(
-            f"{path} has format version {found}, this program reads {VERSION}; upgrade avct-jax"
+            f"{path} has format version {found}, this program reads {VERSION}; "
+            "train or convert it with this version"
         )
 
 
-def _read_config(path: pathlib.Path, text: str) -> sizes.SystemConfig:
+def _read_config(path: pathlib.Path, family: str, text: str) -> Config:
     try:
-        return config_from_dict(sizes.SystemConfig, json.loads(text))
+        if family not in FAMILIES:
+            raise ValueError(f"its family of networks {family!r} is not one of {', '.join(FAMILIES)}")
+        return config_from_dict(FAMILIES[family], json.loads(text))
     except (ValueError, TypeError, AttributeError) as error:
         raise errors.UserError(
             f"{path} has a config that this version does not know ({_one_line(error)}); upgrade avct-jax"
@@ -200,7 +221,7 @@ def _read_config(path: pathlib.Path, text: str) -> sizes.SystemConfig:
 
 
 def _check(path: pathlib.Path, system: System, required: tuple[str, ...]) -> None:
-    names = PARTS + EXTRA
+    names = parts_of(system.config) + EXTRA
     missing = [part for part in required if part not in system.variables]
     if missing:
         raise errors.UserError(f"{path} lacks {', '.join(missing)}; convert or train a whole system")

@@ -1,7 +1,7 @@
 """A portrait and a sentence that anyone may use, to see the whole at work at once.
 
 The portrait is scikit-image's astronaut: Eileen Collins, photographed by NASA, public domain. The sentence
-was spoken by a speech synthesiser, espeak-ng (voice en-us+f3, speed 170, pitch 45): no person's voice.
+was spoken by a speech synthesiser, hibari-tts 0.2.1 (Apache-2.0): no person's voice.
 """
 
 import contextlib

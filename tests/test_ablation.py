@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import toy_stage
 
-from avct_jax import animator, bench, checkpoint_file, demo, errors, inference
+from avct_jax import bench, checkpoint_file, demo, errors, inference, keypoint_animator
 from avct_jax.data import audio, video
 from avct_jax.evaluation import ablation, protocols
 from avct_jax.models import sizes
@@ -67,10 +67,10 @@ def test_every_variants_system_animates(name):
     """By shapes: a chunk of frames comes out, whatever E_avct is denied."""
     config = ablation.change(name, WHOLE).system
     shapes = {part: checkpoint_file.expected(config, part) for part in checkpoint_file.PARTS}
-    track = animator.Track(
+    track = keypoint_animator.Track(
         np.zeros(16, np.int32), np.zeros((16, 4, 41), np.float32), np.float32([[0, 0, 0, 0, 0, 250]] * 16)
     )
-    of = lambda count: animator._slice(track, 0, count)
+    of = lambda count: keypoint_animator._slice(track, 0, count)
     picture = np.zeros((config.image_size, config.image_size, 3), np.float32)
     bound = lambda function: functools.partial(function, config)
     window = 2 * config.avct.window_radius

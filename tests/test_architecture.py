@@ -10,7 +10,20 @@ FILES = sorted(
 # motion < layers < models < inference | train < configs < evaluation < cli, scripts; errors, data: all rungs.
 RUNGS = {"errors": 0, "data": 1, "metrics": 1, "motion": 1, "layers": 2, "models": 3, "checkpoint_file": 4}
 RUNGS |= {"evaluation": 7}  # it trains, animates and measures
-RUNGS |= {"convert": 5, "inference": 5, "train": 5, "animator": 6, "parity": 6, "configs": 6, "__init__": 6}
+RUNGS |= {
+    "face_topology": 0,
+    "convert": 5,
+    "inference": 5,
+    "mesh_inference": 5,
+    "train": 5,
+    "animation": 6,
+    "keypoint_animator": 6,
+    "mesh_animator": 6,
+    "animator": 6,
+    "parity": 6,
+    "configs": 6,
+    "__init__": 6,
+}
 RUNGS |= {"avct_jax": 6}  # the public names
 TOP = 8  # cli, its commands, and what only they use; scripts
 SIGNALS = {"data", "metrics"}  # beside the ladder

@@ -104,7 +104,8 @@ def test_load_refuses_a_truncated_file(tmp_path, system, share):
     ("key", "value", "message"),
     [
         ("format", "pt", "is not a checkpoint of this program"),
-        ("version", "2", "has format version 2, this program reads 1; upgrade avct-jax"),
+        ("version", "3", "has format version 3, this program reads 2; train or convert it with this version"),
+        ("family", "wings", "its family of networks 'wings' is not one of keypoints, mesh"),
         ("config", "{", "has a config that this version does not know"),
         ("config", '{"wings": 2}', r"SystemConfig has no field wings"),
         ("config", '{"image_size": "large"}', r"SystemConfig.image_size is 'large', must be a int"),

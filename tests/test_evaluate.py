@@ -323,6 +323,8 @@ def test_protocols_take_held_out_clips_alone(tmp_path):
         ([], "no --real DIR"),
         (["--protocol", "speech"], "needs --clips DIR"),
         (["--protocol", "speech", "--clips", "a", "--real", "b"], "leave out --generated and --real"),
+        (["--protocol", "strangers", "--voices", "a"], "needs --clips DIR"),
+        (["--protocol", "cross", "--clips", "a", "--voices", "b"], "are for --protocol strangers"),
         (["--real", "nowhere"], "is no folder"),
         (["--generated", "a/x", "--generated", "b/x", "--real", "c"], "two systems are called 'x'"),
         (["--real", "c", "--fid", "nowhere.npz"], "nowhere.npz cannot be read"),
@@ -370,7 +372,7 @@ def test_variants_leave_out_what_they_say():
 
 def test_films_of_another_checkpoint_are_not_taken_for_this_ones(tmp_path):
     (tmp_path / "a.safetensors").write_bytes(b"one")
-    maker = lambda transcribed=False: protocols._maker(tmp_path / "a.safetensors", transcribed)
+    maker = lambda transcribed=False: protocols.maker("speech", tmp_path / "a.safetensors", transcribed)
     protocols._begin(tmp_path, maker())
     film_file = tmp_path / "a.mp4"
     film_file.write_bytes(b"film")
@@ -380,7 +382,7 @@ def test_films_of_another_checkpoint_are_not_taken_for_this_ones(tmp_path):
     protocols._begin(tmp_path, maker())
     assert not film_file.exists()
     with pytest.raises(errors.UserError, match="cannot be read"):
-        protocols._maker(tmp_path / "none.safetensors", False)
+        protocols.maker("speech", tmp_path / "none.safetensors", False)
 
 
 def test_progress_is_told_inside_long_films(folders, tmp_path):

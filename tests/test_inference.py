@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avct_jax import animator, checkpoint_file, inference, motion
+from avct_jax import animator, checkpoint_file, inference, keypoint_animator, motion
 from avct_jax.models import avct, sizes
 
 TINY = sizes.TINY
@@ -27,7 +27,7 @@ def image():
 def make_track(frames, seed=2):
     rng = np.random.default_rng(seed)
     poses = rng.normal(0, 0.1, (frames, 6)) + np.array([0, 0, 0, 0, 0, 250])
-    return animator.Track(
+    return keypoint_animator.Track(
         rng.integers(0, 41, frames).astype(np.int32),
         rng.normal(0, 1, (frames, 4, 41)).astype(np.float32),
         poses.astype(np.float32),
@@ -35,7 +35,7 @@ def make_track(frames, seed=2):
 
 
 def some_inputs(track, begin, count):
-    return jax.tree.map(jnp.asarray, animator._slice(track, begin, count))
+    return jax.tree.map(jnp.asarray, keypoint_animator._slice(track, begin, count))
 
 
 def begin(config, variables, image, track):
@@ -89,7 +89,7 @@ def test_draw_compiles_once_for_all_lengths(variables, image):
 
 def test_draw_shows_the_portrait_while_the_driver_rests(variables, image):
     still = make_track(1)
-    track = animator.Track(
+    track = keypoint_animator.Track(
         np.full(30, avct.SILENCE, np.int32), np.zeros((30, 4, 41), np.float32), np.repeat(still.poses, 30, 0)
     )
     _, frames = draw(variables, image, track, 16)

@@ -11,7 +11,7 @@ PAIRED = (landmarks.mouth_distance, lambda a, b: landmarks.keypoint_distance(a, 
 
 def talking(frames=40, seed=0):
     """A random face, its lips a ring that opens and shuts; outer eye corners 100 apart."""
-    points = np.tile(np.random.default_rng(seed).uniform(80, 180, (1, 468, 3)), (frames, 1, 1))
+    points = np.tile(np.random.default_rng(seed).uniform(80, 180, (1, 478, 3)), (frames, 1, 1))
     points[:, face.OUTER_EYE_CORNERS, :2] = [(78, 100), (178, 100)]
     opening = 5 + 4 * np.sin(np.arange(frames) / 3)
     for ring, width in ((landmarks.OUTER_LIPS, 25), (landmarks.INNER_LIPS, 18)):
@@ -79,26 +79,6 @@ def test_jitter_does_not_fall_where_the_face_is_lost():
     assert landmarks.jitter(lost) > 0.9 * landmarks.jitter(points)
     assert landmarks.jitter_ratio(lost, points) >= 1
     assert np.isnan(landmarks.jitter(np.full_like(points, np.nan))) and np.isnan(landmarks.jitter(points[:2]))
-
-
-def test_eye_opening_is_the_distance_of_the_lids_over_the_eye():
-    points = talking(2)
-    points[:, (33, 133, 362, 263), :2] = [(0, 0), (30, 0), (60, 0), (90, 0)]
-    points[:, (159, 145), :2] = [(15, -5), (15, 4)]
-    points[:, (386, 374), :2] = [(75, -3), (75, 0)]
-    points[1] = np.nan
-    np.testing.assert_allclose(landmarks.eye_opening(points), [0.2, np.nan])
-
-
-def test_blinks_are_short_and_seen():
-    opening = np.full(100, 0.3)
-    opening[:2] = opening[20:24] = opening[60:63] = 0.1  # the first began before the film
-    assert landmarks.blinks_per_second(opening) == pytest.approx(2 / 4)
-    opening[60:80] = 0.1  # asleep
-    assert landmarks.blinks_per_second(opening) == pytest.approx(1 / 4)
-    opening[20:24] = np.nan
-    assert landmarks.blinks_per_second(opening) == 0
-    assert np.isnan(landmarks.blinks_per_second(np.full(9, np.nan)))
 
 
 def test_opening_when_silent_is_of_the_silent_frames_alone():

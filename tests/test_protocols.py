@@ -7,9 +7,9 @@ import made_clips
 import numpy as np
 import pytest
 
-from avct_jax import animator, bench, errors
+from avct_jax import bench, errors, keypoint_animator
 from avct_jax.data import catalog, clip, video
-from avct_jax.evaluation import protocols
+from avct_jax.evaluation import companion, protocols
 from avct_jax.models import sizes
 
 TEST_CLIPS = ("s1_1", "s1_2", "s1_3")
@@ -52,12 +52,19 @@ def actor(monkeypatch):
     return made
 
 
+def make(name, clips, output, **options):
+    """Of a checkpoint whose content nobody reads: another animator stands in."""
+    checkpoint = clips / "stand_in.safetensors"
+    checkpoint.write_bytes(b"weights")
+    return protocols.make(name, clips, output, checkpoint=checkpoint, **options)
+
+
 def names(folder):
     return sorted(path.stem for path in folder.glob("*.mp4"))
 
 
 def test_speech_is_driven_by_the_clips_own_poses_in_its_own_square(clips, actor, tmp_path):
-    made = protocols.make("speech", clips, tmp_path / "out")
+    made = make("speech", clips, tmp_path / "out")
     assert names(made.generated) == names(made.real) == list(TEST_CLIPS) and made.paired and not made.failed
     for name, portrait, given in actor.asked:
         known = clip.load(clips / f"{name}.npz")
@@ -67,29 +74,29 @@ def test_speech_is_driven_by_the_clips_own_poses_in_its_own_square(clips, actor,
 
 
 def test_predicted_speech_has_no_poses_and_may_have_transcribed_phonemes(clips, actor, tmp_path):
-    protocols.make("speech-predicted", clips, tmp_path / "out", transcribed=True)
+    make("speech-predicted", clips, tmp_path / "out", transcribed=True)
     for name, _, given in actor.asked:
         assert given["poses"] is None
         assert np.array_equal(given["phonemes"], clip.load(clips / f"{name}.npz").phonemes)
 
 
 def test_films_that_are_there_stay_until_their_clip_changes(clips, actor, tmp_path):
-    make = lambda: protocols.make("speech", clips, tmp_path / "out")
-    made = make()
-    assert make() == made and len(actor.asked) == 3
+    again = lambda: make("speech", clips, tmp_path / "out")
+    made = again()
+    assert again() == made and len(actor.asked) == 3
     later = (made.generated / "s1_2.mp4").stat().st_mtime + 5
     os.utime(clips / "s1_2.npz", (later, later))
-    make()
+    again()
     assert [name for name, *_ in actor.asked[3:]] == ["s1_2"]
 
 
 def test_film_that_cannot_be_made_is_told_and_the_rest_goes_on(clips, actor, tmp_path, caplog):
-    protocols.make("speech", clips, tmp_path / "out")
+    make("speech", clips, tmp_path / "out")
     later = (tmp_path / "out" / "speech" / "s1_2.mp4").stat().st_mtime + 5
     os.utime(clips / "s1_2.npz", (later, later))
     actor.refuses = "s1_2"
     with caplog.at_level(logging.WARNING):
-        made = protocols.make("speech", clips, tmp_path / "out")
+        made = make("speech", clips, tmp_path / "out")
     assert made.failed == {"s1_2": "no face was found"} and "s1_2 cannot be made" in caplog.text
     assert names(made.generated) == names(made.real) == ["s1_1", "s1_3"]
 
@@ -97,12 +104,12 @@ def test_film_that_cannot_be_made_is_told_and_the_rest_goes_on(clips, actor, tmp
 def test_run_without_any_film_is_refused(clips, actor, tmp_path):
     actor.refuses = "s1_1"
     with pytest.raises(errors.UserError, match="no film of speech could be made: no face was found"):
-        protocols.make("speech", clips, tmp_path / "out", films=1)
+        make("speech", clips, tmp_path / "out", films=1)
 
 
 def test_real_films_are_those_of_the_films_asked_for(clips, actor, tmp_path):
     for films, wanted in ((0, 3), (1, 1), (2, 2)):
-        made = protocols.make("speech", clips, tmp_path / "out", films=films)
+        made = make("speech", clips, tmp_path / "out", films=films)
         assert len(names(made.real)) == wanted
     assert len(actor.asked) == 3
     assert all((made.real / f"{n}.mp4").samefile(clips / f"{n}.mp4") for n in names(made.real))
@@ -115,6 +122,23 @@ def test_link_follows_the_clip_where_links_are_not_to_be_had(tmp_path, monkeypat
         (tmp_path / "a.mp4").write_bytes(content)
         protocols._link(tmp_path / "a.mp4", tmp_path / "b.mp4")
         assert (tmp_path / "b.mp4").read_bytes() == content
+
+
+def test_what_is_said_lies_beside_the_real_films(clips, actor, tmp_path):
+    made = make("speech", clips, tmp_path / "out", films=2)
+    for name in names(made.real):
+        said = companion.phonemes_of(made.real / f"{name}.mp4")
+        assert np.array_equal(said, clip.load(clips / f"{name}.npz").phonemes)
+    assert made.names == tuple(names(made.real)) and companion.portrait_of(made.real / "s1_1.mp4") is None
+
+
+def test_cross_leaves_each_portrait_beside_its_film(clips, actor, tmp_path):
+    listing = (clips / "manifest.json").read_text()
+    (clips / "manifest.json").write_text(listing.replace('"split": "train"', '"split": "test"'))
+    made = make("cross", clips, tmp_path / "out")
+    assert not made.paired and names(made.generated)[0] == "id_1_says_id_0"
+    portrait = companion.portrait_of(made.generated / "id_1_says_id_0.mp4")
+    assert np.array_equal(portrait, next(video.read_frames(clips / "id_1.mp4")))
 
 
 def entry(name, *, sound=True, in_sync=True):
@@ -143,12 +167,12 @@ def test_reasons_take_the_place_of_what_the_evaluation_could_not_know():
 
 @pytest.fixture(scope="module")
 def tiny():
-    return animator.Animator(bench.random_system(sizes.TINY))
+    return keypoint_animator.KeypointAnimator(bench.random_system(sizes.TINY))
 
 
 def test_reenactment_is_as_long_as_its_clip_and_begins_with_its_picture(clips, tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(protocols.animators, "load", lambda checkpoint: tiny)
-    made = protocols.make("reenactment", clips, tmp_path / "out")
+    made = make("reenactment", clips, tmp_path / "out")
     assert names(made.generated) == ["id_1"]
     frames = list(video.read_frames(made.generated / "id_1.mp4"))
     assert len(frames) == len(list(video.read_frames(clips / "id_1.mp4"))) == 31

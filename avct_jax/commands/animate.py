@@ -4,12 +4,15 @@ import argparse
 import os
 import sys
 
+from avct_jax.commands import option
+
 EXAMPLES = """\
 examples:
   avct animate --image face.jpg --audio speech.wav --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --transcript "Hello, world." --output talk.mp4
   avct animate --image face.jpg --audio interview.mov --still --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --poses openface.csv --output talk.mp4
+  avct animate --image face.jpg --audio speech.wav --size 256 --seed 7 --output talk.mp4
 """
 
 
@@ -32,9 +35,26 @@ def add(subparsers) -> argparse.ArgumentParser:
     )
     need.add_argument("--output", required=True, metavar="FILE", help="the video: .mp4, .mov or .mkv")
     _add_speech(parser.add_argument_group("what is said (recognised from the sound otherwise)"))
-    _add_head(parser.add_argument_group("how the head moves (predicted from the sound otherwise)"))
+    _add_head(parser.add_argument_group("how the head moves (as people's do otherwise)"))
     _add_networks(parser.add_argument_group("networks"))
+    add_picture(parser.add_argument_group("the picture"))
     return parser
+
+
+def add_picture(group) -> None:
+    """Describe the options that `demo` has too."""
+    group.add_argument(
+        "--size",
+        type=option.positive,
+        metavar="PX",
+        help="side of the video, 256 to 1024, even (default: as large as the head is, 512 at most)",
+    )
+    group.add_argument(
+        "--seed",
+        type=option.natural,
+        metavar="N",
+        help="decides blinks, gaze and head motion: the same gives the same (default: the picture decides)",
+    )
 
 
 def _add_speech(group) -> None:
@@ -56,7 +76,9 @@ def _add_head(group) -> None:
         metavar="FILE",
         help="an OpenFace csv, or .npy with a row of rx ry rz (rad) tx ty tz (mm) for each frame",
     )
-    group.add_argument("--still", action="store_true", help="the head keeps the portrait's pose")
+    group.add_argument(
+        "--still", action="store_true", help="the head keeps the portrait's pose; eyes still blink"
+    )
 
 
 def _add_networks(group) -> None:
@@ -89,6 +111,8 @@ def run(arguments: argparse.Namespace) -> int:
         recogniser=arguments.recogniser,
         poses=arguments.poses,
         still=arguments.still,
+        size=arguments.size,
+        seed=arguments.seed,
     )
 
 

@@ -18,7 +18,7 @@ matrix product, measured in the same rounds.
 """
 
 LEGEND = (
-    "frames/s: the three in one program, head motion and video encoding, one after the other.",
+    "frames/s: the program in one, speech or head motion, and video encoding, one after the other.",
     "share: of the matrix product's rate. The weights are random.",
 )
 
@@ -28,17 +28,18 @@ def add(subparsers) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(
         "bench",
         help="frames a second and operations a frame on this machine",
-        description="Measure both sizes of the networks part by part, on this machine.",
+        description="Measure the networks part by part, on this machine.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("--size", choices=("lite", "paper", "both"), default="both", help="(default: both)")
+    choices = ("mesh-256", "mesh-512", "lite", "paper", "all")
+    parser.add_argument("--size", choices=choices, default="all", help="(default: all)")
     parser.add_argument(
         "--frames",
         type=option.positive,
         metavar="N",
-        help="frames a call (default: 16 for lite, 4 for paper)",
+        help="frames a call (default: 8 for the mesh, 16 for lite, 4 for paper)",
     )
     parser.add_argument(
         "--rounds", type=option.positive, default=5, metavar="N", help="repetitions (default: 5)"
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     compile_cache.enable()
     from avct_jax import bench
 
-    names = ("lite", "paper") if arguments.size == "both" else (arguments.size,)
+    names = ("mesh-256", "mesh-512", "lite", "paper") if arguments.size == "all" else (arguments.size,)
     report = bench.measure(names, frames=arguments.frames, rounds=arguments.rounds)
     print(json.dumps(as_json(report), indent=2) if arguments.json else table(report))
     return 0

@@ -2,6 +2,8 @@
 
 import argparse
 
+from avct_jax.commands import animate
+
 EXAMPLES = """\
 examples:
   avct demo
@@ -29,14 +31,15 @@ def add(subparsers) -> argparse.ArgumentParser:
         metavar="FILE",
         help=".safetensors of `avct convert`; otherwise the one in the package",
     )
+    animate.add_picture(parser)
     return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
     from avct_jax import demo
-    from avct_jax.commands import animate
 
     image = demo.portrait()
     with demo.sentence() as audio:
-        return animate.animate(arguments, image, audio, transcript=demo.transcript())
+        options = {"size": arguments.size, "seed": arguments.seed}
+        return animate.animate(arguments, image, audio, transcript=demo.transcript(), **options)

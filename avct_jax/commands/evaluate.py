@@ -1,7 +1,6 @@
 """`avct evaluate`: how good are films of talking faces, beside the real ones?"""
 
 import argparse
-import dataclasses
 import os
 import pathlib
 import sys
@@ -15,6 +14,7 @@ examples:
   avct evaluate --generated ours=made --generated theirs=other --real films --output report
   avct evaluate --protocol speech --clips clips --output report
   avct evaluate --protocol cross --clips clips --checkpoint mine.safetensors --output report
+  avct evaluate --protocol strangers --clips clips --portraits pictures --voices sounds --output report
 
 Films that belong together have one name (path without suffix) in all folders. The report is a folder:
 report.json, report.md, report.html (all in one file, with films to play) and rating.html (people's opinions,
@@ -26,6 +26,7 @@ PROTOCOLS = {
     "speech": "the speaker's clips never seen: first frame, own sound, real head poses (as in the ablation)",
     "speech-predicted": "the same with predicted head poses",
     "cross": "first frames of people never seen, other people's voices",
+    "strangers": "the same, three voices each, beside what other real people do; or --portraits, --voices",
 }
 
 
@@ -55,6 +56,12 @@ def add(subparsers) -> argparse.ArgumentParser:
     about = "; ".join(f"{name}: {text}" for name, text in PROTOCOLS.items())
     made.add_argument("--protocol", choices=tuple(PROTOCOLS), metavar="NAME", help=about)
     made.add_argument("--clips", metavar="DIR", help="folder that `avct preprocess` made")
+    made.add_argument(
+        "--portraits", metavar="DIR", help="pictures for `strangers`, instead of the clips' own"
+    )
+    made.add_argument(
+        "--voices", metavar="DIR", help="sound files for `strangers`, instead of the clips' own"
+    )
     made.add_argument("--checkpoint", metavar="FILE", help="a .safetensors file (default: the package's own)")
     made.add_argument("--transcribed", action="store_true", help="phonemes of the clips' words where known")
     how = parser.add_argument_group("what is measured")
@@ -95,24 +102,19 @@ def add_networks(group) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do it; 2 where no film could be measured."""
     from avct_jax import compile_cache, console, errors
-    from avct_jax.evaluation import evaluate, networks, protocols
+    from avct_jax.evaluation import evaluate, networks
 
     _check(arguments)
     compile_cache.enable()
     judges = networks.make(arguments.fid, arguments.syncnet, arguments.sync, arguments.identity)
     output = pathlib.Path(arguments.output)
     with console.going_on_later(), console.task_bar(quiet=arguments.quiet) as show:
-        failed: dict[str, dict[str, str]] = {}
-        options = evaluate.Options(films=arguments.films, baselines=not arguments.no_baselines)
+        generated, real = _named(arguments.generated), arguments.real
         if arguments.protocol:
-            name, made = _make(arguments, output, show)
-            generated, real, failed = {name: made.generated}, made.real, {name: made.failed}
-            about = {"name": arguments.protocol, "about": made.about}
-            options = dataclasses.replace(options, paired=made.paired, protocol=about, films=0)
+            report, generated, real = _of_protocol(arguments, output, judges, show)
         else:
-            generated, real = _named(arguments.generated), arguments.real
-        report = evaluate.evaluate(generated, real, output, judges, options, show)
-        report = protocols.tell(report, failed)
+            options = evaluate.Options(films=arguments.films, baselines=not arguments.no_baselines)
+            report = evaluate.evaluate(generated, real, output, judges, options, show)
     publish(report, generated, real, output, arguments.shown)
     if not arguments.quiet:
         print_table(report)
@@ -124,7 +126,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def publish(report: dict[str, Any], generated: Any, real: Any, output: pathlib.Path, shown: int) -> None:
-    """Write the report's four files. A system none of whose films could be measured is not shown."""
+    """Write the report's four files. A system none of whose films could be measured is not shown.
+
+    Args:
+      real: folder of the real films; None where they have other names.
+    """
     import json
 
     from avct_jax.evaluation import markdown, page, rating_page, samples, store
@@ -147,18 +153,33 @@ def print_table(report: dict[str, Any]) -> None:
         print(f"{failure['system']}, {failure['film']}: {failure['reason']}", file=sys.stderr)
 
 
-def _make(arguments, output, show):
-    from avct_jax.evaluation import protocols
+def _of_protocol(arguments, output, judges, show):
+    """Make films and measure them; returns the report, and the folders of what it shows."""
+    from avct_jax.evaluation import distribution, evaluate, protocols, strangers
 
-    made = protocols.make(
-        arguments.protocol,
-        arguments.clips,
-        output / "generated",
-        checkpoint=arguments.checkpoint,
-        films=arguments.films,
-        transcribed=arguments.transcribed,
-        show=show,
-    )
+    name, made = _make(arguments, output, show)
+    generated, real = {name: made.generated}, made.real
+    about = {"name": arguments.protocol, "about": made.about}
+    if arguments.protocol == strangers.NAME:
+        people, only = (real if arguments.clips else None), {name: made.names}
+        report = distribution.measure(generated, people, output, judges, about, show, names=only)
+        real = None  # their names are others than the films'
+    else:
+        options = evaluate.Options(baselines=not arguments.no_baselines, paired=made.paired, protocol=about)
+        report = evaluate.evaluate(generated, real, output, judges, options, show)
+    return protocols.tell(report, {name: made.failed}), generated, real
+
+
+def _make(arguments, output, show):
+    from avct_jax.evaluation import protocols, strangers
+
+    place = output / "generated"
+    how = {name: getattr(arguments, name) for name in ("checkpoint", "films", "transcribed")}
+    if arguments.protocol == strangers.NAME:
+        given = {name: getattr(arguments, name) for name in ("clips", "portraits", "voices")}
+        made = strangers.make(place, **given, **how, show=show)
+    else:
+        made = protocols.make(arguments.protocol, arguments.clips, place, **how, show=show)
     return pathlib.Path(arguments.checkpoint).stem if arguments.checkpoint else "embedded", made
 
 
@@ -168,12 +189,15 @@ def _check(arguments) -> None:
     if arguments.protocol:
         if arguments.generated or arguments.real:
             raise errors.UserError("--protocol makes its films; leave out --generated and --real")
-        if not arguments.clips:
+        own = arguments.protocol == "strangers" and arguments.portraits and arguments.voices
+        if not arguments.clips and not own:
             raise errors.UserError("--protocol needs --clips DIR, a folder that `avct preprocess` made")
     elif not arguments.real:
         raise errors.UserError(
             "no --real DIR (with --generated DIR), nor a --protocol with --clips DIR; give one"
         )
+    if (arguments.portraits or arguments.voices) and arguments.protocol != "strangers":
+        raise errors.UserError("--portraits and --voices are for --protocol strangers; leave them out")
     if arguments.sync and arguments.syncnet:
         raise errors.UserError("--sync and --syncnet are given; leave one of them out")
 

@@ -11,3 +11,13 @@ def positive(text: str) -> int:
     except ValueError:
         pass
     raise argparse.ArgumentTypeError(f"{text!r} must be a whole number above 0")
+
+
+def natural(text: str) -> int:
+    """A whole number, 0 or more."""
+    try:
+        if (value := int(text)) >= 0:
+            return value
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 0 or more")

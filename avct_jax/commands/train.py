@@ -1,4 +1,4 @@
-"""`avct train`: the four trainings, and their results as one checkpoint."""
+"""`avct train`: the trainings of both families, and their results as one checkpoint."""
 
 import argparse
 import logging
@@ -9,7 +9,10 @@ STAGES = {
     "sync": "do a mouth and a voice belong together? (before avct, where it is asked)",
     "avct": "sound and phonemes to motion, of one speaker (needs renderer, and sync for the whole loss)",
     "head-motion": "sound to head poses, of one speaker (needs no other)",
+    "painter": "mesh family: teeth, tongue and lips, from patches of mouths (needs no other)",
+    "speech": "mesh family: sound to the mesh's motion, of many people (needs no other)",
 }
+MESH = ("painter", "speech")
 ABOUT = "Train the networks on a folder of clips that `avct preprocess` made, one stage after the other."
 EXAMPLES = """\
 examples:
@@ -18,6 +21,10 @@ examples:
   avct train avct        --preset lite --clips clips --run runs/mine --steps 2000 --batch-size 16
   avct train head-motion --preset lite --clips clips --run runs/mine
   avct train export      --run runs/mine --output mine.safetensors
+  avct train painter     --preset lite --clips clips --run runs/mesh
+  avct train speech      --preset speaker --clips clips --run runs/first
+  avct train speech      --preset lite --clips clips --run runs/mesh --init runs/first/speech.safetensors
+  avct train export      --run runs/mesh --output mine.safetensors
   avct animate --checkpoint mine.safetensors --image face.jpg --audio speech.wav --output talk.mp4
 
 `avct train STAGE --help` lists a stage's options with the preset's values. Ctrl-C or SIGTERM ends the
@@ -50,7 +57,9 @@ def _add_export(stages) -> argparse.ArgumentParser:
     one.add_argument("--output", required=True, metavar="FILE", help="the .safetensors file to write")
     one.add_argument("--best", action="store_true", help="the best by held-out examples, not the newest")
     one.add_argument(
-        "--init", metavar="FILE", help="takes parts that were not trained from there; 'embedded': LITE's"
+        "--init",
+        metavar="FILE",
+        help="takes parts that were not trained from there; 'embedded': the package's",
     )
     one.set_defaults(run=export)
     return one
@@ -72,8 +81,14 @@ def run(arguments: argparse.Namespace) -> int:
     where = asked.where
     sharding.join(sharding.find_cluster(where.coordinator, where.process_id, where.process_count))
     mesh = sharding.make_mesh(where.devices)
-    places = training.Places(where.clips, where.run, where.source, where.vgg, where.init)
-    outcome = training.train(arguments.stage, asked.training, places, mesh, quiet=arguments.quiet)
+    if arguments.stage in MESH:
+        from avct_jax.train import mesh_run
+
+        given = (arguments.stage, asked.training, where.clips, where.run, mesh)
+        outcome = mesh_run.train(*given, init=where.init, quiet=arguments.quiet)
+    else:
+        places = training.Places(where.clips, where.run, where.source, where.vgg, where.init)
+        outcome = training.train(arguments.stage, asked.training, places, mesh, quiet=arguments.quiet)
     if not (arguments.quiet or outcome.stopped) and sharding.is_first_process():
         file = training.parts.path(where.run, arguments.stage)
         print(f"wrote {file}: {arguments.stage} after {outcome.step} steps")
@@ -83,10 +98,13 @@ def run(arguments: argparse.Namespace) -> int:
 def export(arguments: argparse.Namespace) -> int:
     """Write the checkpoint."""
     from avct_jax import console
-    from avct_jax.train import parts
+    from avct_jax.train import mesh_run, parts
 
     folder, output = pathlib.Path(arguments.folder), pathlib.Path(arguments.output)
-    said = parts.export(folder, output, best=arguments.best, init=arguments.init)
+    if any(mesh_run.path_of(folder, name).exists() for name in MESH):
+        said = mesh_run.export(folder, output, init=arguments.init)
+    else:
+        said = parts.export(folder, output, best=arguments.best, init=arguments.init)
     if not arguments.quiet:
         for line in said:
             console.note(line)

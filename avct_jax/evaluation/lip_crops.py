@@ -13,7 +13,7 @@ from avct_jax.metrics import landmarks
 # the sides, one up and 1 + 2 scale down; beyond the picture it is grey.
 SMOOTHED, CROP_SCALE, CROP_SIZE, BORDER = 13, 0.4, 224, 110
 
-Points = Float[np.ndarray, "t 468 3"]
+Points = Float[np.ndarray, "t 478 3"]
 
 
 def filled(points: Points) -> Points:

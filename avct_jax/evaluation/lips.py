@@ -49,7 +49,7 @@ class Judge(Protocol):
     key: str
     label: str
 
-    def lips(self, frames: Frames, points: Float[np.ndarray, "t 468 3"]) -> Float32[np.ndarray, "n d"]:
+    def lips(self, frames: Frames, points: Float[np.ndarray, "t 478 3"]) -> Float32[np.ndarray, "n d"]:
         """Embed every five successive frames of a film: n = t - 4 rows, none of a shorter film.
 
         Frames are taken one by one and not kept. Where one shows no face, it is looked at where the face of
@@ -105,7 +105,7 @@ class SyncNetJudge:
         speech = jax.jit(lambda variables, mfcc: apply(variables, mfcc, None)[0])
         self._lips, self._speech = (functools.partial(embed, variables) for embed in (lips, speech))
 
-    def lips(self, frames: Frames, points: Float[np.ndarray, "t 468 3"]) -> Float32[np.ndarray, "n d"]:
+    def lips(self, frames: Frames, points: Float[np.ndarray, "t 478 3"]) -> Float32[np.ndarray, "n d"]:
         """As `Judge` says."""
         squares = lip_crops.face_squares(lip_crops.filled(points))
         crops = (lip_crops.face_crop(*pair)[..., ::-1] for pair in zip(frames, squares, strict=True))
@@ -157,7 +157,7 @@ class OwnJudge:
         lips, speech = _sync_embedders(sync_discriminator.SyncDiscriminator(config))
         self._lips, self._speech = (functools.partial(embed, variables) for embed in (lips, speech))
 
-    def lips(self, frames: Frames, points: Float[np.ndarray, "t 468 3"]) -> Float32[np.ndarray, "n d"]:
+    def lips(self, frames: Frames, points: Float[np.ndarray, "t 478 3"]) -> Float32[np.ndarray, "n d"]:
         """As `Judge` says. The head is cut out first, as `avct preprocess` does."""
         points, frames = lip_crops.filled(points), iter(frames)
         first = next(frames, None)

@@ -40,7 +40,7 @@ def document(report: Report) -> str:
     parts = ["# Evaluation", ""]
     if report["protocol"]:
         parts += [f"Protocol {report['protocol']['name']}: {report['protocol']['about']}", ""]
-    parts += [table(report), "", "Means over the films that all systems have.", ""]
+    parts += [table(report), "", f"Means over {films_meant(report)}.", ""]
     about = (f"- {m['title']} ({ARROWS[m['better']]}): {m['about']}" for m in shown_measures(report))
     parts += [*about, ""]
     networks = report["made_with"]["networks"]
@@ -49,6 +49,11 @@ def document(report: Report) -> str:
         parts += ["Not measured:"]
         parts += [f"- {f['system']}, {f['film']}: {f['reason']}" for f in report["failed"]] + [""]
     return "\n".join(parts)
+
+
+def films_meant(report: Report) -> str:
+    """Which films the means are of."""
+    return "the films that all systems have" if report.get("matched", True) else "all films of each"
 
 
 def shown_measures(report: Report) -> list[Mapping[str, Any]]:

@@ -11,6 +11,7 @@ class Measure(NamedTuple):
     better: "lower", "higher", "zero" (nearest to 0) or "truth" (nearest to what the real films have).
     of: "film" (the report has its mean over films) or "system" (one number for all films).
     paired: only where the real film shows the same face saying the same.
+    sparse: some films have none of it without fault: the mean is of those that have.
     """
 
     key: str
@@ -20,6 +21,7 @@ class Measure(NamedTuple):
     about: str
     of: Literal["film", "system"] = "film"
     paired: bool = False
+    sparse: bool = False
 
 
 def frechet(size: int) -> Measure:
@@ -79,13 +81,47 @@ FILM_MEASURES = (
     Measure("psnr", "PSNR", "higher", 2, "peak signal to noise ratio, dB", paired=True),
     Measure("ssim", "SSIM", "higher", 3, "structural similarity (Wang et al. 2004)", paired=True),
     Measure("lpips", "LPIPS", "lower", 4, "learned perceptual distance (Zhang et al. 2018)", paired=True),
-    Measure("akd", "AKD", "lower", 2, "distance of all 468 landmarks, px of 256", paired=True),
+    Measure("akd", "AKD", "lower", 2, "distance of all 478 landmarks, px of 256", paired=True),
     IDENTITY,
     Measure("jitter", "jitter", "truth", 4, "acceleration of the landmarks, over the eyes' distance"),
     Measure("opening_correlation", "opening r", "higher", 3, "mouth opening, correlation with the real one"),
+    Measure(
+        "opening_best_correlation",
+        "opening r (best lag)",
+        "higher",
+        3,
+        "the same where one film may come up to 5 frames before the other: each clip's own lag taken out",
+    ),
     Measure("opening_spread", "opening spread", "truth", 3, "spread of mouth opening over the real film's"),
+    Measure("opening_std", "opening std", "truth", 4, "standard deviation of mouth opening, face heights"),
+    Measure("opening_std_eyes", "opening std (eyes)", "truth", 4, "the same of the lips' gap, eye distances"),
+    Measure("open_share", "frames open", "truth", 3, "share of frames open by .04 of face height or more"),
+    Measure("width_correlation", "width r", "higher", 3, "mouth width (rounding), correlation with the real"),
+    Measure("width_spread", "width spread", "truth", 3, "spread of mouth width over the real film's"),
+    Measure("width_std", "width std", "truth", 4, "standard deviation of mouth width, eye distances"),
+    Measure("closure", "p/b/m shut", "higher", 3, "share of p, b, m with lips within .025 eye distances"),
     Measure("opening_in_silence", "open in silence", "truth", 4, "mouth opening in silence over face height"),
+    Measure("blinks", "blinks a minute", "truth", 1, "eyes that shut for at most .5 s"),
+    Measure("blink_length", "blink length", "truth", 0, "median time that eyes are shut, ms", sparse=True),
+    Measure("head_pitch", "head pitch", "truth", 2, "standard deviation of nodding within 3 s, degrees"),
+    Measure("head_yaw", "head yaw", "truth", 2, "standard deviation of shaking within 3 s, degrees"),
+    Measure("head_roll", "head roll", "truth", 2, "standard deviation of leaning aside within 3 s, degrees"),
+    Measure(
+        "face_sharpness",
+        "face sharpness",
+        "truth",
+        3,
+        "Laplacian's spread inside the face over the real film's, or the portrait's where films are unpaired",
+    ),
+    Measure("mouth_sharpness", "mouth sharpness", "truth", 3, "the same about the mouth"),
     Measure("faces", "faces", "higher", 3, "share of frames that show a face"),
 )  # fmt: skip
 KEYS = tuple(measure.key for measure in FILM_MEASURES)
+SPARSE = tuple(measure.key for measure in FILM_MEASURES if measure.sparse)
 OF_SOUND = ("lse_d", "opening_in_silence")  # keys that a film without sound, or without silence, lacks
+# Keys of what a film shows by itself, to be set beside what other people's films show.
+OF_PEOPLE = (
+    "opening_std", "opening_std_eyes", "open_share", "width_std", "closure", "opening_in_silence", "blinks",
+    "blink_length", "head_pitch", "head_yaw", "head_roll", "face_sharpness", "mouth_sharpness", "cpbd",
+    "jitter", "av_near", "av_confidence", "faces",
+)  # fmt: skip

@@ -29,7 +29,7 @@ def make(
     Raises:
       UserError: a file is missing or wrong.
     """
-    labels = {"landmarks": "MediaPipe face mesh"}
+    labels = {"landmarks": "MediaPipe Face Landmarker v2, 478 points"}
     embed = distance = None
     if fid is not None:
         embed = inception.make_embed(inception.load(fid))

@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, Int8, UInt8
 
 from avct_jax import errors
 from avct_jax.data import audio, face, whole_file
 from avct_jax.evaluation import film as films
 from avct_jax.evaluation import identity, lip_crops, lips
 from avct_jax.metrics import cpbd, landmarks
+from avct_jax.metrics import sharpness as detail_metric
 
 CHUNK = 16  # frames looked at together
 FEATURE = "feature_"  # begins the names of picture features in a file
@@ -41,9 +42,12 @@ class Observation(NamedTuple):
     lip: embeddings of every five frames; speech: of the sound behind them (no rows: no sound).
     silent: frames in which nobody speaks. features: of each frame, by name.
     identity: whose face every fifth frame shows, NaN where none is found (no rows: nobody looked).
+    phonemes: what is said in each frame, where it is known (no rows: it is not).
+    detail: of face and mouth in each frame (metrics/sharpness.py), at the real film's size if there is one.
+    portrait: the same of the picture that the film was made of, NaN where there is none.
     """
 
-    points: Float32[np.ndarray, "t 468 3"]
+    points: Float32[np.ndarray, "t 478 3"]
     sharpness: Float32[np.ndarray, " t"]
     size: tuple[int, int]
     lip: Float32[np.ndarray, "n d"]
@@ -51,6 +55,9 @@ class Observation(NamedTuple):
     silent: Bool[np.ndarray, " u"]
     features: dict[str, Float32[np.ndarray, "t f"]]
     identity: Float32[np.ndarray, "i e"]
+    phonemes: Int8[np.ndarray, " p"]
+    detail: Float32[np.ndarray, "t 2"]
+    portrait: Float32[np.ndarray, " 2"]
 
     @property
     def opening(self) -> Float[np.ndarray, " t"]:
@@ -63,16 +70,19 @@ def observe(
     networks: Networks,
     real: Observation | None = None,
     tick: Callable[[int], None] = lambda frames: None,
+    *,
+    needs_face: bool = True,
 ) -> Observation:
     """Look at a film, twice, without holding more than a few frames.
 
     Args:
       real: of the film that it should be: a film without any face is judged where that one has its faces.
       tick: is told how many frames have been looked at: films can be long.
+      needs_face: else a film that shows none, without a `real`, goes on without a judgement of its lips.
     Raises:
       UserError: it cannot be read, or shows no face at all and there is no `real`.
     """
-    points, sharpness, faces, size = [], [], [], (0, 0)
+    points, sharpness, detail, faces, size = [], [], [], [], (0, 0)
     features: dict[str, list[Any]] = {}
     found = None
     for block in films.chunks(film.frames(), CHUNK):
@@ -80,7 +90,9 @@ def observe(
         for frame in block:
             found = networks.landmarker.follow(frame, found)
             points.append(found.points if found else np.full((face.POINTS, 3), np.nan, np.float32))
-            sharpness.append(cpbd.sharpness(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)))
+            grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+            sharpness.append(cpbd.sharpness(grey))
+            detail.append(_detail(grey, points[-1], real.size if real else size))
             if networks.identify and (len(points) - 1) % identity.EVERY == 0:
                 faces.append(networks.identify(frame, points[-1]))
         for name, values in (_embed(networks.embed, block) if networks.embed else {}).items():
@@ -89,11 +101,41 @@ def observe(
     if not points:
         raise errors.UserError(f"{film.name} has no frame; leave it out")
     tracked = np.asarray(points, np.float32)
-    lip = networks.judge.lips(film.frames(), _places(tracked, size, real))
+    if real or needs_face or landmarks.found(tracked).any():
+        lip = networks.judge.lips(film.frames(), _places(tracked, size, real))
+    else:
+        lip = np.zeros((0, 0), np.float32)
     speech, silent = hear(film, networks.judge, len(tracked), lip.shape[1])
     joined = {name: np.concatenate(parts).astype(np.float32) for name, parts in features.items()}
     known = np.stack(faces) if faces else np.zeros((0, identity.SIZE), np.float32)
-    return Observation(tracked, np.asarray(sharpness, np.float32), size, lip, speech, silent, joined, known)
+    said = film.phonemes()
+    spoken = np.zeros(0, np.int8) if said is None else said.astype(np.int8)
+    sharp, fine = np.asarray(sharpness, np.float32), np.asarray(detail, np.float32)
+    portrait = _portrait_detail(film, networks, tracked, max(real.size) / max(size) if real else 1.0)
+    return Observation(tracked, sharp, size, lip, speech, silent, joined, known, spoken, fine, portrait)
+
+
+def _detail(grey, points, size):
+    """Of a frame that is scaled to `size` first: details of two scales do not compare."""
+    if grey.shape == size:
+        return detail_metric.detail(grey, points)
+    height, width = grey.shape
+    method = cv2.INTER_AREA if size[0] < height else cv2.INTER_CUBIC
+    scale = np.array([size[1] / width, size[0] / height, 1], np.float32)
+    return detail_metric.detail(cv2.resize(grey, size[::-1], interpolation=method), points * scale)
+
+
+def _portrait_detail(film, networks, points, scale):
+    """Detail of the picture that the film was made of, where its face is as large as the film's."""
+    unknown = np.full(2, np.nan, np.float32)
+    picture, seen = film.portrait(), landmarks.found(points)
+    if picture is None or not seen.any():
+        return unknown
+    shown = networks.landmarker.follow(picture, None)
+    if shown is None:
+        return unknown
+    eyes = scale * float(np.median(landmarks.face_scale(points[seen])))
+    return detail_metric.at_scale(picture, shown.points, eyes).astype(np.float32)
 
 
 def _places(points, size, real):
@@ -122,6 +164,7 @@ def hold_still(seen: Observation, film: films.Film, judge: lips.Judge) -> Observ
     return seen._replace(
         points=repeat(seen.points),
         sharpness=repeat(seen.sharpness),
+        detail=repeat(seen.detail),
         lip=np.repeat(lip, len(seen.lip), axis=0),
         features={name: repeat(values) for name, values in seen.features.items()},
         identity=np.repeat(seen.identity[:1], len(seen.identity), axis=0),

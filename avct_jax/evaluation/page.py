@@ -55,7 +55,7 @@ def _table(report):
         '<h2>Figures</h2><div class="wide" tabindex="0" role="region" aria-label="Figures"><table>'
         f"<thead><tr><td></td>{head}</tr></thead>"
         f'<tbody>{rows}<tr><th scope="row">films</th>{films}</tr></tbody></table></div>'
-        f"<p>{ways} Means over the films that all systems have, with standard errors. "
+        f"<p>{ways} Means over {markdown.films_meant(report)}, with standard errors. "
         f"The best of several systems is bold and green.</p>{_meanings(report)}"
     )
 

@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from avct_jax import animator as animators
-from avct_jax import checkpoint_file, errors, inference
-from avct_jax.data import catalog, clip, video
-from avct_jax.evaluation import evaluate, film
+from avct_jax import checkpoint_file, errors, inference, keypoint_animator, mesh_animator, mesh_inference
+from avct_jax.data import catalog, clip, crop, face_basis, video
+from avct_jax.evaluation import companion, evaluate, film
 
 ABOUT = {
     "reenactment": "People that training never saw: the first frame, moved as E_kd sees the clip move "
@@ -35,6 +35,7 @@ CHUNK = 16  # frames drawn at once
 MAKER = ".made_by"  # file of a folder of films
 
 Show = Callable[[int, int, str], None]
+Draw = Callable[[str, pathlib.Path], None]  # of a film's name, and where it goes
 log = logging.getLogger(__name__)
 
 
@@ -42,6 +43,7 @@ class Made(NamedTuple):
     """Folders of films by the same names.
 
     paired: the real film shows the same face saying the same. failed: why a film could not be made, by name.
+    names: the films that were asked for and made; the folder may hold others.
     """
 
     generated: pathlib.Path
@@ -49,6 +51,7 @@ class Made(NamedTuple):
     about: str
     paired: bool
     failed: dict[str, str]
+    names: tuple[str, ...] = ()
 
 
 class Job(NamedTuple):
@@ -75,7 +78,8 @@ def make(
 
     Args:
       name: of ABOUT. clips: a folder of `avct preprocess`. films: at most so many, evenly chosen; 0: all.
-      output: its folder NAME gets the films, NAME-real links to the real ones of these films alone.
+      output: its folder NAME gets the films, NAME-real links to the real ones of these films alone, and what
+        is said in them.
       transcribed: phonemes of the clips' words, where they are known, instead of recognised ones.
     Raises:
       UserError: no such protocol, folder or checkpoint, no clip for this protocol, or no film could be made.
@@ -87,25 +91,53 @@ def make(
     generated, real = output / name, output / f"{name}-real"
     for part in (generated, real):
         part.mkdir(parents=True, exist_ok=True)
-    _begin(generated, _maker(checkpoint, transcribed))
-    missing = [job for job in chosen if not _is_made(generated / f"{job.name}.mp4", _sources(folder, job))]
+    sources = {job.name: _sources(folder, job) for job in chosen}
+
+    def load() -> Draw:
+        draw = _drawer(name, checkpoint, transcribed)
+        return lambda job, path: draw(folder, jobs[job], path)
+
+    failed = fill(generated, sources, maker(name, checkpoint, transcribed), load, show)
+    if len(failed) == len(chosen):
+        raise errors.UserError(f"no film of {name} could be made: {failed[chosen[0].name]}")
+    links = {job.name: folder / f"{job.driver}.mp4" for job in chosen if job.name not in failed}
+    link_all(links, real)
+    for job in chosen if name in UNPAIRED else ():
+        if job.name not in failed:
+            portrait = _first(folder / f"{job.portrait}.mp4")
+            companion.write_portrait(generated / f"{job.name}.mp4", portrait)
+    return Made(generated, real, ABOUT[name], name not in UNPAIRED, failed, tuple(links))
+
+
+def fill(
+    folder: pathlib.Path,
+    sources: Mapping[str, Sequence[pathlib.Path]],
+    made_by: str,
+    load: Callable[[], Draw],
+    show: Show,
+) -> dict[str, str]:
+    """Make the films that a folder lacks, one after the other; returns why others could not be made, by name.
+
+    Args:
+      sources: files that each film is made of; it is made anew where one of them is younger. made_by: films
+        of other makers are removed first. load: gives what draws; called where a film is missing.
+    """
+    _begin(folder, made_by)
+    missing = [name for name, files in sources.items() if not _is_made(folder / f"{name}.mp4", files)]
     # Loaded where a film is missing: a run that goes on may need none.
-    draw = _drawer(name, checkpoint, transcribed) if missing else None
+    draw = load() if missing else None
     failed: dict[str, str] = {}
-    for done, job in enumerate(missing):
-        show(done, len(missing), f"making {job.name}")
-        path = generated / f"{job.name}.mp4"
+    for done, name in enumerate(missing):
+        show(done, len(missing), f"making {name}")
+        path = folder / f"{name}.mp4"
         path.unlink(missing_ok=True)  # or a failure would leave the old one to be measured
         try:
             assert draw is not None
-            draw(folder, job, path)
+            draw(name, path)
         except (errors.UserError, ValueError) as error:
-            failed[job.name] = " ".join(str(error).split())
-            log.warning("%s cannot be made: %s", job.name, failed[job.name])
-    if len(failed) == len(chosen):
-        raise errors.UserError(f"no film of {name} could be made: {failed[chosen[0].name]}")
-    _link_all(folder, real, [job for job in chosen if job.name not in failed])
-    return Made(generated, real, ABOUT[name], name not in UNPAIRED, failed)
+            failed[name] = " ".join(str(error).split())
+            log.warning("%s cannot be made: %s", name, failed[name])
+    return failed
 
 
 def tell(report: evaluate.Report, failed: Mapping[str, Mapping[str, str]]) -> evaluate.Report:
@@ -124,10 +156,9 @@ def tell(report: evaluate.Report, failed: Mapping[str, Mapping[str, str]]) -> ev
     return {**report, "failed": others + ours}
 
 
-def _maker(checkpoint, transcribed) -> str:
+def maker(name: str, checkpoint: str | os.PathLike | None, transcribed: bool) -> str:
     """Who makes the films: the checkpoint's contents, and the phonemes' source."""
-    given = checkpoint_file.embedded() if checkpoint is None else contextlib.nullcontext(checkpoint)
-    with given as path:
+    with _checkpoint(name, checkpoint) as path:
         try:
             content = pathlib.Path(path).read_bytes()
         except OSError as error:
@@ -201,10 +232,20 @@ def _is_made(path: pathlib.Path, sources: Sequence[pathlib.Path]) -> bool:
 
 def _drawer(name: str, checkpoint, transcribed: bool) -> Callable[[pathlib.Path, Job, pathlib.Path], None]:
     """What makes one film of a folder's clips."""
-    network = animators.load(checkpoint)
     if name == "reenactment":
-        return _Reenactor(network)
-    return functools.partial(_speak, network, name, transcribed)
+        with _checkpoint(name, checkpoint) as path:
+            network = animators.load(path)
+        mesh = isinstance(network, mesh_animator.MeshAnimator)
+        return _MeshReenactor(network) if mesh else _Reenactor(network)
+    return functools.partial(_speak, animators.load(checkpoint), name, transcribed)
+
+
+def _checkpoint(name: str, checkpoint):
+    """The file that a protocol's films are made with; whole films are reenacted by the learned warp."""
+    if checkpoint is not None:
+        return contextlib.nullcontext(checkpoint)
+    reenacted = name == "reenactment"
+    return checkpoint_file.embedded(checkpoint_file.LEARNED_WARP if reenacted else checkpoint_file.DEFAULT)
 
 
 def _speak(animator, name, transcribed, folder, job, path):
@@ -224,7 +265,7 @@ def _speak(animator, name, transcribed, folder, job, path):
 class _Reenactor:
     """Draws clips' first frames in the motion of all their frames; compiles once."""
 
-    def __init__(self, animator: animators.Animator):
+    def __init__(self, animator: keypoint_animator.KeypointAnimator):
         self.size, self.variables = animator.config.image_size, animator.variables
         self.encode = jax.jit(functools.partial(inference.encode_portrait, animator.config))
         self.draw = jax.jit(functools.partial(inference.reenact, animator.config))
@@ -240,18 +281,47 @@ class _Reenactor:
                 writer.write(np.asarray(made)[: len(block)])
 
 
+class _MeshReenactor:
+    """Draws clips' first frames by the landmarks of all their frames."""
+
+    def __init__(self, animator: mesh_animator.MeshAnimator):
+        self.animator = animator
+        self.draw = jax.jit(functools.partial(mesh_inference.reenact, animator.config))
+
+    def __call__(self, folder: pathlib.Path, job: Job, path: pathlib.Path) -> None:
+        source = folder / f"{job.driver}.mp4"
+        known = clip.load(source.with_suffix(".npz"))
+        points = known.points.astype(np.float32)
+        portrait = self.animator.prepare(_first(source, crop.SIZE), points[0])
+        canonical = np.asarray(self.animator.variables["face_basis"]["params"]["canonical"])
+        heads = face_basis.heads(face_basis.align(points, canonical))
+        sound = source if video.probe(source).has_audio else None
+        with video.VideoWriter(path, size=crop.SIZE, audio=sound) as writer:
+            for begin in range(0, len(points), CHUNK):
+                index = np.minimum(np.arange(begin, begin + CHUNK), len(points) - 1)
+                rows = (points[index], *(x[index] for x in heads))
+                made = self.draw(self.animator.variables, portrait, *rows)
+                writer.write(np.asarray(made)[: len(points) - begin])
+
+
 def _first(path: pathlib.Path, size: int | None = None) -> UInt8[np.ndarray, "h w 3"]:
     return film.first(video.read_frames(path, size=size))
 
 
-def _link_all(folder: pathlib.Path, real: pathlib.Path, jobs: Sequence[Job]) -> None:
-    """Fill the folder of real films; those of earlier runs go: what is not there is not measured."""
-    names = {job.name for job in jobs}
+def link_all(sources: Mapping[str, pathlib.Path], real: pathlib.Path) -> None:
+    """Fill a folder of real films by name, with what is said in them beside them.
+
+    Those of earlier runs go: what is not there is not measured.
+    """
     for path in real.glob("*.mp4"):
-        if path.stem not in names:
+        if path.stem not in sources:
             path.unlink()
-    for job in jobs:
-        _link(folder / f"{job.driver}.mp4", real / f"{job.name}.mp4")
+    for name, source in sources.items():
+        _link(source, real / f"{name}.mp4")
+        known = source.with_suffix(".npz")
+        said = clip.load(known).phonemes if known.exists() else None
+        if said is not None:
+            companion.write_phonemes(real / f"{name}.mp4", said)
 
 
 def _link(source: pathlib.Path, path: pathlib.Path) -> None:

@@ -38,15 +38,21 @@ class Sample(NamedTuple):
 def choose(
     report: Mapping[str, Any],
     generated: Mapping[str, str | os.PathLike],
-    real: str | os.PathLike,
+    real: str | os.PathLike | None,
     output: str | os.PathLike,
     most: int,
 ) -> list[Sample]:
-    """Some films that every system has figures of, evenly chosen."""
-    systems = [evaluate.TRUTH, *generated]
+    """Some films that every system has figures of, evenly chosen.
+
+    Args:
+      real: None where the films have no real ones of their names.
+    """
+    folders = {system: film.find(folder) for system, folder in generated.items()}
+    folders = {evaluate.TRUTH: film.find(real), **folders} if real is not None else folders
+    systems = list(folders)
     figures = {s["key"]: s["per_film"] for s in report["systems"]}
-    names = [n for n in sorted(figures[evaluate.TRUTH]) if all(n in figures[system] for system in systems)]
-    folders = {evaluate.TRUTH: film.find(real)} | {s: film.find(folder) for s, folder in generated.items()}
+    first = sorted(figures[systems[0]]) if systems else []
+    names = [name for name in first if all(name in figures[system] for system in systems)]
     kept = store.Store(pathlib.Path(output) / evaluate.FOLDER)
     return [
         Sample(

@@ -10,7 +10,16 @@ from avct_jax.data import face
 from avct_jax.evaluation import film as films
 from avct_jax.evaluation import lips, measures
 from avct_jax.evaluation import observation as observations
-from avct_jax.metrics import identity, landmarks, mouth_opening, picture
+from avct_jax.metrics import (
+    eyelids,
+    head_turns,
+    identity,
+    landmarks,
+    lip_motion,
+    mouth_opening,
+    picture,
+    sharpness,
+)
 
 NEAR = 1  # frame, by which sound and lips may be apart unnoticed
 LEAST = 1e-6  # spread of a mouth's opening below which it does not move
@@ -29,7 +38,8 @@ def score(
     """All measures of one film by key; None where it has none.
 
     Args:
-      pictures: of `compare`. paired: else only sound and mouth are compared with the real film.
+      pictures: of `compare`. paired: else only sound and mouth are compared with the real film, and sharpness
+        with the portrait.
     """
     found: dict[str, Any] = dict.fromkeys(measures.KEYS)
     found |= {key: value for key, value in pictures.items() if paired}
@@ -37,7 +47,8 @@ def score(
     found["faces"] = float(landmarks.found(made.points).mean())
     found["jitter"] = landmarks.jitter(made.points / np.float32(max(made.size)))
     found["opening_in_silence"] = landmarks.opening_when_silent(made.opening, made.silent)
-    found |= _mouth(made, real) | _sync(made, judge)
+    found |= _mouth(made, real) | _lips(made, real) | _head(made) | _sync(made, judge)
+    found |= _sharpness(made, real if paired else None)
     if paired:
         scale = np.float32(max(real.size) / max(made.size))
         found["lmd"] = landmarks.mouth_distance(made.points, real.points)
@@ -55,8 +66,47 @@ def _mouth(made, real):
     spread = float(np.nanstd(real.opening))
     return {
         "opening_correlation": correlation,
+        "opening_best_correlation": mouth_opening.best_opening_correlation(
+            _worst_filled(made.opening), real.opening
+        ),
         "opening_spread": float(np.nanstd(_worst_filled(made.opening))) / spread if spread > LEAST else None,
     }
+
+
+def _lips(made, real):
+    """How far lips part and round in this film alone, beside the real one, and where they should meet."""
+    widths = [lip_motion.mouth_width(seen.points) for seen in (made, real)]
+    found = {
+        "opening_std": lip_motion.spread(made.opening),
+        "opening_std_eyes": lip_motion.spread(lip_motion.lip_gap(made.points)),
+        "open_share": lip_motion.open_share(made.opening),
+        "width_std": lip_motion.spread(widths[0]),
+        "closure": lip_motion.closure(
+            lip_motion.lip_gap(made.points), made.phonemes if len(made.phonemes) else real.phonemes
+        ),
+    }
+    base = lip_motion.spread(widths[1])
+    if min(map(len, widths)) >= 3 and base > LEAST:
+        found["width_correlation"] = mouth_opening.opening_correlation(_worst_filled(widths[0]), widths[1])
+        found["width_spread"] = found["width_std"] / base
+    return found
+
+
+def _head(made):
+    """Blinks and turns of the head."""
+    eyes = eyelids.eye_opening(made.points)
+    turns = head_turns.head_turns(made.points)
+    found = {f"head_{axis}": degrees for axis, degrees in turns._asdict().items()}
+    return found | {"blinks": eyelids.blinks_per_minute(eyes), "blink_length": eyelids.blink_length(eyes)}
+
+
+def _sharpness(made, real):
+    """Of face and mouth, as a share of the real film's, or of the portrait's where there is none."""
+    if real is None:
+        found = sharpness.share_of_picture(made.detail, made.portrait)
+    else:
+        found = sharpness.share(made.detail, real.detail)
+    return {f"{region}_sharpness": value for region, value in zip(sharpness.REGIONS, found, strict=True)}
 
 
 def _worst_filled(opening):

@@ -1,4 +1,4 @@
-"""What the 468 landmarks of a film say: where mouth and face go, how they tremble, whether eyes blink.
+"""What the 478 landmarks of a film say: where mouth and face go, and how they tremble.
 
 Points may be in any unit, x right, y down; frames without a face are NaN. Losing the face is no way to
 score: where the real film shows one and the generated does not, the frame counts as the worst there is.
@@ -7,7 +7,6 @@ NaN comes out only where nothing can be compared.
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy import ndimage
 
 from avct_jax.data import face
 
@@ -16,12 +15,8 @@ OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 
 INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
 LIPS = OUTER_LIPS + INNER_LIPS
 PICTURE_SIZE = 256  # px, of the pictures that FOMM gives its distances of keypoints for
-FRAME_RATE = 25  # frames/s
-BLINK = 0.7  # of the usual opening of the eyes around a frame, below which they are shut
-BLINK_FRAMES = 12  # about .5 s: eyes that are shut for longer sleep, or look down
-AROUND = 51  # frames = 2 s, over which the usual opening is sought
 
-Points = Float[np.ndarray, "t 468 3"]
+Points = Float[np.ndarray, "t 478 3"]
 
 
 def found(points: Points) -> Bool[np.ndarray, " t"]:
@@ -39,7 +34,7 @@ def face_scale(points: Points) -> Float[np.ndarray, " t"]:
     return np.maximum(np.linalg.norm(right - left, axis=-1), 1e-6)
 
 
-def mouth_distance(generated: Points, real: Float[np.ndarray, "u 468 3"]) -> float:
+def mouth_distance(generated: Points, real: Float[np.ndarray, "u 478 3"]) -> float:
     """LMD, normalised and relative: how far the lips' 40 points are from where they should be.
 
     In each frame the lips' centroid is taken off and the rest divided by the frame's `face_scale`; then the
@@ -54,8 +49,8 @@ def mouth_distance(generated: Points, real: Float[np.ndarray, "u 468 3"]) -> flo
     return _mean(distance, lost=np.linalg.norm(mouth, axis=-1).mean(-1))
 
 
-def keypoint_distance(generated: Points, real: Float[np.ndarray, "u 468 3"], *, size: int | float) -> float:
-    """AKD: mean distance of all 468 points from where they should be, px of a picture of 256 px.
+def keypoint_distance(generated: Points, real: Float[np.ndarray, "u 478 3"], *, size: int | float) -> float:
+    """AKD: mean distance of all 478 points from where they should be, px of a picture of 256 px.
 
     FOMM's average keypoint distance with this mesh in the place of its 68 points: compare only with itself.
     A frame that lost the face counts as points that all lie in the face's centre, or as the film's worst.
@@ -78,48 +73,12 @@ def jitter(points: Points) -> float:
     return _mean_or_worst(acceleration, np.ones(len(acceleration), bool))
 
 
-def jitter_ratio(generated: Points, real: Float[np.ndarray, "u 468 3"]) -> float:
+def jitter_ratio(generated: Points, real: Float[np.ndarray, "u 478 3"]) -> float:
     """Jitter over that of the real film, over the frames where that one shows a face: 1 is right."""
     made, true = (_acceleration(x) for x in _common(generated, real))
     asked = np.isfinite(true)
     base = _mean_or_worst(true, asked)
     return _mean_or_worst(made, asked) / base if base > 0 else np.nan
-
-
-def eye_opening(points: Points) -> Float[np.ndarray, " t"]:
-    """The distance of the lids over the width of the eye, mean of both eyes.
-
-    The network of data/face.py hardly follows lids: eyes that are shut in the picture keep .84 to .97 of
-    their usual opening (three people looked at), and eyes that stay open vary by as much.
-    """
-    flat = points[..., :2].astype(np.float64)
-    apart = lambda a, b: np.linalg.norm(flat[:, a] - flat[:, b], axis=-1)
-    lids = (face.LEFT_EYELIDS, face.RIGHT_EYELIDS)
-    corners = zip(face.OUTER_EYE_CORNERS, face.INNER_EYE_CORNERS, strict=True)
-    eyes = [apart(*lid) / np.maximum(apart(*ends), 1e-6) for lid, ends in zip(lids, corners, strict=True)]
-    return (eyes[0] + eyes[1]) / 2
-
-
-def blinks_per_second(opening: Float[np.ndarray, " t"]) -> float:
-    """How often eyes shut for at most half a second, by the time in which a face is seen.
-
-    A blink is a run of frames below .7 of the usual opening, the upper quartile of the 2 s around, that opens
-    again before the film ends; a lost face is none. With points that do not follow lids (see `eye_opening`)
-    the answer is 0 whatever the eyes do: it is for points that do.
-
-    Args:
-      opening: of `eye_opening`, at 25 frames/s.
-    """
-    seen = np.isfinite(opening)
-    if not seen.any():
-        return np.nan
-    filled = np.interp(np.arange(len(opening)), np.flatnonzero(seen), opening[seen])
-    usual = ndimage.percentile_filter(filled, 75, size=AROUND, mode="nearest")
-    shut = filled < BLINK * usual
-    edges = np.flatnonzero(np.diff(shut.astype(np.int8)))
-    edges = edges[1:] if shut[0] else edges  # shut from the beginning: since when is not known
-    lengths = np.diff(edges[: len(edges) // 2 * 2].reshape(-1, 2)).ravel()
-    return float((lengths <= BLINK_FRAMES).sum() * FRAME_RATE / seen.sum())
 
 
 def opening_when_silent(opening: Float[np.ndarray, " t"], silent: Bool[np.ndarray, " u"]) -> float:

@@ -11,7 +11,7 @@ from avct_jax import checkpoint_file, errors
 from avct_jax.models import sizes
 from avct_jax.train import run_record
 
-EMBEDDED = "embedded"  # in the place of a path: the checkpoint in this package
+EMBEDDED = "embedded"  # in the place of a path: the keypoint family's checkpoint in this package
 # What other stages, and animating, take of each stage. It may train more: discriminators of its own.
 OF_STAGE = {
     "renderer": ("keypoint_detector", "renderer"),
@@ -64,7 +64,7 @@ def read(name: str | pathlib.Path) -> checkpoint_file.System:
     """Read a file of weights, or the package's own."""
     if str(name) != EMBEDDED:
         return checkpoint_file.load(name)
-    with checkpoint_file.embedded() as file:
+    with checkpoint_file.embedded(checkpoint_file.LEARNED_WARP) as file:
         return checkpoint_file.load(file)
 
 

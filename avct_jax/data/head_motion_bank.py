@@ -1,0 +1,167 @@
+"""Head motion, blinks and gaze of a speaker: drawn anew for every seed, distributed as people's are.
+
+Sound decides little of how a head moves: a regression (E_h of the paper) predicts the mean of what could be
+meant, which is almost still. Here stretches of real people's head motion, numbers without pictures, are laid
+one after another, chosen so that the head moves where the voice is lively, and nods fall on stressed
+syllables.
+"""
+
+import functools
+import importlib.resources
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import ndimage
+
+FRAME_RATE = 25  # frames/s
+FADE = 15  # frames over which one stretch passes into the next
+CANDIDATES = 6  # stretches among which the one that fits the voice best is taken
+NOD = np.radians(0.8)  # per standard deviation of loudness, downwards
+SPREAD = 1.5  # smoothing, fading and limits take some of the motion; with this, people's 2, 2 and 1.3 degrees
+SETTLE = 12  # frames in which the head leaves the portrait's pose
+ROTATION_LIMIT = np.radians([7.0, 8.0, 6.0])  # pitch, yaw, roll: what the portrait's warp bears
+SHIFT_LIMIT = 0.06  # eye distances
+# Blinks of 79 in 176 s of talking people: 27 a minute; gaps are log-normal. Fewer here: some fall together.
+BLINK_GAP, BLINK_SPREAD, BLINK_LEAST, BLINK_MOST = 2.3, 0.55, 0.6, 8.0  # median s, of the logarithm, s, s
+BLINK = np.array([0.45, 1.0, 0.95, 0.6, 0.3, 0.1])  # share shut, frame by frame: 120 ms below half open
+BLINK_AT_PAUSE = 0.5  # chance that a blink waits for the next pause, if that is near
+PAUSE_AWAY = 20  # frames
+GAZE_GAP, GAZE_SIZE = 1.8, 0.012  # s between small jumps of the eyes, and their size in eye distances
+
+
+class Bank(NamedTuple):
+    """Stretches of real head motion, one after another.
+
+    motion: rotation vector (rad) and shift (eye distances) around each stretch's mean. begins: of the
+    stretches, and the end. liveliness: how loud the voice was in each frame, standard deviations of its clip.
+    """
+
+    motion: Float[np.ndarray, "n 6"]
+    begins: Float[np.ndarray, " s"]
+    liveliness: Float[np.ndarray, " n"]
+
+
+class Behaviour(NamedTuple):
+    """What a speaker does beside speaking, frame by frame: as in face_mesh.Controls."""
+
+    rotation: Float[np.ndarray, "t 3"]
+    shift: Float[np.ndarray, "t 3"]
+    blink: Float[np.ndarray, "t 2"]
+    gaze: Float[np.ndarray, "t 2"]
+
+
+@functools.cache
+def embedded() -> Bank:
+    """Read the bank that comes with the package; scripts/make_head_motion_bank.py makes it."""
+    resource = importlib.resources.files("avct_jax") / "assets" / "head_motion_bank.npz"
+    with importlib.resources.as_file(resource) as path, np.load(path, allow_pickle=False) as file:
+        return Bank(
+            file["motion"].astype(np.float32),
+            file["begins"].astype(int),
+            file["liveliness"].astype(np.float32),
+        )
+
+
+def behave(
+    loudness: Float[np.ndarray, " t"],
+    silent: Bool[np.ndarray, " t"],
+    *,
+    seed: int,
+    scale: float = 1.0,
+    bank: Bank | None = None,
+) -> Behaviour:
+    """Draw how a speaker moves head and eyes; the same arguments give the same.
+
+    Args:
+      loudness: log energy of each frame. silent: frames in which nobody speaks.
+      scale: factor on the head's motion; 0 keeps it still, eyes still live.
+    """
+    rng = np.random.default_rng((seed, 7))
+    lively = _lively(loudness)
+    motion = head_motion(lively, rng, bank or embedded())
+    motion[:, 0] += NOD * ndimage.gaussian_filter1d(lively * ~silent, 2)
+    motion -= motion[:1] * np.exp(-np.arange(len(motion)) / SETTLE)[:, None]
+    scale = SPREAD * scale
+    rotation = soft_limit(scale * motion[:, :3], ROTATION_LIMIT)
+    shift = soft_limit(scale * motion[:, 3:], np.full(3, SHIFT_LIMIT))
+    blink = blinks(silent, rng)
+    return Behaviour(
+        rotation.astype(np.float32),
+        shift.astype(np.float32),
+        np.repeat(blink[:, None], 2, 1),
+        gaze(len(silent), rng),
+    )
+
+
+def soft_limit(values: Float[np.ndarray, "t d"], limit: Float[np.ndarray, " d"]) -> Float[np.ndarray, "t d"]:
+    """Bend values so that none passes the limit; small ones stay as they are."""
+    return limit * np.tanh(values / limit)
+
+
+def _lively(loudness):
+    """Loudness in standard deviations, smoothed; 0 where nothing changes."""
+    smooth = ndimage.gaussian_filter1d(np.asarray(loudness, np.float64), 3)
+    return (smooth - smooth.mean()) / max(float(smooth.std()), 1e-3)
+
+
+def head_motion(
+    lively: Float[np.ndarray, " t"], rng: np.random.Generator, bank: Bank
+) -> Float[np.ndarray, "t 6"]:
+    """Lay stretches one after another until they are as long as the voice."""
+    count = len(lively)
+    lengths = np.diff(bank.begins)
+    motion = np.zeros((0, 6))
+    while len(motion) < count:
+        drawn = rng.choice(len(lengths), min(CANDIDATES, len(lengths)), replace=False)
+        begin = max(0, len(motion) - FADE)
+        fits = [_fit(lively[begin : begin + lengths[i]], bank, i) for i in drawn]
+        which = drawn[int(np.argmax(fits))]
+        piece = bank.motion[bank.begins[which] : bank.begins[which + 1]].astype(np.float64)
+        if rng.random() < 0.5:  # a mirrored head: yaw, roll and sideways shift change sign
+            piece = piece * [1, -1, -1, -1, 1, 1]
+        motion = _join(motion, piece)
+    return motion[:count]
+
+
+def _fit(lively, bank, which):
+    """How well a stretch's own voice was lively where this one is."""
+    begin, end = bank.begins[which], bank.begins[which + 1]
+    theirs = bank.liveliness[begin:end][: len(lively)]
+    ours = lively[: len(theirs)]
+    return float((ours * theirs).mean()) if len(ours) else 0.0
+
+
+def _join(before, after):
+    """Cross-fade over FADE frames."""
+    if not len(before):
+        return after
+    share = np.linspace(0, 1, FADE + 2)[1:-1, None]
+    share = share * share * (3 - 2 * share)
+    both = before[-FADE:] * (1 - share) + after[:FADE] * share
+    return np.concatenate([before[:-FADE], both, after[FADE:]])
+
+
+def blinks(silent: Bool[np.ndarray, " t"], rng: np.random.Generator) -> Float[np.ndarray, " t"]:
+    """Draw when eyes shut: at random gaps, some of them put off to the next pause."""
+    shut = np.zeros(len(silent) + len(BLINK), np.float32)
+    time = rng.uniform(0.4, 1.0) * BLINK_GAP
+    while (frame := int(time * FRAME_RATE)) < len(silent):
+        pauses = np.flatnonzero(silent[frame : frame + PAUSE_AWAY])
+        if len(pauses) and rng.random() < BLINK_AT_PAUSE:
+            frame += int(pauses[0])
+        shut[frame : frame + len(BLINK)] = np.maximum(shut[frame : frame + len(BLINK)], BLINK)
+        gap = np.clip(rng.lognormal(np.log(BLINK_GAP), BLINK_SPREAD), BLINK_LEAST, BLINK_MOST)
+        time = frame / FRAME_RATE + gap
+    return shut[: len(silent)]
+
+
+def gaze(count: int, rng: np.random.Generator) -> Float[np.ndarray, "t 2"]:
+    """Draw small jumps of the eyes around the viewer."""
+    looks = np.zeros((count, 2), np.float32)
+    frame = 0
+    while frame < count:
+        length = max(6, int(rng.exponential(GAZE_GAP) * FRAME_RATE))
+        looks[frame : frame + length] = rng.normal(0, GAZE_SIZE, 2) * [1.0, 0.5]
+        frame += length
+    return ndimage.uniform_filter1d(looks, 3, axis=0)

@@ -1,0 +1,124 @@
+"""From sound to frames by the mesh: pure functions of fixed shape, to be jitted once.
+
+`prepare` is run once a portrait, `predict` for stretches of sound, `draw` for chunks of frames. All of them
+take jax.grad, jax.vmap and jax.export.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, UInt8
+
+from avct_jax.layers import mesh_warp
+from avct_jax.models import face_mesh, mesh_system, mouth_painter, speech_motion
+
+Variables = Mapping[str, Any]
+
+
+class Layers(NamedTuple):
+    """A portrait taken apart: data/portrait_layers.py, as arrays of JAX."""
+
+    skin: Float[Array, "h w 3"]
+    image: Float[Array, "h w 3"]
+    vertices: Float[Array, "n 3"]
+    closed: Float[Array, "478 3"]
+    upper: Int[Array, "g g 3"]
+    lower: Int[Array, "g g 3"]
+    head: Float[Array, "3 3"]
+    origin: Float[Array, " 3"]
+    anchor: Float[Array, " 3"]
+    cavity: Float[Array, " 3"]
+    seam: Float[Array, ""]
+
+
+class Prepared(NamedTuple):
+    """A portrait ready to be drawn, and what the mouth painter sees of it."""
+
+    portrait: face_mesh.Portrait
+    own: mouth_painter.Own
+
+
+class Heard(NamedTuple):
+    """What drives the mouth, n frames and their neighbours: see speech_motion.SpeechMotion."""
+
+    posteriors: Float[Array, "m 2 41"]
+    audio: Float[Array, "m 4 41"]
+    poses: Float[Array, "m 6"]
+
+
+def prepare(layers: Layers) -> Prepared:
+    """Ready a portrait; differentiable in its picture and vertices."""
+    fields = [
+        face_mesh.Field(triangles, mesh_warp.barycentric(layers.vertices[:, :2], triangles))
+        for triangles in (layers.upper, layers.lower)
+    ]
+    portrait = face_mesh.Portrait(
+        layers.skin, layers.image, layers.vertices, layers.closed, *fields,
+        layers.head, layers.origin, layers.anchor, layers.cavity, layers.seam,
+    )  # fmt: skip
+    return Prepared(portrait, mouth_painter.own_patch(portrait))
+
+
+def predict(
+    config: mesh_system.MeshSystemConfig, variables: Variables, heard: Heard, style: Float[Array, ""]
+) -> Float[Array, "n k"]:
+    """Predict the coefficients of speech of the n = m - 2 radius frames that have all their neighbours."""
+    network = speech_motion.SpeechMotion(config.speech_motion)
+    batch = (heard.posteriors[None], heard.poses[None], heard.audio[None], style[None])
+    return config.gain * network.apply(variables["speech_motion"], *batch)[0]
+
+
+def draw(
+    config: mesh_system.MeshSystemConfig,
+    variables: Variables,
+    prepared: Prepared,
+    controls: face_mesh.Controls,
+) -> Float[Array, "n h w 3"]:
+    """Draw the portrait as `controls` move it, RGB in [0, 1]."""
+    basis = variables["face_basis"]["params"]
+    moved = face_mesh.move(prepared.portrait, basis["components"], basis["scales"], controls)
+    return render(config, variables, prepared, moved)
+
+
+def render(
+    config: mesh_system.MeshSystemConfig, variables: Variables, prepared: Prepared, moved: face_mesh.Moved
+) -> Float[Array, "n h w 3"]:
+    """Draw a moved mesh, the inside of the mouth painted."""
+    drawing = face_mesh.draw(prepared.portrait, moved)
+    patch = face_mesh.draw_patch(prepared.portrait, moved)
+    network = mouth_painter.MouthPainter(config.mouth_painter)
+    painting = network.apply(variables["mouth_painter"], patch, prepared.own)
+    return mouth_painter.paint_frames(prepared.portrait, moved, drawing, patch, painting)
+
+
+def draw_bytes(
+    config: mesh_system.MeshSystemConfig,
+    variables: Variables,
+    prepared: Prepared,
+    controls: face_mesh.Controls,
+) -> UInt8[Array, "n h w 3"]:
+    """As `draw`, in 8 bits."""
+    return to_bytes(draw(config, variables, prepared, controls))
+
+
+def reenact(
+    config: mesh_system.MeshSystemConfig,
+    variables: Variables,
+    prepared: Prepared,
+    points: Float[Array, "n 478 3"],
+    head: Float[Array, "n 3 3"],
+    origin: Float[Array, "n 3"],
+) -> UInt8[Array, "n h w 3"]:
+    """Draw the portrait by the landmarks of another video of the same person, motions as they are.
+
+    Args:
+      points: in [-1, 1] of the same square. head, origin: of each frame, data/face_basis.py heads.
+    """
+    moved = face_mesh.follow(prepared.portrait, points, head, origin)
+    return to_bytes(render(config, variables, prepared, moved))
+
+
+def to_bytes(frames: Float[Array, "*b 3"]) -> UInt8[Array, "*b 3"]:
+    """Round to 8 bits."""
+    return (frames * 255 + 0.5).clip(0, 255).astype(jnp.uint8)

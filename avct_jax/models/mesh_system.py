@@ -1,0 +1,76 @@
+"""Sizes of the mesh system: LITE, which comes with the package."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from avct_jax import face_topology as topology
+from avct_jax.models import face_mesh, mouth_painter, speech_motion
+
+# The fields below bear the modules' names, which would hide them.
+SpeechMotionConfig = speech_motion.SpeechMotionConfig
+MouthPainterConfig = mouth_painter.MouthPainterConfig
+
+PARTS = ("speech_motion", "mouth_painter", "face_basis")
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshSystemConfig:
+    """The networks that animate a portrait by its mesh.
+
+    Attributes:
+      gain: factor on the predicted motion: a regression predicts the mean of what could be meant, which moves
+        less than any speaker.
+      style: how lively the mouth is, natural logarithm of the spread against people's usual.
+    """
+
+    gain: float = 1.6
+    style: float = 0.0
+    speech_motion: SpeechMotionConfig = SpeechMotionConfig()
+    mouth_painter: MouthPainterConfig = MouthPainterConfig()
+
+
+LITE = MeshSystemConfig()
+
+
+def expected(config: MeshSystemConfig, part: str) -> Mapping[str, Any]:
+    """The tree of shapes that `part` has; nothing is computed.
+
+    Raises:
+      ValueError: no such part.
+    """
+    if part == "face_basis":
+        k = config.speech_motion.components
+        shapes = {"canonical": (topology.POINTS, 3), "components": (k, topology.POINTS, 3), "scales": (k,)}
+        params = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
+        return {"params": params, "batch_stats": {}}
+    module, *inputs = example(config, part)
+    variables = jax.eval_shape(module.init, jax.random.key(0), *inputs)
+    return {name: variables.get(name, {}) for name in ("params", "batch_stats")}
+
+
+def example(config: MeshSystemConfig, part: str) -> tuple[Any, ...]:
+    """The module of `part`, and shapes of inputs that it can be called with."""
+    zeros = lambda *shape: jax.ShapeDtypeStruct(shape, jnp.float32)
+    if part == "speech_motion":
+        c = config.speech_motion
+        frames = (1, c.window)
+        inputs = (
+            zeros(*frames, c.steps, c.symbols),
+            zeros(*frames, 6),
+            zeros(*frames, c.rows, c.columns),
+            zeros(1),
+        )
+        return speech_motion.SpeechMotion(c), *inputs
+    if part == "mouth_painter":
+        plane = (1, *face_mesh.PATCH)
+        patch = face_mesh.Patch(zeros(*plane, 3), *3 * [zeros(*plane)])
+        return (
+            mouth_painter.MouthPainter(config.mouth_painter),
+            patch,
+            mouth_painter.Own(zeros(*plane, 3), zeros(*plane)),
+        )
+    raise ValueError(f"part {part!r} is not one of {PARTS}")

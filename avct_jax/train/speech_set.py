@@ -1,0 +1,256 @@
+"""What E_avct of the mesh learns from: voices as the networks hear them beside how faces moved.
+
+Lips and sound of found videos are often some frames apart. A model that has learned from the speaker, who is
+in sync, tells by how much: each clip is shifted by its own lag, and clips that fit nothing are left out.
+"""
+
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from avct_jax import errors
+from avct_jax.data import audio, clip, face_basis, manifest, source
+from avct_jax.train import speech_stage
+
+MANY = 5  # clips of a person from which on one rest serves all
+MOST_LAG = 5  # frames
+LEAST_FIT = 0.2  # correlation at the best lag below which lips do not belong to the sound
+SMOOTHED = 1.0  # frames: the landmarks' own tremble
+
+
+class Voice(NamedTuple):
+    """A clip's sound as the networks hear it, one row a frame."""
+
+    posteriors: Float[np.ndarray, "t 2 s"]
+    audio: Float[np.ndarray, "t 4 41"]
+
+
+class SpeechSet(NamedTuple):
+    """c clips, their n frames one after the other.
+
+    begins: the first of each clip's frames, and n. speech: coefficients, standard deviations. gap: between
+    the inner lips, eye distances. style: log of each clip's person's spread of the gap over people's median.
+    lag: frames by which the lips come after the sound. fit: correlation there; NaN where not asked.
+    """
+
+    names: tuple[str, ...]
+    persons: tuple[str, ...]
+    held_out: Bool[np.ndarray, " c"]
+    begins: Int[np.ndarray, " c_and_1"]
+    posteriors: Float[np.ndarray, "n 2 s"]
+    audio: Float[np.ndarray, "n 4 41"]
+    poses: Float[np.ndarray, "n 6"]
+    speech: Float[np.ndarray, "n k"]
+    gap: Float[np.ndarray, " n"]
+    style: Float[np.ndarray, " c"]
+    lag: Int[np.ndarray, " c"]
+    fit: Float[np.ndarray, " c"]
+
+    def rows(self, which: int) -> slice:
+        """The frames of one clip."""
+        return slice(int(self.begins[which]), int(self.begins[which + 1]))
+
+
+def build(
+    folder: pathlib.Path,
+    basis: face_basis.FaceBasis,
+    hear: Callable[[str, np.ndarray], Voice],
+    *,
+    leave_out: str = "non-commercial",
+    shortest: int = 40,
+) -> SpeechSet:
+    """Read a folder of clips.
+
+    Args:
+      hear: of a clip's name and its sound (16 kHz). leave_out: sources whose path has this are not used.
+    Raises:
+      UserError: no clip has sound and a steady face.
+    """
+    found = manifest.read(folder)
+    people: dict[str, list[tuple[Any, clip.Clip, Voice]]] = {}
+    for entry, split in zip(found.clips, found.splits, strict=True):
+        if not entry.sound or entry.frames < shortest or (leave_out and leave_out in entry.source):
+            continue
+        one = clip.load(folder / f"{entry.name}.npz")
+        if (one.score == 0).mean() > 0.02:
+            continue
+        voice = hear(entry.name, audio.read_audio(folder / f"{entry.name}.mp4"))
+        people.setdefault(entry.person, []).append(((entry, split), one, voice))
+    if not people:
+        raise errors.UserError(f"no clip of {folder} has sound and a steady face; preprocess more videos")
+    parts = [part for person in people.values() for part in _person(person, basis)]
+    return _join(parts)
+
+
+class _Part(NamedTuple):
+    name: str
+    person: str
+    held_out: bool
+    voice: Voice
+    poses: np.ndarray
+    speech: np.ndarray
+    gap: np.ndarray
+    spread: float
+
+
+def _person(clips, basis):
+    """One person's clips against one rest, with the spread of the mouth's opening."""
+    aligned = [face_basis.align(one.points.astype(np.float32), basis.canonical) for _, one, _ in clips]
+    rests = [face_basis.rest(part.points) for part in aligned]
+    if len(clips) > MANY:
+        rests = [np.median(rests, axis=0)] * len(clips)
+    gaps = [opening(part.points) for part in aligned]
+    spread = float(np.concatenate(gaps).std())
+    for ((entry, split), _, voice), part, rest, gap in zip(clips, aligned, rests, gaps, strict=True):
+        speech = smooth(face_basis.coefficients(part.points, rest, basis))
+        count = min(len(speech), len(voice.audio))
+        cut = Voice(voice.posteriors[:count], voice.audio[:count])
+        poses = face_basis.head_motion(part)[:count]
+        yield _Part(
+            entry.name, entry.person, split == "test", cut, poses, speech[:count], gap[:count], spread
+        )
+
+
+def opening(aligned: Float[np.ndarray, "t 478 3"]) -> Float[np.ndarray, " t"]:
+    """The mean distance of three pairs of inner lip points, eye distances."""
+    pairs = [np.linalg.norm(aligned[:, low] - aligned[:, up], axis=-1) for up, low in speech_stage.GAP]
+    return np.mean(pairs, axis=0)
+
+
+def smooth(rows: Float[np.ndarray, "t k"]) -> Float[np.ndarray, "t k"]:
+    """Take the landmarks' tremble off: a quarter of each neighbour."""
+    padded = np.pad(rows, ((1, 1), (0, 0)), mode="edge")
+    return (0.2 * padded[:-2] + 0.6 * padded[1:-1] + 0.2 * padded[2:]).astype(np.float32)
+
+
+def _join(parts: list[_Part]) -> SpeechSet:
+    usual = float(np.median([part.spread for part in parts]))
+    stack = lambda values: np.concatenate(list(values)).astype(np.float32)
+    return SpeechSet(
+        tuple(p.name for p in parts),
+        tuple(p.person for p in parts),
+        np.array([p.held_out for p in parts]),
+        np.cumsum([0, *(len(p.speech) for p in parts)]),
+        stack(p.voice.posteriors for p in parts),
+        stack(p.voice.audio for p in parts),
+        stack(p.poses for p in parts),
+        stack(p.speech for p in parts),
+        stack(p.gap for p in parts),
+        np.log([max(p.spread, 1e-4) / usual for p in parts]).clip(-1, 1).astype(np.float32),
+        np.zeros(len(parts), np.int64),
+        np.full(len(parts), np.nan, np.float32),
+    )
+
+
+def with_lags(known: SpeechSet, predicted: list[Float[np.ndarray, "t"]]) -> SpeechSet:
+    """Find each clip's lag by what a model predicts of the gap.
+
+    Args:
+      predicted: one for each clip.
+    """
+    found = [best_lag(p, known.gap[known.rows(i)]) for i, p in enumerate(predicted)]
+    return known._replace(
+        lag=np.array([lag for lag, _ in found]), fit=np.array([r for _, r in found], np.float32)
+    )
+
+
+def best_lag(
+    predicted: Float[np.ndarray, " t"], real: Float[np.ndarray, " t"], most: int = MOST_LAG
+) -> tuple[int, float]:
+    """Return by how many frames the real lips come late, and the correlation there."""
+    count = len(real)
+    results = []
+    for lag in range(-most, most + 1):
+        a = predicted[max(0, -lag) : count - max(0, lag)]
+        b = real[max(0, lag) : count - max(0, -lag)]
+        results.append(float(np.corrcoef(a, b)[0, 1]) if a.std() > 1e-9 and b.std() > 1e-9 else 0.0)
+    best = int(np.argmax(results))
+    return best - most, results[best]
+
+
+class SpeechSource:
+    """A source.Source of speech_stage.SpeechBatch; each example hangs on seed, step and place alone."""
+
+    def __init__(
+        self,
+        known: SpeechSet,
+        *,
+        radius: int,
+        frames: int = 24,
+        speaker: str = "",
+        speaker_share: float = 0.4,
+    ):
+        """Take a set.
+
+        Args:
+          radius: neighbours on each side. frames: t of an example.
+          speaker_share: of examples that are the speaker's; the rest is drawn person by person.
+        """
+        self.known, self.radius, self.frames = known, radius, frames
+        self.speaker, self.speaker_share = speaker, speaker_share
+        lengths = np.diff(known.begins)
+        fits = (lengths >= frames + 2 * MOST_LAG) & ~(known.fit < LEAST_FIT)
+        self._people = {split: self._by_person(fits & (known.held_out == split)) for split in (False, True)}
+
+    def _by_person(self, usable):
+        people: dict[str, list[int]] = {}
+        for which in np.flatnonzero(usable):
+            people.setdefault(self.known.persons[which], []).append(int(which))
+        return {person: people[person] for person in sorted(people)}
+
+    def batch(
+        self, kind: str, config: Any, *, seed: int, step: int, batch_size: int,
+        part: tuple[int, int] = (0, 1), held_out: bool = False,
+    ) -> speech_stage.SpeechBatch:  # fmt: skip
+        """Make a batch as source.Source says."""
+        del config
+        if kind != "speech":
+            raise ValueError(f"kind is {kind!r}; this source has speech only")
+        places = source.part_of(batch_size, part)
+        drawn = [self._example(seed, step * batch_size + place, held_out) for place in places]
+        return speech_stage.SpeechBatch(*(np.stack(column) for column in zip(*drawn, strict=True)))
+
+    def batches(self, kind: str, config: Any, *, first_step: int = 0, **which: Any) -> Iterator[Any]:
+        """Yield batches as source.Source says."""
+        return source.prefetch(lambda ahead: self.batch(kind, config, step=first_step + ahead, **which))
+
+    def _example(self, seed, index, held_out):
+        rng = np.random.default_rng((seed, 11, index))
+        which = self._draw(rng, held_out)
+        known, rows = self.known, self.known.rows(which)
+        lag, length = int(known.lag[which]), rows.stop - rows.start
+        first = int(rng.integers(max(0, -lag), length - self.frames - max(0, lag) + 1))
+        return example(known, which, first, self.frames, self.radius)
+
+    def _draw(self, rng, held_out):
+        people = self._people[bool(held_out)]
+        others = [person for person in people if person != self.speaker]
+        if self.speaker in people and (not others or rng.random() < self.speaker_share):
+            return int(rng.choice(people[self.speaker]))
+        if not others:
+            raise errors.UserError("no clip is long enough to learn speech from; preprocess more videos")
+        return int(rng.choice(people[others[int(rng.integers(len(others)))]]))
+
+
+def example(known: SpeechSet, which: int, first: int, frames: int, radius: int) -> tuple[Any, ...]:
+    """The fields of a SpeechBatch of frames from `first`; outside of the clip its ends are repeated."""
+    rows, lag = known.rows(which), int(known.lag[which])
+    heard = (
+        np.clip(np.arange(first - radius, first + frames + radius), 0, rows.stop - rows.start - 1)
+        + rows.start
+    )
+    seen = np.clip(np.arange(first, first + frames) + lag, 0, rows.stop - rows.start - 1) + rows.start
+    posed = np.clip(heard + lag, rows.start, rows.stop - 1)
+    return (
+        known.posteriors[heard], known.poses[posed], known.audio[heard], known.style[which],
+        known.speech[seen], known.gap[seen], np.float32(1.0),
+    )  # fmt: skip
+
+
+def trust(known: SpeechSet, speaker: str) -> SpeechSet:
+    """Take the speaker's clips as they are: theirs are in sync, and it is by them that lags are found."""
+    mine = np.array([person == speaker for person in known.persons])
+    return known._replace(lag=np.where(mine, 0, known.lag), fit=np.where(mine, 1, known.fit))

@@ -1,0 +1,209 @@
+"""E_avct of the mesh learned from many people: coefficients of the face basis from sound and posteriors.
+
+No picture is rendered. What is compared are the lips themselves: the points that the coefficients move, their
+velocities, and the gap between the lips where the speaker shuts them, as /p b m/ ask for.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from avct_jax import face_topology as topology
+from avct_jax.models import speech_motion
+from avct_jax.train import gradients, losses, optimizer, stage, state
+
+PART = "speech_motion"
+LIPS = tuple(
+    dict.fromkeys(
+        (
+            *topology.UPPER_OUTER_LIP, *topology.LOWER_OUTER_LIP, *topology.UPPER_INNER_LIP,
+            *topology.LOWER_INNER_LIP,
+        )
+    )
+)  # fmt: skip
+JAW = (152, 148, 377, 176, 400, 149, 378, 200, 199, 175)
+GAP = ((13, 14), (82, 87), (312, 317))  # pairs of inner lip points whose distance is the mouth's opening
+
+
+class SpeechBatch(NamedTuple):
+    """Stretches of t frames and their neighbours (m = t + 2 radius).
+
+    posteriors, poses, audio, style: see speech_motion.SpeechMotion. speech: coefficients, standard
+    deviations. gap: of the real lips, eye distances. weight: of the example.
+    """
+
+    posteriors: Float[Any, "b m 2 s"]
+    poses: Float[Any, "b m 6"]
+    audio: Float[Any, "b m 4 41"]
+    style: Float[Any, " b"]
+    speech: Float[Any, "b t k"]
+    gap: Float[Any, "b t"]
+    weight: Float[Any, " b"]
+
+
+@dataclasses.dataclass(frozen=True)
+class SpeechStageConfig:
+    """Weights and variations.
+
+    Attributes:
+      jaw: weight of the chin's points beside the lips'.
+      velocity: of frame-to-frame changes.
+      closure: of the gap between the lips where the real ones are nearer than `shut` eye distances.
+      noise: of the audio features, whose standard deviation is about 1.
+      drop: chance that an example's posteriors, or its sound, or the pose, are taken away.
+      bands: spread of a random gain of each feature column: microphones and rooms.
+      decay: share of the parameters' moving average kept each step.
+    """
+
+    jaw: float = 0.3
+    velocity: float = 0.5
+    closure: float = 4.0
+    shut: float = 0.03
+    noise: float = 0.2
+    drop: float = 0.1
+    bands: float = 0.3
+    decay: float = 0.999
+
+
+class Basis(NamedTuple):
+    """The face basis where it matters: lips and chin.
+
+    lips, jaw: displacements of these points for each coefficient of 1 standard deviation. gap: of the
+    opening.
+    """
+
+    lips: Float[Array, "k l 3"]
+    jaw: Float[Array, "k j 3"]
+    gap: Float[Array, " k"]
+
+
+def basis_of(components: Float[np.ndarray, "k 478 3"], scales: Float[np.ndarray, " k"]) -> Basis:
+    """Take what is compared out of a face basis; eye distances."""
+    moved = components * scales[:, None, None]
+    gap = np.mean([moved[:, low, 1] - moved[:, up, 1] for up, low in GAP], 0)
+    return Basis(*(jnp.asarray(x, jnp.float32) for x in (moved[:, list(LIPS)], moved[:, list(JAW)], gap)))
+
+
+def make_stage(
+    system: speech_motion.SpeechMotionConfig,
+    config: SpeechStageConfig,
+    rule: optimizer.OptimizerConfig,
+    compute: gradients.ComputeConfig,
+    *,
+    basis: Basis,
+    init: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> stage.Stage:
+    """Build the stage "speech".
+
+    Args:
+      init: variables to begin from, by part; random where absent.
+    """
+    network = speech_motion.SpeechMotion(system, dtype=compute.activations)
+    adam = optimizer.make_optimizer(rule)
+
+    def step(current, frozen, batch, key):
+        player = current.players[PART]
+
+        def gradients_of(stats, batch, key):
+            def loss_fn(params):
+                varied = vary(config, batch, key)
+                found = _predict(network, {"params": params}, varied, key)
+                metrics = speech_losses(config, frozen, found, batch)
+                return sum(metrics.values()), metrics
+
+            slopes, metrics = jax.grad(loss_fn, has_aux=True)(player.params)
+            return slopes, stats, metrics
+
+        slopes, stats, metrics = gradients.accumulate(
+            gradients_of, player.batch_stats, batch, jax.random.fold_in(key, current.step),
+            microbatches=compute.microbatches,
+        )  # fmt: skip
+        decay = optimizer.average_decay(config.decay, current.step)
+        player = state.update(player, slopes, stats, adam, decay=decay)
+        return state.State(current.step + 1, {PART: player}), metrics
+
+    def judge(current, frozen, batch, key):
+        del key
+        found = _predict(network, current.players[PART].averaged, batch, None)
+        gap, real = found @ frozen.gap, batch.speech @ frozen.gap
+        return {
+            **speech_losses(config, frozen, found, batch),
+            "opening_r": correlation(gap, real),
+            "opening_spread": gap.std() / jnp.maximum(real.std(), 1e-6),
+        }
+
+    def initial():
+        t = system.window
+        zeros = lambda *shape: jnp.zeros((1, *shape))
+        inputs = (
+            zeros(t, system.steps, system.symbols),
+            zeros(t, 6),
+            zeros(t, system.rows, system.columns),
+            jnp.zeros(1),
+        )
+        make = lambda: network.init(jax.random.key(seed), *inputs)
+        variables = init[PART] if init and PART in init else make()
+        return state.make_state({PART: {"params": variables["params"], "batch_stats": {}}}, adam)
+
+    export = lambda current: {PART: current.players[PART].averaged}
+    return stage.Stage("speech", "speech", step, judge, None, initial, basis, export)
+
+
+def _predict(network, variables, batch, key):
+    """Coefficients of a batch; with a key, as in training."""
+    inputs = (jnp.asarray(x) for x in (batch.posteriors, batch.poses, batch.audio, batch.style))
+    variables = {"params": variables["params"]}
+    if key is None:
+        return network.apply(variables, *inputs)
+    return network.apply(variables, *inputs, train=True, rngs={"dropout": key})
+
+
+def speech_losses(
+    config: SpeechStageConfig, basis: Basis, found: Float[Array, "b t k"], batch: SpeechBatch
+) -> dict[str, Float[Array, ""]]:
+    """The weighted terms; points in tenths of an eye distance."""
+    off = (found - batch.speech) * batch.weight[:, None, None]
+    lips = 10 * jnp.einsum("btk,kld->btld", off, basis.lips)
+    jaw = 10 * jnp.einsum("btk,kjd->btjd", off, basis.jaw)
+    metrics = {
+        "lips": losses.mean_absolute(lips),
+        "jaw": config.jaw * losses.mean_absolute(jaw),
+        "coefficients": 0.05 * losses.mean_absolute(off),
+    }
+    if config.velocity:
+        metrics["velocity"] = config.velocity * losses.mean_absolute(jnp.diff(lips, axis=1))
+    if config.closure:
+        shut = (batch.gap < config.shut) * batch.weight[:, None]
+        gap = 10 * jnp.abs((found - batch.speech) @ basis.gap)
+        metrics["closure"] = config.closure * (gap * shut).sum() / jnp.maximum(shut.sum(), 1) * shut.mean()
+    return metrics
+
+
+def vary(config: SpeechStageConfig, batch: SpeechBatch, key: Array) -> SpeechBatch:
+    """Less exact sound, other rooms, and now and then no posteriors, no sound or no pose."""
+    keys = jax.random.split(key, 5)
+    b, columns = batch.audio.shape[0], batch.audio.shape[-1]
+    audio = batch.audio + config.noise * jax.random.normal(keys[0], batch.audio.shape)
+    audio = audio + config.bands * jax.random.normal(keys[1], (b, 1, 1, columns))
+    dropped = jax.random.uniform(keys[2], (b,))
+    keep = lambda low: ((dropped < low * config.drop) | (dropped >= (low + 1) * config.drop)).astype(
+        jnp.float32
+    )
+    said = batch.posteriors
+    flat = jnp.full_like(said, -jnp.log(said.shape[-1]))
+    posteriors = jnp.where(keep(0)[:, None, None, None] > 0, said, flat)
+    audio = audio * keep(1)[:, None, None, None]
+    poses = batch.poses * keep(2)[:, None, None]
+    return batch._replace(posteriors=posteriors, audio=audio, poses=poses)
+
+
+def correlation(a: Float[Array, "b t"], b: Float[Array, "b t"]) -> Float[Array, ""]:
+    """Mean over examples of Pearson's correlation in time."""
+    a, b = a - a.mean(1, keepdims=True), b - b.mean(1, keepdims=True)
+    return ((a * b).sum(1) / jnp.sqrt((a**2).sum(1) * (b**2).sum(1) + 1e-12)).mean()

@@ -1,0 +1,36 @@
+"""Presets of `avct train painter`: the mouth painter of the mesh."""
+
+from avct_jax.models import mesh_system, mouth_painter
+from avct_jax.train import mesh_run, optimizer, painter_stage
+
+LITE = mesh_run.PainterTraining(
+    steps=3000,
+    batch_size=24,
+    save_every=300,
+    judge_every=300,
+    picture_every=600,
+    stage=painter_stage.PainterStageConfig(gan_from=500, gan=0.03, matching=0.2),
+    optimizer=optimizer.OptimizerConfig(learning_rate=1e-3, warmup=50, betas=(0.5, 0.99), clip=1.0),
+    speaker_share=0.2,
+)
+"""The embedded size.
+
+avct train painter --preset lite --clips DIR --run DIR
+"""
+
+TINY = mesh_run.PainterTraining(
+    steps=4,
+    batch_size=8,
+    report_every=1,
+    save_every=2,
+    judge_every=2,
+    judge_batches=1,
+    picture_every=4,
+    stage=painter_stage.PainterStageConfig(gan_from=2),
+    optimizer=optimizer.OptimizerConfig(learning_rate=1e-3, schedule="constant"),
+    leave_out="",
+    system=mesh_system.MeshSystemConfig(
+        mouth_painter=mouth_painter.MouthPainterConfig(channels=(8, 8), canvas=2)
+    ),
+)
+"""Seconds on a CPU, for trying and for tests; learns nothing of use."""

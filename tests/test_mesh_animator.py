@@ -1,0 +1,135 @@
+"""The mesh system from a picture and a sound to frames: reproducible, in sync with its track, refusing what
+it must.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import skimage.data
+
+from avct_jax import animator, checkpoint_file, demo, errors, mesh_animator, mesh_inference
+from avct_jax.data import audio, face_basis, video
+from avct_jax.models import face_mesh, mesh_system, mouth_painter, speech_motion
+
+TINY = mesh_system.MeshSystemConfig(
+    speech_motion=speech_motion.SpeechMotionConfig(d_model=16, num_heads=2, feedforward=16),
+    mouth_painter=mouth_painter.MouthPainterConfig(channels=(8, 8), canvas=2),
+)
+SIZE = 256
+
+
+def random_variables(config, seed=0):
+    rng = np.random.default_rng(seed)
+    draw = lambda x: rng.normal(0, 0.2, x.shape).astype(np.float32)
+    parts = {part: jax.tree.map(draw, mesh_system.expected(config, part)) for part in mesh_system.PARTS}
+    parts["face_basis"]["params"] = face_basis.embedded()._asdict()
+    return parts
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    path = tmp_path_factory.mktemp("mesh") / "tiny.safetensors"
+    checkpoint_file.save(path, checkpoint_file.System(TINY, random_variables(TINY)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def player(checkpoint):
+    return animator.load(checkpoint)
+
+
+@pytest.fixture(scope="module")
+def wav():
+    with demo.sentence() as path:
+        return audio.read_audio(path)[4000:16000]  # 0.75 s
+
+
+def test_checkpoint_of_the_mesh_family_makes_a_mesh_animator(player):
+    assert isinstance(player, mesh_animator.MeshAnimator) and player.config == TINY
+
+
+def test_same_seed_draws_the_same_frames_and_another_moves_otherwise(player, wav):
+    draw = lambda seed: np.concatenate(
+        list(player.frames(skimage.data.astronaut(), wav, size=SIZE, seed=seed))
+    )
+    first, again, other = draw(1), draw(1), draw(2)
+    assert first.shape == (19, SIZE, SIZE, 3)
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first.astype(int) - other).mean() > 0.1
+
+
+def test_video_is_written_at_the_size_asked_for(player, wav, tmp_path):
+    report = player.animate(skimage.data.astronaut(), wav, tmp_path / "a.mp4", size=320)
+    assert report.frames == 19 and video.probe(tmp_path / "a.mp4").size == (320, 320)
+
+
+@pytest.mark.parametrize("size", [128, 255, 301, 2000])
+def test_sizes_that_cannot_be_drawn_are_refused(player, wav, tmp_path, size):
+    with pytest.raises(errors.UserError, match="must be even and from 256 to 1024"):
+        player.animate(skimage.data.astronaut(), wav, tmp_path / "a.mp4", size=size)
+    assert not list(tmp_path.iterdir())
+
+
+def test_size_follows_the_portrait():
+    sizes = [mesh_animator.size_for(side) for side in (40, 300, 450, 3000)]
+    assert sizes == [256, 256, 448, 512]
+
+
+def test_poses_are_taken_since_the_first(player, wav):
+    poses = np.zeros((19, 6))
+    poses[:, 5] = 250
+    poses[10:, 1] = 0.1
+    speech = player._hear(wav, [])
+    track = player._track(speech, mesh_animator.loudness(wav), 0, poses, False, [])
+    np.testing.assert_allclose(track.behaviour.rotation[:10], 0, atol=1e-6)
+    np.testing.assert_allclose(track.behaviour.rotation[10:, 1], 0.1, atol=1e-6)
+
+
+def test_still_heads_blink_and_move_nothing_else(player, wav):
+    track = player._track(player._hear(wav, []), mesh_animator.loudness(wav), 0, None, True, [])
+    assert not track.behaviour.rotation.any() and not track.behaviour.shift.any()
+
+
+def test_mouths_are_the_same_in_calls_of_any_length(player, wav, monkeypatch):
+    speech = player._hear(wav, [])
+    behaviour = player._track(speech, mesh_animator.loudness(wav), 0, None, False, []).behaviour
+    whole = player.predict(speech, behaviour)
+    monkeypatch.setattr(mesh_animator, "SPEECH_CHUNK", 7)
+    np.testing.assert_allclose(player.predict(speech, behaviour), whole, rtol=1e-3, atol=1e-3)
+
+
+def test_told_phonemes_change_the_mouth(player, wav):
+    speech = player._hear(wav, [])
+    told = mesh_animator._told(speech, wav, np.full(19, 21, np.int32), None, "auto")
+    behaviour = player._track(speech, mesh_animator.loudness(wav), 0, None, True, []).behaviour
+    assert np.abs(player.predict(told, behaviour) - player.predict(speech, behaviour)).max() > 1e-3
+
+
+def test_gradients_reach_portrait_and_weights(player):
+    portrait, _ = player._read_portrait(skimage.data.astronaut(), [], size=SIZE)
+    zeros = jnp.zeros
+    controls = face_mesh.Controls(
+        zeros((1, 16)) + 0.5, zeros((1, 2)), zeros((1, 2)), zeros((1, 3)), zeros((1, 3))
+    )
+
+    def brightness(variables, skin):
+        given = portrait._replace(portrait=portrait.portrait._replace(skin=skin))
+        return mesh_inference.draw(TINY, variables, given, controls).mean()
+
+    slopes = jax.grad(brightness, argnums=(0, 1))(player.variables, portrait.portrait.skin)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(slopes))
+    assert np.abs(slopes[1]).max() > 0 and np.abs(slopes[0]["face_basis"]["params"]["components"]).max() > 0
+
+
+def test_draw_maps_over_people(player):
+    """jax.vmap over portraits of one size."""
+    portrait, _ = player._read_portrait(skimage.data.astronaut(), [], size=SIZE)
+    two = jax.tree.map(lambda x: jnp.stack([x, x]), portrait)
+    zeros = jnp.zeros
+    controls = face_mesh.Controls(
+        zeros((2, 16)) + 0.5, zeros((2, 2)), zeros((2, 2)), zeros((2, 3)), zeros((2, 3))
+    )
+    one = mesh_inference.draw(TINY, player.variables, portrait, controls)
+    both = jax.vmap(lambda p: mesh_inference.draw(TINY, player.variables, p, controls))(two)
+    np.testing.assert_allclose(both[1], one, atol=1e-4)

@@ -1,0 +1,216 @@
+"""The painter learns from patches; the discriminator waits for its turn; batches are drawn fairly."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from avct_jax.models import face_mesh, mouth_painter, patch_discriminator
+from avct_jax.train import gradients, mouth_patches, optimizer, painter_stage
+
+SYSTEM = mouth_painter.MouthPainterConfig(channels=(8, 12), canvas=2)
+CRITIC = patch_discriminator.PatchDiscriminatorConfig(
+    block_expansion=2, num_blocks=2, max_features=8, spectral=False
+)
+CONFIG = painter_stage.PainterStageConfig(gan_from=1, discriminator=CRITIC)
+RULE = optimizer.OptimizerConfig(learning_rate=3e-3, betas=(0.5, 0.99))
+KEY = jax.random.key(0)
+PAINTER, JUDGE = painter_stage.PART, painter_stage.JUDGE
+
+
+def make(config=CONFIG, **options):
+    return painter_stage.make_stage(SYSTEM, config, RULE, gradients.ComputeConfig(), **options)
+
+
+def made_batch(b=2):
+    """Grey skin; an ellipse of a mouth that is dark below and light above, as teeth are."""
+    h, w = face_mesh.PATCH
+    y, x = np.mgrid[:h, :w]
+    mouth = np.repeat((((y - 30) / 12) ** 2 + ((x - 48) / 24) ** 2 < 1)[None], b, 0)
+    light = np.where(y < 30, 230, 20)[None, ..., None]
+    skin = np.full((b, h, w, 3), 140) + np.arange(b).reshape(-1, 1, 1, 1)
+    real = np.where(mouth[..., None], light, skin)
+    depth = np.repeat(np.clip((y - 18)[None], -127, 127), b, 0)
+    below, above = depth.astype(np.int8), np.clip(24 - depth, -127, 127).astype(np.int8)
+    byte = lambda x: x.astype(np.uint8)
+    return painter_stage.PainterBatch(
+        byte(skin), byte(mouth * 255), below, above, byte(real), byte(skin), byte(np.zeros_like(mouth))
+    )
+
+
+@pytest.fixture(scope="module")
+def begun():
+    return make().initial()
+
+
+@pytest.fixture(scope="module")
+def step():
+    return jax.jit(make().step)
+
+
+@pytest.fixture(scope="module")
+def judge():
+    return jax.jit(make().judge)
+
+
+@pytest.fixture(scope="module")
+def after(begun, step):
+    """States and metrics of the first two steps: without the discriminator, and with it."""
+    first, told = step(begun, {}, made_batch(), KEY)
+    second, told_later = step(first, {}, made_batch(), KEY)
+    return (first, told), (second, told_later)
+
+
+def changed(a, b):
+    return [bool((x != y).any()) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)]
+
+
+def test_discriminator_waits_for_its_step_and_then_both_learn(begun, after):
+    (first, told), (second, told_later) = after
+    names = {"l1", "gradient", "quiet", "gan", "matching", "discriminator"}
+    assert set(told) == set(told_later) == names and int(second.step) == 2
+    assert all(np.isfinite(m) and m.dtype == jnp.float32 for m in (*told.values(), *told_later.values()))
+    assert all(float(told[name]) == 0 for name in ("gan", "matching", "discriminator"))
+    assert all(float(told_later[name]) > 0 for name in ("gan", "matching", "discriminator"))
+    params = lambda state, name: state.players[name].params
+    assert all(changed(params(begun, PAINTER), params(first, PAINTER)))
+    assert not any(changed(params(begun, JUDGE), params(first, JUDGE)))
+    assert any(changed(params(first, JUDGE), params(second, JUDGE)))
+
+
+def test_teeth_and_darkness_are_learned(begun, step, judge):
+    current, batch = begun, made_batch()
+    before = judge(current, {}, batch, KEY)
+    for _ in range(40):
+        current, _ = step(current, {}, batch, KEY)
+    learned = judge(current, {}, batch, KEY)
+    assert learned["l1_inside"] < 0.7 * before["l1_inside"]
+    assert learned["l1"] < learned["l1_warped"]
+
+
+def test_judge_measures_what_its_names_say(begun, judge):
+    batch = made_batch()
+    found = judge(begun, {}, batch, KEY)
+    assert set(found) == {"l1_inside", "l1", "l1_warped", "sharpness"}
+    off = np.abs(batch.skin.astype(float) - batch.real) / 255
+    np.testing.assert_allclose(found["l1_warped"], off.mean(), rtol=1e-4)
+    shown = np.asarray(jax.jit(make().picture)(begun, {}, batch)["painted"])
+    inside = batch.inside > 0
+    np.testing.assert_allclose(found["l1_inside"], np.abs(shown - batch.real / 255)[inside].mean(), rtol=1e-3)
+    assert found["sharpness"] < 0.9  # nothing is painted yet where the real mouth has an edge
+
+
+def test_pictures_are_of_one_size_and_in_range(begun):
+    pictures = jax.jit(make().picture)(begun, {}, made_batch())
+    assert {"portrait", "real", "warped", "painted"} == set(pictures)
+    for picture in pictures.values():
+        assert picture.shape == (2, *face_mesh.PATCH, 3)
+        assert float(picture.min()) >= 0 and float(picture.max()) <= 1
+
+
+def test_training_goes_on_from_given_weights_and_exports_the_average(after):
+    first, second = (state for state, _ in after)
+    given = {name: {"params": player.params} for name, player in second.players.items()}
+    again = make(init=given).initial()
+    for name in (PAINTER, JUDGE):
+        assert not any(changed(again.players[name].params, second.players[name].params))
+    made = make().export(second)
+    assert set(made) == {PAINTER}
+    assert not any(changed(made[PAINTER]["params"], second.players[PAINTER].average))
+    assert any(changed(made[PAINTER]["params"], second.players[PAINTER].params))
+    assert any(changed(first.players[PAINTER].average, second.players[PAINTER].average))
+
+
+def test_bytes_become_units_and_eye_distances():
+    batch = made_batch()
+    batch = batch._replace(below=np.full_like(batch.below, 127), above=np.full_like(batch.above, -127))
+    example = painter_stage.to_example(batch)
+    np.testing.assert_allclose(example.real, batch.real / 255, atol=1e-6)
+    assert set(np.unique(example.patch.inside)) == {0, 1}
+    np.testing.assert_allclose(example.patch.below, mouth_patches.DEPTHS, rtol=1e-6)
+    np.testing.assert_allclose(example.patch.above, -mouth_patches.DEPTHS, rtol=1e-6)
+
+
+def test_variations_change_all_pictures_of_an_example_alike():
+    b = 16
+    batch = made_batch(b)
+    ramp = np.broadcast_to(np.arange(96, dtype=np.uint8) + 80, batch.inside.shape)
+    pictures = np.repeat(ramp[..., None], 3, -1)
+    batch = batch._replace(skin=pictures, real=pictures, own=pictures, inside=ramp, below=ramp // 2)
+    plain = painter_stage.to_example(batch)
+    varied = painter_stage.vary(CONFIG, plain, KEY)
+    np.testing.assert_array_equal(varied.real, varied.patch.skin)
+    np.testing.assert_array_equal(varied.real, varied.own.picture)
+    mirrored = np.asarray(varied.patch.inside[:, 0, 0] > varied.patch.inside[:, 0, -1])
+    assert 0 < mirrored.sum() < b
+    for i in range(b):
+        flip = slice(None, None, -1 if mirrored[i] else 1)
+        for name in ("inside", "below"):
+            before, now = (np.asarray(getattr(p.patch, name)[i]) for p in (plain, varied))
+            np.testing.assert_array_equal(now, before[:, flip])
+        rises = np.diff(np.asarray(varied.real[i, 5, flip, 1]))
+        assert (rises >= -1e-6).all()
+    lights = np.asarray(varied.real.mean((1, 2, 3)))
+    assert lights.std() > 0.005 and not np.allclose(lights, plain.real.mean())
+
+
+def test_errors_between_the_lips_weigh_more():
+    example = painter_stage.to_example(made_batch())
+    painting = mouth_painter.Painting(example.real, jnp.zeros_like(example.real[..., :1]))
+    wrong = lambda rows, columns: example.real.at[:, rows, columns].add(0.1)
+    inner = painter_stage.picture_losses(CONFIG, example, painting, wrong(slice(28, 32), slice(44, 48)))
+    outer = painter_stage.picture_losses(CONFIG, example, painting, wrong(slice(52, 56), slice(44, 48)))
+    none = painter_stage.picture_losses(CONFIG, example, painting, example.real)
+    assert inner["l1"] > 3 * outer["l1"] > 0 and inner["gradient"] > outer["gradient"] > 0
+    assert float(none["l1"]) == float(none["gradient"]) == float(none["quiet"]) == 0
+
+
+def made_set():
+    """The speaker with 60 examples, two people with 30 and 3, one held out; pictures tell which they are."""
+    clips = np.repeat(np.arange(4), (60, 30, 3, 5))
+    n = len(clips)
+    source = np.arange(n) // 3
+    plane = (1, 1)
+    tell = lambda values, *shape: np.broadcast_to(
+        values.reshape(-1, 1, 1, *shape), (len(values), *plane, *shape)
+    )
+    number, owner = np.arange(n).astype(np.uint8), np.arange(source.max() + 1).astype(np.uint8)
+    fields = (tell(number, 1), tell(number), tell(number), tell(number), tell(number, 1))
+    patches = mouth_patches.Patches(*fields, tell(owner, 1), tell(owner), source, clips)
+    return mouth_patches.PatchSet(patches, ("s", "many", "few", "kept"), np.array([0, 0, 0, 1], bool))
+
+
+def draw(source, **which):
+    options = {"seed": 1, "step": 0, "batch_size": 600} | which
+    return source.batch("patches", None, **options)
+
+
+def test_people_are_drawn_alike_and_the_speaker_by_his_share():
+    known = made_set()
+    source = painter_stage.PatchSource(known, speaker="s", speaker_share=0.2)
+    drawn = known.patches.clip[draw(source).skin.ravel()]
+    shares = np.bincount(drawn, minlength=4) / len(drawn)
+    assert shares[3] == 0 and abs(shares[0] - 0.2) < 0.06
+    assert abs(shares[1] - 0.4) < 0.07 and abs(shares[2] - 0.4) < 0.07
+    held = draw(source, held_out=True, batch_size=20)
+    assert set(known.patches.clip[held.skin.ravel()]) == {3}
+
+
+def test_batches_bring_each_example_its_own_source_and_are_the_same_again():
+    known = made_set()
+    source = painter_stage.PatchSource(known, speaker="s")
+    batch = draw(source)
+    number = batch.skin.ravel()
+    for field in (batch.inside, batch.below, batch.above, batch.real):
+        np.testing.assert_array_equal(field.ravel(), number)
+    np.testing.assert_array_equal(batch.own.ravel(), known.patches.source[number])
+    np.testing.assert_array_equal(batch.own_inside.ravel(), known.patches.source[number])
+    np.testing.assert_array_equal(draw(source).skin, batch.skin)
+    assert (draw(source, step=1).skin != batch.skin).any()
+    assert (draw(source, seed=2).skin != batch.skin).any()
+    halves = [draw(source, part=(i, 2)).skin for i in (0, 1)]
+    np.testing.assert_array_equal(np.concatenate(halves), batch.skin)
+    stream = source.batches("patches", None, first_step=3, seed=1, batch_size=600)
+    np.testing.assert_array_equal(next(stream).skin, draw(source, step=3).skin)
+    with pytest.raises(ValueError, match="patches only"):
+        source.batch("frames", None, seed=1, step=0, batch_size=2)

@@ -1,0 +1,121 @@
+"""E_avct of the mesh: shapes, its window, and a stage that learns."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from avct_jax.data import face_basis
+from avct_jax.models import speech_motion
+from avct_jax.train import gradients, optimizer, speech_set, speech_stage
+
+SMALL = speech_motion.SpeechMotionConfig(d_model=32, num_heads=2, feedforward=32, symbols=7, dropout=0.0)
+
+
+@pytest.fixture(scope="module")
+def basis():
+    found = face_basis.embedded()
+    return speech_stage.basis_of(found.components, found.scales)
+
+
+def inputs(frames, seed=0):
+    rng = np.random.default_rng(seed)
+    logs = np.log(rng.dirichlet(np.ones(7), (1, frames, 2)))
+    shapes = ((1, frames, 6), (1, frames, 4, 41))
+    return tuple(jnp.asarray(x, jnp.float32) for x in (logs, *(rng.normal(0, 1, s) for s in shapes), [0.1]))
+
+
+def test_each_frame_sees_its_window_and_nothing_else():
+    network = speech_motion.SpeechMotion(SMALL)
+    given = inputs(20)
+    variables = network.init(jax.random.key(0), *given)
+    slopes = jax.grad(lambda a: network.apply(variables, given[0], given[1], a, given[3])[0, 3].sum())(
+        given[2]
+    )
+    seen = np.flatnonzero(np.abs(slopes[0]).sum((1, 2)))
+    np.testing.assert_array_equal(seen, np.arange(3, 14))  # frame 3 + 5, five to each side
+    assert network.apply(variables, *given).shape == (1, 10, 16)
+
+
+def made_set(clips=6, frames=60, late=0):
+    """Clips whose lips follow a loudness that every feature and phoneme shows, `late` frames after it."""
+    rng = np.random.default_rng(1)
+    names, parts = [], {"posteriors": [], "audio": [], "speech": [], "gap": []}
+    scales = np.zeros(16)
+    scales[0] = 1
+    for i in range(clips):
+        drive = np.convolve(rng.normal(0, 1, frames + 10), np.ones(4) / 2, "same")[:frames]
+        names.append(f"clip{i}")
+        logs = np.full((frames, 2, 7), -3.0)
+        logs[..., 1] += drive[:, None]
+        parts["posteriors"].append(logs)
+        parts["audio"].append(np.tile(drive[:, None, None], (1, 4, 41)))
+        lips = np.roll(drive, late)
+        parts["speech"].append(lips[:, None] * scales)
+        parts["gap"].append(0.1 + 0.05 * lips)
+    stack = {name: np.concatenate(part).astype(np.float32) for name, part in parts.items()}
+    return speech_set.SpeechSet(
+        tuple(names), tuple(names), np.arange(clips) == 0, np.arange(clips + 1) * frames,
+        poses=np.zeros((clips * frames, 6), np.float32), style=np.zeros(clips, np.float32),
+        lag=np.zeros(clips, np.int64), fit=np.full(clips, np.nan, np.float32), **stack,
+    )  # fmt: skip
+
+
+def train(known, basis, steps=120):
+    source = speech_set.SpeechSource(known, radius=5, frames=8)
+    rule = optimizer.OptimizerConfig(learning_rate=3e-3, steps=steps, betas=(0.9, 0.99), clip=1.0)
+    config = speech_stage.SpeechStageConfig(noise=0.0, bands=0.0, drop=0.0, decay=0.9)
+    made = speech_stage.make_stage(SMALL, config, rule, gradients.ComputeConfig(), basis=basis)
+    current, step = made.initial(), jax.jit(made.step)
+    for i in range(steps):
+        batch = source.batch("speech", None, seed=0, step=i, batch_size=8)
+        current, _ = step(current, made.frozen, batch, jax.random.key(0))
+    return made, current, source
+
+
+def test_stage_learns_lips_that_follow_the_sound(basis):
+    made, current, source = train(made_set(), basis)
+    held = source.batch("speech", None, seed=0, step=0, batch_size=8, held_out=True)
+    judged = made.judge(current, made.frozen, held, jax.random.key(0))
+    assert judged["opening_r"] > 0.9 and 0.7 < judged["opening_spread"] < 1.3
+
+
+def test_examples_hang_on_seed_and_step_alone():
+    source = speech_set.SpeechSource(made_set(), radius=5, frames=8)
+    whole = source.batch("speech", None, seed=3, step=2, batch_size=4)
+    half = source.batch("speech", None, seed=3, step=2, batch_size=4, part=(1, 2))
+    np.testing.assert_array_equal(whole.audio[2:], half.audio)
+    other = source.batch("speech", None, seed=3, step=3, batch_size=4)
+    assert np.abs(whole.audio - other.audio).max() > 0.1
+
+
+@pytest.mark.parametrize("late", [-3, 0, 2])
+def test_lags_are_found_and_taken_out(late):
+    known = made_set(late=late)
+    predicted = [known.audio[known.rows(i), 0, 0] for i in range(len(known.names))]
+    found = speech_set.with_lags(known, predicted)
+    np.testing.assert_array_equal(found.lag, late)
+    _, _, audio, _, speech, _, _ = speech_set.example(found, 1, 10, 8, 5)
+    np.testing.assert_allclose(audio[5:13, 0, 0], speech[:, 0], atol=1e-6)
+
+
+def test_clips_that_fit_nothing_are_left_out():
+    known = made_set()
+    fit = np.ones(len(known.names), np.float32)
+    fit[2] = 0.1
+    source = speech_set.SpeechSource(known._replace(fit=fit), radius=5, frames=8)
+    drawn = source.batch("speech", None, seed=0, step=0, batch_size=64)
+    rows = known.audio[known.rows(2), 0, 0]
+    assert not any(np.isin(example[5:13, 0, 0], rows).all() for example in drawn.audio)
+
+
+def test_closure_counts_only_where_lips_are_shut(basis):
+    config = speech_stage.SpeechStageConfig()
+    batch = speech_set.SpeechSource(made_set(), radius=5, frames=8).batch(
+        "speech", None, seed=0, step=0, batch_size=4
+    )
+    wrong = batch.speech + np.eye(16, dtype=np.float32)[0]
+    closure = lambda gap: speech_stage.speech_losses(
+        config, basis, jnp.asarray(wrong), batch._replace(gap=gap)
+    )["closure"]
+    assert closure(np.full_like(batch.gap, 0.2)) == 0 and closure(np.full_like(batch.gap, 0.01)) > 0
