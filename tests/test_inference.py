@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avct_jax import animator, checkpoint_file, inference, keypoint_animator, motion
+from avct_jax import checkpoint_file, inference, keypoint_animator, motion
 from avct_jax.models import avct, sizes
 
 TINY = sizes.TINY
@@ -46,7 +46,7 @@ def begin(config, variables, image, track):
 
 
 def draw(variables, image, track, chunk):
-    system = animator.Animator(checkpoint_file.System(TINY, variables), chunk=chunk)
+    system = keypoint_animator.KeypointAnimator(checkpoint_file.System(TINY, variables), chunk=chunk)
     pixels = np.asarray(image * 255).astype(np.uint8)
     return system, np.concatenate(list(system.draw(pixels, track)))
 

@@ -11,9 +11,9 @@ import pytest
 PROGRAM = """
 import resource, sys
 import numpy as np
-from avct_jax import animator, checkpoint_file
+from avct_jax import checkpoint_file, keypoint_animator
 system = checkpoint_file.load(sys.argv[1])
-class Face(animator.Animator):
+class Face(keypoint_animator.KeypointAnimator):
     def _read_portrait(self, image, notes, **options):
         return image, np.array([0, 0, 0, 0, 0, 250], np.float32)
 Face(system).animate(np.full((64, 64, 3), 128, np.uint8), sys.argv[3], sys.argv[4], phonemes=sys.argv[2])

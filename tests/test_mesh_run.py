@@ -13,6 +13,7 @@ from avct_jax.models import sizes
 from avct_jax.train import mesh_run, sharding
 
 FRAMES = 48
+ALONE = ("--devices", "1", "--quiet")  # eight make-believe devices would only take turns
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +36,8 @@ def run(clips, tmp_path_factory):
     """Both stages by the command line."""
     folder = tmp_path_factory.mktemp("run")
     for stage in ("painter", "speech"):
-        words = ["train", stage, "--preset", "tiny", "--clips", str(clips), "--run", str(folder), "--quiet"]
-        assert cli.main(words) == 0
+        words = ["train", stage, "--preset", "tiny", "--clips", str(clips), "--run", str(folder)]
+        assert cli.main([*words, *ALONE]) == 0
     return folder
 
 
@@ -59,6 +60,7 @@ def test_export_makes_a_checkpoint_that_animates(run, tmp_path):
 
 def test_run_goes_on_from_its_last_step(run, clips, capsys):
     words = ["train", "painter", "--preset", "tiny", "--clips", str(clips), "--run", str(run), "--steps", "6"]
+    words += ALONE[:2]
     assert cli.main(words) == 0
     assert "goes on from step 4" in capsys.readouterr().err
     assert (run / "painter/checkpoints/6").exists()
@@ -68,7 +70,7 @@ def test_lags_are_sought_where_a_model_is_given(run, clips, tmp_path, monkeypatc
     asked = []
     found = mesh_run.speech_set.with_lags
     monkeypatch.setattr(mesh_run.speech_set, "with_lags", lambda *a: asked.append(a) or found(*a))
-    words = ["train", "speech", "--preset", "tiny", "--clips", str(clips), "--run", str(tmp_path), "--quiet"]
+    words = ["train", "speech", "--preset", "tiny", "--clips", str(clips), "--run", str(tmp_path), *ALONE]
     cli.main([*words, "--init", str(run / "speech.safetensors")])
     (known, predicted), *_ = asked
     assert [len(p) for p in predicted] == np.diff(known.begins).tolist()

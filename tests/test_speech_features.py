@@ -64,3 +64,13 @@ def test_shortest_and_silent_sounds_are_finite(samples):
     speech = speech_features.listen(np.zeros(samples, np.float32))
     assert all(np.isfinite(part).all() for part in speech)
     assert speech.silent.all() and np.exp(speech.posteriors[..., 0]).min() > 0.5
+
+
+def test_long_sounds_are_heard_in_pieces_without_seams(wav, monkeypatch):
+    frames = audio.frame_count(len(wav))
+    whole = speech_features.posteriors(wav, frames)
+    monkeypatch.setattr(speech_features, "PIECE", 30)
+    monkeypatch.setattr(speech_features, "MARGIN", 25)
+    pieces = speech_features.posteriors(wav, frames)
+    assert whole.shape == pieces.shape
+    assert (whole.argmax(-1) == pieces.argmax(-1)).mean() > 0.95

@@ -1,6 +1,7 @@
 """`avct train`: presets, options, refusals, what is kept of a run and what is refused when it goes on."""
 
 import dataclasses
+import importlib
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from avct_jax import checkpoint_file, cli, errors
 from avct_jax.commands import train, training_options
 from avct_jax.configs import avct, head_motion, renderer, sync
 from avct_jax.models import sizes
-from avct_jax.train import avct_stage, parts, run, run_record
+from avct_jax.train import avct_stage, mesh_run, parts, run, run_record
 
 MODULES = {"renderer": renderer, "sync": sync, "avct": avct, "head-motion": head_motion}
 NEED = ["--clips", "clips", "--run", "runs"]
@@ -23,7 +24,7 @@ def parse(stage, *words):
     return training_options.parse(stage, [*NEED, *words])
 
 
-@pytest.mark.parametrize("stage", train.STAGES)
+@pytest.mark.parametrize("stage", run.KINDS)
 def test_every_stage_has_presets_that_say_what_they_reproduced(stage):
     presets = training_options.find_presets(MODULES[stage])
     written = training_options.claims(MODULES[stage])
@@ -35,8 +36,20 @@ def test_every_stage_has_presets_that_say_what_they_reproduced(stage):
         run.check(run.complete(preset, "somebody"))
 
 
+@pytest.mark.parametrize("stage", train.MESH)
+def test_mesh_stages_have_presets_that_say_how_to_run_them(stage, capsys):
+    module = importlib.import_module(f"avct_jax.configs.{stage}")
+    presets, written = training_options.find_presets(module), training_options.claims(module)
+    assert {"lite", "tiny"} <= set(presets) <= set(written)
+    assert f"avct train {stage} --preset lite --clips DIR" in written["lite"]
+    assert all(isinstance(preset, mesh_run.MeshTraining) for preset in presets.values())
+    with pytest.raises(SystemExit):
+        cli.main(["train", stage, "--help"])
+    assert "--speaker-share" in capsys.readouterr().out
+
+
 def test_paper_presets_have_the_paper_s_rates():
-    rates = [MODULES[stage].PAPER.optimizer.learning_rate for stage in train.STAGES]
+    rates = [MODULES[stage].PAPER.optimizer.learning_rate for stage in run.KINDS]
     assert rates == [2e-4, 1e-4, 2e-5, 1e-4]
     assert renderer.PAPER.optimizer.betas == (0.5, 0.999)
     assert avct.PAPER.optimizer.weight_decay == 2e-7
@@ -97,7 +110,7 @@ def test_contradicting_settings_of_a_stage_are_one_line(capsys):
     assert "rendered 2" in said and said.count("\n") == 1
 
 
-@pytest.mark.parametrize("stage", train.STAGES)
+@pytest.mark.parametrize("stage", run.KINDS)
 def test_help_of_a_stage_shows_presets_and_options(stage, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(["train", stage, "--help"])
@@ -192,7 +205,7 @@ def test_changes_of_what_is_learned_are_told(tmp_path):
 def trained(tmp_path, tiny_variables):
     """A run folder whose four stages are done."""
     whole = {**tiny_variables, "sync_discriminator": {"params": {"w": np.ones((2, 2))}, "batch_stats": {}}}
-    for stage in train.STAGES:
+    for stage in run.KINDS:
         parts.save(tmp_path, stage, sizes.TINY, whole, best=stage == "renderer")
     return tmp_path
 

@@ -15,6 +15,8 @@ from jaxtyping import Bool, Float, Int
 from avct_jax.data import audio, phonemes
 
 STEPS = 2  # posteriors in a frame, 20 ms each
+# Longer sounds are heard in pieces of 30 s, 2 s around them, so that memory does not grow with the length.
+PIECE, MARGIN = 750, 50  # frames
 LEAST_LOG = -14.0  # log-posteriors below are as good as none
 # Of hama's tokens those that are heard in English speech, most frequent first; the blank of CTC among them.
 TOKENS = (
@@ -122,13 +124,23 @@ def _held_octaves(hertz, voiced):
 def posteriors(wav: Float[np.ndarray, " m"], frames: int) -> Float[np.ndarray, "t 2 56"]:
     """Return hama's log-posteriors of TOKENS every 20 ms."""
     centred = wav - wav.mean()
-    scaled = (centred / max(1e-6, float(np.abs(centred).max()))).astype(np.float32)[None]
-    given = {"waveform": scaled, "waveform_lengths": np.array([scaled.shape[1]])}
+    scaled = (centred / max(1e-6, float(np.abs(centred).max()))).astype(np.float32)
+    parts = []
+    for first in range(0, frames, PIECE):
+        begin, end = max(0, first - MARGIN), min(frames, first + PIECE + MARGIN)
+        logs = _hear(scaled[begin * audio.FRAME_SAMPLES : end * audio.FRAME_SAMPLES])
+        wanted = np.arange(first, min(frames, first + PIECE)) - begin
+        index = np.minimum(STEPS * wanted[:, None] + np.arange(STEPS), len(logs) - 1)
+        parts.append(np.maximum(logs[index], LEAST_LOG))
+    return np.concatenate(parts).astype(np.float32)
+
+
+def _hear(wav):
+    """Log-posteriors of one piece, every 20 ms."""
+    padded = np.pad(wav, (0, max(0, audio.FRAME_SAMPLES - len(wav))))[None]
+    given = {"waveform": padded, "waveform_lengths": np.array([padded.shape[1]])}
     logs, _ = _network().session.run(["log_probs", "out_lengths"], given)
-    logs = logs[0][:, _columns()]
-    wanted = frames * STEPS
-    index = np.minimum(np.arange(wanted), len(logs) - 1)
-    return np.maximum(logs[index], LEAST_LOG).astype(np.float32).reshape(frames, STEPS, -1)
+    return logs[0][:, _columns()]
 
 
 def told(speech: Speech, labels: Int[np.ndarray, " t"], *, share: float = 0.5) -> Speech:
