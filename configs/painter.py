@@ -16,8 +16,8 @@ LITE = mesh_run.PainterTraining(
 """The embedded size.
 
 avct train painter --preset lite --clips DIR --run DIR
-1600 steps, 21 minutes on 2 busy CPU cores after packing (16 minutes on one): held-out L1 between the lips .091, the
-embedded painter.
+1600 steps, 21 minutes on 2 busy CPU cores after packing (16 minutes on one): held-out L1 between the lips
+.091, the embedded painter.
 """
 
 TINY = mesh_run.PainterTraining(
