@@ -32,7 +32,7 @@ SILENT_LEVEL = -20.0  # natural logarithm of a row's energy: nothing, whatever t
 MEMORY = 400  # active rows = 4 s, over which mean and standard deviation are remembered
 PRIOR_ROWS = 50  # rows that the estimates begin with weigh as much as
 CLIP = 5.0  # standard deviations
-# Of the active rows (69 429) of 200 clips of 110 people: what the estimates begin with.
+# Of the active rows (69 429) of some 200 clips of 104 people: what the estimates begin with.
 PRIOR_MEAN = np.array(
     [
         -2.53, -1.8, -3.49, 1.55, -8.66, -9.34, -7.46, -4.79, -2.26, -2.3, -3.65, -3.29, -4.0,

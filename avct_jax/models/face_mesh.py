@@ -41,7 +41,7 @@ class Field(NamedTuple):
 
 
 class Portrait(NamedTuple):
-    """A portrait that can be moved; data/mesh_portrait.py makes it.
+    """A portrait that can be moved; data/portrait_layers.py makes it.
 
     skin: RGB in [0, 1], bared teeth covered with lip. image: as it is. vertices: x, y, z. closed: how they
     move to bring the mouth to rest. head: canonical displacements (eye distances) to the picture's. anchor:
