@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
+from scipy import ndimage
 from scipy.spatial import transform
 
 from avct_jax import animation, checkpoint_file, errors, mesh_inference
@@ -34,6 +35,7 @@ SIZES = (256, 1024)  # px, least and most
 DEFAULT_SIZE = 512  # px, where the portrait is that large
 SIZE_STEP = 64  # px; one compiled program for each size
 LEAST_LOUDNESS = 1e-4  # of full scale
+POSE_SMOOTHING = 1.0  # frames, standard deviation: tracked heads tremble twice as much as they move
 EYES_MM = 90.0  # between the outer eye corners of the mean head of data/pose.py
 
 
@@ -89,7 +91,7 @@ class MeshAnimator:
           phonemes: a .json of the released format or a Praat TextGrid, or one of the 41 symbols' indices a
             frame, beside what is heard. transcript: what is said, in English; `recogniser` aligns it.
           poses: .npy (t, 6), OpenFace csv or an array (rad, mm), instead of drawn head motion; the first is
-            the portrait's own. still: the head keeps its pose; eyes still blink.
+            the portrait's own. Their trembling is smoothed. still: the head keeps its pose; eyes still blink.
           cropped: the picture is a head's square already and is taken whole.
           size: side of the video, px, 256 to 1024; by default the head's size in the picture, 512 at most.
           seed: decides blinks, gaze and head motion; by default the picture does, so two faces differ.
@@ -275,7 +277,8 @@ def loudness(wav: Float[np.ndarray, " m"]) -> Float[np.ndarray, " t"]:
 
 
 def since_first(poses: Float[np.ndarray, "t 6"]) -> tuple[Float[np.ndarray, "t 3"], Float[np.ndarray, "t 3"]]:
-    """Return how a head has turned (rotation vector, rad) and moved (eye distances) since its first pose.
+    """Return how a head has turned (rotation vector, rad) and moved (eye distances) since its first pose,
+    without the tracker's trembling.
 
     Args:
       poses: rotation vector (rad) and translation (mm) in the camera's frame.
@@ -283,7 +286,10 @@ def since_first(poses: Float[np.ndarray, "t 6"]) -> tuple[Float[np.ndarray, "t 3
     turns = transform.Rotation.from_rotvec(poses[:, :3])
     moved = (poses[:, 3:] - poses[:1, 3:]) / EYES_MM
     moved[:, 2] = 0
-    return (turns * turns[0].inv()).as_rotvec().astype(np.float32), moved.astype(np.float32)
+    since = np.concatenate([(turns * turns[0].inv()).as_rotvec(), moved], 1)
+    calm = ndimage.gaussian_filter1d(since, POSE_SMOOTHING, axis=0, mode="nearest")
+    calm -= calm[:1]
+    return calm[:, :3].astype(np.float32), calm[:, 3:].astype(np.float32)
 
 
 def _seed_of(pixels):

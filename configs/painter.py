@@ -4,12 +4,12 @@ from avct_jax.models import mesh_system, mouth_painter
 from avct_jax.train import mesh_run, optimizer, painter_stage
 
 LITE = mesh_run.PainterTraining(
-    steps=1600,
+    steps=6000,
     batch_size=24,
     save_every=300,
     judge_every=300,
     picture_every=600,
-    stage=painter_stage.PainterStageConfig(gan_from=350, gan=0.05, matching=0.2),
+    stage=painter_stage.PainterStageConfig(gan_from=1500, gan=0.05, matching=0.2),
     optimizer=optimizer.OptimizerConfig(learning_rate=1e-3, warmup=50, betas=(0.5, 0.99), clip=1.0),
     speaker_share=0.2,
 )

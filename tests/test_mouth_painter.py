@@ -42,7 +42,7 @@ def paint(portrait, painting, patch):
     """Frames before and after, and the mask of the mouth."""
     moved = opened(portrait)
     drawing = face_mesh.draw(portrait, moved)
-    size, part = portrait.skin.shape[0], face_mesh.mouth_box(portrait)
+    size, part = face_mesh.frame_side(portrait), face_mesh.mouth_box(portrait)
     places = jnp.broadcast_to(part.places(size)[None], (2, part.height, part.width, 2))
     inside, _, _ = face_mesh.mouth_inside(portrait, drawing.mouth, places, size=size)
     mask = part.paste(jnp.zeros((2, size, size, 1)), inside[..., None])
@@ -102,6 +102,16 @@ def test_own_mouth_reaches_the_painting(drawn, variables):
     assert np.abs(other.colour - apply(variables, patch, own).colour).max() > 1e-4
 
 
+def test_code_given_takes_the_place_of_the_own_one(drawn, variables):
+    _, patch, own = drawn
+    apply = jax.jit(NETWORK.apply)
+    code = jnp.arange(1.0, 1 + NETWORK.config.codes)
+    given = apply(variables, patch, own, code[None])
+    kept = apply({"params": variables["params"] | {"code": code}}, patch, own)
+    np.testing.assert_array_equal(given.colour, kept.colour)
+    assert np.abs(given.colour - apply(variables, patch, own).colour).max() > 1e-4
+
+
 def test_every_parameter_gets_gradients_in_half_precision(drawn, variables):
     _, patch, own = drawn
     network = mouth_painter.MouthPainter(NETWORK.config, dtype=jnp.bfloat16)
@@ -109,6 +119,7 @@ def test_every_parameter_gets_gradients_in_half_precision(drawn, variables):
     @jax.jit
     def slopes_of(params, skin):
         def brightness(params, skin):
+            params = params | {"code": params["code"] + 1}  # with a code of zeros its ways mean nothing
             painting = network.apply({"params": params}, patch._replace(skin=skin), own)
             return mouth_painter.compose(skin, painting).mean()
 

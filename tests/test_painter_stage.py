@@ -8,18 +8,20 @@ import pytest
 from avct_jax.models import face_mesh, mouth_painter, patch_discriminator
 from avct_jax.train import gradients, mouth_patches, optimizer, painter_stage
 
-SYSTEM = mouth_painter.MouthPainterConfig(channels=(8, 12), canvas=2)
+SYSTEM = mouth_painter.MouthPainterConfig(channels=(8, 12), canvas=2, codes=3)
 CRITIC = patch_discriminator.PatchDiscriminatorConfig(
     block_expansion=2, num_blocks=2, max_features=8, spectral=False
 )
 CONFIG = painter_stage.PainterStageConfig(gan_from=1, discriminator=CRITIC)
 RULE = optimizer.OptimizerConfig(learning_rate=3e-3, betas=(0.5, 0.99))
 KEY = jax.random.key(0)
-PAINTER, JUDGE = painter_stage.PART, painter_stage.JUDGE
+PAINTER, JUDGE, CODES = painter_stage.PART, painter_stage.JUDGE, painter_stage.CODES
 
 
 def make(config=CONFIG, **options):
-    return painter_stage.make_stage(SYSTEM, config, RULE, gradients.ComputeConfig(), **options)
+    return painter_stage.make_stage(
+        SYSTEM, config, RULE, gradients.ComputeConfig(), **{"people": 2} | options
+    )
 
 
 def made_batch(b=2):
@@ -33,9 +35,9 @@ def made_batch(b=2):
     depth = np.repeat(np.clip((y - 18)[None], -127, 127), b, 0)
     below, above = depth.astype(np.int8), np.clip(24 - depth, -127, 127).astype(np.int8)
     byte = lambda x: x.astype(np.uint8)
-    return painter_stage.PainterBatch(
-        byte(skin), byte(mouth * 255), below, above, byte(real), byte(skin), byte(np.zeros_like(mouth))
-    )
+    own = (byte(skin), byte(np.zeros_like(mouth)))
+    person = np.arange(b, dtype=np.int32) % 2
+    return painter_stage.PainterBatch(byte(skin), byte(mouth * 255), below, above, byte(real), *own, person)
 
 
 @pytest.fixture(scope="module")
@@ -67,13 +69,14 @@ def changed(a, b):
 
 def test_discriminator_waits_for_its_step_and_then_both_learn(begun, after):
     (first, told), (second, told_later) = after
-    names = {"l1", "gradient", "quiet", "gan", "matching", "discriminator"}
+    names = {"l1", "gradient", "quiet", "code", "gan", "matching", "discriminator"}
     assert set(told) == set(told_later) == names and int(second.step) == 2
     assert all(np.isfinite(m) and m.dtype == jnp.float32 for m in (*told.values(), *told_later.values()))
     assert all(float(told[name]) == 0 for name in ("gan", "matching", "discriminator"))
     assert all(float(told_later[name]) > 0 for name in ("gan", "matching", "discriminator"))
-    params = lambda state, name: state.players[name].params
-    assert all(changed(params(begun, PAINTER), params(first, PAINTER)))
+    params = lambda state, name: {k: v for k, v in state.players[name].params.items() if k != "code"}
+    for name in (PAINTER, CODES):
+        assert all(changed(params(begun, name), params(first, name)))
     assert not any(changed(params(begun, JUDGE), params(first, JUDGE)))
     assert any(changed(params(first, JUDGE), params(second, JUDGE)))
 
@@ -86,6 +89,27 @@ def test_teeth_and_darkness_are_learned(begun, step, judge):
     learned = judge(current, {}, batch, KEY)
     assert learned["l1_inside"] < 0.7 * before["l1_inside"]
     assert learned["l1"] < learned["l1_warped"]
+
+
+def test_people_have_teeth_of_their_own(begun, step):
+    batch = made_batch()
+    real = batch.real.copy()
+    real[1] = np.where(batch.inside[1][..., None] > 0, 255 - real[1], real[1])  # dark above, light below
+    # The same skin: nothing but the code says whose mouth it is.
+    same = lambda x: np.repeat(x[:1], 2, 0)
+    batch = batch._replace(real=real, skin=same(batch.skin), own=same(batch.own))
+    current = begun
+    for _ in range(60):
+        current, _ = step(current, {}, batch, KEY)
+    shown = [np.asarray(make(shipped=i).picture(current, {}, batch)["painted"][0]) for i in (0, 1)]
+    off = [[np.abs(a - b / 255)[batch.inside[0] > 0].mean() for b in real] for a in shown]
+    assert off[0][0] < 0.7 * off[0][1] and off[1][1] < 0.7 * off[1][0]
+
+
+def test_unknown_people_have_the_mean_code():
+    table = jnp.array([[1.0, 0, 0], [3, 0, 6]])
+    found = painter_stage.codes_of({"table": table}, jnp.array([1, -1, 0]))
+    np.testing.assert_array_equal(found, [[3, 0, 6], [2, 0, 3], [1, 0, 0]])
 
 
 def test_judge_measures_what_its_names_say(begun, judge):
@@ -112,12 +136,14 @@ def test_training_goes_on_from_given_weights_and_exports_the_average(after):
     first, second = (state for state, _ in after)
     given = {name: {"params": player.params} for name, player in second.players.items()}
     again = make(init=given).initial()
-    for name in (PAINTER, JUDGE):
+    for name in (PAINTER, JUDGE, CODES):
         assert not any(changed(again.players[name].params, second.players[name].params))
-    made = make().export(second)
+    made = make(shipped=1).export(second)
     assert set(made) == {PAINTER}
-    assert not any(changed(made[PAINTER]["params"], second.players[PAINTER].average))
-    assert any(changed(made[PAINTER]["params"], second.players[PAINTER].params))
+    player, params = second.players[PAINTER], dict(made[PAINTER]["params"])
+    np.testing.assert_array_equal(params["code"], second.players[CODES].average["table"][1])
+    assert not any(changed(params | {"code": player.average["code"]}, player.average))
+    assert any(changed(params | {"code": player.params["code"]}, player.params))
     assert any(changed(first.players[PAINTER].average, second.players[PAINTER].average))
 
 
@@ -194,6 +220,9 @@ def test_people_are_drawn_alike_and_the_speaker_by_his_share():
     assert abs(shares[1] - 0.4) < 0.07 and abs(shares[2] - 0.4) < 0.07
     held = draw(source, held_out=True, batch_size=20)
     assert set(known.patches.clip[held.skin.ravel()]) == {3}
+    # Codes are found by name, and the person held out has none.
+    assert source.names == ["few", "many", "s"] and set(held.person) == {-1}
+    np.testing.assert_array_equal(np.array([2, 1, 0, -1])[drawn], draw(source).person)
 
 
 def test_batches_bring_each_example_its_own_source_and_are_the_same_again():

@@ -198,9 +198,14 @@ class Drawing(NamedTuple):
     mouth: mesh_warp.Opening
 
 
+def frame_side(portrait: Portrait) -> int:
+    """Return the side of the frames that are drawn of a portrait, px: its pictures have pixels between too."""
+    return (portrait.skin.shape[0] + 1) // 2
+
+
 def draw(portrait: Portrait, moved: Moved) -> Drawing:
     """Warp the portrait to moved vertices: skin, eyeballs and a dark mouth."""
-    size = portrait.skin.shape[0]
+    size = frame_side(portrait)
     steps = moved.vertices[..., :2] - portrait.vertices[None, :, :2]
     nodes = jnp.asarray(grid.coordinate_grid(*portrait.upper.triangles.shape[:2]))[None]
     guess = _head_at_rest(portrait, moved, nodes)
@@ -250,7 +255,7 @@ def mouth_box(portrait: Portrait) -> box.Box:
 
 def _box(portrait: Portrait, rows, share) -> box.Box:
     """The part of the picture around an opening of the portrait."""
-    size = portrait.skin.shape[0]
+    size = frame_side(portrait)
     height, width = (min(size, round(s * size)) for s in share)
     upper, lower = rows
     centre = portrait.vertices[jnp.asarray((*upper, *lower)), :2].mean(0)
@@ -263,7 +268,7 @@ def _two_sided(portrait, fields, part, side):
     Args:
       side: 1 above, 0 below, blended over the edge.
     """
-    size = portrait.skin.shape[0]
+    size = frame_side(portrait)
     places = jnp.broadcast_to(part.places(size)[None], (*side.shape, 2))
     upper, lower = (grid.grid_sample(f, places, align_corners=True, padding_mode="border") for f in fields)
     return side[..., None] * _sample(portrait.skin, upper) + (1 - side[..., None]) * _sample(
@@ -282,7 +287,7 @@ def _step(distance, opening, size):
 
 
 def _draw_eye(frame, portrait, fields, opening, shift, part):
-    size = portrait.skin.shape[0]
+    size = frame_side(portrait)
     places = jnp.broadcast_to(part.places(size)[None], (len(frame), part.height, part.width, 2))
     u, v, top, bottom = opening.curves(places)
     between = (u > 0) & (u < 1)
@@ -364,7 +369,7 @@ def draw_patch(portrait: Portrait, moved: Moved) -> Patch:
 
 
 def _draw_mouth(frame, portrait, fields, opening):
-    size = portrait.skin.shape[0]
+    size = frame_side(portrait)
     part = mouth_box(portrait)
     places = jnp.broadcast_to(part.places(size)[None], (len(frame), part.height, part.width, 2))
     _, v, top, bottom = opening.curves(places)

@@ -31,11 +31,13 @@ class MouthPainterConfig:
 
     Attributes:
       channels: of the levels, each half as large as the one before; the first has half of the patch's size.
-      canvas: learned channels, the same for all mouths: teeth keep their place in the patch.
+      canvas: learned channels, the same for all frames of a person: teeth keep their place in the patch.
+      codes: numbers that say how a person's canvas differs from the mean one.
     """
 
     channels: tuple[int, ...] = (40, 64, 96)
     canvas: int = 16
+    codes: int = 12
 
 
 class Own(NamedTuple):
@@ -59,17 +61,19 @@ class MouthPainter(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, patch: face_mesh.Patch, own: Own) -> Painting:
+    def __call__(
+        self, patch: face_mesh.Patch, own: Own, code: Float[Array, "#b k"] | None = None
+    ) -> Painting:
         """Say what is to be seen, and where.
 
         Args:
           patch: warped skin and the mouth's shape. own: of the portrait; one, or one a frame.
+          code: whose teeth; the painter's own where not given.
         """
         c = self.config
         x = fold(_inputs(patch, own))
-        shape = (*x.shape[1:3], c.canvas)
-        canvas = self.param("canvas", nn.initializers.normal(0.1), shape)
-        canvas = jnp.broadcast_to(canvas[None], (len(x), *shape)).astype(x.dtype)
+        canvas = self._canvas(code, (*x.shape[1:3], c.canvas))
+        canvas = jnp.broadcast_to(canvas, (len(x), *canvas.shape[1:])).astype(x.dtype)
         x, levels = jnp.concatenate([x, canvas], -1), []
         for i, features in enumerate(c.channels):
             x = self._pair(halve(x) if i else x, features, f"down_{i}")
@@ -89,6 +93,13 @@ class MouthPainter(nn.Module):
         mean = around / jnp.maximum((1 - inside).sum((1, 2), keepdims=True), 1)
         base = patch.skin * (1 - inside) + 0.5 * mean * inside
         return Painting(nn.sigmoid(x[..., :3] + _logit(base)), share)
+
+    def _canvas(self, code, shape):
+        """What a person's mouth has at each place, whatever the lips do."""
+        own = self.param("code", nn.initializers.zeros, (self.config.codes,))
+        mean = self.param("canvas", nn.initializers.normal(0.1), shape)
+        ways = self.param("canvas_ways", nn.initializers.normal(0.1), (self.config.codes, *shape))
+        return mean[None] + jnp.tensordot(own[None] if code is None else code, ways, 1)
 
     def _pair(self, x, features, name):
         for part in ("first", "second"):

@@ -53,8 +53,12 @@ class MeshTraining(loop.RunConfig):
 
 @dataclasses.dataclass(frozen=True)
 class PainterTraining(MeshTraining):
-    """The mouth painter from patches of mouths."""
+    """The mouth painter from patches of mouths.
 
+    teeth: the person of the training whose code is exported, and judged by; "" is the mean of all.
+    """
+
+    teeth: str = ""
     stage: painter_stage.PainterStageConfig = painter_stage.PainterStageConfig()
 
 
@@ -179,19 +183,16 @@ def _painter(config: PainterTraining, clips, folder, given) -> Prepared:
     mouth_patches.pack(clips, packed, face_basis.embedded().canonical, leave_out=config.leave_out)
     known = mouth_patches.load(packed)
     speaker = catalog.read_manifest(clips).speaker
+    drawn = painter_stage.PatchSource(known, speaker=speaker, speaker_share=config.speaker_share)
+    if config.teeth and config.teeth not in drawn.names:
+        raise errors.UserError(f"nobody of the training is {config.teeth!r}; people: {' '.join(drawn.names)}")
+    which = drawn.names.index(config.teeth) if config.teeth else -1
+    rules = (config.stage, config.optimizer, config.compute)
+    codes = {"people": len(drawn.names), "shipped": which}
     made = painter_stage.make_stage(
-        config.system.mouth_painter,
-        config.stage,
-        config.optimizer,
-        config.compute,
-        init=given,
-        seed=config.seed,
+        config.system.mouth_painter, *rules, **codes, init=given, seed=config.seed
     )
-    return Prepared(
-        made,
-        painter_stage.PatchSource(known, speaker=speaker, speaker_share=config.speaker_share),
-        "l1_inside",
-    )
+    return Prepared(made, drawn, "l1_inside")
 
 
 def _speech(config: SpeechTraining, clips, folder, given) -> Prepared:

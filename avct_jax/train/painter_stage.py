@@ -11,20 +11,24 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
 from avct_jax.data import source
 from avct_jax.models import face_mesh, mouth_painter, patch_discriminator
 from avct_jax.train import gradients, losses, mouth_patches, optimizer, stage, state
 
 JUDGE_RATE = 2.0  # learning rate of the discriminator over that of the painter
-PART, JUDGE = "mouth_painter", "mouth_discriminator"
+PART, JUDGE, CODES = "mouth_painter", "mouth_discriminator", "mouth_codes"
+CODE_RATE = 3.0  # learning rate of the people's codes: each is seen in one example of a hundred
 ELSEWHERE = 0.05  # weight of an opinion about skin, against 1 of one about the inside
 MOUTH = (slice(10, 54), slice(12, 84))  # rows and columns of the patch that the discriminator sees
 
 
 class PainterBatch(NamedTuple):
-    """b examples as mouth_patches packs them; own and own_inside are each example's."""
+    """b examples as mouth_patches packs them; own and own_inside are each example's.
+
+    person: row of the table of codes; -1 for people who are not in the training, who get the mean code.
+    """
 
     skin: UInt8[Any, "b h w 3"]
     inside: UInt8[Any, "b h w"]
@@ -33,6 +37,7 @@ class PainterBatch(NamedTuple):
     real: UInt8[Any, "b h w 3"]
     own: UInt8[Any, "b h w 3"]
     own_inside: UInt8[Any, "b h w"]
+    person: Int[Any, " b"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +49,7 @@ class PainterStageConfig:
       gradient: weight of differences of neighbouring pixels.
       gan, matching: of the discriminator's opinion and of its features, from step gan_from on.
       quiet: of the share outside of the mouth, which keeps the portrait's own skin.
+      code: weight of the squares of people's codes, which keeps their mean a person too.
       colour: largest change of brightness, contrast and tint.
       discriminator: its size.
       decay: share of the parameters' moving average kept each step.
@@ -56,6 +62,7 @@ class PainterStageConfig:
     matching: float = 0.1
     gan_from: int = 1000
     quiet: float = 0.01
+    code: float = 1e-3
     colour: float = 0.15
     discriminator: patch_discriminator.PatchDiscriminatorConfig = (
         patch_discriminator.PatchDiscriminatorConfig(
@@ -79,31 +86,38 @@ def make_stage(
     rule: optimizer.OptimizerConfig,
     compute: gradients.ComputeConfig,
     *,
+    people: int,
+    shipped: int = -1,
     init: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> stage.Stage:
     """Build the stage "painter".
 
     Args:
+      people: of the training, who have a code each. shipped: the one whose code is exported and judged by; -1
+        is the mean of all.
       init: variables to begin from, by part; random where absent.
     """
     network = mouth_painter.MouthPainter(system, dtype=compute.activations)
     critic = patch_discriminator.PatchDiscriminator(config.discriminator)
     adam = optimizer.make_optimizer(rule)
-    faster = optimizer.make_optimizer(rule, scale=JUDGE_RATE)
+    rules = {PART: adam, JUDGE: optimizer.make_optimizer(rule, scale=JUDGE_RATE)}
+    rules[CODES] = optimizer.make_optimizer(rule, scale=CODE_RATE)
 
     def step(current, frozen, batch, key):
         del frozen
         key = jax.random.fold_in(key, current.step)
         example = vary(config, to_example(batch), key)
-        painter, judge = current.players[PART], current.players[JUDGE]
+        players = current.players
         begun = (current.step >= config.gan_from).astype(jnp.float32)
 
-        def painter_loss(params):
-            painting = network.apply({"params": params}, example.patch, example.own)
+        def painter_loss(params, table):
+            code = codes_of(table, batch.person)
+            painting = network.apply({"params": params}, example.patch, example.own, code)
             shown = mouth_painter.compose(example.patch.skin, painting)
             metrics = picture_losses(config, example, painting, shown)
-            metrics |= _opinion(config, critic, judge.params, example, shown, begun)
+            metrics["code"] = config.code * (code**2).mean()
+            metrics |= _opinion(config, critic, players[JUDGE].params, example, shown, begun)
             return sum(metrics.values()), (metrics, shown)
 
         def judge_loss(params):
@@ -112,20 +126,20 @@ def make_stage(
                 begun > 0, lambda: _judged(critic, params, example, jax.lax.stop_gradient(shown)), lambda: 0.0
             )
 
-        slopes, (metrics, shown) = jax.grad(painter_loss, has_aux=True)(painter.params)
-        loss, judge_slopes = jax.value_and_grad(judge_loss)(judge.params)
+        given = (players[PART].params, players[CODES].params)
+        slopes, (metrics, shown) = jax.grad(painter_loss, argnums=(0, 1), has_aux=True)(*given)
+        loss, judge_slopes = jax.value_and_grad(judge_loss)(players[JUDGE].params)
         decay = optimizer.average_decay(config.decay, current.step)
+        slopes = {PART: slopes[0], CODES: slopes[1], JUDGE: judge_slopes}
         players = {
-            PART: state.update(painter, slopes, painter.batch_stats, adam, decay=decay),
-            JUDGE: state.update(judge, judge_slopes, judge.batch_stats, faster, decay=decay),
+            name: state.update(player, slopes[name], player.batch_stats, rules[name], decay=decay)
+            for name, player in players.items()
         }
         return state.State(current.step + 1, players), {**metrics, "discriminator": loss}
 
     def judge(current, frozen, batch, key):
         del frozen, key
-        example = to_example(batch)
-        painting = network.apply(_averaged(current), example.patch, example.own)
-        shown = mouth_painter.compose(example.patch.skin, painting)
+        example, shown = _painted(current, batch)
         inside = example.patch.inside[..., None]
         total = jnp.maximum(inside.sum() * 3, 1)
         return {
@@ -137,9 +151,7 @@ def make_stage(
 
     def picture(current, frozen, batch):
         del frozen
-        example = to_example(batch)
-        painting = network.apply(_averaged(current), example.patch, example.own)
-        shown = mouth_painter.compose(example.patch.skin, painting)
+        example, shown = _painted(current, batch)
         own = jnp.broadcast_to(example.own.picture, shown.shape)
         return {"portrait": own, "real": example.real, "warped": example.patch.skin, "painted": shown}
 
@@ -150,19 +162,34 @@ def make_stage(
             face_mesh.Patch(zeros(3), zeros(), zeros(), zeros()),
             mouth_painter.Own(zeros(3), zeros()),
         )
-        keys = jax.random.split(jax.random.key(seed))
+        keys = jax.random.split(jax.random.key(seed), 3)
+        table = jax.random.normal(keys[2], (people, system.codes))
         made = {
             PART: lambda: network.init(keys[0], patch, own),
             JUDGE: lambda: critic.init(keys[1], _seen(zeros(3), zeros())),
+            CODES: lambda: {"params": {"table": table}},
         }
         begin = lambda name: init[name] if init and name in init else made[name]()
         return state.make_state({name: {"params": begin(name)["params"]} for name in made}, adam)
 
-    def _averaged(current):
-        return {"params": current.players[PART].average}
+    def _painted(current, batch):
+        example = to_example(batch)
+        painting = network.apply(_shipped(current), example.patch, example.own)
+        return example, mouth_painter.compose(example.patch.skin, painting)
 
-    export = lambda current: {PART: _averaged(current)}
+    def _shipped(current):
+        """Averaged weights, with one code."""
+        code = codes_of(current.players[CODES].average, jnp.array([shipped]))[0]
+        return {"params": {**current.players[PART].average, "code": code}}
+
+    export = lambda current: {PART: _shipped(current)}
     return stage.Stage("painter", "patches", step, judge, picture, initial, {}, export)
+
+
+def codes_of(params: Mapping[str, Any], person: Int[Array, " b"]) -> Float[Array, "b k"]:
+    """Look people's codes up; the mean of all for -1."""
+    table = params["table"]
+    return jnp.where(person[:, None] < 0, table.mean(0, keepdims=True), table[person])
 
 
 def to_example(batch: PainterBatch) -> Example:
@@ -271,6 +298,8 @@ class PatchSource:
         """Take packed patches."""
         self.known, self.speaker, self.speaker_share = known, speaker, speaker_share
         clips, persons = known.patches.clip, np.array(known.persons)
+        self.names = names_of(known)
+        self._row = np.array([self.names.index(p) if p in self.names else -1 for p in known.persons])
         self._people = {}
         for split in (False, True):
             usable = known.held_out[clips] == split
@@ -290,7 +319,8 @@ class PatchSource:
         p = self.known.patches
         own = p.source[index]
         fields = (p.skin, p.inside, p.below, p.above, p.real)
-        return PainterBatch(*(x[index] for x in fields), p.own[own], p.own_inside[own])
+        person = self._row[p.clip[index]].astype(np.int32)
+        return PainterBatch(*(x[index] for x in fields), p.own[own], p.own_inside[own], person)
 
     def batches(self, kind: str, config: Any, *, first_step: int = 0, **which: Any) -> Iterator[Any]:
         """Yield batches as source.Source says."""
@@ -303,3 +333,8 @@ class PatchSource:
         if self.speaker in people and (not others or rng.random() < self.speaker_share):
             return int(rng.choice(people[self.speaker]))
         return int(rng.choice(people[others[int(rng.integers(len(others)))]]))
+
+
+def names_of(known: mouth_patches.PatchSet) -> list[str]:
+    """People of the training, in the order of the table of codes."""
+    return sorted({p for p, held in zip(known.persons, known.held_out, strict=True) if not held})
