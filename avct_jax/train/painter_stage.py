@@ -114,12 +114,10 @@ def make_stage(
 
         slopes, (metrics, shown) = jax.grad(painter_loss, has_aux=True)(painter.params)
         loss, judge_slopes = jax.value_and_grad(judge_loss)(judge.params)
-        decay = optimizer.average_decay(config.decay, current.step)
-        players = {
-            PART: state.update(painter, slopes, painter.batch_stats, adam, decay=decay),
-            JUDGE: state.update(judge, judge_slopes, judge.batch_stats, faster, decay=decay),
-        }
-        return state.State(current.step + 1, players), {**metrics, "discriminator": loss}
+        stats = {PART: painter.batch_stats, JUDGE: judge.batch_stats}
+        slopes, rules = {PART: slopes, JUDGE: judge_slopes}, {PART: adam, JUDGE: faster}
+        after, norm = state.advance(current, slopes, stats, rules, decay=config.decay)
+        return after, {**metrics, "discriminator": loss, **norm}
 
     def judge(current, frozen, batch, key):
         del frozen, key
