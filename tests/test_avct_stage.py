@@ -71,7 +71,7 @@ def first_moments(current):
 def test_step_of_equation_2_moves_both_players(whole):
     built, begun, step = whole
     after, metrics = step(begun, built.frozen, doubled(), KEY)
-    assert set(metrics) == {*TERMS, "matching", "discriminator"}
+    assert set(metrics) == {*TERMS, "matching", "discriminator", "gradient_norm"}
     assert all(np.isfinite(m) and m > 0 and m.dtype == jnp.float32 for m in metrics.values())
     for name in ("avct", "patch_discriminator"):
         params = (x.players[name].params for x in (begun, after))
@@ -102,8 +102,9 @@ def test_warm_up_renders_nothing_and_its_loss_falls(given):
     batch, totals = training_batches.sequences(b=2, t=4, with_frames=False), []
     for _ in range(30):
         current, metrics = step(current, built.frozen, batch, KEY)
+        norm = metrics.pop("gradient_norm")
         totals.append(float(sum(metrics.values())))
-    assert set(metrics) == {"keypoints", "opening", "jacobians", "places"}
+    assert np.isfinite(norm) and set(metrics) == {"keypoints", "opening", "jacobians", "places"}
     assert totals[-1] < 0.7 * totals[0]
     shown = jax.eval_shape(built.picture, current, built.frozen, batch)
     assert set(shown) == {"source", "keypoints"}
@@ -114,7 +115,7 @@ def test_warm_up_by_the_detector_needs_frames(given):
     built = make(config, {"frozen": given["frozen"]})
     begun = jax.eval_shape(built.initial)
     _, metrics = jax.eval_shape(built.step, begun, built.frozen, doubled(), KEY)
-    assert set(metrics) == {"keypoints", "opening", "jacobians", "places"}
+    assert set(metrics) == {"keypoints", "opening", "jacobians", "places", "gradient_norm"}
     with pytest.raises(ValueError, match="draw sequences with_frames"):
         jax.eval_shape(built.step, begun, built.frozen, doubled(with_frames=False), KEY)
 

@@ -88,6 +88,18 @@ def test_damaged_newest_falls_back_to_the_one_before_and_says_so(how, tmp_path, 
     assert read(tmp_path)[0].step == 5
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_newest_that_is_not_finite_falls_back_to_the_one_before(bad, tmp_path):
+    fill(tmp_path, values=(1.0, 2.0))
+    with checkpoint.Checkpoints(tmp_path, keep=2) as kept:
+        state = make_state(3)
+        kept.save({**state, "w": state["w"].at[3, 3].set(bad)}, 3, facts={})
+    notes = []
+    found, _ = read(tmp_path, notes)
+    assert found.step == 2 and notes == ["checkpoint 3 is not finite; going on from step 2"]
+    assert read(tmp_path)[0].step == 2 and (tmp_path / "3.damaged").is_dir()
+
+
 def test_all_damaged_is_refused(tmp_path):
     fill(tmp_path, values=(1.0, 2.0))
     for step in (1, 2):

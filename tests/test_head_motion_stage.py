@@ -48,7 +48,7 @@ def optimizer_moments(opt_state):
 
 def test_step_moves_every_parameter_and_counts(begun):
     after, metrics = jax.jit(make(VARIED).step)(begun, {}, training_batches.poses(t=4), KEY)
-    assert int(after.step) == 1 and set(metrics) == {"pose", "speed"}
+    assert int(after.step) == 1 and set(metrics) == {"pose", "speed", "gradient_norm"}
     assert all(np.isfinite(m) and m.dtype == jnp.float32 for m in metrics.values())
     params = (x.players["head_motion"].params for x in (begun, after))
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), *params)

@@ -9,6 +9,7 @@ import sys
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -27,7 +28,7 @@ def same(a, b, **tolerance):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **({"rtol": 0, "atol": 0} | tolerance)), a, b)
 
 
-def curve(folder, names=("loss", "norm")):
+def curve(folder, names=("loss", "gradient_norm")):
     rows = [row for row in metric_log.read(folder / metric_log.FILE) if "loss" in row]
     return [(row["step"], *(row[name] for name in names)) for row in rows]
 
@@ -78,6 +79,25 @@ def test_nan_names_metric_and_step_and_keeps_the_good_checkpoint(mesh, tmp_path)
     with pytest.raises(errors.UserError, match="loss is nan at step 3"):
         loop.train(task, mesh)
     assert checkpoint_steps(tmp_path) == [1, 2]
+
+
+def test_state_that_is_not_finite_is_not_saved_though_its_metrics_are(mesh, tmp_path):
+    """The rule's second step spoils the parameters; no metric of that step tells."""
+    spoil = optax.scale_by_schedule(lambda count: jnp.where(count == 1, jnp.nan, 1.0))
+    rule = optax.chain(optax.sgd(0.1), spoil)
+    task = toy_stage.make_task(tmp_path, made=toy_stage.make_stage(rule), save_every=1)
+    with pytest.raises(errors.UserError, match="state after step 2 is not finite and is not saved; start"):
+        loop.train(task, mesh)
+    assert checkpoint_steps(tmp_path) == [1]
+
+
+def test_run_goes_on_after_a_gradient_that_was_not_finite(mesh, tmp_path):
+    """On the step that is saved, and behind a finite loss: what is kept is of the step before."""
+    made = toy_stage.make_stage(nan_gradient_at=2)
+    with pytest.raises(errors.UserError, match="gradient_norm is nan at step 2; start again with a lower"):
+        loop.train(toy_stage.make_task(tmp_path, made=made, save_every=1), mesh)
+    assert checkpoint_steps(tmp_path) == [1]
+    assert loop.train(toy_stage.make_task(tmp_path), mesh).step == 4
 
 
 def test_missing_clip_stops_with_what_was_learned_saved(mesh, tmp_path):

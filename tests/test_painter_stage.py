@@ -69,7 +69,7 @@ def changed(a, b):
 
 def test_discriminator_waits_for_its_step_and_then_both_learn(begun, after):
     (first, told), (second, told_later) = after
-    names = {"l1", "gradient", "quiet", "code", "gan", "matching", "discriminator"}
+    names = {"l1", "gradient", "quiet", "code", "gan", "matching", "discriminator", "gradient_norm"}
     assert set(told) == set(told_later) == names and int(second.step) == 2
     assert all(np.isfinite(m) and m.dtype == jnp.float32 for m in (*told.values(), *told_later.values()))
     assert all(float(told[name]) == 0 for name in ("gan", "matching", "discriminator"))

@@ -32,8 +32,8 @@ class Network(nn.Module):
         return nn.Dense(1)(jnp.tanh(x))
 
 
-def make_stage(rule=None, *, nan_at=-1):
-    """Build it; its loss becomes NaN in step `nan_at`."""
+def make_stage(rule=None, *, nan_at=-1, nan_gradient_at=-1):
+    """Build it; its loss becomes NaN in step `nan_at`, and its gradient alone in `nan_gradient_at`."""
     network, rule = Network(), rule or optax.adam(1e-2)
 
     def step(current, frozen, batch, key):
@@ -45,14 +45,14 @@ def make_stage(rule=None, *, nan_at=-1):
             found, updates = network.apply(variables, batch["x"] + noise, train=True, mutable=["batch_stats"])
             loss = jnp.mean((found - batch["y"] * frozen["scale"]) ** 2)
             bad = jnp.where(current.step + 1 == nan_at, jnp.nan, 1.0)
-            return loss * bad, updates["batch_stats"]
+            # The root of nothing: 0, with an infinite slope that a factor of 0 makes NaN.
+            at = jnp.where(current.step + 1 == nan_gradient_at, 0.0, 1.0)
+            hidden = 0 * jnp.sqrt(at * (1 + jax.tree.leaves(params)[0].sum() ** 2))
+            return loss * bad + hidden, updates["batch_stats"]
 
         (loss, stats), slopes = jax.value_and_grad(loss_fn, has_aux=True)(player.params)
-        player = state.update(player, slopes, stats, rule, decay=0.9)
-        return state.State(current.step + 1, {NAME: player}), {
-            "loss": loss,
-            "norm": optax.global_norm(slopes),
-        }
+        after, norm = state.advance(current, {NAME: slopes}, {NAME: stats}, {NAME: rule}, decay=0.9)
+        return after, {"loss": loss, **norm}
 
     def judge(current, frozen, batch, key):
         found = network.apply(current.players[NAME].averaged, batch["x"])

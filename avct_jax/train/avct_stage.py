@@ -148,6 +148,7 @@ def make_stage(
     frozen: Mapping[str, Any] | None = None,
     perceptual: vgg.PerceptualNetwork | None = None,
     mean_keypoints: Float[np.ndarray, "k 2"] | None = None,
+    seed: int = 0,
 ) -> stage.Stage:
     """Build the stage "avct".
 
@@ -156,6 +157,7 @@ def make_stage(
       frozen: variables of "keypoint_detector", and where they are needed "renderer" and "sync_discriminator".
       perceptual: the VGG, where the perceptual weight is not 0.
       mean_keypoints: what a random E_avct answers at first; the nearer the truth, the shorter the way.
+      seed: of what is random at first.
     Raises:
       UserError: a frozen network is needed and not given.
     """
@@ -176,7 +178,7 @@ def make_stage(
         made.step,
         made.judge,
         made.picture,
-        functools.partial(made.initial, init, mean_keypoints),
+        functools.partial(made.initial, init, mean_keypoints, seed),
         frozen_networks(config, frozen or {}, perceptual),
         lambda current: {name: player.averaged for name, player in current.players.items()},
     )
@@ -212,13 +214,14 @@ class _Trainer(NamedTuple):
     network: avct.AVCT
     judge_network: patch_discriminator.PatchDiscriminator
 
-    def initial(self, init: Any, mean_keypoints: Any) -> state.State:
-        make = functools.partial(initial_variables.avct_variables, self.system, mean_keypoints)
+    def initial(self, init: Any, mean_keypoints: Any, seed: int) -> state.State:
+        key = jax.random.key(seed)
+        make = functools.partial(initial_variables.avct_variables, self.system, mean_keypoints, key)
         variables = {PART: initial_variables.begin(PART, init, make)}
         if self.config.judged:
             shape = (3 * self.config.rendered, self.config.output_size)
             make = functools.partial(
-                initial_variables.patch_discriminator_variables, self.config.discriminator, *shape
+                initial_variables.patch_discriminator_variables, self.config.discriminator, *shape, key
             )
             variables[JUDGE] = initial_variables.begin(JUDGE, init, make)
         return state.make_state(variables, self.adam)
@@ -232,12 +235,9 @@ class _Trainer(NamedTuple):
             jax.random.fold_in(key, current.step),
             microbatches=self.compute.microbatches,
         )
-        decay = optimizer.average_decay(self.config.decay, current.step)
-        players = {
-            name: state.update(player, slopes[name], stats[name], self.adam, decay=decay)
-            for name, player in current.players.items()
-        }
-        return state.State(current.step + 1, players), metrics
+        rules = dict.fromkeys(current.players, self.adam)
+        after, norm = state.advance(current, slopes, stats, rules, decay=self.config.decay)
+        return after, metrics | norm
 
     def gradients_of(self, players: Any, frozen: Any, stats: Any, batch: Any, key: Array) -> tuple:
         """E_avct's gradient through frozen D_seq and all, then D_seq's on the same frames."""

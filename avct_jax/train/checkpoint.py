@@ -19,9 +19,10 @@ from orbax.checkpoint import v1 as ocp
 
 from avct_jax import errors
 from avct_jax.train import sharding
+from avct_jax.train import state as states
 
 STATE = "state"  # the name of the state's tree in a checkpoint
-DAMAGED = ".damaged"  # behind the name of a checkpoint that could not be read
+DAMAGED = ".damaged"  # behind the name of a checkpoint that could not be read, or gone on from
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -102,30 +103,31 @@ class Checkpoints:
         return min(map(float, values), default=float("inf"))
 
     def restore(self, like: Any, shardings: jax.sharding.Sharding) -> Restored | None:
-        """Read the newest checkpoint; one that is damaged is passed over and put aside.
+        """Read the newest checkpoint; one that is damaged or not finite is passed over and put aside.
 
         Args:
           like: a state, or its shapes (jax.eval_shape).
           shardings: where its arrays shall lie, whatever devices they were saved from.
         Returns: None in an empty folder.
         Raises:
-          UserError: there are checkpoints, and none of them can be read.
+          UserError: there are checkpoints, and none of them is whole and finite.
         """
         target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=shardings), like)
-        steps = self.steps[::-1]
+        steps, faults = self.steps[::-1], []
         for i, step in enumerate(steps):
-            found = self._read(step, target)
+            found, fault = self._read(step, target)
+            faults.append(fault)
             if not sharding.any_process(found is None):
-                for damaged in steps[:i]:
-                    self._note(f"checkpoint {damaged} is damaged; going on from step {step}")
-                    self._put_aside(self.folder / str(damaged))
+                for passed, fault in zip(steps[:i], faults, strict=False):
+                    self._note(f"checkpoint {passed} is {fault}; going on from step {step}")
+                    self._put_aside(self.folder / str(passed))
                 if i:
                     _meet()
                     self._orbax.reload()
                 return found
         if steps:
             raise errors.UserError(
-                f"none of the {len(steps)} checkpoints in {self.folder} can be read; "
+                f"none of the {len(steps)} checkpoints in {self.folder} is whole and finite; "
                 "copy one back, or remove the folder to begin again"
             )
         return None
@@ -177,15 +179,18 @@ class Checkpoints:
             custom_metadata=dict(custom_metadata),
         )
 
-    def _read(self, step: int, target: Any) -> Restored | None:
+    def _read(self, step: int, target: Any) -> tuple[Restored | None, str]:
+        """What was saved after `step`, or None and what is wrong with it."""
         # Whatever a damaged file makes Orbax or TensorStore raise: KeyError, ValueError, their own.
         with _silence():
             try:
                 state = self._orbax.load_checkpointables(step, {STATE: target})[STATE]
                 facts: Any = self._orbax.checkpointables_metadata(step).custom_metadata
-                return Restored(state, step, dict(facts or {}))
             except Exception:
-                return None
+                return None, "damaged"
+        # One of an older version, which saved whatever its losses did not betray.
+        finite = bool(states.is_finite(state))
+        return (Restored(state, step, dict(facts or {})), "") if finite else (None, "not finite")
 
     def _put_aside_unreadable(self) -> None:
         """Metrics that are no JSON would keep Orbax from opening the folder at all."""

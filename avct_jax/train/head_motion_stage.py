@@ -47,11 +47,13 @@ def make_stage(
     compute: gradients.ComputeConfig,
     *,
     init: Mapping[str, Any] | None = None,
+    seed: int = 0,
 ) -> stage.Stage:
     """Build the stage "head-motion".
 
     Args:
       init: variables to begin from, by part; random where absent.
+      seed: of what is random at first.
     """
     network = head_motion.HeadMotion(system.head_motion, dtype=compute.activations)
     adam = optimizer.make_optimizer(rule)
@@ -79,9 +81,8 @@ def make_stage(
             jax.random.fold_in(key, current.step),
             microbatches=compute.microbatches,
         )
-        decay = optimizer.average_decay(config.decay, current.step)
-        player = state.update(player, slopes, stats, adam, decay=decay)
-        return state.State(current.step + 1, {PART: player}), metrics
+        after, norm = state.advance(current, {PART: slopes}, {PART: stats}, {PART: adam}, decay=config.decay)
+        return after, metrics | norm
 
     def judge(current, frozen, batch, key):
         del frozen, key
@@ -103,7 +104,7 @@ def make_stage(
         return {"real": draw(jnp.asarray(batch.poses[0])), "predicted": draw(found[0])}
 
     def initial():
-        make = functools.partial(initial_variables.head_motion_variables, system)
+        make = functools.partial(initial_variables.head_motion_variables, system, jax.random.key(seed))
         return state.make_state({PART: initial_variables.begin(PART, init, make)}, adam)
 
     export = lambda current: {PART: current.players[PART].averaged}

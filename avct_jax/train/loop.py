@@ -34,6 +34,10 @@ PROFILE = "profile"
 # Steps begun before an earlier one's end is waited for: the device never idles, and a stop is heard soon.
 AHEAD = 2
 SUCCESSIVE = ("sequences", "poses")  # kinds of batches whose pictures follow each other in time
+REMEDY = (
+    "start again with a lower --optimizer.learning-rate, or with another --seed for other examples: "
+    "the run goes on from its last checkpoint"
+)
 JUDGE_SEED = 20220226  # of the keys of judging, which no run may change: figures stay comparable
 
 
@@ -44,7 +48,7 @@ class RunConfig:
     Attributes:
       steps: in all; a run that was stopped goes on to them.
       batch_size: examples a step, over all devices and processes.
-      seed: of examples and of what is random in a step.
+      seed: of examples, of what is random in a step, and of the networks' first values.
       report_every: steps between reports of the mean losses.
       save_every: steps between checkpoints.
       keep: newest checkpoints that stay, beside the best.
@@ -259,6 +263,8 @@ class _Run:
         """Fetch the metrics of all steps so far, and make sure that they are finite."""
         rows, self.pending = jax.device_get(self.pending), []
         for step, (row, asked) in rows:
+            # The norm last: losses come first on a line, and say more where both are not finite.
+            row = dict(sorted(row.items(), key=lambda item: item[0] == state.GRADIENT_NORM))
             check_finite(row, step)
             self.means.add(row)
             self.agreed |= bool(asked)
@@ -314,10 +320,19 @@ class _Run:
         return bool(judged) and judged.get(HELD_OUT + self.task.judged_by, math.inf) < self.best
 
     def _save(self, judged: Mapping[str, float] | None = None) -> None:
-        """Save a state all of whose metrics are finite."""
+        """Save a state all of whose metrics and numbers are finite.
+
+        Raises:
+          UserError: they are not, or the disk is full. What was saved before is kept.
+        """
         self._settle()
         if self.done == self.saved:
             return
+        # Finite losses and gradients may still overflow in the optimiser or in batch statistics.
+        if not state.is_finite(self.current):
+            raise errors.UserError(
+                f"the state after step {self.done} is not finite and is not saved; {REMEDY}"
+            )
         name, best = HELD_OUT + self.task.judged_by, self._is_best(judged)
         metrics = {self.task.judged_by: judged[name]} if judged and name in judged else None
         facts = {
@@ -355,10 +370,7 @@ def check_finite(row: Mapping[str, Any], step: int) -> None:
     """
     for name, value in row.items():
         if not math.isfinite(value):
-            raise errors.UserError(
-                f"{name} is {float(value)} at step {step}; go on from the last checkpoint with a lower "
-                "--optimizer.learning-rate"
-            )
+            raise errors.UserError(f"{name} is {float(value)} at step {step}; {REMEDY}")
 
 
 def _own_devices(mesh: jax.sharding.Mesh) -> int:

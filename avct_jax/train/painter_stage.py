@@ -129,13 +129,10 @@ def make_stage(
         given = (players[PART].params, players[CODES].params)
         slopes, (metrics, shown) = jax.grad(painter_loss, argnums=(0, 1), has_aux=True)(*given)
         loss, judge_slopes = jax.value_and_grad(judge_loss)(players[JUDGE].params)
-        decay = optimizer.average_decay(config.decay, current.step)
         slopes = {PART: slopes[0], CODES: slopes[1], JUDGE: judge_slopes}
-        players = {
-            name: state.update(player, slopes[name], player.batch_stats, rules[name], decay=decay)
-            for name, player in players.items()
-        }
-        return state.State(current.step + 1, players), {**metrics, "discriminator": loss}
+        stats = {name: player.batch_stats for name, player in players.items()}
+        after, norm = state.advance(current, slopes, stats, rules, decay=config.decay)
+        return after, {**metrics, "discriminator": loss, **norm}
 
     def judge(current, frozen, batch, key):
         del frozen, key

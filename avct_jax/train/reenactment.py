@@ -157,13 +157,14 @@ class Plan:
         c = dataclasses.replace(self.config.discriminator, dtype=self.compute.activations)
         return patch_discriminator.PatchDiscriminator(c)
 
-    def random(self, name: str) -> dict[str, Any]:
+    def random(self, name: str, seed: int = 0) -> dict[str, Any]:
         """Random variables of a player."""
+        key = jax.random.key(seed)
         if name == DISCRIMINATOR:
             channels = 3 + self.system.keypoint_detector.num_keypoints
-            return initial.patch_discriminator_variables(self.config.discriminator, channels, self.size)
+            return initial.patch_discriminator_variables(self.config.discriminator, channels, self.size, key)
         make = {DETECTOR: initial.keypoint_detector_variables, RENDERER: initial.renderer_variables}
-        return make[name](self.system)
+        return make[name](self.system, key)
 
 
 class Seen(NamedTuple):

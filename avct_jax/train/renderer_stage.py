@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from avct_jax import errors
 from avct_jax.models import renderer, sizes, vgg
@@ -26,6 +25,7 @@ def make_stage(
     *,
     init: Mapping[str, Any] | None = None,
     perceptual: vgg.PerceptualNetwork | None = None,
+    seed: int = 0,
 ) -> stage.Stage:
     """Build the renderer stage.
 
@@ -34,6 +34,7 @@ def make_stage(
     Args:
       init: variables to begin from, by part; of the detector too, where it is not trained.
       perceptual: the VGG, where that loss has a weight.
+      seed: of what is random at first.
     Raises:
       UserError: settings that cannot train, or something needed is missing.
     """
@@ -45,10 +46,8 @@ def make_stage(
     rules = {name: optimizer.make_optimizer(rule, scale=scales.get(name, 1.0)) for name in plan.players}
 
     def begin() -> state.State:
-        players = {
-            name: state.make_player(initial.begin(name, init, lambda n=name: plan.random(n)), rules[name])
-            for name in plan.players
-        }
+        make = lambda name: initial.begin(name, init, lambda: plan.random(name, seed))
+        players = {name: state.make_player(make(name), rules[name]) for name in plan.players}
         return state.State(jnp.zeros((), jnp.int32), players)
 
     return stage.Stage(
@@ -92,12 +91,8 @@ def _step(plan, rules, current, frozen, batch, key):
     found, stats, metrics = gradients.accumulate(
         gradients_of, stats, (batch, keys), key, microbatches=plan.compute.microbatches
     )
-    decay = optimizer.average_decay(plan.config.decay, current.step)
-    players = {
-        name: state.update(player, found[name], stats[name], rules[name], decay=decay)
-        for name, player in current.players.items()
-    }
-    return state.State(current.step + 1, players), metrics | {"gradient_norm": optax.global_norm(found)}
+    after, norm = state.advance(current, found, stats, rules, decay=plan.config.decay)
+    return after, metrics | norm
 
 
 def find_gradients(plan, params, stats, frozen, batch, keys):

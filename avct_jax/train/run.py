@@ -226,7 +226,7 @@ def make_stage(
     Raises:
       UserError: weights are missing, or of another size.
     """
-    options: dict[str, Any] = {"init": given}
+    options: dict[str, Any] = {"init": given, "seed": config.seed}
     if any(getattr(config.stage, weight, 0.0) for weight in ("perceptual", "mouth_perceptual")):
         options["perceptual"] = vgg.load(vgg_file)
     if isinstance(config, AVCTTraining):

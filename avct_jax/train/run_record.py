@@ -37,8 +37,11 @@ def as_json(config: Any) -> dict[str, Any]:
 
 def digest(state: Any) -> str:
     """A mark of a state's names, shapes and types: states with one mark can stand for each other."""
-    leaves = jax.tree_util.tree_leaves_with_path(state)
-    text = "\n".join(f"{jax.tree_util.keystr(path)} {x.shape} {x.dtype}" for path, x in leaves)
+    # An empty dict counts, too: a checkpoint without it cannot be read.
+    is_empty = lambda x: isinstance(x, Mapping) and not x
+    leaves = jax.tree_util.tree_leaves_with_path(state, is_leaf=is_empty)
+    shape = lambda x: "empty" if is_empty(x) else f"{x.shape} {x.dtype}"
+    text = "\n".join(f"{jax.tree_util.keystr(path)} {shape(x)}" for path, x in leaves)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

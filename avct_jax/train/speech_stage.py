@@ -124,9 +124,8 @@ def make_stage(
             gradients_of, player.batch_stats, batch, jax.random.fold_in(key, current.step),
             microbatches=compute.microbatches,
         )  # fmt: skip
-        decay = optimizer.average_decay(config.decay, current.step)
-        player = state.update(player, slopes, stats, adam, decay=decay)
-        return state.State(current.step + 1, {PART: player}), metrics
+        after, norm = state.advance(current, {PART: slopes}, {PART: stats}, {PART: adam}, decay=config.decay)
+        return after, metrics | norm
 
     def judge(current, frozen, batch, key):
         del key

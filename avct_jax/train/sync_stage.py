@@ -56,12 +56,14 @@ def make_stage(
     compute: gradients.ComputeConfig,
     *,
     init: Mapping[str, Any] | None = None,
+    seed: int = 0,
 ) -> stage.Stage:
     """Build the stage "sync".
 
     Args:
       system: not used; D_sync is no part of what animates.
       init: variables to begin from, by part; random where absent.
+      seed: of what is random at first.
     """
     del system
     network = make_network(config, compute)
@@ -88,9 +90,8 @@ def make_stage(
         slopes, stats, metrics = gradients.accumulate(
             gradients_of, player.batch_stats, batch, key, microbatches=compute.microbatches
         )
-        decay = optimizer.average_decay(config.decay, current.step)
-        player = state.update(player, slopes, stats, adam, decay=decay)
-        return state.State(current.step + 1, {PART: player}), metrics
+        after, norm = state.advance(current, {PART: slopes}, {PART: stats}, {PART: adam}, decay=config.decay)
+        return after, metrics | norm
 
     def judge(current, frozen, batch, key):
         del frozen, key
@@ -103,7 +104,8 @@ def make_stage(
         return show(similarities(network, current.players[PART].averaged, batch), batch)
 
     def initial():
-        make = functools.partial(initial_variables.sync_discriminator_variables, config.discriminator)
+        key = jax.random.key(seed)
+        make = functools.partial(initial_variables.sync_discriminator_variables, config.discriminator, key)
         return state.make_state({PART: initial_variables.begin(PART, init, make)}, adam)
 
     export = lambda current: {PART: current.players[PART].averaged}
