@@ -199,7 +199,7 @@ class Drawing(NamedTuple):
 
 
 def frame_side(portrait: Portrait) -> int:
-    """Return the side of the frames that are drawn of a portrait, px: its pictures have pixels between too."""
+    """Return the side of the frames drawn of a portrait, px; its pictures have pixels between these."""
     return (portrait.skin.shape[0] + 1) // 2
 
 
