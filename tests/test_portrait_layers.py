@@ -81,3 +81,14 @@ def test_rings_lie_outside_of_the_oval_one_outside_the_other(astronaut):
     oval = points[list(topology.FACE_OVAL), :2]
     away = [np.linalg.norm(ring - oval.mean(0), axis=1) for ring in (oval, *rings)]
     assert all((outer > inner).all() for inner, outer in itertools.pairwise(away))
+
+
+def test_denser_pictures_keep_their_pixels_and_have_true_ones_between():
+    y, x = np.mgrid[:33, :33] / 32
+    wave = lambda x, y: 0.5 + 0.4 * np.sin(9 * x + 5 * y)
+    picture = np.repeat(wave(x, y)[..., None], 3, -1).astype(np.float32)
+    made = portrait_layers.denser(picture)
+    assert made.shape == (65, 65, 3)
+    np.testing.assert_array_equal(made[::2, ::2], picture)
+    fine = np.mgrid[:65, :65] / 64
+    np.testing.assert_allclose(made[8:-8, 8:-8, 0], wave(fine[1], fine[0])[8:-8, 8:-8], atol=2e-3)

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int, UInt8
 from scipy import spatial
 
 from avct_jax import face_topology as topology
-from avct_jax.data import face_basis
+from avct_jax.data import face_basis, lip_snap
 
 GRID = 128  # nodes along each side, at which the mesh's motion is interpolated
 OPEN = 0.06  # eye distances between the inner lips from which teeth show
@@ -44,7 +44,7 @@ def make(
     Args:
       image: a square that shows the head. points: its landmarks in [-1, 1], z in the same scale.
     """
-    points = points.astype(np.float64)
+    points = lip_snap.snap(image, points.astype(np.float64))
     vertices = np.concatenate([points, rings(points), border()])
     fit = face_basis.align(points[None], canonical)
     head, origin = (x[0] for x in face_basis.heads(fit))
