@@ -1,22 +1,28 @@
-"""What every animator shares: what it takes, what it tells, the landmarks it asks for, and its clock."""
+"""What every animator shares: what it takes and tells, how a video is made of it, and its clock."""
 
+import abc
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from avct_jax import errors
-from avct_jax.data import face
+from avct_jax.data import audio as sound
+from avct_jax.data import crop, face, phoneme_recognition, pose, video
+from avct_jax.data import image as picture
+from avct_jax.data import phonemes as phoneme_labels
 
 LENGTH_SLACK = (25, 0.1)  # frames, or share, by which given poses may differ from the sound in length
+TURNED = 30.0  # degrees by which a face may be turned in the picture's plane, unremarked
+EYE_CORNERS = {478: (33, 263), 68: (36, 45)}  # outer ones, by the number of landmarks
 
 Path = str | os.PathLike
-Picture = Path | UInt8[np.ndarray, "h w 3"]
-Sound = Path | Float[np.ndarray, "n"]
+Picture = Any  # a Path, or what image.from_pixels takes
+Sound = Any  # a Path, or what audio.from_samples takes
 Poses = Path | Float[np.ndarray, "t 6"]
 Phonemes = Path | Int[np.ndarray, "t"]
 
@@ -34,6 +40,30 @@ class Report(NamedTuple):
     timings: dict[str, float]
 
 
+class Request(NamedTuple):
+    """What `Animator.animate` may be told beside picture, sound and output; see there."""
+
+    phonemes: Phonemes | None = None
+    transcript: str | None = None
+    recogniser: phoneme_recognition.Method = "auto"
+    poses: Poses | None = None
+    still: bool = False
+    cropped: bool = False
+    size: int | None = None
+    seed: int | None = None
+
+    def check(self) -> None:
+        """Refuse what contradicts itself.
+
+        Raises:
+          UserError: two of the same kind are given.
+        """
+        if self.poses is not None and self.still:
+            raise errors.UserError("poses are given and --still is too; leave one of them out")
+        if self.phonemes is not None and self.transcript is not None:
+            raise errors.UserError("phonemes and a transcript are given; leave one of them out")
+
+
 class Clock:
     """Adds up wall-clock seconds by name: `with clock("encode"): ...`."""
 
@@ -47,6 +77,195 @@ class Clock:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
+
+
+class Ready(NamedTuple):
+    """A portrait and the track that drives it, for `Animator.draw`. size: px. seconds: of the sound."""
+
+    portrait: Any
+    track: Any
+    size: int
+    frames: int
+    seconds: float
+
+
+class Animator(abc.ABC):
+    """Networks ready to animate any number of portraits; they compile at first use."""
+
+    def animate(
+        self,
+        image: Picture,
+        audio: Sound,
+        output: Path,
+        *,
+        phonemes: Phonemes | None = None,
+        transcript: str | None = None,
+        recogniser: phoneme_recognition.Method = "auto",
+        poses: Poses | None = None,
+        still: bool = False,
+        cropped: bool = False,
+        size: int | None = None,
+        seed: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Report:
+        """Write a video of the pictured face speaking.
+
+        Args:
+          image: a portrait: a file, a Pillow image, or pixels (uint8; RGB, RGBA or grey).
+          audio: a sound or video file, or mono samples at 16 kHz (floats, or integers of full scale).
+          output: .mp4, .mov or .mkv; appears only when it is whole.
+          phonemes: a .json of the released format or a Praat TextGrid, or one of the 41 symbols' indices a
+            frame; beside what is heard (mesh), or instead of recognising them (keypoints).
+          transcript: what is said, in English; `recogniser` aligns it.
+          poses: .npy (t, 6), OpenFace csv or an array (rad, mm), instead of the head motion that is made up;
+            of the mesh family the first is the portrait's own. still: the head keeps its pose.
+          cropped: the picture is a head's square already and is taken whole, as a clip of `avct preprocess`
+            must be to compare with the video of it.
+          size: side of the video, px: 256 to 1024 of the mesh family, by default the head's size in the
+            picture and 512 at most; the keypoint family has one only.
+          seed: decides blinks, gaze and head motion of the mesh family; by default the picture does, so two
+            faces differ. Without effect where nothing is drawn by lot.
+          progress: called with frames done and frames in all.
+        Raises:
+          UserError: something cannot be read, used or written; nothing is left behind.
+        """
+        clock = Clock()
+        notes: list[str] = []
+        video.check_writable(output)
+        request = Request(phonemes, transcript, recogniser, poses, still, cropped, size, seed)
+        request.check()
+        audio = audio if _is_path(audio) else sound.from_samples(audio)
+        ready = self._ready(image, audio, request, notes, clock)
+        writer = video.VideoWriter(output, size=ready.size, audio=audio)
+        with writer, contextlib.closing(self.draw(ready.portrait, ready.track, clock)) as frames:
+            for block in frames:
+                with clock("encode"):
+                    writer.write(block)
+                if progress:
+                    progress(writer.frames, ready.frames)
+        return Report(ready.frames, ready.seconds, notes, clock.seconds)
+
+    def frames(
+        self,
+        image: Picture,
+        audio: Sound,
+        *,
+        still: bool = False,
+        transcript: str | None = None,
+        size: int | None = None,
+        seed: int | None = None,
+    ) -> Iterator[UInt8[np.ndarray, "n s s 3"]]:
+        """Yield the video's frames in blocks, without writing a file; arguments as for `animate`."""
+        request = Request(transcript=transcript, still=still, size=size, seed=seed)
+        ready = self._ready(image, audio, request, [], Clock())
+        yield from self.draw(ready.portrait, ready.track)
+
+    @abc.abstractmethod
+    def draw(
+        self, portrait: Any, track: Any, clock: Clock | None = None
+    ) -> Iterator[UInt8[np.ndarray, "n s s 3"]]:
+        """Yield the frames that `track` makes of a portrait, in blocks."""
+
+    @abc.abstractmethod
+    def _ready(self, image: Picture, audio: Sound, request: Request, notes: list[str], clock: Clock) -> Ready:
+        """Read what was given, and find out how the face moves; decisions go to `notes`."""
+
+
+class Portrait(NamedTuple):
+    """A picture and where the head is in it. points: of its face, px; None where none was looked for."""
+
+    pixels: UInt8[np.ndarray, "h w 3"]
+    square: crop.Square
+    points: Any
+
+
+def read_portrait(
+    image: Picture, landmarker: Any, notes: list[str], *, least: int, cropped: bool = False, find: bool = True
+) -> Portrait:
+    """Read a picture and find its largest face.
+
+    Args:
+      least: side of a square, px, below which it is noted that the video will look soft.
+      cropped: the picture is taken whole. find: else no face is looked for.
+    Raises:
+      UserError: it cannot be read, is cropped and not square, or has no face.
+    """
+    is_file = _is_path(image)
+    pixels = picture.read_image(image) if is_file else picture.from_pixels(image)
+    name = repr(os.fspath(image)) if is_file else "the picture"
+    height, width = pixels.shape[:2]
+    if cropped and height != width:
+        raise errors.UserError(f"{name} is {width}x{height} px; a cropped picture must be square")
+    whole = crop.Square(0, 0, width)
+    if not find:
+        return Portrait(pixels, whole, None)
+    faces = landmarker.detect(pixels)
+    found = landmarker.landmarks(pixels, faces[0]) if faces else None
+    if found is None:
+        raise errors.UserError(f"no face was found in {name}; use a portrait seen from the front")
+    if len(faces) > 1:
+        notes.append(f"{len(faces)} faces in {name}: animating the largest")
+    if len(found.points) in EYE_CORNERS and abs(turned := roll(found.points)) > TURNED:
+        notes.append(f"the face is turned by {turned:.0f} degrees; a picture that is upright gives more")
+    square = whole if cropped else crop.face_square(found.points, pixels.shape)
+    if square.size < least:
+        notes.append(f"the face is small ({square.size} px with its surroundings): the video will look soft")
+    return Portrait(pixels, square, found.points)
+
+
+def _is_path(given: Any) -> bool:
+    return isinstance(given, (str, os.PathLike))
+
+
+def roll(points: Float[np.ndarray, "n d"]) -> float:
+    """By how many degrees a face is turned in the picture's plane, clockwise.
+
+    Args:
+      points: 478 of the mesh, or 68; x right, y down.
+    """
+    right, left = points[list(EYE_CORNERS[len(points)]), :2]  # of the face: left in an upright picture
+    across, down = left - right
+    return float(np.degrees(np.arctan2(down, across)))
+
+
+def read_sound(audio: Sound, notes: list[str]) -> Float[np.ndarray, " n"]:
+    """Read the sound, and note where there is nothing to hear.
+
+    Raises:
+      UserError: it cannot be read.
+    """
+    wav = sound.read_audio(audio) if _is_path(audio) else sound.from_samples(audio)
+    if sound.silent_frames(wav).all():
+        notes.append("the sound is silent: the mouth stays shut")
+    return wav
+
+
+def labels(wav: Float[np.ndarray, " n"], count: int, request: Request) -> Int[np.ndarray, "t"]:
+    """Return the phonemes of `count` frames: those that are given, or what is recognised of the sound.
+
+    Raises:
+      UserError: they cannot be read, or not be recognised.
+    """
+    given = request.phonemes
+    if given is None:
+        segments = phoneme_recognition.recognise(
+            wav, method=request.recogniser, transcript=request.transcript
+        )
+        return phoneme_labels.labels_from_segments(segments, count)
+    if _is_path(given):
+        found = phoneme_labels.labels_from_segments(phoneme_labels.read_segments(given))
+    else:
+        found, known = np.asarray(given), len(phoneme_labels.SYMBOLS)
+        if found.ndim != 1 or found.dtype.kind not in "iu" or ((found < 0) | (found >= known)).any():
+            raise errors.UserError(f"phonemes are given that are not whole numbers from 0 to {known - 1}")
+    return phoneme_labels.fit_to_frames(found.astype(np.int32), count)
+
+
+def read_poses(poses: Poses, count: int, notes: list[str]) -> Float[np.ndarray, "t 6"]:
+    """Read poses and fit them to `count` frames, see fit_poses."""
+    if _is_path(poses):
+        return fit_poses(pose.read_poses(poses), count, repr(os.fspath(poses)), notes)
+    return fit_poses(poses, count, "the array", notes)
 
 
 def landmarker(name: str) -> Any:

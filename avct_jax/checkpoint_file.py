@@ -110,7 +110,7 @@ def load(path: str | os.PathLike, *, required: tuple[str, ...] | None = ()) -> S
             _check_format(path, metadata)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no iterator
     except (safetensors.SafetensorError, OSError) as error:
-        raise errors.UserError(f"{path} is damaged ({_one_line(error)}); copy or download it again") from None
+        raise errors.UserError(f"{path} {_why_not_read(path, error)}") from None
     config = _read_config(
         path, metadata.get("family", OLDER.get(metadata["version"], "")), metadata.get("config", "")
     )
@@ -266,6 +266,19 @@ def _field(name: str, hint: Any, value: Any) -> Any:
         kind = getattr(hint, "__name__", hint)
         raise ValueError(f"{name} is {value!r}, must be a {kind}")
     return value
+
+
+def _why_not_read(path: pathlib.Path, error: Exception) -> str:
+    """Say what a file is that safetensors cannot read, and what to do."""
+    begin = b""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        begin = file.read(40)
+    if begin.startswith(b"version https://git-lfs"):
+        return "is a Git LFS pointer, not the checkpoint itself; run `git lfs pull`"
+    # torch.save writes a zip, or a pickle; safetensors 8 bytes and JSON.
+    if begin.startswith((b"PK", b"\x80")) and begin[8:9] != b"{":
+        return "is a PyTorch checkpoint; run `avct convert` on it first"
+    return f"is damaged ({_one_line(error)}); copy or download it again"
 
 
 def _one_line(error: Exception) -> str:

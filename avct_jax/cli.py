@@ -19,9 +19,10 @@ from avct_jax.commands import ablate, animate, bench, convert, demo, evaluate, p
 
 REFUSED = 2  # exit codes: an input or an option was refused,
 INTERRUPTED = 130  # Ctrl-C (128 + SIGINT),
-TERMINATED = 143  # asked to end (128 + SIGTERM),
+TERMINATED = 143  # asked to end (128 + SIGTERM; 129 where the terminal was closed),
 PIPE_CLOSED = 141  # nobody reads the output any more (128 + SIGPIPE),
 BUG = 1  # a failure nobody foresaw
+ENDING = (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 ABOUT = "One portrait and one voice in, a talking video out: the AVCT of Wang et al. (AAAI 2022) in JAX."
 MORE = """\
 start here:
@@ -58,19 +59,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in argv or bool(os.environ.get("AVCT_DEBUG"))
     for name, level in SILENCED.items():
         os.environ.setdefault(name, level)
+    _open_streams()
     try:
         with _ending_cleanly():
             try:
                 return _dispatch(argv)
             finally:
-                sys.stdout.flush()  # a closed pipe shows itself here, not at the interpreter's end
+                _flush()
     except errors.UserError as error:
         return _refuse(error, debug)
     except KeyboardInterrupt as interrupt:
         return _say(str(interrupt) or "interrupted; nothing was left behind", INTERRUPTED)
     except BrokenPipeError:
-        # Python flushes once more at its end, which would fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence_stdout()
         return PIPE_CLOSED
     except Exception:
         traceback.print_exc()
@@ -120,19 +121,45 @@ def _parse(top: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.
 
 @contextlib.contextmanager
 def _ending_cleanly() -> Iterator[None]:
-    """Let a polite kill unwind like Ctrl-C does, so that half-written files are removed."""
+    """Let a polite kill, or a closed terminal, unwind like Ctrl-C does: half-written files are removed."""
 
     def end(number, frame):
-        raise SystemExit(TERMINATED)
+        raise SystemExit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, end)
+    ending = (number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN)  # as nohup asks
+    before = {number: signal.signal(number, end) for number in ending}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+
+
+def _open_streams() -> None:
+    """Have streams that take everything: a shell may close them, and file names need not be UTF-8."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - open to the end of the process
+    with contextlib.suppress(AttributeError):  # somebody's own stream
+        sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+
+
+def _flush() -> None:
+    """Write what was printed: a closed pipe shows itself here; a full disk does not undo what is done."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:
+        _silence_stdout()
+
+
+def _silence_stdout() -> None:
+    # Python flushes once more at its end, which would fail again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _refuse(error: errors.UserError, debug: bool) -> int:

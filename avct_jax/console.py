@@ -15,7 +15,8 @@ PLAIN_SECONDS = 10.0  # between lines where standard error is no terminal
 
 def note(text: str) -> None:
     """Say in one line what was decided."""
-    print(f"avct: {' '.join(text.split())}", file=sys.stderr)
+    with contextlib.suppress(OSError, ValueError):  # a closed terminal must not stop the work
+        print(f"avct: {' '.join(text.split())}", file=sys.stderr)
 
 
 class NoteHandler(logging.Handler):
@@ -23,8 +24,7 @@ class NoteHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show one."""
-        with contextlib.suppress(OSError, ValueError):  # a closed terminal must not stop the work
-            note(record.getMessage())
+        note(record.getMessage())
 
 
 @contextlib.contextmanager

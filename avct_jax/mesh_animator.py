@@ -1,10 +1,8 @@
 """From files to a video by the face mesh: LITE, the system that comes with the package."""
 
-import contextlib
 import functools
 import hashlib
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -16,17 +14,7 @@ from scipy.spatial import transform
 
 from avct_jax import animation, checkpoint_file, errors, mesh_inference
 from avct_jax.data import audio as sound
-from avct_jax.data import (
-    crop,
-    head_motion_bank,
-    phoneme_recognition,
-    phonemes,
-    portrait_layers,
-    pose,
-    speech_features,
-    video,
-)
-from avct_jax.data import image as picture
+from avct_jax.data import crop, head_motion_bank, portrait_layers, speech_features
 from avct_jax.models import face_mesh, mesh_system
 
 CHUNK = 8  # frames drawn by one call: enough to fill two cores, and little memory
@@ -46,7 +34,7 @@ class Track(NamedTuple):
     behaviour: head_motion_bank.Behaviour
 
 
-class MeshAnimator:
+class MeshAnimator(animation.Animator):
     """Networks ready to animate any number of portraits; compiles once a size, at first use."""
 
     def __init__(self, system: checkpoint_file.System, *, landmarks: str = "mediapipe", chunk: int = CHUNK):
@@ -67,80 +55,22 @@ class MeshAnimator:
         self._predict = jax.jit(functools.partial(mesh_inference.predict, self.config))
         self._draw = jax.jit(functools.partial(mesh_inference.draw_bytes, self.config))
 
-    def animate(
-        self,
-        image: animation.Picture,
-        audio: animation.Sound,
-        output: animation.Path,
-        *,
-        phonemes: animation.Phonemes | None = None,
-        transcript: str | None = None,
-        recogniser: phoneme_recognition.Method = "auto",
-        poses: animation.Poses | None = None,
-        still: bool = False,
-        cropped: bool = False,
-        size: int | None = None,
-        seed: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> animation.Report:
-        """Write a video of the pictured face speaking.
-
-        Args:
-          image: a portrait: a file, or RGB pixels. audio: a sound or video file, or mono samples at 16 kHz.
-          output: .mp4, .mov or .mkv; appears only when it is whole.
-          phonemes: a .json of the released format or a Praat TextGrid, or one of the 41 symbols' indices a
-            frame, beside what is heard. transcript: what is said, in English; `recogniser` aligns it.
-          poses: .npy (t, 6), OpenFace csv or an array (rad, mm), instead of drawn head motion; the first is
-            the portrait's own. Their trembling is smoothed. still: the head keeps its pose; eyes still blink.
-          cropped: the picture is a head's square already and is taken whole.
-          size: side of the video, px, 256 to 1024; by default the head's size in the picture, 512 at most.
-          seed: decides blinks, gaze and head motion; by default the picture does, so two faces differ.
-          progress: called with frames done and frames in all.
-        Raises:
-          UserError: something cannot be read, used or written; nothing is left behind.
-        """
-        clock = animation.Clock()
-        notes: list[str] = []
-        video.check_writable(output)
-        check_size(size)
+    def _ready(self, image, audio, request, notes, clock) -> animation.Ready:
+        check_size(request.size)
         with clock("picture"):
-            portrait, pixels = self._read_portrait(image, notes, cropped=cropped, size=size)
+            portrait, pixels = self._read_portrait(image, notes, cropped=request.cropped, size=request.size)
         with clock("sound"):
-            wav = sound.read_audio(audio) if isinstance(audio, (str, os.PathLike)) else audio
-            speech = self._hear(wav, notes)
+            wav = animation.read_sound(audio, notes)
+            speech = speech_features.listen(wav)
         with clock("phonemes"):
-            speech = _told(speech, wav, phonemes, transcript, recogniser)
+            if request.phonemes is not None or request.transcript is not None:
+                labels = animation.labels(wav, len(speech.silent), request)
+                speech = speech_features.told(speech, labels)
         with clock("motion"):
-            seed = _seed_of(pixels) if seed is None else seed
-            track = self._track(speech, loudness(wav), seed, poses, still, notes)
-        seconds, count = len(wav) / sound.SAMPLE_RATE, len(track.speech)
-        writer = video.VideoWriter(output, size=len(pixels), audio=audio)
-        with writer, contextlib.closing(self.draw(portrait, track, clock)) as frames:
-            for block in frames:
-                with clock("encode"):
-                    writer.write(block)
-                if progress:
-                    progress(writer.frames, count)
-        return animation.Report(count, seconds, notes, clock.seconds)
-
-    def frames(
-        self,
-        image: animation.Picture,
-        audio: animation.Sound,
-        *,
-        still: bool = False,
-        transcript: str | None = None,
-        size: int | None = None,
-        seed: int | None = None,
-    ) -> Iterator[UInt8[np.ndarray, "n s s 3"]]:
-        """Yield the video's frames in blocks, without writing a file; arguments as for `animate`."""
-        notes: list[str] = []
-        check_size(size)
-        portrait, pixels = self._read_portrait(image, notes, size=size)
-        wav = sound.read_audio(audio) if isinstance(audio, (str, os.PathLike)) else audio
-        speech = _told(self._hear(wav, notes), wav, None, transcript, "auto")
-        seed = _seed_of(pixels) if seed is None else seed
-        yield from self.draw(portrait, self._track(speech, loudness(wav), seed, None, still, notes))
+            seed = _seed_of(pixels) if request.seed is None else request.seed
+            track = self._track(speech, loudness(wav), seed, request.poses, request.still, notes)
+        seconds = len(wav) / sound.SAMPLE_RATE
+        return animation.Ready(portrait, track, len(pixels), len(track.speech), seconds)
 
     def draw(
         self, portrait: mesh_inference.Prepared, track: Track, clock: animation.Clock | None = None
@@ -176,45 +106,17 @@ class MeshAnimator:
         return self._prepare(mesh_inference.Layers(*map(jnp.asarray, layers)))
 
     def _read_portrait(self, image, notes, *, cropped=False, size=None):
-        pixels = picture.read_image(image) if isinstance(image, (str, os.PathLike)) else image
-        name = repr(os.fspath(image)) if isinstance(image, (str, os.PathLike)) else "the picture"
-        height, width = pixels.shape[:2]
-        if cropped and height != width:
-            raise errors.UserError(f"{name} is {width}x{height} px; a cropped picture must be square")
-        faces = self._landmarker.detect(pixels)
-        found = self._landmarker.landmarks(pixels, faces[0]) if faces else None
-        if found is None:
-            raise errors.UserError(f"no face was found in {name}; use a portrait seen from the front")
-        if len(faces) > 1:
-            notes.append(f"{len(faces)} faces in {name}: animating the largest")
-        square = crop.Square(0, 0, width) if cropped else crop.face_square(found.points, pixels.shape)
-        if square.size < SIZES[0] / 2:
-            notes.append(
-                f"the face is small ({square.size} px with its surroundings): the video will look soft"
-            )
-        side = size or size_for(square.size)
-        cut = crop.crop(pixels, square, side)
-        return self.prepare(cut, to_unit(found.points, square, side)), cut
+        found = animation.read_portrait(image, self._landmarker, notes, least=SIZES[0] // 2, cropped=cropped)
+        side = size or size_for(found.square.size)
+        cut = crop.crop(found.pixels, found.square, side)
+        return self.prepare(cut, to_unit(found.points, found.square, side)), cut
 
-    def _hear(self, wav, notes) -> speech_features.Speech:
-        if sound.silent_frames(wav).all():
-            notes.append("the sound is silent: the mouth stays shut")
-        return speech_features.listen(wav)
-
-    def _track(self, speech, loud, seed, path, still, notes) -> Track:
-        count = len(speech.silent)
-        if path is not None and still:
-            raise errors.UserError("poses are given and --still is too; leave one of them out")
+    def _track(self, speech, loud, seed, poses, still, notes) -> Track:
         behaviour = head_motion_bank.behave(
-            loud, speech.silent, seed=seed, scale=0.0 if still or path is not None else 1.0
+            loud, speech.silent, seed=seed, scale=0.0 if still or poses is not None else 1.0
         )
-        if path is not None:
-            is_file = isinstance(path, (str, os.PathLike))
-            found = pose.read_poses(path) if is_file else path
-            fitted = animation.fit_poses(
-                found, count, repr(os.fspath(path)) if is_file else "the array", notes
-            )
-            rotation, shift = since_first(fitted)
+        if poses is not None:
+            rotation, shift = since_first(animation.read_poses(poses, len(speech.silent), notes))
             behaviour = behaviour._replace(rotation=rotation, shift=shift)
         return Track(self.predict(speech, behaviour), behaviour)
 
@@ -294,24 +196,6 @@ def since_first(poses: Float[np.ndarray, "t 6"]) -> tuple[Float[np.ndarray, "t 3
 
 def _seed_of(pixels):
     return int.from_bytes(hashlib.sha256(pixels.tobytes()).digest()[:4], "little")
-
-
-def _told(speech, wav, path, transcript, recogniser) -> speech_features.Speech:
-    """Take what is told of the phonemes beside what is heard."""
-    if path is not None and transcript is not None:
-        raise errors.UserError("phonemes and a transcript are given; leave one of them out")
-    count = len(speech.silent)
-    if path is None and transcript is None:
-        return speech
-    if path is not None and not isinstance(path, (str, os.PathLike)):
-        labels = phonemes.fit_to_frames(path.astype(np.int32), count)
-    elif path is not None:
-        segments = phonemes.read_segments(path)
-        labels = phonemes.fit_to_frames(phonemes.labels_from_segments(segments), count)
-    else:
-        segments = phoneme_recognition.recognise(wav, method=recogniser, transcript=transcript)
-        labels = phonemes.labels_from_segments(segments, count)
-    return speech_features.told(speech, labels)
 
 
 def _controls(track: Track, begin: int, count: int) -> face_mesh.Controls:

@@ -4,9 +4,7 @@ The mean face is that of everybody's most shut mouth in a view from the front; t
 speech, people weighing alike but for the speaker, who has as much as a dozen others.
 """
 
-import argparse
-import pathlib
-
+import clip_arguments
 import numpy as np
 
 from avct_jax.data import clip, face_basis, manifest
@@ -19,19 +17,10 @@ MANY = 5  # clips from which on one rest serves all
 
 def main() -> None:
     """Read the clips and write the basis."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("clips", type=pathlib.Path)
-    parser.add_argument("output", type=pathlib.Path)
-    parser.add_argument(
-        "--leave-out", default="non-commercial", help="sources whose path has this are not used"
-    )
-    arguments = parser.parse_args()
+    arguments = clip_arguments.parse(__doc__)
     people: dict[str, list[clip.Clip]] = {}
-    for entry in manifest.read(arguments.clips).clips:
-        if arguments.leave_out not in entry.source:
-            people.setdefault(entry.person, []).append(clip.load(arguments.clips / f"{entry.name}.npz"))
+    for entry, _ in manifest.read(arguments.clips).without(arguments.leave_out):
+        people.setdefault(entry.person, []).append(clip.load(arguments.clips / f"{entry.name}.npz"))
     canonical = face_basis.canonical_face(np.concatenate([_shut(clips[0]) for clips in people.values()]))
     rng = np.random.default_rng(0)
     moves = [part for clips in people.values() for part in _speech(clips, canonical, rng)]

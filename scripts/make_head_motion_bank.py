@@ -4,9 +4,7 @@ CLIPS OUTPUT.
 It holds numbers only: how talking people's heads turned and moved around their mean, and how loud they were.
 """
 
-import argparse
-import pathlib
-
+import clip_arguments
 import numpy as np
 from scipy import ndimage
 
@@ -21,19 +19,11 @@ SMOOTH = 1.2  # frames: the landmarks' own tremble
 
 def main() -> None:
     """Read the clips and write the bank."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("clips", type=pathlib.Path)
-    parser.add_argument("output", type=pathlib.Path)
-    parser.add_argument(
-        "--leave-out", default="non-commercial", help="sources whose path has this are not used"
-    )
-    arguments = parser.parse_args()
+    arguments = clip_arguments.parse(__doc__)
     found = manifest.read(arguments.clips)
     spreads, motions, voices = [], [], []
-    for entry in found.clips:
-        if arguments.leave_out in entry.source or entry.person == found.speaker or not entry.sound:
+    for entry, _ in found.without(arguments.leave_out):
+        if entry.person == found.speaker or not entry.sound:
             continue
         one = clip.load(arguments.clips / f"{entry.name}.npz")
         if len(one.score) < SECONDS or (one.score == 0).mean() > 0.02:

@@ -203,3 +203,56 @@ def test_read_audio_refuses_what_is_no_sound_in_one_line(tmp_path):
 def test_read_audio_accepts_one_frame(tmp_path):
     wav = audio.read_audio(write_wav(tmp_path / "frame.wav", voice(0.04)))
     assert audio.frame_count(len(wav)) == 1
+
+
+def test_read_audio_says_how_much_of_a_damaged_sound_it_read(tmp_path, caplog):
+    write_wav(tmp_path / "a.wav", voice(2.0))
+    subprocess.run([audio.ffmpeg(), "-v", "error", "-i", tmp_path / "a.wav", tmp_path / "a.mp3"], check=True)
+    content = (tmp_path / "a.mp3").read_bytes()
+    noise = np.random.default_rng(0).bytes(len(content) // 2)
+    (tmp_path / "a.mp3").write_bytes(content[: len(content) // 2] + noise)
+    wav = audio.read_audio(tmp_path / "a.mp3")
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "a.mp3 is damaged (" in said and f"{len(wav) / 16000:.2f} s of its sound could be read" in said
+    caplog.clear()
+    audio.read_audio(tmp_path / "a.wav")
+    assert not caplog.records
+
+
+def test_read_audio_hears_one_of_two_channels_that_cancel_each_other(tmp_path, caplog):
+    wav = voice(0.5)
+    heard = audio.read_audio(write_wav(tmp_path / "a.wav", np.stack([wav, -wav], 1)))
+    np.testing.assert_allclose(heard, wav, atol=1e-3)
+    assert "cancel each other out: the first one is heard" in caplog.text
+    caplog.clear()
+    assert not audio.read_audio(write_wav(tmp_path / "b.wav", np.zeros((8000, 2)))).any()
+    assert not caplog.records
+
+
+def test_full_disk_for_what_is_decoded_is_refused(tmp_path, monkeypatch):
+    path = write_wav(tmp_path / "a.wav", voice(2.0))
+    full = lambda: open("/dev/full", "r+b", buffering=0)  # noqa: SIM115 - the caller closes it
+    monkeypatch.setattr(audio.tempfile, "TemporaryFile", full)
+    for read in (audio.read_audio, audio.map_audio):
+        with pytest.raises(errors.UserError, match=r"the disk of .* is full; free space, or set TMPDIR"):
+            read(path)
+
+
+@pytest.mark.parametrize("dtype", ["i2", "i4", "u1", "f4", "f8"])
+def test_samples_of_any_type_are_of_one_scale(dtype):
+    wav = voice(0.1)
+    kind, bits = dtype[0], 8 * int(dtype[1])
+    top = 2.0 ** (bits - 1) - 1
+    scaled = wav if kind == "f" else np.round(wav * top) + (128 if kind == "u" else 0)
+    found = audio.from_samples(scaled.astype(dtype))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, wav, atol=1e-4 if dtype != "u1" else 0.01)
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [(np.zeros((800, 2)), "one row"), (np.zeros(0), "640 are the least"), (["a"] * 800, "one row")],
+)
+def test_samples_of_another_kind_are_refused(given, said):
+    with pytest.raises(errors.UserError, match=said):
+        audio.from_samples(given)

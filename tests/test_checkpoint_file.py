@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pickle
 import struct
 
 import jax
@@ -98,6 +99,20 @@ def test_load_refuses_a_truncated_file(tmp_path, system, share):
     (tmp_path / "a").write_bytes(content[: int(share * len(content))])
     with pytest.raises(errors.UserError, match=r"a is damaged \(.*\); copy or download it again"):
         checkpoint_file.load(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid", "is a Git LFS pointer, .* run `git lfs pull`"),
+        (b"PK\x03\x04" + bytes(60), "is a PyTorch checkpoint; run `avct convert` on it first"),
+        (pickle.dumps({"a": list(range(50))}, protocol=2), "is a PyTorch checkpoint; run `avct convert`"),
+    ],
+)
+def test_load_says_what_a_file_is_that_is_no_safetensors(tmp_path, content, said):
+    (tmp_path / "a.pth").write_bytes(content)
+    with pytest.raises(errors.UserError, match=said):
+        checkpoint_file.load(tmp_path / "a.pth")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import subprocess
 import sys
 
@@ -112,6 +113,28 @@ def test_a_closed_pipe_ends_quietly():
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, env=usual)
     os.close(write)
     assert (done.returncode, done.stderr) == (cli.PIPE_CLOSED, b"")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux only")
+@pytest.mark.parametrize("streams", [">&-", "2>&-", ">&- 2>&-", ">/dev/full", ">/dev/full 2>/dev/full"])
+def test_streams_that_take_nothing_do_not_undo_what_is_done(streams):
+    usual = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = f"{shlex.quote(sys.executable)} -m avct_jax.cli --version {streams}"
+    done = subprocess.run(["sh", "-c", command], env=usual, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_names_that_are_not_utf_8_are_printed():
+    code = "from avct_jax import cli; cli._open_streams(); print(__import__('os').fsdecode(b'l\\xe9.mp4'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout == b"l\xe9.mp4\n"
+
+
+def test_a_closed_terminal_ends_the_command_and_nohup_keeps_it():
+    code = "import os, signal; from avct_jax import cli\nwith cli._ending_cleanly(): os.kill(os.getpid(), 1)"
+    for ignored, expected in ((False, 129), (True, 0)):
+        before = "import signal; signal.signal(1, signal.SIG_IGN)\n" if ignored else ""
+        assert subprocess.run([sys.executable, "-c", before + code]).returncode == expected
 
 
 def test_progress_bar_is_for_terminals(monkeypatch, capsys):

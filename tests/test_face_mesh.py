@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import portraits
 import pytest
-import skimage.data
 
 from avct_jax import face_topology as topology
-from avct_jax.data import crop, face, face_basis, portrait_layers
+from avct_jax.data import face_basis, portrait_layers
 from avct_jax.layers import mesh_warp
 from avct_jax.models import face_mesh
 
@@ -16,14 +16,8 @@ SIZE = 128
 
 @pytest.fixture(scope="module")
 def layers():
-    """scikit-image's astronaut, who smiles."""
-    pixels = skimage.data.astronaut()
-    found = face.FaceLandmarker().landmarks(pixels)
-    square = crop.face_square(found.points, pixels.shape)
-    points = crop.to_crop(found.points, square, SIZE)
-    points[:, 2] = found.points[:, 2] * SIZE / square.size
-    unit = (points - np.array([0.5, 0.5, 0])) / (SIZE - 1) * 2 - np.array([1, 1, 0])
-    return portrait_layers.make(crop.crop(pixels, square, SIZE), unit, face_basis.embedded().canonical)
+    """The astronaut's."""
+    return portrait_layers.make(*portraits.astronaut(SIZE), face_basis.embedded().canonical)
 
 
 @pytest.fixture(scope="module")

@@ -99,3 +99,19 @@ def test_image_that_is_none_is_refused_in_one_line(tmp_path, picture, make, reas
 def test_image_of_a_hundred_million_pixels_is_read(tmp_path):
     PIL.Image.new("1", (10000, 9000)).save(tmp_path / "a.png")  # Pillow warns at 89 million
     assert image.read_image(tmp_path / "a.png").shape == (9000, 10000, 3)
+
+
+def test_image_in_memory_may_be_of_pillow_or_of_one_to_four_channels(picture):
+    opened = PIL.Image.fromarray(picture)
+    grey = np.asarray(opened.convert("L"))
+    for given in (opened, picture, np.asarray(opened.convert("RGBA"))):
+        np.testing.assert_array_equal(image.from_pixels(given), picture)
+    np.testing.assert_array_equal(image.from_pixels(grey), np.repeat(grey[..., None], 3, 2))
+
+
+@pytest.mark.parametrize("shape, dtype", [((9, 9, 3), np.float32), ((9, 9, 2), np.uint8), ((9,), np.uint8)])
+def test_image_in_memory_of_another_kind_is_refused(shape, dtype):
+    with pytest.raises(errors.UserError, match="it must be uint8"):
+        image.from_pixels(np.zeros(shape, dtype))
+    with pytest.raises(errors.UserError, match="has no pixel"):
+        image.from_pixels(np.zeros((0, 9, 3), np.uint8))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import skimage.data
 
-from avct_jax import animator, checkpoint_file, demo, errors, mesh_animator, mesh_inference
-from avct_jax.data import audio, face_basis, video
+from avct_jax import animation, animator, checkpoint_file, demo, errors, mesh_animator, mesh_inference
+from avct_jax.data import audio, face_basis, speech_features, video
 from avct_jax.models import face_mesh, mesh_system, mouth_painter, speech_motion
 
 TINY = mesh_system.MeshSystemConfig(
@@ -80,19 +80,19 @@ def test_poses_are_taken_since_the_first(player, wav):
     poses = np.zeros((19, 6))
     poses[:, 5] = 250
     poses[10:, 1] = 0.1
-    speech = player._hear(wav, [])
+    speech = speech_features.listen(wav)
     track = player._track(speech, mesh_animator.loudness(wav), 0, poses, False, [])
     np.testing.assert_allclose(track.behaviour.rotation[:10], 0, atol=1e-6)
     np.testing.assert_allclose(track.behaviour.rotation[10:, 1], 0.1, atol=1e-6)
 
 
 def test_still_heads_blink_and_move_nothing_else(player, wav):
-    track = player._track(player._hear(wav, []), mesh_animator.loudness(wav), 0, None, True, [])
+    track = player._track(speech_features.listen(wav), mesh_animator.loudness(wav), 0, None, True, [])
     assert not track.behaviour.rotation.any() and not track.behaviour.shift.any()
 
 
 def test_mouths_are_the_same_in_calls_of_any_length(player, wav, monkeypatch):
-    speech = player._hear(wav, [])
+    speech = speech_features.listen(wav)
     behaviour = player._track(speech, mesh_animator.loudness(wav), 0, None, False, []).behaviour
     whole = player.predict(speech, behaviour)
     monkeypatch.setattr(mesh_animator, "SPEECH_CHUNK", 7)
@@ -100,8 +100,8 @@ def test_mouths_are_the_same_in_calls_of_any_length(player, wav, monkeypatch):
 
 
 def test_told_phonemes_change_the_mouth(player, wav):
-    speech = player._hear(wav, [])
-    told = mesh_animator._told(speech, wav, np.full(19, 21, np.int32), None, "auto")
+    speech = speech_features.listen(wav)
+    told = speech_features.told(speech, np.full(19, 21, np.int32))
     behaviour = player._track(speech, mesh_animator.loudness(wav), 0, None, True, []).behaviour
     assert np.abs(player.predict(told, behaviour) - player.predict(speech, behaviour)).max() > 1e-3
 
@@ -133,3 +133,10 @@ def test_draw_maps_over_people(player):
     one = mesh_inference.draw(TINY, player.variables, portrait, controls)
     both = jax.vmap(lambda p: mesh_inference.draw(TINY, player.variables, p, controls))(two)
     np.testing.assert_allclose(both[1], one, atol=1e-4)
+
+
+@pytest.mark.parametrize("given", [[0, 41], [-1], [[1]], [0.5]])
+def test_phonemes_that_are_none_are_refused(given):
+    request = animation.Request(phonemes=np.array(given))
+    with pytest.raises(errors.UserError, match="whole numbers from 0 to 40"):
+        animation.labels(np.zeros(1280, np.float32), 2, request)

@@ -15,6 +15,7 @@ import pytest
 import safetensors.numpy
 import scipy.io.wavfile
 import skimage.data
+import test_mesh_animator
 
 from avct_jax import animator, bench, checkpoint_file, cli, demo
 from avct_jax.data import audio, video
@@ -32,6 +33,15 @@ def material(tmp_path_factory):
     PIL.Image.fromarray(HEAD).save(folder / "face.png")
     write_wav(folder / "speech.wav", speech(0.2))
     return folder
+
+
+@pytest.fixture(scope="module")
+def mesh(material):
+    """A small checkpoint of the mesh family."""
+    small = test_mesh_animator.TINY
+    system = checkpoint_file.System(small, test_mesh_animator.random_variables(small))
+    checkpoint_file.save(material / "mesh.safetensors", system)
+    return material / "mesh.safetensors"
 
 
 @pytest.fixture
@@ -143,6 +153,32 @@ def test_a_video_serves_as_sound(avct, tmp_path):
         writer.write(np.zeros((10, 64, 64, 3), np.uint8))
     code, lines = avct(audio=tmp_path / "clip.mov")
     assert code == 0 and 10 <= frames_of(tmp_path / "out" / "talk.mp4") <= 12, lines
+
+
+MESH = {
+    "several faces": ("image", several, "2 faces in"),
+    "a small face": ("image", PICTURES["tiny.png"][0], "the face is small (4"),
+    "a face on its side": ("image", lambda p: PIL.Image.fromarray(np.rot90(HEAD)).save(p), "turned by -"),
+    "CMYK": ("image", lambda p: PIL.Image.fromarray(HEAD).convert("CMYK").save(p, "jpeg"), None),
+    "silence": ("audio", lambda p: write_wav(p, np.zeros(3200)), "the sound is silent"),
+    "one frame": ("audio", lambda p: write_wav(p, speech(0.04)), "silent"),
+    "channels that cancel": ("audio", lambda p: write_wav(p, speech(0.2)[:, None] * [1, -1]), "cancel"),
+    "a poor size": ("size", "64", "must be even and from 256 to 1024"),
+    "a seed below 0": ("seed", "-1", "whole number, 0 or more"),
+}
+
+
+@pytest.mark.parametrize("name", MESH)
+def test_the_mesh_takes_odd_input_and_says_what_it_decided(avct, mesh, tmp_path, name):
+    option, given, said = MESH[name]
+    if option in ("image", "audio"):
+        given(tmp_path / "given.png")
+        given = tmp_path / "given.png"
+    code, lines = avct(**{"checkpoint": mesh, "size": 256, option: given})
+    refused = option in ("size", "seed")
+    assert code == (cli.REFUSED if refused else 0) and len(lines) == (said is not None), lines
+    assert said is None or said in lines[0]
+    assert len(list((tmp_path / "out").iterdir())) == (not refused)
 
 
 def file_of(content):

@@ -3,11 +3,11 @@
 import itertools
 
 import numpy as np
+import portraits
 import pytest
-import skimage.data
 
 from avct_jax import face_topology as topology
-from avct_jax.data import crop, face, face_basis, portrait_layers
+from avct_jax.data import face_basis, portrait_layers
 
 SIZE = 256
 
@@ -15,12 +15,7 @@ SIZE = 256
 @pytest.fixture(scope="module")
 def astronaut():
     """Her picture, and her landmarks in [-1, 1]."""
-    pixels = skimage.data.astronaut()
-    found = face.FaceLandmarker().landmarks(pixels)
-    square = crop.face_square(found.points, pixels.shape)
-    points = crop.to_crop(found.points, square, SIZE)
-    points[:, 2] = found.points[:, 2] * SIZE / square.size
-    return crop.crop(pixels, square, SIZE), (points - [0.5, 0.5, 0]) / (SIZE - 1) * 2 - [1, 1, 0]
+    return portraits.astronaut(SIZE)
 
 
 def shut(points):

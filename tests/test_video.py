@@ -2,14 +2,16 @@
 
 import os
 import pathlib
+import signal
 import subprocess
 
 import imageio_ffmpeg
 import numpy as np
 import pytest
+import scipy.io.wavfile
 
 from avct_jax import errors
-from avct_jax.data import video
+from avct_jax.data import audio, video
 
 
 def ramp(count, height=32, width=48, step=8):
@@ -64,6 +66,36 @@ def test_video_takes_the_sound_of_a_file_at_its_own_rate(tmp_path):
     assert len(sound(tmp_path / "a.mp4")) >= 1.03 * 16000 - 1
 
 
+def loudest(samples):
+    """Hz of the strongest tone."""
+    return np.argmax(np.abs(np.fft.rfft(samples))) * 16000 / len(samples)
+
+
+def test_video_keeps_a_sound_whose_format_changes_in_the_middle(tmp_path):
+    """A mono mp3 and a stereo one joined: one after the other, not one over the other."""
+    for name, hertz, channels in (("a", 440, 1), ("b", 1320, 2)):
+        source = f"sine=frequency={hertz}:sample_rate=44100:duration=5"
+        ffmpeg("-f", "lavfi", "-i", source, "-ac", channels, tmp_path / f"{name}.mp3")
+    joined = (tmp_path / "a.mp3").read_bytes() + (tmp_path / "b.mp3").read_bytes()
+    (tmp_path / "both.mp3").write_bytes(joined)
+    write(tmp_path / "a.mp4", ramp(50, step=4), audio=tmp_path / "both.mp3")
+    heard = audio.map_audio(tmp_path / "a.mp4")  # by the container's clock, as players do
+    assert len(heard) >= 10 * 16000
+    first, second = (heard[at * 16000 :][:48000] for at in (1, 6))
+    assert abs(loudest(first) - 440) < 5 and abs(loudest(second) - 1320) < 5
+
+
+@pytest.mark.parametrize("kind", ["ten channels", "a number that is none"])
+def test_video_takes_whatever_sound_can_be_read(tmp_path, kind):
+    samples = np.stack([tone(1.0)] * 10, 1) if kind == "ten channels" else tone(1.0)
+    if kind != "ten channels":
+        samples[5000] = np.nan
+    scipy.io.wavfile.write(tmp_path / "a.wav", 16000, samples)
+    write(tmp_path / "a.mp4", ramp(25), audio=tmp_path / "a.wav")
+    heard = sound(tmp_path / "a.mp4")
+    assert len(heard) >= 16000 and np.isfinite(heard).all() and np.abs(heard).max() > 0.1
+
+
 def test_video_of_odd_size_is_padded(tmp_path):
     write(tmp_path / "a.mp4", ramp(3, 31, 33))
     assert video.probe(tmp_path / "a.mp4").size == (32, 34)
@@ -108,10 +140,36 @@ def test_video_leaves_nothing_when_interrupted(tmp_path, failure):
     assert (tmp_path / "a.mp4").read_bytes() == b"older" and os.listdir(tmp_path) == ["a.mp4"]
 
 
-def test_video_leaves_nothing_when_ffmpeg_fails(tmp_path):
+def test_video_leaves_nothing_however_often_it_is_interrupted(tmp_path, monkeypatch):
+    end = video.VideoWriter._end
+
+    def pressed(writer):
+        os.kill(os.getpid(), signal.SIGINT)
+        end(writer)
+
+    monkeypatch.setattr(video.VideoWriter, "_end", pressed)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with pytest.raises(ZeroDivisionError), video.VideoWriter(tmp_path / "a.mp4", size=(32, 48)) as writer:
+        writer.write(ramp(20))
+        _ = 1 / 0
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler and os.listdir(tmp_path) == []
+    signal.signal(signal.SIGINT, before)
+
+
+def test_video_is_written_where_a_link_points_to(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "a.mp4").symlink_to(tmp_path / "real" / "b.mp4")
+    write(tmp_path / "a.mp4", ramp(2))
+    assert (tmp_path / "a.mp4").is_symlink() and len(list(video.read_frames(tmp_path / "real/b.mp4"))) == 2
+
+
+@pytest.mark.parametrize("reads, said", [(True, "cannot be written"), (False, "cannot be read as sound")])
+def test_video_leaves_nothing_when_ffmpeg_fails(tmp_path, monkeypatch, reads, said):
+    monkeypatch.setattr(video, "PRESET", "no preset of x264's")
     (tmp_path / "broken.wav").write_bytes(b"no sound at all")
-    with pytest.raises(errors.UserError, match="cannot be written") as raised:
-        write(tmp_path / "a.mp4", np.zeros((50, 256, 256, 3), np.uint8), audio=tmp_path / "broken.wav")
+    broken = None if reads else tmp_path / "broken.wav"
+    with pytest.raises(errors.UserError, match=said) as raised:
+        write(tmp_path / "a.mp4", np.zeros((50, 256, 256, 3), np.uint8), audio=broken)
     assert os.listdir(tmp_path) == ["broken.wav"] and "\n" not in str(raised.value)
 
 
@@ -121,7 +179,15 @@ def test_video_without_frames_is_an_error(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("name, reason", [("no/a.mp4", "does not exist"), ("a.avi", "H.264"), ("", "folder")])
+@pytest.mark.parametrize(
+    "name, reason",
+    [
+        ("no/a.mp4", "does not exist"),
+        ("a.avi", "H.264"),
+        ("", "folder"),
+        ("l" * 260 + ".mp4", "more than 255 bytes"),
+    ],
+)
 def test_video_output_is_refused_up_front(tmp_path, name, reason):
     with pytest.raises(errors.UserError, match=reason) as raised:
         video.check_writable(tmp_path / name)

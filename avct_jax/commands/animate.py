@@ -1,7 +1,6 @@
 """`avct animate`: a portrait and a voice become a talking video."""
 
 import argparse
-import os
 import sys
 
 from avct_jax.commands import option
@@ -97,11 +96,8 @@ def _add_networks(group) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
-    from avct_jax import errors
-
-    for given in (arguments.image, arguments.audio):
-        if _same_file(given, arguments.output):
-            raise errors.UserError(f"--output {given!r} is an input, it would be lost; choose another name")
+    files = (arguments.image, arguments.audio, arguments.phonemes, arguments.poses, arguments.checkpoint)
+    option.refuse_overwriting(arguments.output, *files)
     return animate(
         arguments,
         arguments.image,
@@ -136,7 +132,3 @@ def animate(arguments: argparse.Namespace, image, audio, **options) -> int:
         print(console.timing_table(report.timings, report.frames), file=sys.stderr)
     print(f"wrote {arguments.output}: {report.frames} frames, {report.seconds:.2f} s of sound")
     return 0
-
-
-def _same_file(first: str, second: str) -> bool:
-    return os.path.exists(first) and os.path.exists(second) and os.path.samefile(first, second)

@@ -3,6 +3,8 @@
 import argparse
 import sys
 
+from avct_jax.commands import option
+
 EXAMPLES = """\
 examples:
   avct convert generator.ckpt audio2pose.ckpt --output paper.safetensors
@@ -41,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it; 2 when tensors were missing or misshapen and nothing was written."""
     from avct_jax import convert
 
+    option.refuse_overwriting(arguments.output, *arguments.files)
     report = convert.convert(arguments.files, arguments.output, dtype=arguments.dtype)
     if report.output is None:
         print("\n".join(report.lines()), file=sys.stderr)

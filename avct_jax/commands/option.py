@@ -1,6 +1,9 @@
-"""Options that are numbers of things."""
+"""What options have in common: numbers of things, and outputs that must not be inputs."""
 
 import argparse
+import os
+
+from avct_jax import errors
 
 
 def positive(text: str) -> int:
@@ -21,3 +24,14 @@ def natural(text: str) -> int:
     except ValueError:
         pass
     raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 0 or more")
+
+
+def refuse_overwriting(output: str, *inputs: str | None) -> None:
+    """Refuse an output that is one of the inputs, whatever names lead to it.
+
+    Raises:
+      UserError: it would be lost.
+    """
+    for given in inputs:
+        if given and os.path.exists(given) and os.path.exists(output) and os.path.samefile(given, output):
+            raise errors.UserError(f"--output {output!r} is an input, it would be lost; choose another name")

@@ -4,6 +4,8 @@ import argparse
 import logging
 import pathlib
 
+from avct_jax.commands import option
+
 STAGES = {
     "renderer": "keypoints and pictures, from pairs of frames (first)",
     "sync": "do a mouth and a voice belong together? (before avct, where it is asked)",
@@ -101,6 +103,7 @@ def export(arguments: argparse.Namespace) -> int:
     from avct_jax.train import mesh_run, parts
 
     folder, output = pathlib.Path(arguments.folder), pathlib.Path(arguments.output)
+    option.refuse_overwriting(arguments.output, arguments.init, *map(str, folder.glob("*.safetensors")))
     if any(mesh_run.path_of(folder, name).exists() for name in MESH):
         said = mesh_run.export(folder, output, init=arguments.init)
     else:

@@ -3,6 +3,7 @@
 import functools
 import importlib.machinery
 import importlib.util
+import logging
 import os
 import pathlib
 import re
@@ -10,7 +11,7 @@ import subprocess
 import tempfile
 import types
 from concurrent import futures
-from typing import Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -28,40 +29,67 @@ F0_CHUNK = 500  # rows = 5 s
 F0_MARGIN = 100  # rows = 1 s heard on both sides of a chunk, so that seams do not show
 F0_THREADS = 4  # at most; WORLD lets go of the interpreter, and takes 20 MB a chunk
 SILENCE_FLOOR = -60.0  # dB of full scale: below this nobody speaks, whatever the rest of the clip does
+SILENT_MIX = 1e-4  # of full scale: channels that cancel each other out leave less
 SILENCE_RUN = 3  # frames = 120 ms: shorter gaps are stop consonants, not pauses
+
+_log = logging.getLogger(__name__)
 
 
 def read_audio(path: str | os.PathLike, *, sample_rate: int = SAMPLE_RATE) -> Float[np.ndarray, "n"]:
     """Read the sound of any file that ffmpeg knows, a video's first sound track too.
 
-    Channels are averaged, other rates resampled (soxr where this ffmpeg has it).
+    Channels are averaged, other rates resampled (soxr where this ffmpeg has it). Damage, and channels that
+    cancel each other out, are logged.
 
     Args:
       path: a sound or video file; never seen by a shell, so any name will do.
       sample_rate: samples/s of the answer.
     Returns: samples, full scale = 1, float32.
     Raises:
-      UserError: missing, a folder, empty, not readable as sound, without sound, or shorter than 40 ms.
+      UserError: missing, a folder, empty, not readable as sound, without sound, or shorter than 40 ms; or the
+        disk is full.
     """
     path = pathlib.Path(path)
     _check_file(path)
-    with tempfile.TemporaryFile() as decoded:  # a pipe would hold the sound twice while it is joined
-        result = subprocess.run(
-            _decode_command(path, sample_rate),
-            stdin=subprocess.DEVNULL,
-            stdout=decoded,
-            stderr=subprocess.PIPE,
-        )
-        decoded.seek(0)
-        wav = np.fromfile(decoded, np.float32)
+    wav, complaint = _decode(path, sample_rate)
     if len(wav) == 0:
-        raise errors.UserError(_why_nothing(path, result.stderr.decode(errors="replace")))
+        raise errors.UserError(_why_nothing(path, complaint))
+    if np.abs(wav).max() < SILENT_MIX:
+        first, _ = _decode(path, sample_rate, before="pan=mono|c0=c0,")
+        if np.abs(first).max(initial=0) >= SILENT_MIX:
+            _log.warning("the channels of %s cancel each other out: the first one is heard", path)
+            wav = first
+    if complaint := complaint.strip():
+        _log.warning(
+            "%s is damaged (%s): %.2f s of its sound could be read",
+            path, re.sub(r"^(\[[^\]]*\] )+", "", complaint.splitlines()[-1]), len(wav) / sample_rate,
+        )  # fmt: skip
     if len(wav) * FRAME_RATE < sample_rate:
         milliseconds = 1000 * len(wav) / sample_rate
         raise errors.UserError(
             f"{path}: {milliseconds:.0f} ms of sound; at least 40 ms are needed, give a longer recording"
         )
     return np.nan_to_num(wav, copy=False, posinf=1.0, neginf=-1.0)
+
+
+def from_samples(given: Any) -> Float[np.ndarray, "n"]:
+    """Take a sound that is in memory: mono, 16 kHz, whole numbers of full scale or floats.
+
+    Raises:
+      UserError: not one row of numbers, or shorter than 40 ms.
+    """
+    samples = np.asarray(given)
+    if samples.ndim != 1 or samples.dtype.kind not in "iuf":
+        raise errors.UserError(
+            f"a sound of {samples.dtype} and shape {samples.shape} is given; it must be one row of samples, "
+            "16 000 a second"
+        )
+    if len(samples) < FRAME_SAMPLES:
+        raise errors.UserError(f"{len(samples)} samples of sound are given; {FRAME_SAMPLES} are the least")
+    if samples.dtype.kind == "f":
+        return np.nan_to_num(samples.astype(np.float32), posinf=1.0, neginf=-1.0)
+    scale = 2.0 ** (8 * samples.dtype.itemsize - 1)
+    return ((samples - (scale if samples.dtype.kind == "u" else 0.0)) / scale).astype(np.float32)
 
 
 def map_audio(path: str | os.PathLike) -> Float[np.ndarray, "n"]:
@@ -77,9 +105,9 @@ def map_audio(path: str | os.PathLike) -> Float[np.ndarray, "n"]:
     _check_file(path)
     with tempfile.TemporaryFile() as decoded:
         command = _decode_command(path, SAMPLE_RATE, before="aresample=async=1:first_pts=0,")
-        result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=decoded, stderr=subprocess.PIPE)
+        complaint = _run(command, decoded)
         if os.fstat(decoded.fileno()).st_size < 4:
-            raise errors.UserError(_why_nothing(path, result.stderr.decode(errors="replace")))
+            raise errors.UserError(_why_nothing(path, complaint))
         return np.memmap(decoded, np.float32, mode="r")  # the mapping outlives the file's name
 
 
@@ -218,9 +246,9 @@ def _load_world() -> types.ModuleType:
 
 
 def _check_file(path: pathlib.Path) -> None:
-    if path.is_dir():
+    if os.path.isdir(path):
         raise errors.UserError(f"{path}: a folder, not a sound; name a sound or video file inside it")
-    if not path.exists():
+    if not os.path.exists(path):
         raise errors.UserError(f"{path}: no such sound file; check the name and the folder")
     if not os.access(path, os.R_OK):
         raise errors.UserError(f"{path}: not allowed to read this sound; change its permissions")
@@ -228,36 +256,62 @@ def _check_file(path: pathlib.Path) -> None:
         raise errors.UserError(f"{path}: an empty file (0 bytes); record or download the sound again")
 
 
+def decode_to(path: str | os.PathLike, folder: str | os.PathLike) -> pathlib.Path:
+    """Decode a sound once, at its own rate, to 16-bit samples of one format from beginning to end.
+
+    Joined mp3 files change from mono to stereo on the way, and an encoder's filters would begin anew there.
+
+    Returns: the .wav in `folder`.
+    Raises:
+      UserError: no such file, no sound in it, or the disk is full.
+    """
+    path, output = pathlib.Path(path), pathlib.Path(folder) / "sound.wav"
+    _check_file(path)
+    command = [*_input(path), "-map", "0:a:0", "-c:a", "pcm_s16le", "-f", "wav", "-rf64", "auto"]
+    complaint = _run([*command, "-y", f"file:{output.absolute()}"])
+    if not output.exists():
+        raise errors.UserError(_why_nothing(path, complaint))
+    return output
+
+
+def _decode(path, sample_rate, *, before=""):
+    """Samples, and what the decoder complained of."""
+    with tempfile.TemporaryFile() as decoded:  # a pipe would hold the sound twice while it is joined
+        complaint = _run(_decode_command(path, sample_rate, before=before), decoded)
+        decoded.seek(0)
+        return np.fromfile(decoded, np.float32), complaint
+
+
+def _run(command: list[str], output: IO[bytes] | None = None) -> str:
+    """Call ffmpeg and return what it complains of.
+
+    Raises:
+      UserError: the disk is full: whatever it wrote is not all.
+    """
+    nowhere, told = subprocess.DEVNULL, subprocess.PIPE
+    result = subprocess.run(command, stdin=nowhere, stdout=output or nowhere, stderr=told)
+    text = result.stderr.decode(errors="replace")
+    if result.returncode and "No space left on device" in text:
+        raise errors.UserError(
+            f"the disk of {tempfile.gettempdir()} is full; free space, or set TMPDIR to another folder"
+        )
+    return text
+
+
+def _input(path: pathlib.Path) -> list[str]:
+    # "file:" and the absolute path keep names like "-y.wav" or "a:b.wav" from being options or protocols.
+    return [
+        ffmpeg(), "-nostdin", "-v", "error", "-protocol_whitelist", "file", "-i", f"file:{path.absolute()}",
+    ]  # fmt: skip
+
+
 def _decode_command(path: pathlib.Path, sample_rate: int, *, before: str = "") -> list[str]:
-    # "file:" and the absolute path keep names like "-y.wav" or "a:b.wav" from being options or protocols;
     # rematrix_maxval averages channels where float output would add them
     resample = f"{before}aresample={sample_rate}:rematrix_maxval=1.0" + (
         ":resampler=soxr" if _has_soxr() else ""
     )
-    command = [
-        ffmpeg(),
-        "-nostdin",
-        "-v",
-        "error",
-        "-protocol_whitelist",
-        "file",
-        "-i",
-        f"file:{path.absolute()}",
-    ]
-    return [
-        *command,
-        "-map",
-        "0:a:0",
-        "-af",
-        resample,
-        "-ac",
-        "1",
-        "-ar",
-        str(sample_rate),
-        "-f",
-        "f32le",
-        "-",
-    ]
+    rate = str(sample_rate)
+    return [*_input(path), "-map", "0:a:0", "-af", resample, "-ac", "1", "-ar", rate, "-f", "f32le", "-"]
 
 
 def ffmpeg() -> str:

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -49,6 +50,26 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
         raise errors.UserError(
             f"the picture {os.fspath(path)!r} is damaged ({reason}); save it anew"
         ) from None
+
+
+def from_pixels(given: Any) -> UInt8[np.ndarray, "h w 3"]:
+    """Take a picture that is in memory: a Pillow image, or 8-bit pixels that are RGB, RGBA or grey.
+
+    Raises:
+      UserError: pixels of another type or shape.
+    """
+    if isinstance(given, PIL.Image.Image):
+        return _to_rgb(PIL.ImageOps.exif_transpose(given))
+    pixels = np.asarray(given)
+    grey = pixels.ndim == 2
+    if pixels.dtype != np.uint8 or not (grey or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):
+        raise errors.UserError(
+            f"a picture of {pixels.dtype} and shape {pixels.shape} is given; it must be uint8 (0 to 255), "
+            "height x width x 3 (RGB)"
+        )
+    if not pixels.size:
+        raise errors.UserError(f"a picture of shape {pixels.shape} is given; it has no pixel")
+    return pixels if pixels.shape[-1] == 3 and not grey else _to_rgb(PIL.Image.fromarray(pixels))
 
 
 def _too_large(path: Path, million: str) -> errors.UserError:

@@ -67,6 +67,11 @@ class Manifest(NamedTuple):
     counts: dict[str, Any]
     mean_face: dict[str, Any]
 
+    def without(self, part: str) -> list[tuple[Entry, str]]:
+        """Clips and their splits, but for those whose source's path has this part; "" leaves none out."""
+        pairs = zip(self.clips, self.splits, strict=True)
+        return [(entry, split) for entry, split in pairs if not (part and part in entry.source)]
+
 
 def write_record(folder: pathlib.Path, record: Record) -> None:
     """Say that a video is finished."""

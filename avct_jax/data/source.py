@@ -1,11 +1,16 @@
 """What the trainer asks of batches, wherever they come from."""
 
+import abc
 import collections
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
+import numpy as np
+from jaxtyping import Bool
+
+from avct_jax import errors
 from avct_jax.data import schema
 
 T = TypeVar("T")
@@ -54,6 +59,74 @@ class Source(Protocol):
         Close the iterator (or let go of it) to stop the work.
         """
         ...
+
+
+class PeopleSource(abc.ABC):
+    """A Source of one kind, drawn person by person; the speaker has a share of his own.
+
+    Attributes:
+      KIND: of its batches. STREAM: of random numbers, which no other source may share.
+    """
+
+    KIND: ClassVar[str]
+    STREAM: ClassVar[int]
+
+    def __init__(
+        self,
+        persons: Sequence[str] | np.ndarray,
+        usable: Bool[np.ndarray, " n"],
+        held_out: Bool[np.ndarray, " n"],
+        *,
+        speaker: str,
+        speaker_share: float,
+    ):
+        """Take n examples.
+
+        Args:
+          persons: who is in each of them. usable: which may be drawn. held_out: which are for judging only.
+          speaker_share: of examples that are the speaker's.
+        """
+        self.speaker, self.speaker_share = speaker, speaker_share
+        names = np.array(persons, str)
+        self._people: dict[bool, dict[str, np.ndarray]] = {}
+        for split in (False, True):
+            chosen = usable & (held_out == split)
+            present = sorted(set(names[chosen].tolist()))
+            self._people[split] = {name: np.flatnonzero(chosen & (names == name)) for name in present}
+
+    @abc.abstractmethod
+    def collate(self, drawn: list[tuple[int, np.random.Generator]]) -> Any:
+        """Make a batch of the examples of these numbers; what else is random in one is its generator's."""
+
+    def batch(
+        self, kind: str, config: Any, *, seed: int, step: int, batch_size: int,
+        part: tuple[int, int] = (0, 1), held_out: bool = False,
+    ) -> Any:  # fmt: skip
+        """Make a batch as Source says.
+
+        Raises:
+          UserError: there is nobody to draw.
+        """
+        del config
+        if kind != self.KIND:
+            raise ValueError(f"kind is {kind!r}; this source has {self.KIND} only")
+        numbers = (step * batch_size + place for place in part_of(batch_size, part))
+        generators = [np.random.default_rng((seed, self.STREAM, number)) for number in numbers]
+        return self.collate([(self._draw(rng, held_out), rng) for rng in generators])
+
+    def batches(self, kind: str, config: Any, *, first_step: int = 0, **which: Any) -> Iterator[Any]:
+        """Yield batches as Source says."""
+        return prefetch(lambda ahead: self.batch(kind, config, step=first_step + ahead, **which))
+
+    def _draw(self, rng, held_out):
+        people = self._people[bool(held_out)]
+        others = [name for name in people if name != self.speaker]
+        if self.speaker in people and (not others or rng.random() < self.speaker_share):
+            return int(rng.choice(people[self.speaker]))
+        if not others:
+            which = "for judging" if held_out else "to learn from"
+            raise errors.UserError(f"no clip is fit {which} ({self.KIND}); preprocess more or longer videos")
+        return int(rng.choice(people[others[int(rng.integers(len(others)))]]))
 
 
 def part_of(batch_size: int, part: tuple[int, int]) -> range:

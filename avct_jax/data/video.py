@@ -7,8 +7,10 @@ import os
 import pathlib
 import re
 import secrets
+import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
@@ -17,12 +19,16 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from avct_jax import errors
+from avct_jax.data import audio as sound
 
 FRAME_RATE = 25  # frames/s, Wang et al. 2022
 SAMPLE_RATE = 16000  # Hz, of sound given as an array
 SUFFIXES = (".mp4", ".mov", ".mkv")  # containers that hold H.264 and AAC
 QUALITY = 18  # x264's constant rate factor: visually lossless
+# AAC holds the layouts that have names; samples are numbered, whatever gap or offset a container's clock has.
+AUDIO_FILTER = "aformat=channel_layouts=mono|stereo|2.1|3.0|4.0|5.0|5.1|7.1,asetpts=N/SR/TB"
 PRESET = "veryfast"  # 2 cores also render: slower presets cost more time than they save bytes
+LONGEST_NAME = 255  # bytes, of every usual file system
 
 Path = str | os.PathLike
 
@@ -159,12 +165,14 @@ class VideoWriter:
           UserError: the path cannot be written (see check_writable).
         """
         check_writable(path)
-        self.path, self.frames = pathlib.Path(path), 0
+        # A link stays one: what it names is written.
+        self.path, self.frames = pathlib.Path(os.path.realpath(path)), 0
         pair = _pair(size)
         assert pair is not None
         self.size, self._rate = pair, frame_rate
         self._audio, self._sample_rate = audio, sample_rate
-        self._partial = self.path.with_name(f".avct-{secrets.token_hex(6)}{self.path.suffix.lower()}")
+        suffix = pathlib.Path(path).suffix.lower()
+        self._partial = self.path.with_name(f".avct-{secrets.token_hex(6)}{suffix}")
         self._process: subprocess.Popen | None = None
         self._stack = contextlib.ExitStack()
 
@@ -218,6 +226,10 @@ class VideoWriter:
             raise errors.UserError(f"{_name(self.path)} cannot be written: {error.strerror}") from None
 
     def _discard(self) -> None:
+        with _undisturbed():
+            self._end()
+
+    def _end(self) -> None:
         if self._process is not None:
             if self._process.poll() is None:
                 self._process.kill()
@@ -244,8 +256,7 @@ class VideoWriter:
         if height % 2 or width % 2:
             command += ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"]
         if self._audio is not None:
-            # Numbered by sample: as audio.read counts them, whatever gap or offset the container's clock has.
-            command += ["-map", "1:a:0", "-af", "asetpts=N/SR/TB", "-c:a", "aac", "-b:a", "128k"]
+            command += ["-map", "1:a:0", "-af", AUDIO_FILTER, "-c:a", "aac", "-b:a", "128k"]
         if self._partial.suffix != ".mkv":
             command += ["-movflags", "+faststart"]
         return [*command, _url(self._partial)]
@@ -253,12 +264,27 @@ class VideoWriter:
     def _audio_input(self) -> list[str]:
         if self._audio is None:
             return []
+        folder = pathlib.Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         if not isinstance(self._audio, np.ndarray):
             check_readable(self._audio)
-            return _input(_url(self._audio))
-        samples = pathlib.Path(self._stack.enter_context(tempfile.TemporaryDirectory())) / "sound.f32"
+            return _input(_url(sound.decode_to(self._audio, folder)))
+        samples = folder / "sound.f32"
         samples.write_bytes(np.clip(self._audio, -1, 1).astype("<f4").tobytes())
         return ["-f", "f32le", "-ar", str(self._sample_rate), "-ac", "1", *_input(_url(samples))]
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Clean up to the end, however often Ctrl-C is pressed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def check_readable(path: Path) -> None:
@@ -286,14 +312,18 @@ def check_writable(path: Path) -> None:
       UserError: unknown suffix, missing or read-only folder, a folder of that name, or a read-only file.
     """
     target = pathlib.Path(path)
-    if target.is_dir():
+    if os.path.isdir(target):
         raise errors.UserError(f"{_name(path)} is a folder; name a file in it, such as talk.mp4")
+    if len(os.fsencode(target.name)) > LONGEST_NAME:
+        raise errors.UserError(
+            f"{_name(target.name[:20] + '...')} has more than {LONGEST_NAME} bytes; choose a shorter --output"
+        )
     if target.suffix.lower() not in SUFFIXES:
         known = ", ".join(SUFFIXES)
         raise errors.UserError(
             f"{_name(path)} ends with {target.suffix!r}; the video is H.264: use one of {known}"
         )
-    if not target.parent.is_dir():
+    if not os.path.isdir(target.parent):
         raise errors.UserError(f"the folder {_name(target.parent)} does not exist; make it first")
     if target.exists() and not _may_write(target):
         raise errors.UserError(f"{_name(path)} is read-only; remove it or choose another --output")

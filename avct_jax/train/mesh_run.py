@@ -13,41 +13,31 @@ from avct_jax import checkpoint_file, errors
 from avct_jax.data import catalog, face_basis, schema, speech_features
 from avct_jax.models import mesh_system, speech_motion
 from avct_jax.train import (
-    gradients,
     loop,
     mouth_patches,
-    optimizer,
     painter_stage,
-    run_record,
     sharding,
     speech_set,
     speech_stage,
     stage,
+    training,
 )
 
-OptimizerConfig = optimizer.OptimizerConfig
 OF_STAGE = {"painter": "mouth_painter", "speech": "speech_motion"}
 WINDOW = 256  # frames that a model looks at together where it finds clips' lags
 
 
 @dataclasses.dataclass(frozen=True)
-class MeshTraining(loop.RunConfig):
-    """All that decides what is learned. Fields of RunConfig come first.
+class MeshTraining(training.StageTraining):
+    """All that decides what is learned; see StageTraining.
 
     Attributes:
-      stage: losses and what belongs to this stage alone.
-      optimizer: how parameters move; a schedule whose steps are 0 falls over this run's `steps`.
       speaker_share: of examples that are the speaker's; the rest is drawn person by person.
       leave_out: clips whose source's path has this are not used; "" uses all.
-      compute: arithmetic; nothing of what is learned.
-      system: sizes of all networks.
     """
 
-    stage: Any = None
-    optimizer: OptimizerConfig = OptimizerConfig()
     speaker_share: float = 0.3
     leave_out: str = "non-commercial"
-    compute: gradients.ComputeConfig = gradients.ComputeConfig()
     system: mesh_system.MeshSystemConfig = mesh_system.LITE
 
 
@@ -97,23 +87,12 @@ def train(
       UserError: settings that cannot be, a file that is missing, and all that loop.train refuses.
     """
     sharding.check_batch_size(config.batch_size, mesh, microbatches=config.compute.microbatches)
-    rule = config.optimizer
-    if not rule.steps and rule.schedule != "constant":
-        rule = dataclasses.replace(rule, steps=config.steps)
-    config = dataclasses.replace(config, optimizer=rule)
-    folder = run / name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise errors.UserError(
-            f"cannot make {folder} ({error.strerror}); choose another --run folder"
-        ) from None
+    training.check(config)
+    config = training.with_schedule(config)
+    folder = training.make_folder(run / name)
     given = dict(read(init).variables) if init else {}
     made = _MAKERS[name](config, clips, folder, given)
-    facts = {"stage": name, "config": run_record.as_json(config), "clips": str(clips)}
-    facts["state"] = run_record.digest(jax.eval_shape(made.stage.initial))
-    begun = any(path.name.isdigit() for path in (folder / loop.CHECKPOINTS).glob("*"))
-    notes = run_record.check(folder, facts, begun=begun)
+    begun = training.begin(name, config, clips, folder, made.stage.initial)
 
     def export(current: Any, best: bool) -> None:
         del best
@@ -121,7 +100,7 @@ def train(
 
     task = loop.Task(
         made.stage, made.source, schema.DrawConfig(), config, folder, judged_by=made.judged_by,
-        facts={"config": facts["config"]}, notes=tuple(notes), export=export,
+        export=export, **begun._asdict(),
     )  # fmt: skip
     return loop.train(task, mesh, compute=config.compute, quiet=quiet)
 

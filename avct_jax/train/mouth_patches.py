@@ -102,11 +102,7 @@ def pack(
     """
     output.mkdir(parents=True, exist_ok=True)
     found = manifest.read(folder)
-    rows = [
-        (entry, split)
-        for entry, split in zip(found.clips, found.splits, strict=True)
-        if not (leave_out and leave_out in entry.source)
-    ]
+    rows = found.without(leave_out)
     if not rows:
         raise errors.UserError(f"no clip of {folder} may be used; preprocess others")
     for done, (entry, split) in enumerate(rows):

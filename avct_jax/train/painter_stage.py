@@ -5,7 +5,7 @@ edges where a mean of all that could be would be grey.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -288,48 +288,29 @@ def _detail(picture, inside):
     return jnp.sqrt((((sides - 4 * inner) ** 2) * mask).sum() / jnp.maximum(mask.sum(), 1))
 
 
-class PatchSource:
-    """A source.Source of PainterBatch: people alike, the speaker with a share of his own."""
+class PatchSource(source.PeopleSource):
+    """A source.Source of PainterBatch."""
+
+    KIND, STREAM = "patches", 13
 
     def __init__(self, known: mouth_patches.PatchSet, *, speaker: str = "", speaker_share: float = 0.2):
         """Take packed patches."""
-        self.known, self.speaker, self.speaker_share = known, speaker, speaker_share
-        clips, persons = known.patches.clip, np.array(known.persons)
+        self.known = known
+        clips = known.patches.clip
+        usable, held_out = np.ones(len(clips), bool), known.held_out[clips]
+        persons = np.array(known.persons)[clips]
+        super().__init__(persons, usable, held_out, speaker=speaker, speaker_share=speaker_share)
         self.names = names_of(known)
         self._row = np.array([self.names.index(p) if p in self.names else -1 for p in known.persons])
-        self._people = {}
-        for split in (False, True):
-            usable = known.held_out[clips] == split
-            names = sorted(set(persons[clips[usable]]))
-            self._people[split] = {name: np.flatnonzero(usable & (persons[clips] == name)) for name in names}
 
-    def batch(
-        self, kind: str, config: Any, *, seed: int, step: int, batch_size: int,
-        part: tuple[int, int] = (0, 1), held_out: bool = False,
-    ) -> PainterBatch:  # fmt: skip
-        """Make a batch as source.Source says."""
-        del config
-        if kind != "patches":
-            raise ValueError(f"kind is {kind!r}; this source has patches only")
-        places = source.part_of(batch_size, part)
-        index = np.array([self._draw(seed, step * batch_size + place, held_out) for place in places])
+    def collate(self, drawn: list[tuple[int, np.random.Generator]]) -> PainterBatch:
+        """Take patches out of the set; nothing else is random."""
+        index = np.array([which for which, _ in drawn])
         p = self.known.patches
         own = p.source[index]
         fields = (p.skin, p.inside, p.below, p.above, p.real)
         person = self._row[p.clip[index]].astype(np.int32)
         return PainterBatch(*(x[index] for x in fields), p.own[own], p.own_inside[own], person)
-
-    def batches(self, kind: str, config: Any, *, first_step: int = 0, **which: Any) -> Iterator[Any]:
-        """Yield batches as source.Source says."""
-        return source.prefetch(lambda ahead: self.batch(kind, config, step=first_step + ahead, **which))
-
-    def _draw(self, seed, index, held_out):
-        rng = np.random.default_rng((seed, 13, index))
-        people = self._people[bool(held_out)]
-        others = [name for name in people if name != self.speaker]
-        if self.speaker in people and (not others or rng.random() < self.speaker_share):
-            return int(rng.choice(people[self.speaker]))
-        return int(rng.choice(people[others[int(rng.integers(len(others)))]]))
 
 
 def names_of(known: mouth_patches.PatchSet) -> list[str]:

@@ -15,44 +15,33 @@ from avct_jax.data import catalog, numpy_source, schema, source
 from avct_jax.models import sizes, vgg
 from avct_jax.train import (
     avct_stage,
-    gradients,
     head_motion_stage,
     held_source,
     initial,
     loop,
-    optimizer,
     parts,
     progress,
     renderer_stage,
-    run_record,
     sharding,
     stage,
     state,
     sync_stage,
+    training,
 )
 
-# A field below bears the module's name, which would hide it.
-OptimizerConfig = optimizer.OptimizerConfig
 SHARDS = "tfrecords"  # in the folder of clips: what tf.data reads
 SPEAKER_SAMPLE = 32  # sequences from which the speaker's mean is taken
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingConfig(loop.RunConfig):
-    """All that decides what is learned. Fields of RunConfig come first.
+class TrainingConfig(training.StageTraining):
+    """All that decides what is learned; see StageTraining.
 
     Attributes:
-      stage: losses and what belongs to this stage alone.
-      optimizer: how parameters move; a schedule whose steps are 0 falls over this run's `steps`.
       draw: which examples, and how they are varied; a speaker "" is the folder's own.
-      compute: arithmetic; nothing of what is learned.
-      system: sizes of all networks.
     """
 
-    stage: Any = None
-    optimizer: OptimizerConfig = OptimizerConfig()
     draw: schema.DrawConfig = schema.DrawConfig(speaker="")
-    compute: gradients.ComputeConfig = gradients.ComputeConfig()
     system: sizes.SystemConfig = sizes.PAPER
 
 
@@ -132,13 +121,11 @@ def train(
     sharding.check_batch_size(config.batch_size, mesh, microbatches=config.compute.microbatches)
     config = complete(config, catalog.read_manifest(places.clips).speaker)
     check(config)
-    folder = _make_folder(places.run / name)
+    folder = training.make_folder(places.run / name)
     clips = open_source(places, mesh, quiet=quiet)
     given = parts.gather(places.run, name, config.system, places.init)
     made = make_stage(name, config, given, clips, vgg_file=places.vgg)
-    facts = {"stage": name, "config": run_record.as_json(config), "clips": str(places.clips)}
-    facts["state"] = run_record.digest(jax.eval_shape(made.initial))
-    notes = run_record.check(folder, facts, begun=_has_checkpoints(folder))
+    begun = training.begin(name, config, places.clips, folder, made.initial)
 
     def export(current: state.State, best: bool) -> None:
         # What the stage leaves alone is carried along: its file is whole.
@@ -151,9 +138,8 @@ def train(
         config,
         folder,
         judged_by=KINDS[name].judged_by(config.stage),
-        facts={"config": facts["config"]},
-        notes=tuple(notes),
         export=export,
+        **begun._asdict(),
     )
     return loop.train(task, mesh, compute=config.compute, quiet=quiet)
 
@@ -164,15 +150,12 @@ def complete(config: Any, speaker: str) -> Any:
     Args:
       speaker: of the folder of clips.
     """
-    rule, draw = config.optimizer, config.draw
-    if not rule.steps and rule.schedule != "constant":
-        rule = dataclasses.replace(rule, steps=config.steps)
-    draw = dataclasses.replace(draw, speaker=draw.speaker or speaker)
+    draw = dataclasses.replace(config.draw, speaker=config.draw.speaker or speaker)
     if isinstance(config, AVCTTraining):
         losses = config.stage
         frames = losses.renders or losses.equivariant or losses.targets == "detector"
         draw = dataclasses.replace(draw, radius=config.system.avct.window_radius, with_frames=frames)
-    return dataclasses.replace(config, optimizer=rule, draw=draw)
+    return dataclasses.replace(training.with_schedule(config), draw=draw)
 
 
 def check(config: TrainingConfig) -> None:
@@ -183,14 +166,7 @@ def check(config: TrainingConfig) -> None:
     """
     if isinstance(config, AVCTTraining):
         _check_avct(config)
-    for field in ("steps", "batch_size", "keep"):
-        if getattr(config, field) < 1:
-            option = field.replace("_", "-")
-            raise errors.UserError(f"--{option} {getattr(config, field)} must be 1 or more")
-    for field in ("report_every", "save_every", "judge_every", "judge_batches", "picture_every", "profile"):
-        if getattr(config, field) < 0:
-            option = field.replace("_", "-")
-            raise errors.UserError(f"--{option} {getattr(config, field)} must be 0 (never) or more")
+    training.check(config)
 
 
 def _check_avct(config: AVCTTraining) -> None:
@@ -275,17 +251,3 @@ def open_source(places: Places, mesh: jax.sharding.Mesh, *, quiet: bool = False)
             talking_head.prepare(places.clips, places.clips / SHARDS)
         multihost_utils.sync_global_devices("shards are packed")
     return pipeline.RecordSource(talking_head.prepare(places.clips, places.clips / SHARDS))
-
-
-def _make_folder(folder: pathlib.Path) -> pathlib.Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise errors.UserError(
-            f"cannot make {folder} ({error.strerror}); choose another --run folder"
-        ) from None
-    return folder
-
-
-def _has_checkpoints(folder: pathlib.Path) -> bool:
-    return any(path.name.isdigit() for path in (folder / loop.CHECKPOINTS).glob("*"))

@@ -5,7 +5,7 @@ in sync, tells by how much: each clip is shifted by its own lag, and clips that 
 """
 
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,10 +69,9 @@ def build(
     Raises:
       UserError: no clip has sound and a steady face.
     """
-    found = manifest.read(folder)
     people: dict[str, list[tuple[Any, clip.Clip, Voice]]] = {}
-    for entry, split in zip(found.clips, found.splits, strict=True):
-        if not entry.sound or entry.frames < shortest or (leave_out and leave_out in entry.source):
+    for entry, split in manifest.read(folder).without(leave_out):
+        if not entry.sound or entry.frames < shortest:
             continue
         one = clip.load(folder / f"{entry.name}.npz")
         if (one.score == 0).mean() > 0.02:
@@ -171,8 +170,10 @@ def best_lag(
     return best - most, results[best]
 
 
-class SpeechSource:
-    """A source.Source of speech_stage.SpeechBatch; each example hangs on seed, step and place alone."""
+class SpeechSource(source.PeopleSource):
+    """A source.Source of speech_stage.SpeechBatch."""
+
+    KIND, STREAM = "speech", 11
 
     def __init__(
         self,
@@ -190,49 +191,20 @@ class SpeechSource:
           speaker_share: of examples that are the speaker's; the rest is drawn person by person.
         """
         self.known, self.radius, self.frames = known, radius, frames
-        self.speaker, self.speaker_share = speaker, speaker_share
         lengths = np.diff(known.begins)
         fits = (lengths >= frames + 2 * MOST_LAG) & ~(known.fit < LEAST_FIT)
-        self._people = {split: self._by_person(fits & (known.held_out == split)) for split in (False, True)}
+        super().__init__(known.persons, fits, known.held_out, speaker=speaker, speaker_share=speaker_share)
 
-    def _by_person(self, usable):
-        people: dict[str, list[int]] = {}
-        for which in np.flatnonzero(usable):
-            people.setdefault(self.known.persons[which], []).append(int(which))
-        return {person: people[person] for person in sorted(people)}
+    def collate(self, drawn: list[tuple[int, np.random.Generator]]) -> speech_stage.SpeechBatch:
+        """Take a stretch out of each clip, its beginning by lot."""
+        rows = [self._example(which, rng) for which, rng in drawn]
+        return speech_stage.SpeechBatch(*(np.stack(column) for column in zip(*rows, strict=True)))
 
-    def batch(
-        self, kind: str, config: Any, *, seed: int, step: int, batch_size: int,
-        part: tuple[int, int] = (0, 1), held_out: bool = False,
-    ) -> speech_stage.SpeechBatch:  # fmt: skip
-        """Make a batch as source.Source says."""
-        del config
-        if kind != "speech":
-            raise ValueError(f"kind is {kind!r}; this source has speech only")
-        places = source.part_of(batch_size, part)
-        drawn = [self._example(seed, step * batch_size + place, held_out) for place in places]
-        return speech_stage.SpeechBatch(*(np.stack(column) for column in zip(*drawn, strict=True)))
-
-    def batches(self, kind: str, config: Any, *, first_step: int = 0, **which: Any) -> Iterator[Any]:
-        """Yield batches as source.Source says."""
-        return source.prefetch(lambda ahead: self.batch(kind, config, step=first_step + ahead, **which))
-
-    def _example(self, seed, index, held_out):
-        rng = np.random.default_rng((seed, 11, index))
-        which = self._draw(rng, held_out)
+    def _example(self, which, rng):
         known, rows = self.known, self.known.rows(which)
         lag, length = int(known.lag[which]), rows.stop - rows.start
         first = int(rng.integers(max(0, -lag), length - self.frames - max(0, lag) + 1))
         return example(known, which, first, self.frames, self.radius)
-
-    def _draw(self, rng, held_out):
-        people = self._people[bool(held_out)]
-        others = [person for person in people if person != self.speaker]
-        if self.speaker in people and (not others or rng.random() < self.speaker_share):
-            return int(rng.choice(people[self.speaker]))
-        if not others:
-            raise errors.UserError("no clip is long enough to learn speech from; preprocess more videos")
-        return int(rng.choice(people[others[int(rng.integers(len(others)))]]))
 
 
 def example(known: SpeechSet, which: int, first: int, frames: int, radius: int) -> tuple[Any, ...]:

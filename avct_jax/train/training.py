@@ -1,0 +1,96 @@
+"""What trainings of both families share: settings, their checks, and how a run in a folder is begun."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from avct_jax import errors
+from avct_jax.train import gradients, loop, optimizer, run_record, state
+
+# A field below bears the module's name, which would hide it.
+OptimizerConfig = optimizer.OptimizerConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class StageTraining(loop.RunConfig):
+    """All that decides what is learned. Fields of RunConfig come first.
+
+    Attributes:
+      stage: losses and what belongs to this stage alone.
+      optimizer: how parameters move; a schedule whose steps are 0 falls over this run's `steps`.
+      compute: arithmetic; nothing of what is learned.
+      system: sizes of all networks.
+    """
+
+    stage: Any = None
+    optimizer: OptimizerConfig = OptimizerConfig()
+    compute: gradients.ComputeConfig = gradients.ComputeConfig()
+    system: Any = None
+
+
+class Begun(NamedTuple):
+    """A run's record: facts to keep in every checkpoint, and lines to say at the start."""
+
+    facts: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def with_schedule(config: Any) -> Any:
+    """Let a schedule without steps of its own fall over the run's."""
+    rule = config.optimizer
+    if rule.steps or rule.schedule == "constant":
+        return config
+    return dataclasses.replace(config, optimizer=dataclasses.replace(rule, steps=config.steps))
+
+
+def check(config: loop.RunConfig) -> None:
+    """Refuse counts that cannot be.
+
+    Raises:
+      UserError: names the option.
+    """
+    least = dict.fromkeys(("steps", "batch_size", "keep"), 1)
+    rhythms = ("report_every", "save_every", "judge_every", "judge_batches", "picture_every", "profile")
+    for field, fewest in (least | dict.fromkeys((*rhythms, "seed"), 0)).items():
+        if getattr(config, field) < fewest:
+            option = field.replace("_", "-")
+            may = " (never)" if field in rhythms else ""
+            raise errors.UserError(f"--{option} {getattr(config, field)} must be {fewest}{may} or more")
+
+
+def make_folder(folder: pathlib.Path) -> pathlib.Path:
+    """Make a stage's folder, where it is not there.
+
+    Raises:
+      UserError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.UserError(
+            f"cannot make {folder} ({error.strerror}); choose another --run folder"
+        ) from None
+    return folder
+
+
+def begin(
+    name: str,
+    config: StageTraining,
+    clips: pathlib.Path,
+    folder: pathlib.Path,
+    initial: Callable[[], state.State],
+) -> Begun:
+    """Record what a run is, and compare it with what its folder was begun with.
+
+    Args:
+      initial: of the stage.
+    Raises:
+      UserError: the networks, or what is trained of them, would be others.
+    """
+    facts = {"stage": name, "config": run_record.as_json(config), "clips": str(clips)}
+    facts["state"] = run_record.digest(jax.eval_shape(initial))
+    begun = any(path.name.isdigit() for path in (folder / loop.CHECKPOINTS).glob("*"))
+    return Begun({"config": facts["config"]}, tuple(run_record.check(folder, facts, begun=begun)))
