@@ -26,7 +26,7 @@ from avct_jax.data import (
     video,
 )
 from avct_jax.data import image as picture
-from avct_jax.models import face_mesh, mesh_system
+from avct_jax.models import face_mesh, mesh_system, phoneme_net
 
 CHUNK = 8  # frames drawn by one call: enough to fill two cores, and little memory
 SPEECH_CHUNK = 128  # frames whose mouths are predicted by one call
@@ -64,6 +64,11 @@ class MeshAnimator:
         self._prepare = jax.jit(mesh_inference.prepare)
         self._predict = jax.jit(functools.partial(mesh_inference.predict, self.config))
         self._draw = jax.jit(functools.partial(mesh_inference.draw_bytes, self.config))
+        hears = self.config.hearing == "network"
+        recogniser = lambda: phoneme_net.recogniser(
+            self.config.phoneme_net, self.variables[mesh_system.HEARING]
+        )
+        self._recognise = recogniser() if hears else None
 
     def animate(
         self,
@@ -197,7 +202,7 @@ class MeshAnimator:
     def _hear(self, wav, notes) -> speech_features.Speech:
         if sound.silent_frames(wav).all():
             notes.append("the sound is silent: the mouth stays shut")
-        return speech_features.listen(wav)
+        return speech_features.listen(wav, self._recognise)
 
     def _track(self, speech, loud, seed, path, still, notes) -> Track:
         count = len(speech.silent)
