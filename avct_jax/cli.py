@@ -74,6 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _silence_stdout()
         return PIPE_CLOSED
     except Exception:
+        if missing := _missing_platform():
+            return _refuse(
+                errors.UserError(f"JAX_PLATFORMS is {missing!r}, which is not here; unset it"), debug
+            )
         traceback.print_exc()
         return _say("this should not have happened: please report it with the lines above", BUG)
 
@@ -166,6 +170,17 @@ def _refuse(error: errors.UserError, debug: bool) -> int:
     if debug:
         traceback.print_exc()
     return _say(" ".join(str(error).split()), REFUSED)
+
+
+def _missing_platform() -> str:
+    """What JAX_PLATFORMS asks for, if that is why nothing works; else ""."""
+    named = os.environ.get("JAX_PLATFORMS", "")
+    if named and "jax" in sys.modules:
+        try:
+            sys.modules["jax"].devices()
+        except Exception:  # jax says it in many ways
+            return named
+    return ""
 
 
 def _say(message: str, code: int) -> int:

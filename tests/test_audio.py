@@ -205,6 +205,12 @@ def test_read_audio_accepts_one_frame(tmp_path):
     assert audio.frame_count(len(wav)) == 1
 
 
+def test_an_ffmpeg_that_is_not_there_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "none"))
+    with pytest.raises(errors.UserError, match="which is no program; unset or correct it"):
+        audio.read_audio(write_wav(tmp_path / "a.wav", voice(0.1)))
+
+
 def test_read_audio_says_how_much_of_a_damaged_sound_it_read(tmp_path, caplog):
     write_wav(tmp_path / "a.wav", voice(2.0))
     subprocess.run([audio.ffmpeg(), "-v", "error", "-i", tmp_path / "a.wav", tmp_path / "a.mp3"], check=True)

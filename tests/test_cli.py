@@ -69,6 +69,14 @@ def test_unexpected_failures_show_a_traceback_and_ask_for_a_report(monkeypatch, 
     assert lines[0].startswith("Traceback") and "report it" in lines[-1]
 
 
+def test_a_platform_that_is_not_there_is_refused_in_one_line(tmp_path):
+    usual = os.environ | {"JAX_PLATFORMS": "rocm", "AVCT_NO_CACHE": "1"}
+    command = [sys.executable, "-m", "avct_jax.cli", "demo", "--output", str(tmp_path / "a.mp4")]
+    done = subprocess.run(command, env=usual, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (cli.REFUSED, "")
+    assert done.stderr == "avct: JAX_PLATFORMS is 'rocm', which is not here; unset it\n"
+
+
 def test_debug_shows_where_a_refusal_comes_from(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "skimage", None)
     monkeypatch.setitem(sys.modules, "skimage.data", None)

@@ -107,3 +107,31 @@ def test_fit_to_frames_fills_the_tail_with_silence_and_refuses_another_recording
     assert phonemes.fit_to_frames(labels, 103).tolist() == [0] * 100 + [phonemes.SIL] * 3
     with pytest.raises(errors.UserError, match=r"4\.0 s, the sound 12\.0 s"):
         phonemes.fit_to_frames(labels, 300)
+
+
+def tier(name: str, labels: list[str]) -> str:
+    """One more tier for a short_grid."""
+    rows = [f'{start}\n{end}\n"{label}"\n' for (start, end), label in zip(TIMES, labels, strict=True)]
+    return f'"IntervalTier"\n"{name}"\n0\n1.5\n4\n' + "".join(rows)
+
+
+def test_of_several_tiers_of_phones_the_fullest_is_read(caplog):
+    """An empty one says nothing, and one of a second speaker is told of."""
+    full = ["", "B", "AA", "T"]
+    two = lambda name, labels: short_grid(name, labels).replace("\n2\n", "\n3\n", 1) + tier("phones", full)
+    assert [s.phone for s in phonemes.parse_textgrid(two("phone", [""] * 4))] == ["SIL", "B", "AA", "T"]
+    assert not caplog.records
+    found = phonemes.parse_textgrid(two("A phones", ["", "", "IY", ""]))
+    assert [s.phone for s in found] == ["SIL", "B", "AA", "T"]
+    assert "tiers of phones are ['A phones', 'phones']: 'phones' is read" in caplog.text
+
+
+def test_json_is_put_in_order_and_absurd_ones_are_refused():
+    phone = lambda name, begin, end: f'{{"ph": "{name}", "bg": {begin}, "ed": {end}}}'
+    text = lambda *phones: f'[{{"word": "x", "phones": [{", ".join(phones)}]}}]'
+    found = phonemes.parse_json(text(phone("B", 50, 100), phone("AA", 0, 50)))
+    assert [s.phone for s in found] == ["AA", "B"]
+    with pytest.raises(errors.UserError, match="end within a day"):
+        phonemes.parse_json(text(phone("AA", 0, 4e15)))
+    with pytest.raises(errors.UserError, match="not phonemes in the released JSON format"):
+        phonemes.parse_json("[" * 200_000)

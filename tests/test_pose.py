@@ -98,6 +98,30 @@ def test_pose_csv_frames_that_failed_are_filled_in(tmp_path):
     np.testing.assert_allclose(pose.read_poses(tmp_path / "a.csv"), rows, atol=1e-3)
 
 
+def test_pose_csv_of_two_people_gives_the_one_seen_most(tmp_path, caplog):
+    rows, other = np.linspace(POSES[0], POSES[1], 5), np.full((3, 6), 99.0)
+    write_csv(tmp_path / "a.csv", rows, 25)
+    write_csv(tmp_path / "b.csv", other, 25)
+    both = []
+    for number, name in ((0, "a"), (1, "b")):
+        head, *lines = (tmp_path / f"{name}.csv").read_text().splitlines()
+        both += [f"{line}, {number}" for line in lines]
+    both.sort(key=lambda line: int(line.split(",")[0]))
+    (tmp_path / "c.csv").write_text("\n".join([head + ", face_id", *both]))
+    np.testing.assert_allclose(pose.read_poses(tmp_path / "c.csv"), rows, atol=1e-3)
+    assert "follows 2 faces: that of face_id 0 is taken" in caplog.text
+
+
+def test_pose_csv_of_other_programs_is_read(tmp_path):
+    """Semicolons of a spreadsheet, and what C++ writes for no number."""
+    rows = np.linspace(POSES[0], POSES[1], 5)
+    write_csv(tmp_path / "a.csv", rows, 25)
+    lines = (tmp_path / "a.csv").read_text().replace(", ", "; ").splitlines()
+    lines[3] = "; ".join([*lines[3].split("; ")[:3], *["-nan(ind)"] * 6])
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    np.testing.assert_allclose(pose.read_poses(tmp_path / "a.csv"), rows, atol=1e-3)
+
+
 def test_pose_array_is_read(tmp_path):
     np.save(tmp_path / "a.npy", np.array(POSES))
     np.testing.assert_allclose(pose.read_poses(tmp_path / "a.npy"), POSES, atol=1e-6)

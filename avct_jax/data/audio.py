@@ -7,6 +7,7 @@ import logging
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import tempfile
 import types
@@ -320,11 +321,14 @@ def ffmpeg() -> str:
     import imageio_ffmpeg
 
     try:
-        return imageio_ffmpeg.get_ffmpeg_exe()
+        found = imageio_ffmpeg.get_ffmpeg_exe()
     except RuntimeError as error:
         raise errors.UserError(
             "no ffmpeg found; pip install imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE"
         ) from error
+    if not shutil.which(found):
+        raise errors.UserError(f"IMAGEIO_FFMPEG_EXE is {found!r}, which is no program; unset or correct it")
+    return found
 
 
 @functools.cache

@@ -8,6 +8,7 @@ TextGrids (long or short text; ARPAbet, IPA or, as MAUS writes, SAMPA). Frame i 
 
 import itertools
 import json
+import logging
 import os
 import pathlib
 import re
@@ -30,7 +31,10 @@ SYMBOLS = tuple(  # CMUdict's phones with NSN (noise) and SIL, alphabetical
 INDEX = {symbol: i for i, symbol in enumerate(SYMBOLS)}
 SIL, NSN = INDEX["SIL"], INDEX["NSN"]
 HUNDREDTHS_PER_FRAME = 4  # 40 ms, 25 frames/s
+LONGEST = 24 * 3600.0  # seconds: a time beyond is a mistake, whose labels would fill the memory
 LENGTH_SLACK = (1.0, 0.1)  # phonemes may differ from the sound by 1 s or 10% of it, the larger
+
+_log = logging.getLogger(__name__)
 
 
 def _table(text: str) -> dict[str, str]:
@@ -94,14 +98,14 @@ def read_phoneme_json(path: str | os.PathLike) -> Int[np.ndarray, "t"]:
 
 
 def parse_json(text: str) -> list[Segment]:
-    """Segments of the released JSON format, in the order given."""
+    """Segments of the released JSON format, in order of time."""
     try:
         phones = [phone for word in json.loads(text) for phone in word["phones"]]
         segments = [Segment(_arpabet(p["ph"])[0], p["bg"] / 100, p["ed"] / 100) for p in phones]
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
         expected = '[{"word": .., "phones": [{"ph": "AA", "bg": 0, "ed": 12}, ..]}, ..]'
         raise errors.UserError(f"not phonemes in the released JSON format; write {expected}") from error
-    return _checked(segments)
+    return sorted(_checked(segments), key=lambda segment: segment.start_s)
 
 
 def write_phoneme_json(path: str | os.PathLike, segments: Sequence[Segment]) -> None:
@@ -116,14 +120,18 @@ def write_phoneme_json(path: str | os.PathLike, segments: Sequence[Segment]) -> 
 def parse_textgrid(text: str) -> list[Segment]:
     """Segments of the interval tier of a Praat TextGrid that holds phones (named phones, phonemes, MAU ..).
 
-    Only free-standing numbers and quoted strings count, which is Praat's own rule and makes the long and the
-    short text format one. Unknown symbols become NSN.
+    Of several such tiers, one for each speaker, that with the most phones is read; which is logged. Only
+    free-standing numbers and quoted strings count, which is Praat's own rule and makes the long and the short
+    text format one. Unknown symbols become NSN.
     """
     tiers = _interval_tiers(text)
     names = [name for name, _ in tiers]
-    chosen = next((tier for name, tier in tiers if PHONE_TIER.search(name.strip())), None)
-    if chosen is None and len(tiers) == 1:
-        chosen = tiers[0][1]
+    spoken = lambda tier: sum(label.strip().upper() not in SILENCES for label, _, _ in tier)
+    found = [(name, tier) for name, tier in tiers if PHONE_TIER.search(name.strip())]
+    usable = found or (tiers if len(tiers) == 1 else [("", None)])
+    name, chosen = max(usable, key=lambda pair: spoken(pair[1] or ()))
+    if sum(spoken(tier) > 0 for _, tier in found) > 1:
+        _log.warning("tiers of phones are %s: %r is read", [known for known, _ in found], name)
     if chosen is None:
         raise errors.UserError(f'no interval tier called "phones" among {names}; rename the tier of phones')
     read = _notation([label for label, _, _ in chosen])
@@ -243,9 +251,10 @@ def _checked(segments: list[Segment]) -> list[Segment]:
     if not segments:
         raise errors.UserError("holds no phones; write at least one")
     for segment in segments:
-        if not 0 <= segment.start_s <= segment.end_s < float("inf"):
+        if not 0 <= segment.start_s <= segment.end_s < LONGEST:
             raise errors.UserError(
-                f"{segment.phone} from {segment.start_s} to {segment.end_s} s; times must go forward"
+                f"{segment.phone} from {segment.start_s} to {segment.end_s} s; times must go forward, "
+                "and end within a day"
             )
     return segments
 

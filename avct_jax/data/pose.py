@@ -1,7 +1,9 @@
 """Head poses: six numbers a frame, from landmarks or from files."""
 
+import logging
 import os
 import pathlib
+import re
 
 import cv2
 import numpy as np
@@ -17,6 +19,9 @@ CAMERA = np.array([[FOCAL_LENGTH, 0, CENTRE], [0, FOCAL_LENGTH, CENTRE], [0, 0, 
 # What the network's -1 and 1 stand for: rotation in rad, translation in mm.
 LOW = np.array([-0.6, -0.6, -0.6, -128, -128, 128], np.float32)
 HIGH = np.array([0.6, 0.6, 0.6, 128, 128, 384], np.float32)
+
+SEPARATOR = re.compile(r"\s*[,;\t]\s*")  # between a csv's columns, as programs and spreadsheets write them
+_log = logging.getLogger(__name__)
 
 # A mean head, mm: x right, y down, z away from the camera. Derived for this project from 617 near-frontal
 # frames of 125 people: the landmark network's x, y, z, aligned by similarity (Procrustes), median of all,
@@ -168,13 +173,15 @@ def read_openface_csv(
 
     OpenFace's Euler angles are taken as the rotation vector, as the released system took them in training;
     run OpenFace on the 256 px crop with fx = fy = 233.333. Frames it marks as failed are filled in from their
-    neighbours.
+    neighbours. Of several faces the one that was found most often is taken; which is logged.
 
     Raises:
       UserError: a column is missing, a value is no number, or no frame succeeded.
     """
     name = repr(os.fspath(path))
     header, rows = _read_table(path, name)
+    if "face_id" in header:
+        rows = _one_face(rows, rows[:, header.index("face_id")], name)
     missing = [column for column in COLUMNS if column not in header]
     if missing:
         raise errors.UserError(f"{name} lacks the column {missing[0]}; write it with OpenFace's -pose option")
@@ -200,14 +207,29 @@ def _read_table(path: str | os.PathLike, name: str) -> tuple[list[str], np.ndarr
     try:
         text = pathlib.Path(path).read_text(encoding="utf-8-sig")
         first, *lines = [line for line in text.splitlines() if line.strip()]
-        header = [column.strip() for column in first.split(",")]
-        rows = np.array([[float(value) for value in line.split(",")] for line in lines], np.float64)
+        header = [column.strip() for column in SEPARATOR.split(first)]
+        rows = np.array([[_number(value) for value in SEPARATOR.split(line)] for line in lines], np.float64)
         rows = rows.reshape(len(lines), len(header))
     except (ValueError, UnicodeDecodeError):
         raise errors.UserError(f"{name} is no OpenFace csv: a header and rows of as many numbers") from None
     if not len(rows):
         raise errors.UserError(f"{name} has no rows; it needs one for each frame")
     return header, rows
+
+
+def _number(text: str) -> float:
+    """Read a number; a C++ program on Windows writes -nan(ind)."""
+    return float("nan") if "nan" in text.lower() else float(text)
+
+
+def _one_face(rows, faces, name):
+    """The rows of the face that is in most of them."""
+    known, counts = np.unique(faces[np.isfinite(faces)], return_counts=True)
+    if len(known) < 2:
+        return rows
+    chosen = known[np.argmax(counts)]
+    _log.warning("%s follows %d faces: that of face_id %d is taken", name, len(known), chosen)
+    return rows[faces == chosen]
 
 
 def _checked(poses: np.ndarray, name: str) -> Float[np.ndarray, "t 6"]:

@@ -14,7 +14,6 @@ import threading
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
-import imageio_ffmpeg
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -346,7 +345,7 @@ def _may_write(path: pathlib.Path) -> bool:
 
 @functools.cache
 def _command() -> tuple[str, ...]:
-    return (imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner")
+    return (sound.ffmpeg(), "-nostdin", "-hide_banner")
 
 
 def _input(url: str) -> list[str]:
