@@ -147,7 +147,7 @@ def stretch(banks: Float[Array, "m r f"], factor: Float[Array, ""]) -> Float[Arr
     count = banks.shape[-1]
     place = jnp.clip(jnp.arange(count) / factor, 0, count - 1)
     low = jnp.minimum(place.astype(int), count - 2)
-    share = place - low
+    share = (place - low)[None, None]
     return banks[..., low] * (1 - share) + banks[..., low + 1] * share
 
 
