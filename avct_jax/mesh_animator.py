@@ -14,7 +14,7 @@ from scipy.spatial import transform
 
 from avct_jax import animation, checkpoint_file, errors, mesh_inference
 from avct_jax.data import audio as sound
-from avct_jax.data import crop, head_motion_bank, portrait_layers, speech_features
+from avct_jax.data import crop, face_basis, head_motion_bank, portrait_layers, speech_features
 from avct_jax.models import face_mesh, mesh_system, phoneme_net
 
 CHUNK = 8  # frames drawn by one call: enough to fill two cores, and little memory
@@ -22,6 +22,8 @@ SPEECH_CHUNK = 128  # frames whose mouths are predicted by one call
 SIZES = (256, 1024)  # px, least and most
 DEFAULT_SIZE = 512  # px, where the portrait is that large
 SIZE_STEP = 64  # px; one compiled program for each size
+LIVELINESS = (0.7, 1.7)  # least and most factor on a mouth's motion
+SURE = 12  # frames of speech by which a mouth's usual opening is half known
 LEAST_LOUDNESS = 1e-4  # of full scale
 POSE_SMOOTHING = 1.0  # frames, standard deviation: tracked heads tremble twice as much as they move
 EYES_MM = 90.0  # between the outer eye corners of the mean head of data/pose.py
@@ -136,7 +138,19 @@ class MeshAnimator(animation.Animator):
         for begin in range(0, count, SPEECH_CHUNK):
             heard = outside_silence(speech, poses, begin - radius, SPEECH_CHUNK + 2 * radius)
             predicted.append(np.asarray(self._predict(self.variables, heard, style)))
-        return np.concatenate(predicted)[:count]
+        speech_motion = np.concatenate(predicted)[:count]
+        return speech_motion * self._liveliness(speech_motion, speech.silent)
+
+    def _liveliness(self, moved, silent) -> float:
+        """The factor that brings lips to people's usual opening; less sure of it for a short sound."""
+        basis = self.variables["face_basis"]["params"]
+        opening = moved[~silent] @ face_basis.gap(
+            np.asarray(basis["components"]), np.asarray(basis["scales"])
+        )
+        if not self.config.amplitude or len(opening) < 2:
+            return 1.0
+        wanted = np.clip(self.config.amplitude / max(float(opening.std()), 1e-6), *LIVELINESS)
+        return float(wanted ** (len(opening) / (len(opening) + SURE)))
 
 
 def outside_silence(

@@ -102,8 +102,37 @@ def test_poses_are_taken_since_the_first(player, wav):
     poses[10:, 1] = 0.1
     speech = speech_features.listen(wav)
     track = player._track(speech, mesh_animator.loudness(wav), 0, poses, False, [])
-    np.testing.assert_allclose(track.behaviour.rotation[:10], 0, atol=1e-6)
-    np.testing.assert_allclose(track.behaviour.rotation[10:, 1], 0.1, atol=1e-6)
+    np.testing.assert_allclose(track.behaviour.rotation[:6], 0, atol=1e-6)
+    np.testing.assert_allclose(track.behaviour.rotation[14:, 1], 0.1, atol=1e-6)
+
+
+def test_trembling_of_tracked_poses_is_smoothed():
+    poses = np.zeros((60, 6))
+    poses[:, 0] = 0.1 * np.sin(np.arange(60) / 12)
+    trembling = poses + np.where(np.arange(60) % 2, 0.01, -0.01)[:, None] * np.eye(6)[0]
+    calm, _ = mesh_animator.since_first(trembling)
+    plain, _ = mesh_animator.since_first(poses)
+    bends = lambda x: np.abs(np.diff(x[5:-5, 0], 2)).mean()
+    assert bends(calm) < 2 * bends(plain) < 0.2 * bends(trembling)
+    np.testing.assert_array_equal(calm[0], 0)
+
+
+def test_lips_open_as_far_as_peoples_do(player):
+    wanted, rng = player.config.amplitude, np.random.default_rng(0)
+    basis = player.variables["face_basis"]["params"]
+    way = np.array(face_basis.gap(np.asarray(basis["components"]), np.asarray(basis["scales"])))
+    shy = 0.8 * wanted * rng.normal(size=(2000, 1)) * way / (way @ way)
+    silent = np.arange(2000) % 2 == 0
+    after = lambda moved, silent: (moved * player._liveliness(moved, silent) @ way)[~silent].std()
+    np.testing.assert_allclose(after(shy, silent), wanted, rtol=0.03)
+    loud = np.where(silent[:, None], 50, 1) * shy  # what silence does is not asked
+    np.testing.assert_allclose(after(loud, silent), wanted, rtol=0.03)
+    least, most = mesh_animator.LIVELINESS
+    assert player._liveliness(shy / 100, silent) <= most and player._liveliness(100 * shy, silent) >= least
+    short = player._liveliness(shy[:20], silent[:20])
+    assert abs(np.log(short)) < 0.6 * abs(np.log(wanted / (shy[:20] @ way)[~silent[:20]].std()))
+    assert player._liveliness(shy, np.ones(2000, bool)) == 1
+
 
 
 def test_still_heads_blink_and_move_nothing_else(player, wav):

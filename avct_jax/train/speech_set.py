@@ -151,7 +151,7 @@ def _person(clips, basis):
 
 def opening(aligned: Float[np.ndarray, "t 478 3"]) -> Float[np.ndarray, " t"]:
     """The mean distance of three pairs of inner lip points, eye distances."""
-    pairs = [np.linalg.norm(aligned[:, low] - aligned[:, up], axis=-1) for up, low in speech_stage.GAP]
+    pairs = [np.linalg.norm(aligned[:, low] - aligned[:, up], axis=-1) for up, low in face_basis.LIP_PAIRS]
     return np.mean(pairs, axis=0)
 
 
