@@ -89,7 +89,7 @@ def save(path: str | os.PathLike, system: System, *, dtype: str = "float16") -> 
 
 def parts_of(config: Config) -> tuple[str, ...]:
     """Return the parts that animating needs."""
-    return mesh_system.PARTS if isinstance(config, mesh_system.MeshSystemConfig) else PARTS
+    return mesh_system.parts(config) if isinstance(config, mesh_system.MeshSystemConfig) else PARTS
 
 
 def load(path: str | os.PathLike, *, required: tuple[str, ...] | None = ()) -> System:
@@ -221,7 +221,7 @@ def _read_config(path: pathlib.Path, family: str, text: str) -> Config:
 
 
 def _check(path: pathlib.Path, system: System, required: tuple[str, ...]) -> None:
-    names = parts_of(system.config) + EXTRA
+    names = (*parts_of(system.config), *EXTRA, mesh_system.HEARING)
     missing = [part for part in required if part not in system.variables]
     if missing:
         raise errors.UserError(f"{path} lacks {', '.join(missing)}; convert or train a whole system")

@@ -15,7 +15,7 @@ from scipy.spatial import transform
 from avct_jax import animation, checkpoint_file, errors, mesh_inference
 from avct_jax.data import audio as sound
 from avct_jax.data import crop, head_motion_bank, portrait_layers, speech_features
-from avct_jax.models import face_mesh, mesh_system
+from avct_jax.models import face_mesh, mesh_system, phoneme_net
 
 CHUNK = 8  # frames drawn by one call: enough to fill two cores, and little memory
 SPEECH_CHUNK = 128  # frames whose mouths are predicted by one call
@@ -54,6 +54,11 @@ class MeshAnimator(animation.Animator):
         self._prepare = jax.jit(mesh_inference.prepare)
         self._predict = jax.jit(functools.partial(mesh_inference.predict, self.config))
         self._draw = jax.jit(functools.partial(mesh_inference.draw_bytes, self.config))
+        hears = self.config.hearing == "network"
+        recogniser = lambda: phoneme_net.recogniser(
+            self.config.phoneme_net, self.variables[mesh_system.HEARING]
+        )
+        self._recognise = recogniser() if hears else None
 
     def _ready(self, image, audio, request, notes, clock) -> animation.Ready:
         check_size(request.size)
@@ -61,7 +66,7 @@ class MeshAnimator(animation.Animator):
             portrait, pixels = self._read_portrait(image, notes, cropped=request.cropped, size=request.size)
         with clock("sound"):
             wav = animation.read_sound(audio, notes)
-            speech = speech_features.listen(wav)
+            speech = speech_features.listen(wav, self._recognise)
         with clock("phonemes"):
             if request.phonemes is not None or request.transcript is not None:
                 labels = animation.labels(wav, len(speech.silent), request)

@@ -23,7 +23,9 @@ def random_system(config: mesh_system.MeshSystemConfig = mesh_system.LITE, seed:
     """Networks with random kernels, and the package's face basis."""
     rng = np.random.default_rng(seed)
     draw = lambda x: (rng.standard_normal(x.shape) / max(1, np.prod(x.shape[:-1])) ** 0.5).astype(np.float32)
-    parts = {part: jax.tree.map(draw, mesh_system.expected(config, part)) for part in mesh_system.PARTS}
+    parts = {
+        part: jax.tree.map(draw, mesh_system.expected(config, part)) for part in mesh_system.parts(config)
+    }
     parts["face_basis"]["params"] = face_basis.embedded()._asdict()
     return parts
 

@@ -42,7 +42,7 @@ class Prepared(NamedTuple):
 class Heard(NamedTuple):
     """What drives the mouth, n frames and their neighbours: see speech_motion.SpeechMotion."""
 
-    posteriors: Float[Array, "m 2 41"]
+    posteriors: Float[Array, "m 2 s"]
     audio: Float[Array, "m 4 41"]
     poses: Float[Array, "m 6"]
 

@@ -2,6 +2,8 @@
 it must.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +24,9 @@ SIZE = 256
 def random_variables(config, seed=0):
     rng = np.random.default_rng(seed)
     draw = lambda x: rng.normal(0, 0.2, x.shape).astype(np.float32)
-    parts = {part: jax.tree.map(draw, mesh_system.expected(config, part)) for part in mesh_system.PARTS}
+    parts = {
+        part: jax.tree.map(draw, mesh_system.expected(config, part)) for part in mesh_system.parts(config)
+    }
     parts["face_basis"]["params"] = face_basis.embedded()._asdict()
     return parts
 
@@ -47,6 +51,22 @@ def wav():
 
 def test_checkpoint_of_the_mesh_family_makes_a_mesh_animator(player):
     assert isinstance(player, mesh_animator.MeshAnimator) and player.config == TINY
+
+
+def test_network_of_the_checkpoint_hears_in_hamas_place(tmp_path, wav, monkeypatch):
+    monkeypatch.setattr(speech_features, "_network", lambda: pytest.fail("hama was asked"))
+    config = dataclasses.replace(TINY, hearing="network")
+    variables = random_variables(config)
+    checkpoint_file.save(tmp_path / "n.safetensors", checkpoint_file.System(config, variables))
+    player = animator.load(tmp_path / "n.safetensors")
+    track = lambda sound: player._track(
+        speech_features.listen(sound, player._recognise), mesh_animator.loudness(sound), 1, None, True, []
+    )
+    assert np.abs(track(wav).speech - track(wav[::-1].copy()).speech).max() > 0.01
+    del variables["phoneme_net"]
+    checkpoint_file.save(tmp_path / "none.safetensors", checkpoint_file.System(config, variables))
+    with pytest.raises(errors.UserError, match="lacks phoneme_net"):
+        animator.load(tmp_path / "none.safetensors")
 
 
 def test_same_seed_draws_the_same_frames_and_another_moves_otherwise(player, wav):

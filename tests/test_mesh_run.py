@@ -1,4 +1,4 @@
-"""`avct train painter | speech`: a tiny training of each, gone on with, exported, animated."""
+"""`avct train painter | phonemes | speech`: a tiny training of each, gone on with, exported, animated."""
 
 import made_clips
 import numpy as np
@@ -39,6 +39,23 @@ def run(clips, tmp_path_factory):
         words = ["train", stage, "--preset", "tiny", "--clips", str(clips), "--run", str(folder)]
         assert cli.main([*words, *ALONE]) == 0
     return folder
+
+
+def test_phonemes_are_learned_and_heard_by(run, clips, tmp_path, monkeypatch):
+    """The network learns from hama; then speech is learned from what the network hears, without hama."""
+    words = ["--preset", "tiny", "--clips", str(clips), "--run", str(tmp_path), *ALONE]
+    hearing = ["train", "speech", *words, "--system.hearing", "network"]
+    assert cli.main(hearing) == 1  # there is none yet
+    assert cli.main(["train", "phonemes", *words]) == 0
+    monkeypatch.setattr(mesh_run.speech_features, "posteriors", lambda *_: pytest.fail("hama was asked"))
+    assert cli.main(hearing) == 0
+    (tmp_path / "painter.safetensors").write_bytes((run / "painter.safetensors").read_bytes())
+    mesh_run.export(tmp_path, tmp_path / "m.safetensors")
+    found = mesh_run.read(tmp_path / "m.safetensors")
+    assert found.config.hearing == "network" and "phoneme_net" in found.variables
+    (tmp_path / "phonemes.safetensors").unlink()
+    with pytest.raises(errors.UserError, match="no phoneme_net; run `avct train phonemes`"):
+        mesh_run.export(tmp_path, tmp_path / "m.safetensors")
 
 
 def test_both_stages_leave_weights_curves_and_checkpoints(run):

@@ -57,7 +57,8 @@ def made_set(clips=6, frames=60, late=0):
     return speech_set.SpeechSet(
         tuple(names), tuple(names), np.arange(clips) == 0, np.arange(clips + 1) * frames,
         poses=np.zeros((clips * frames, 6), np.float32), style=np.zeros(clips, np.float32),
-        lag=np.zeros(clips, np.int64), fit=np.full(clips, np.nan, np.float32), **stack,
+        lag=np.zeros(clips, np.int64), fit=np.full(clips, np.nan, np.float32),
+        revoiced=np.zeros(clips, bool), **stack,
     )  # fmt: skip
 
 
@@ -109,8 +110,26 @@ def test_clips_that_fit_nothing_are_left_out():
     assert not any(np.isin(example[5:13, 0, 0], rows).all() for example in drawn.audio)
 
 
+def test_revoiced_copies_are_drawn_as_often_as_asked():
+    known = made_set(clips=4)
+    known = known._replace(
+        names=("a", "a~0", "b", "b~0"), persons=("a", "a", "b", "b"), held_out=np.zeros(4, bool),
+        revoiced=np.array([False, True, False, True]),
+    )  # fmt: skip
+    rows = {float(x): i for i in range(4) for x in known.audio[known.rows(i), 0, 0]}
+    for share in (0.0, 0.25, 1.0):
+        source = speech_set.SpeechSource(known, radius=5, frames=8, revoiced_share=share)
+        batch = source.batch("speech", None, seed=0, step=0, batch_size=256)
+        drawn = np.array([rows[float(x)] for x in batch.audio[:, 8, 0, 0]])
+        assert abs(known.revoiced[drawn].mean() - share) < 0.08
+    alone = known._replace(revoiced=np.zeros(4, bool))
+    assert speech_set.SpeechSource(alone, radius=5, frames=8, revoiced_share=1.0).batch(
+        "speech", None, seed=0, step=0, batch_size=4
+    )
+
+
 def test_closure_counts_only_where_lips_are_shut(basis):
-    config = speech_stage.SpeechStageConfig()
+    config = speech_stage.SpeechStageConfig(closure=1.0)
     batch = speech_set.SpeechSource(made_set(), radius=5, frames=8).batch(
         "speech", None, seed=0, step=0, batch_size=4
     )

@@ -12,9 +12,10 @@ STAGES = {
     "avct": "sound and phonemes to motion, of one speaker (needs renderer, and sync for the whole loss)",
     "head-motion": "sound to head poses, of one speaker (needs no other)",
     "painter": "mesh family: teeth, tongue and lips, from patches of mouths (needs no other)",
+    "phonemes": "mesh family: sound to phoneme posteriors, learned from hama's (before speech, if at all)",
     "speech": "mesh family: sound to the mesh's motion, of many people (needs no other)",
 }
-MESH = ("painter", "speech")
+MESH = ("painter", "phonemes", "speech")
 ABOUT = "Train the networks on a folder of clips that `avct preprocess` made, one stage after the other."
 EXAMPLES = """\
 examples:
@@ -24,6 +25,7 @@ examples:
   avct train head-motion --preset lite --clips clips --run runs/mine
   avct train export      --run runs/mine --output mine.safetensors
   avct train painter     --preset lite --clips clips --run runs/mesh
+  avct train phonemes    --preset lite --clips clips --run runs/mesh --sounds more-speech
   avct train speech      --preset speaker --clips clips --run runs/first
   avct train speech      --preset lite --clips clips --run runs/mesh --init runs/first/speech.safetensors
   avct train export      --run runs/mesh --output mine.safetensors

@@ -179,7 +179,7 @@ def pitch(
     def find(first: int) -> np.ndarray:
         begin, last = max(0, first - margin), min(rows, first + step)
         piece = wav[begin * mel.STEP : (last + margin) * mel.STEP].astype(np.float64)
-        return _world_pitch((piece - offset) * scale, f0)[first - begin : last - begin]
+        return world_pitch((piece - offset) * scale, f0)[first - begin : last - begin]
 
     if step == rows:
         return find(0)
@@ -222,8 +222,9 @@ def _long_runs(flags: Bool[np.ndarray, "t"], length: int) -> Bool[np.ndarray, "t
     return kept
 
 
-def _world_pitch(wav: Float[np.ndarray, "n"], f0: str) -> Float[np.ndarray, "rows"]:
-    world = _load_world()
+def world_pitch(wav: Float[np.ndarray, "n"], f0: str) -> Float[np.ndarray, "rows"]:
+    """F0 in Hz every 10 ms by WORLD, of the whole at once; 0 where unvoiced."""
+    world = load_world()
     if f0 == "harvest":
         return world.harvest(wav, SAMPLE_RATE, frame_period=10.0)[0]
     if f0 == "dio":
@@ -233,7 +234,7 @@ def _world_pitch(wav: Float[np.ndarray, "n"], f0: str) -> Float[np.ndarray, "row
 
 
 @functools.cache
-def _load_world() -> types.ModuleType:
+def load_world() -> types.ModuleType:
     """pyworld's compiled part alone: its __init__ imports pkg_resources, which is slow and warns."""
     package = importlib.util.find_spec("pyworld")
     if package is None or not package.submodule_search_locations:

@@ -48,10 +48,18 @@ def mfcc_and_filterbank(
     for first in range(0, rows, BLOCK_ROWS):
         last = min(rows, first + BLOCK_ROWS)
         block = _windows(wav, first, last, offset, scale)
-        power = np.abs(np.fft.rfft(block, FFT_SIZE)) ** 2 / FFT_SIZE
-        energies[first:last] = _safe_log(power @ triangle_filters().T)
-        cepstra[first:last] = energies[first:last] @ lifted_cosines().T
-        cepstra[first:last, 0] = _safe_log(power.sum(1))
+        cepstra[first:last], energies[first:last] = measure(block)
+    return cepstra, energies
+
+
+def measure(
+    windows: Float[np.ndarray, "rows 400"],
+) -> tuple[Float[np.ndarray, "rows 13"], Float[np.ndarray, "rows 26"]]:
+    """The same of windows that are cut and pre-emphasised already."""
+    power = np.abs(np.fft.rfft(windows, FFT_SIZE)) ** 2 / FFT_SIZE
+    energies = _safe_log(power @ triangle_filters().T)
+    cepstra = energies @ lifted_cosines().T
+    cepstra[:, 0] = _safe_log(power.sum(1))
     return cepstra, energies
 
 

@@ -8,7 +8,7 @@ from concurrent import futures
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from avct_jax import errors
 from avct_jax.data import schema
@@ -122,11 +122,15 @@ class PeopleSource(abc.ABC):
         people = self._people[bool(held_out)]
         others = [name for name in people if name != self.speaker]
         if self.speaker in people and (not others or rng.random() < self.speaker_share):
-            return int(rng.choice(people[self.speaker]))
+            return self.choose(people[self.speaker], rng)
         if not others:
             which = "for judging" if held_out else "to learn from"
             raise errors.UserError(f"no clip is fit {which} ({self.KIND}); preprocess more or longer videos")
-        return int(rng.choice(people[others[int(rng.integers(len(others)))]]))
+        return self.choose(people[others[int(rng.integers(len(others)))]], rng)
+
+    def choose(self, which: Int[np.ndarray, " k"], rng: np.random.Generator) -> int:
+        """Draw one of a person's examples."""
+        return int(rng.choice(which))
 
 
 def part_of(batch_size: int, part: tuple[int, int]) -> range:

@@ -1,18 +1,17 @@
 """Speech as E_avct of the mesh hears it: features that no recording level colours, and phoneme posteriors.
 
-The 41 features of data/audio.py are brought to mean 0 and standard deviation 1 by running estimates over the
-rows in which somebody speaks: what a microphone, a room or a voice does to all rows alike is gone after the
-first second, and nothing that comes later is needed. Posteriors are those of hama's phoneme network
-(Apache-2.0, CTC), which has heard many voices; it takes the whole sound.
+Features are those of data/speech_stream.py. Posteriors are those of hama's phoneme network (Apache-2.0, CTC),
+which has heard many voices but takes the whole sound, or of a network that has learned from it.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from avct_jax.data import audio, phonemes
+from avct_jax.data import audio, phonemes, speech_stream
 
 STEPS = 2  # posteriors in a frame, 20 ms each
 # Longer sounds are heard in pieces of 30 s, 2 s around them, so that memory does not grow with the length.
@@ -24,30 +23,9 @@ TOKENS = (
     "z", "f", "g", "oʊ", "v", "h", "m", "æ", "ɔ", "ð", "e", "ŋ", "θ", "j", "ɑ", "o", "ɝ", "a", "d͡ʒ", "ʌ",
     "̪", "ʊ", "aʊ", "ɾ", "t͡ʃ", "͡", "ʃ", "r", "̞", "ɔɪ", "̯", "ʒ", "ĩ", "‿", "ɨ", "ɡ", "β",
 )  # fmt: skip
-LOUD = 30.0  # dB under the loudest of the last seconds: what is softer is no speech
-PEAK_DECAY = 3.0  # dB/s by which the loudest is forgotten
-DECIBELS = 10 / np.log(10)  # in a unit of natural logarithm of energy
-ROWS_PER_SECOND = 100
-SILENT_LEVEL = -20.0  # natural logarithm of a row's energy: nothing, whatever the rest of the sound is
-MEMORY = 400  # active rows = 4 s, over which mean and standard deviation are remembered
-PRIOR_ROWS = 50  # rows that the estimates begin with weigh as much as
-CLIP = 5.0  # standard deviations
-# Of the active rows (69 429) of some 200 clips of 104 people: what the estimates begin with.
-PRIOR_MEAN = np.array(
-    [
-        -2.53, -1.8, -3.49, 1.55, -8.66, -9.34, -7.46, -4.79, -2.26, -2.3, -3.65, -3.29, -4.0,
-        -9.06, -7.96, -7.3, -7.14, -7.0, -6.84, -7.0, -7.33, -7.55, -7.66, -7.67, -7.47, -7.22,
-        -7.2, -7.08, -6.89, -6.84, -6.91, -6.85, -6.87, -7.08, -7.26, -7.33, -7.46, -7.46, -7.65,
-        0.44, 0.0,
-    ]
-)  # fmt: skip
-PRIOR_STD = np.array(
-    [
-        1.85, 15.84, 15.21, 17.26, 16.14, 16.86, 15.46, 14.53, 14.13, 13.05, 12.15, 11.88, 11.21,
-        2.61, 2.47, 2.53, 2.58, 2.65, 2.71, 2.74, 2.67, 2.61, 2.55, 2.51, 2.47, 2.46, 2.4, 2.37,
-        2.4, 2.44, 2.44, 2.44, 2.46, 2.52, 2.55, 2.58, 2.61, 2.59, 2.57, 0.58, 1.0,
-    ]
-)  # fmt: skip
+
+
+Recogniser = Callable[[Float[np.ndarray, "t 4 41"]], Float[np.ndarray, "t 2 56"]]
 
 
 class Speech(NamedTuple):
@@ -58,19 +36,18 @@ class Speech(NamedTuple):
     silent: Bool[np.ndarray, " t"]
 
 
-def listen(wav: Float[np.ndarray, " m"]) -> Speech:
+def listen(wav: Float[np.ndarray, " m"], recognise: Recogniser | None = None) -> Speech:
     """Hear a whole sound.
 
     Args:
       wav: 16 kHz mono, any scale.
+      recognise: makes log-posteriors of the features; by default hama's network hears the sound itself.
     Raises:
       UserError: pyworld is missing.
     """
-    frames = audio.frame_count(len(wav))
-    rows = normalise(audio.audio_features(wav, f0="dio"))
-    return Speech(
-        posteriors(wav, frames), audio.frame_features(rows, frames=frames), audio.silent_frames(wav)
-    )
+    features = speech_stream.features(wav)
+    logs = recognise(features) if recognise else posteriors(wav, len(features))
+    return Speech(np.maximum(logs, LEAST_LOG), features, audio.silent_frames(wav))
 
 
 def silence(frames: int) -> Speech:
@@ -80,45 +57,6 @@ def silence(frames: int) -> Speech:
     return Speech(
         logs, np.full((frames, audio.ROWS_PER_FRAME, audio.FEATURES), 0, np.float32), np.ones(frames, bool)
     )
-
-
-def normalise(features: Float[np.ndarray, "rows 41"]) -> Float[np.ndarray, "rows 41"]:
-    """Take level, running mean and standard deviation of the active rows off all rows; causal.
-
-    Energies count against what was loudest lately, so that gain changes nothing from the first row on. The
-    voiced flag becomes "active": at most 30 dB under that. Pitch is held in gaps and counts in octaves.
-    """
-    rows = features.astype(np.float64)
-    peak = _peaks(rows[:, 0])
-    active = (rows[:, 0] > peak - LOUD / DECIBELS) & (rows[:, 0] > SILENT_LEVEL)
-    rows[:, [0, *range(13, 39)]] -= peak[:, None]
-    rows[:, 39] = _held_octaves(rows[:, 39], rows[:, 40] > 0)
-    mean, square, weight = PRIOR_MEAN.copy(), PRIOR_STD**2 + PRIOR_MEAN**2, float(PRIOR_ROWS)
-    least = (0.3 * PRIOR_STD) ** 2
-    out = np.empty_like(rows)
-    for i, row in enumerate(rows):
-        if active[i]:
-            share = 1 / min(weight + 1, MEMORY)
-            mean += share * (row - mean)
-            square += share * (row**2 - square)
-            weight += 1
-        out[i] = (row - mean) / np.sqrt(np.maximum(square - mean**2, least))
-    out[:, 40] = active
-    return np.clip(out, -CLIP, CLIP).astype(np.float32)
-
-
-def _peaks(energy):
-    """Of each row, the loudest so far (natural logarithm of energy), forgotten slowly."""
-    fall = PEAK_DECAY / DECIBELS / ROWS_PER_SECOND
-    line = np.arange(len(energy)) * fall
-    return np.maximum.accumulate(energy + line) - line
-
-
-def _held_octaves(hertz, voiced):
-    """Octaves over 100 Hz; in gaps the last pitch goes on."""
-    last = np.maximum.accumulate(np.where(voiced, np.arange(len(hertz)), -1))
-    known = np.where(last >= 0, hertz[np.maximum(last, 0)], 100.0)
-    return np.log2(np.maximum(known, 50.0) / 100.0)
 
 
 def posteriors(wav: Float[np.ndarray, " m"], frames: int) -> Float[np.ndarray, "t 2 56"]:

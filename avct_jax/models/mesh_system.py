@@ -2,19 +2,21 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 
 from avct_jax import face_topology as topology
-from avct_jax.models import face_mesh, mouth_painter, speech_motion
+from avct_jax.models import face_mesh, mouth_painter, phoneme_net, speech_motion
 
 # The fields below bear the modules' names, which would hide them.
 SpeechMotionConfig = speech_motion.SpeechMotionConfig
 MouthPainterConfig = mouth_painter.MouthPainterConfig
+PhonemeNetConfig = phoneme_net.PhonemeNetConfig
 
 PARTS = ("speech_motion", "mouth_painter", "face_basis")
+HEARING = "phoneme_net"  # a part too where `hearing` says so
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,15 +27,23 @@ class MeshSystemConfig:
       gain: factor on the predicted motion: a regression predicts the mean of what could be meant, which moves
         less than any speaker.
       style: how lively the mouth is, natural logarithm of the spread against people's usual.
+      hearing: what makes phoneme posteriors: "hama" hears the whole sound, "network" is phoneme_net, causal.
     """
 
     gain: float = 1.6
     style: float = 0.0
+    hearing: Literal["hama", "network"] = "hama"
+    phoneme_net: PhonemeNetConfig = PhonemeNetConfig()
     speech_motion: SpeechMotionConfig = SpeechMotionConfig()
     mouth_painter: MouthPainterConfig = MouthPainterConfig()
 
 
 LITE = MeshSystemConfig()
+
+
+def parts(config: MeshSystemConfig) -> tuple[str, ...]:
+    """Return the parts that animating needs."""
+    return (*PARTS, HEARING) if config.hearing == "network" else PARTS
 
 
 def expected(config: MeshSystemConfig, part: str) -> Mapping[str, Any]:
@@ -65,6 +75,9 @@ def example(config: MeshSystemConfig, part: str) -> tuple[Any, ...]:
             zeros(1),
         )
         return speech_motion.SpeechMotion(c), *inputs
+    if part == HEARING:
+        c = config.phoneme_net
+        return phoneme_net.PhonemeNet(c), zeros(1, c.frames_seen, c.rows, c.columns)
     if part == "mouth_painter":
         plane = (1, *face_mesh.PATCH)
         patch = face_mesh.Patch(zeros(*plane, 3), *3 * [zeros(*plane)])
@@ -73,4 +86,4 @@ def example(config: MeshSystemConfig, part: str) -> tuple[Any, ...]:
             patch,
             mouth_painter.Own(zeros(*plane, 3), zeros(*plane)),
         )
-    raise ValueError(f"part {part!r} is not one of {PARTS}")
+    raise ValueError(f"part {part!r} is not one of {(*PARTS, HEARING)}")

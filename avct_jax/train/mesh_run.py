@@ -10,12 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from avct_jax import checkpoint_file, errors
-from avct_jax.data import catalog, face_basis, schema, speech_features
-from avct_jax.models import mesh_system, speech_motion
+from avct_jax.data import catalog, face_basis, schema, speech_features, speech_stream
+from avct_jax.models import mesh_system, phoneme_net, speech_motion
 from avct_jax.train import (
     loop,
     mouth_patches,
     painter_stage,
+    phoneme_set,
+    phoneme_stage,
     sharding,
     speech_set,
     speech_stage,
@@ -23,7 +25,9 @@ from avct_jax.train import (
     training,
 )
 
-OF_STAGE = {"painter": "mouth_painter", "speech": "speech_motion"}
+Hear = Callable[[str, Callable[[], np.ndarray]], speech_set.Voice]
+HEARD = "heard"  # folder of a run: what was heard of each sound
+OF_STAGE = {"painter": "mouth_painter", "phonemes": "phoneme_net", "speech": "speech_motion"}
 WINDOW = 256  # frames that a model looks at together where it finds clips' lags
 
 
@@ -54,10 +58,36 @@ class PainterTraining(MeshTraining):
 
 @dataclasses.dataclass(frozen=True)
 class SpeechTraining(MeshTraining):
-    """E_avct from many people's voices and lips. frames: of an example."""
+    """E_avct from many people's voices and lips.
+
+    Attributes:
+      frames: of an example.
+      copies: of each training clip that other voices say; hama hears each of them once, .2 s a second.
+      revoiced_share: of examples that are such copies.
+    """
 
     stage: speech_stage.SpeechStageConfig = speech_stage.SpeechStageConfig()
     frames: int = 6
+    copies: int = 1
+    revoiced_share: float = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class PhonemeTraining(MeshTraining):
+    """The phoneme network from hama's log-posteriors.
+
+    Attributes:
+      frames: of an example.
+      copies: of each training clip that other voices say.
+      sounds: a folder of further speech, read or synthesised; "" is none.
+      sounds_share: of examples from that folder.
+    """
+
+    stage: phoneme_stage.PhonemeStageConfig = phoneme_stage.PhonemeStageConfig()
+    frames: int = 48
+    copies: int = 1
+    sounds: str = ""
+    sounds_share: float = 0.2
 
 
 class Prepared(NamedTuple):
@@ -78,7 +108,7 @@ def train(
     init: str | None = None,
     quiet: bool = False,
 ) -> loop.Outcome:
-    """Run the stage `name` ("painter" or "speech") to its last step, or until it is asked to stop.
+    """Run the stage `name` (one of OF_STAGE) to its last step, or until it is asked to stop.
 
     Args:
       clips: folder that `avct preprocess` made. run: folder of all stages' results. init: weights to begin
@@ -148,11 +178,17 @@ def export(run: pathlib.Path, output: pathlib.Path, *, init: str | None = None) 
         path = path_of(run, name)
         found = read(path) if path.exists() else base
         if found is None or part not in found.variables:
+            if part == mesh_system.HEARING:  # hama hears, unless the speech stage was told otherwise
+                continue
             raise errors.UserError(f"{run} has no {part}; run `avct train {name}` first, or name --init")
         parts[part] = found.variables[part]
         config = dataclasses.replace(config or found.config, **{part: getattr(found.config, part)})
+        if part == OF_STAGE["speech"]:  # as it was trained, so it hears
+            config = dataclasses.replace(config, hearing=found.config.hearing)
         said.append(f"{part} from {path if path.exists() else init}")
     assert config is not None
+    if config.hearing == "network" and mesh_system.HEARING not in parts:
+        raise errors.UserError(f"{run} has no phoneme_net; run `avct train phonemes` first, or name --init")
     checkpoint_file.save(output, checkpoint_file.System(config, parts))
     return said
 
@@ -176,7 +212,8 @@ def _painter(config: PainterTraining, clips, folder, given) -> Prepared:
 
 def _speech(config: SpeechTraining, clips, folder, given) -> Prepared:
     basis = face_basis.embedded()
-    known = speech_set.build(clips, basis, _hear(folder / "heard"), leave_out=config.leave_out)
+    hear = _hear(folder.parent / HEARD, _recogniser(config.system, folder.parent, given))
+    known = speech_set.build(clips, basis, hear, leave_out=config.leave_out, copies=config.copies)
     speaker = catalog.read_manifest(clips).speaker
     compared = speech_stage.basis_of(basis.components, basis.scales)
     if OF_STAGE["speech"] in given:
@@ -187,30 +224,82 @@ def _speech(config: SpeechTraining, clips, folder, given) -> Prepared:
     made = speech_stage.make_stage(sizes, *rules, basis=compared, init=given, seed=config.seed)
     radius, share = sizes.window_radius, config.speaker_share
     shares = {"frames": config.frames, "speaker": speaker, "speaker_share": share}
+    shares["revoiced_share"] = config.revoiced_share
     drawn = speech_set.SpeechSource(known, radius=radius, **shares)
     return Prepared(made, drawn, "lips")
 
 
-_MAKERS: dict[str, Callable[..., Prepared]] = {"painter": _painter, "speech": _speech}
+def _phonemes(config: PhonemeTraining, clips, folder, given) -> Prepared:
+    hear = _hear(folder.parent / HEARD)
+    known = speech_set.build(
+        clips, face_basis.embedded(), hear, leave_out=config.leave_out, copies=config.copies
+    )
+    sounds = phoneme_set.of_clips(known, catalog.read_manifest(clips).speaker)
+    if config.sounds:
+        sounds = phoneme_set.join(sounds, phoneme_set.of_folder(pathlib.Path(config.sounds), hear))
+    sizes = config.system.phoneme_net
+    made = phoneme_stage.make_stage(
+        sizes, config.stage, config.optimizer, config.compute, init=given, seed=config.seed
+    )
+    shares = (config.speaker_share, 1 - config.speaker_share - config.sounds_share, config.sounds_share)
+    drawn = phoneme_set.PhonemeSource(
+        sounds,
+        frames=config.frames,
+        back=sizes.frames_back,
+        ahead=sizes.frames_ahead,
+        shares=dict(zip(phoneme_set.GROUPS, shares, strict=True)),
+    )
+    return Prepared(made, drawn, "divergence")
 
 
-def _hear(folder: pathlib.Path) -> Callable[[str, np.ndarray], speech_set.Voice]:
-    """Hear each clip once; what was heard is kept."""
+_MAKERS: dict[str, Callable[..., Prepared]] = {
+    "painter": _painter,
+    "phonemes": _phonemes,
+    "speech": _speech,
+}
+
+
+def _recogniser(system: mesh_system.MeshSystemConfig, run: pathlib.Path, given: Mapping[str, Any]) -> Any:
+    """The phoneme network of this run, or of the weights to begin from; None where hama hears."""
+    if system.hearing != "network":
+        return None
+    path = path_of(run, "phonemes")
+    found = read(path) if path.exists() else checkpoint_file.System(system, given)
+    if mesh_system.HEARING not in found.variables:
+        raise errors.UserError(f"{run} has no phonemes; run `avct train phonemes` first, or name --init")
+    return phoneme_net.recogniser(found.config.phoneme_net, found.variables[mesh_system.HEARING])
+
+
+def _hear(folder: pathlib.Path, recognise: Any = None) -> Hear:
+    """Hear each sound once; features, and what hama made of them, are kept."""
     folder.mkdir(parents=True, exist_ok=True)
+    needed = {"audio"} if recognise else {"audio", "posteriors"}
 
-    def hear(name: str, wav: np.ndarray) -> speech_set.Voice:
+    def hear(name: str, sound: Callable[[], np.ndarray]) -> speech_set.Voice:
         path = folder / f"{name}.npz"
-        if not path.exists():
-            heard = speech_features.listen(wav)
+        known = _kept(path)
+        if not needed <= known.keys():
+            wav = sound()
+            known = {"audio": speech_stream.features(wav)}
+            if not recognise:
+                known["posteriors"] = speech_features.posteriors(wav, len(known["audio"]))
             partial = path.with_suffix(".partial.npz")
-            np.savez(
-                partial, posteriors=heard.posteriors.astype(np.float16), audio=heard.audio.astype(np.float16)
-            )
+            np.savez(partial, **{part: rows.astype(np.float16) for part, rows in known.items()})
             partial.replace(path)
-        with np.load(path, allow_pickle=False) as file:
-            return speech_set.Voice(file["posteriors"].astype(np.float32), file["audio"].astype(np.float32))
+        features = known["audio"].astype(np.float32)
+        logs = (
+            np.maximum(recognise(features), speech_features.LEAST_LOG) if recognise else known["posteriors"]
+        )
+        return speech_set.Voice(logs.astype(np.float32), features)
 
     return hear
+
+
+def _kept(path: pathlib.Path) -> dict[str, np.ndarray]:
+    if not path.exists():
+        return {}
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
 
 
 def predict_gaps(

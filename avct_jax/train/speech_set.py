@@ -4,7 +4,9 @@ Lips and sound of found videos are often some frames apart. A model that has lea
 in sync, tells by how much: each clip is shifted by its own lag, and clips that fit nothing are left out.
 """
 
+import functools
 import pathlib
+import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from avct_jax import errors
-from avct_jax.data import audio, clip, face_basis, manifest, source
+from avct_jax.data import audio, clip, face_basis, manifest, source, speech_revoicing
 from avct_jax.train import speech_stage
 
 MANY = 5  # clips of a person from which on one rest serves all
@@ -34,6 +36,7 @@ class SpeechSet(NamedTuple):
     begins: the first of each clip's frames, and n. speech: coefficients, standard deviations. gap: between
     the inner lips, eye distances. style: log of each clip's person's spread of the gap over people's median.
     lag: frames by which the lips come after the sound. fit: correlation there; NaN where not asked.
+    revoiced: clips whose sound another voice says; the lips are the same.
     """
 
     names: tuple[str, ...]
@@ -48,6 +51,7 @@ class SpeechSet(NamedTuple):
     style: Float[np.ndarray, " c"]
     lag: Int[np.ndarray, " c"]
     fit: Float[np.ndarray, " c"]
+    revoiced: Bool[np.ndarray, " c"]
 
     def rows(self, which: int) -> slice:
         """The frames of one clip."""
@@ -57,15 +61,17 @@ class SpeechSet(NamedTuple):
 def build(
     folder: pathlib.Path,
     basis: face_basis.FaceBasis,
-    hear: Callable[[str, np.ndarray], Voice],
+    hear: Callable[[str, Callable[[], np.ndarray]], Voice],
     *,
     leave_out: str = "non-commercial",
     shortest: int = 40,
+    copies: int = 0,
 ) -> SpeechSet:
     """Read a folder of clips.
 
     Args:
-      hear: of a clip's name and its sound (16 kHz). leave_out: sources whose path has this are not used.
+      hear: of a clip's name and what makes its sound (16 kHz). leave_out: sources whose path has this are not
+        used. copies: of each training clip, said by other voices (data/speech_revoicing.py).
     Raises:
       UserError: no clip has sound and a steady face.
     """
@@ -76,12 +82,17 @@ def build(
         one = clip.load(folder / f"{entry.name}.npz")
         if (one.score == 0).mean() > 0.02:
             continue
-        voice = hear(entry.name, audio.read_audio(folder / f"{entry.name}.mp4"))
+        voice = hear(entry.name, functools.partial(_sound, folder, entry.name))
         people.setdefault(entry.person, []).append(((entry, split), one, voice))
     if not people:
         raise errors.UserError(f"no clip of {folder} has sound and a steady face; preprocess more videos")
     parts = [part for person in people.values() for part in _person(person, basis)]
-    return _join(parts)
+    heard = [part for part in parts if not part.held_out]
+    return _join([*parts, *(_copy(part, k, folder, hear) for k in range(copies) for part in heard)])
+
+
+def _sound(folder: pathlib.Path, name: str) -> np.ndarray:
+    return audio.read_audio(folder / f"{name}.mp4")
 
 
 class _Part(NamedTuple):
@@ -93,6 +104,31 @@ class _Part(NamedTuple):
     speech: np.ndarray
     gap: np.ndarray
     spread: float
+    revoiced: bool = False
+
+
+def _copy(part: _Part, which: int, folder: pathlib.Path, hear: Any) -> _Part:
+    """The same lips, at the tempo at which another voice says the same; the name decides which voice."""
+    name = f"{part.name}~{which}"
+    voice = speech_revoicing.draw(np.random.default_rng(zlib.crc32(name.encode())))
+    heard = hear(name, lambda: speech_revoicing.revoice(_sound(folder, part.name), voice))
+    place = at_tempo(len(part.gap), voice.tempo)[: len(heard.audio)]
+    cut = Voice(heard.posteriors[: len(place)], heard.audio[: len(place)])
+    rows = (between(rows, place) for rows in (part.poses, part.speech, part.gap))
+    return _Part(name, part.person, False, cut, *rows, part.spread, True)
+
+
+def at_tempo(frames: int, tempo: float) -> Float[np.ndarray, " t"]:
+    """Where, in frames of a clip, the frames of the same at another tempo come from."""
+    place = (np.arange(int(frames / tempo) + 1) + 0.5) * tempo - 0.5
+    return place[place <= frames - 1].clip(0)
+
+
+def between(rows: Float[np.ndarray, "n *k"], place: Float[np.ndarray, " t"]) -> Float[np.ndarray, "t *k"]:
+    """Rows at places that are no whole numbers, on straight lines."""
+    low = np.minimum(place.astype(int), len(rows) - 2)
+    share = (place - low).reshape(-1, *[1] * (rows.ndim - 1))
+    return (rows[low] * (1 - share) + rows[low + 1] * share).astype(np.float32)
 
 
 def _person(clips, basis):
@@ -141,6 +177,7 @@ def _join(parts: list[_Part]) -> SpeechSet:
         np.log([max(p.spread, 1e-4) / usual for p in parts]).clip(-1, 1).astype(np.float32),
         np.zeros(len(parts), np.int64),
         np.full(len(parts), np.nan, np.float32),
+        np.array([p.revoiced for p in parts]),
     )
 
 
@@ -183,14 +220,17 @@ class SpeechSource(source.PeopleSource):
         frames: int = 24,
         speaker: str = "",
         speaker_share: float = 0.4,
+        revoiced_share: float = 0.5,
     ):
         """Take a set.
 
         Args:
           radius: neighbours on each side. frames: t of an example.
           speaker_share: of examples that are the speaker's; the rest is drawn person by person.
+          revoiced_share: of a person's examples that another voice says, where there are such.
         """
         self.known, self.radius, self.frames = known, radius, frames
+        self.revoiced_share = revoiced_share
         lengths = np.diff(known.begins)
         fits = (lengths >= frames + 2 * MOST_LAG) & ~(known.fit < LEAST_FIT)
         super().__init__(known.persons, fits, known.held_out, speaker=speaker, speaker_share=speaker_share)
@@ -205,6 +245,12 @@ class SpeechSource(source.PeopleSource):
         lag, length = int(known.lag[which]), rows.stop - rows.start
         first = int(rng.integers(max(0, -lag), length - self.frames - max(0, lag) + 1))
         return example(known, which, first, self.frames, self.radius)
+
+    def choose(self, which: Int[np.ndarray, " k"], rng: np.random.Generator) -> int:
+        """Draw a clip as it is, or said by another voice."""
+        revoiced = self.known.revoiced[which]
+        wanted = which[revoiced == (rng.random() < self.revoiced_share)]
+        return int(rng.choice(wanted if len(wanted) else which))
 
 
 def example(known: SpeechSet, which: int, first: int, frames: int, radius: int) -> tuple[Any, ...]:
