@@ -5,6 +5,8 @@ import zlib
 
 import numpy as np
 import PIL.Image
+import PIL.ImageCms
+import PIL.PngImagePlugin
 import pytest
 
 from avct_jax import errors
@@ -115,3 +117,30 @@ def test_image_in_memory_of_another_kind_is_refused(shape, dtype):
         image.from_pixels(np.zeros(shape, dtype))
     with pytest.raises(errors.UserError, match="has no pixel"):
         image.from_pixels(np.zeros((0, 9, 3), np.uint8))
+
+
+def swapped():
+    """An sRGB profile whose red and green have changed places, under another name."""
+    made = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
+    made = made.replace(b"rXYZ", b"----").replace(b"gXYZ", b"rXYZ").replace(b"----", b"gXYZ")
+    return made.replace("sRGB".encode("utf-16-be"), "Swap".encode("utf-16-be"))
+
+
+def test_image_is_shown_by_its_own_colour_profile(tmp_path, picture):
+    opened = PIL.Image.fromarray(picture)
+    opened.save(tmp_path / "a.png", icc_profile=swapped())
+    found = image.read_image(tmp_path / "a.png").astype(int)
+    np.testing.assert_allclose(found, picture[..., [1, 0, 2]], atol=3)
+    own = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
+    for profile in (own, b"no profile at all"):
+        opened.save(tmp_path / "b.png", icc_profile=profile)
+        np.testing.assert_array_equal(image.read_image(tmp_path / "b.png"), picture)
+
+
+def test_image_with_a_very_long_text_or_profile_is_read(tmp_path, picture):
+    opened, text = PIL.Image.fromarray(picture), PIL.PngImagePlugin.PngInfo()
+    text.add_text("workflow", "x" * 1_500_000, zip=True)
+    opened.save(tmp_path / "a.png", pnginfo=text)
+    opened.save(tmp_path / "b.png", icc_profile=bytes(1_300_000))
+    for name in ("a.png", "b.png"):
+        np.testing.assert_array_equal(image.read_image(tmp_path / name), picture)

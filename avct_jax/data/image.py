@@ -1,11 +1,14 @@
 """Pictures of any kind as upright 8-bit RGB arrays."""
 
+import contextlib
+import io
 import os
 import warnings
 from typing import Any
 
 import numpy as np
 import PIL.Image
+import PIL.ImageCms
 import PIL.ImageOps
 from jaxtyping import UInt8
 
@@ -20,7 +23,8 @@ Path = str | os.PathLike
 def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     """Read a picture as RGB: any format of Pillow's, or the first frame of a video.
 
-    EXIF rotation is applied, grey and palette become RGB, 16 bits become 8, transparency lies over white.
+    EXIF rotation and the colour profile are applied, grey and palette become RGB, 16 bits become 8,
+    transparency lies over white.
 
     Raises:
       UserError: no such file, an empty or corrupt one, no picture, or more than MOST_PIXELS pixels.
@@ -45,11 +49,12 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
         raise _too_large(
             path, "more than 178"
         ) from None  # Pillow's own limit, checked before we see the size
+    except ValueError as error:
+        if "MAX_TEXT" in str(error):  # a png with a long text or profile, which Pillow will not unpack
+            return _first_frame(path)
+        raise _damaged(path, error) from None
     except Exception as error:  # decoders fail on damaged files in every way there is
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise errors.UserError(
-            f"the picture {os.fspath(path)!r} is damaged ({reason}); save it anew"
-        ) from None
+        raise _damaged(path, error) from None
 
 
 def from_pixels(given: Any) -> UInt8[np.ndarray, "h w 3"]:
@@ -72,6 +77,11 @@ def from_pixels(given: Any) -> UInt8[np.ndarray, "h w 3"]:
     return pixels if pixels.shape[-1] == 3 and not grey else _to_rgb(PIL.Image.fromarray(pixels))
 
 
+def _damaged(path: Path, error: Exception) -> errors.UserError:
+    reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+    return errors.UserError(f"the picture {os.fspath(path)!r} is damaged ({reason}); save it anew")
+
+
 def _too_large(path: Path, million: str) -> errors.UserError:
     limit = MOST_PIXELS // 1_000_000
     message = (
@@ -86,8 +96,22 @@ def _to_rgb(image: PIL.Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     if image.has_transparency_data:
         over = PIL.Image.new("RGBA", image.size, (*BACKGROUND, 255))
         over.alpha_composite(image.convert("RGBA"))
+        over.info = image.info
         image = over
-    return np.array(image.convert("RGB"))
+    return np.array(_to_srgb(image))
+
+
+def _to_srgb(image: PIL.Image.Image) -> PIL.Image.Image:
+    """Apply the picture's own colour profile (Display P3 of phones, Adobe RGB); sRGB's changes nothing."""
+    profile = image.info.get("icc_profile")
+    if profile and image.mode in ("RGB", "CMYK"):
+        with contextlib.suppress(PIL.ImageCms.PyCMSError, OSError):  # a damaged one: as if there were none
+            own = PIL.ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            if "sRGB" not in (own.profile.profile_description or ""):
+                srgb = PIL.ImageCms.createProfile("sRGB")
+                converted = PIL.ImageCms.profileToProfile(image, own, srgb, outputMode="RGB")
+                return converted or image.convert("RGB")
+    return image.convert("RGB")
 
 
 def _deep_grey(values: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
