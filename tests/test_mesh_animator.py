@@ -134,7 +134,6 @@ def test_lips_open_as_far_as_peoples_do(player):
     assert player._liveliness(shy, np.ones(2000, bool)) == 1
 
 
-
 def test_still_heads_blink_and_move_nothing_else(player, wav):
     track = player._track(speech_features.listen(wav), mesh_animator.loudness(wav), 0, None, True, [])
     assert not track.behaviour.rotation.any() and not track.behaviour.shift.any()
