@@ -129,8 +129,9 @@ def _carry_around(portrait, around, head, origin):
     across = (motion[:, 1, 0] - motion[:, 0, 1]) / 2
     zero, size = jnp.zeros_like(straight), jnp.hypot(straight, across)
     plane = jnp.stack([straight, -across, zero, across, straight, zero, zero, zero, size], -1)
-    carried = jnp.einsum("bij,bnj->bni", plane.reshape(-1, 3, 3), around - middle) + moved_middle[:, None]
-    return around + portrait.shares * (carried - around)
+    offset = around - middle[None, None]
+    carried = jnp.einsum("bij,bnj->bni", plane.reshape(-1, 3, 3), offset) + moved_middle[:, None]
+    return around + portrait.shares[None] * (carried - around)
 
 
 def _ring_end() -> int:
@@ -235,7 +236,8 @@ def draw(portrait: Portrait, moved: Moved) -> Drawing:
         part = _box(portrait, topology.APERTURES[side], EYE_BOX)
         frame = _draw_eye(frame, portrait, (upper, lower), openings[side], shift, part)
     frame = _draw_mouth(frame, portrait, (upper, lower), openings[0])
-    return Drawing(portrait.background + cover * (frame - portrait.background), openings[0])
+    behind = portrait.background[None]
+    return Drawing(behind + cover * (frame - behind), openings[0])
 
 
 def _head_at_rest(portrait, moved, places):
