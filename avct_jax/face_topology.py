@@ -77,7 +77,8 @@ APERTURES = (
     (RIGHT_UPPER_LID, RIGHT_LOWER_LID),
 )
 
-SKULL = (0.0, 0.1, 0.7)  # middle of the skull in the canonical frame, eye distances: between the ears
+# Of the canonical frame, eye distances: the middle of the skull, behind the ears, and of the neck, behind the chin.
+SKULL, NECK = (0.0, 0.1, 1.0), (0.0, 1.1, 0.9)
 RING_SCALES = (1.12, 1.35, 1.75)  # of the rings of points around the oval, by which it is scaled
 RING_SHARES = (1.0, 0.5, 0.0)  # of the head's motion that each ring takes: hair follows, background stays
 JAW_SHARES = (0.55, 0.2, 0.0)  # of the oval's own motion, the jaw's above all: neck and collar

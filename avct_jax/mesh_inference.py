@@ -33,6 +33,7 @@ class Layers(NamedTuple):
     cover: Float[Array, "h w"]
     background: Float[Array, "h w 3"]
     shares: Float[Array, "r 3"]
+    sway: Float[Array, " r"]
 
 
 class Prepared(NamedTuple):
@@ -59,7 +60,7 @@ def prepare(layers: Layers) -> Prepared:
     portrait = face_mesh.Portrait(
         layers.skin, layers.image, layers.vertices, layers.closed, *fields,
         layers.head, layers.origin, layers.anchor, layers.cavity, layers.seam,
-        layers.cover, layers.background, layers.shares,
+        layers.cover, layers.background, layers.shares, layers.sway,
     )  # fmt: skip
     return Prepared(portrait, mouth_painter.own_patch(portrait))
 

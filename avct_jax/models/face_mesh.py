@@ -48,7 +48,7 @@ class Portrait(NamedTuple):
     origin. cavity: colour of a mouth's inside. seam: 1 where lips must be drawn to meet, for the portrait
     shows teeth; 0. cover: how far the person, not what is behind, is seen; colours of skin go on beyond it.
     background: what is behind, the person's place filled. shares: of the head's motion along x, y, z that
-    each point of the rings and of the picture's edge takes.
+    each point of the rings and of the picture's edge takes. sway: of the neck's way to a side.
     """
 
     skin: Float[Array, "h w 3"]
@@ -65,6 +65,7 @@ class Portrait(NamedTuple):
     cover: Float[Array, "h w"]
     background: Float[Array, "h w 3"]
     shares: Float[Array, "r 3"]
+    sway: Float[Array, " r"]
 
 
 class Controls(NamedTuple):
@@ -110,7 +111,7 @@ def move(
     turn = rotation_matrix(controls.rotation)
     unit = jnp.linalg.norm(portrait.head[:, 0])
     shift = controls.shift * unit
-    pivot = portrait.origin + portrait.head @ jnp.array([0.0, 1.1, 0.9])  # of the neck, behind the chin
+    pivot = portrait.origin + portrait.head @ jnp.asarray(topology.NECK)
     pivot = pivot[None, None]
     swing = lambda x: jnp.einsum("bij,bnj->bni", turn, x - pivot) + pivot + shift[:, None]
     origin = swing(jnp.broadcast_to(portrait.origin, (len(face), 1, 3)))[:, 0]
@@ -120,10 +121,17 @@ def move(
 
 
 def _carry_around(portrait, around, head, origin):
-    """Take hair along with a head: its outline is a ball's, which a turn to a side leaves as it is."""
+    """Take hair along with a head: its outline is a ball's, which a turn to a side leaves as it is.
+
+    Shoulders go with the neck, in part, to the side.
+    """
     motion = jnp.einsum("bij,jk->bik", head, jnp.linalg.inv(portrait.head))
-    middle = portrait.origin + portrait.head @ jnp.asarray(topology.SKULL)
-    moved_middle = jnp.einsum("bij,j->bi", motion, middle - portrait.origin) + origin
+    middle, neck = (
+        portrait.origin + portrait.head @ jnp.asarray(x) for x in (topology.SKULL, topology.NECK)
+    )
+    moved_middle, moved_neck = (
+        jnp.einsum("bij,j->bi", motion, x - portrait.origin) + origin for x in (middle, neck)
+    )
     # The nearest turn within the picture, and scale.
     straight = (motion[:, 0, 0] + motion[:, 1, 1]) / 2
     across = (motion[:, 1, 0] - motion[:, 0, 1]) / 2
@@ -131,7 +139,8 @@ def _carry_around(portrait, around, head, origin):
     plane = jnp.stack([straight, -across, zero, across, straight, zero, zero, zero, size], -1)
     offset = around - middle[None, None]
     carried = jnp.einsum("bij,bnj->bni", plane.reshape(-1, 3, 3), offset) + moved_middle[:, None]
-    return around + portrait.shares[None] * (carried - around)
+    aside = (moved_neck - neck[None])[:, None] * jnp.array([[[1.0, 0.0, 0.0]]])
+    return around + portrait.shares[None] * (carried - around) + portrait.sway[None, :, None] * aside
 
 
 def _ring_end() -> int:
