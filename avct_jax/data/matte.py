@@ -63,7 +63,9 @@ def go_on(picture: Float[np.ndarray, "h w 3"], known: np.ndarray) -> Float[np.nd
     place[label[known]] = np.argwhere(known)
     here = np.stack(np.indices(known.shape), -1)
     mirrored = np.clip(2 * place[label] - here, 0, np.array(known.shape) - 1)
-    return np.where(known[..., None], picture, np.clip(smooth + grain[mirrored[..., 0], mirrored[..., 1]], 0, 1))
+    return np.where(
+        known[..., None], picture, np.clip(smooth + grain[mirrored[..., 0], mirrored[..., 1]], 0, 1)
+    )
 
 
 def _disc(radius):
@@ -71,9 +73,7 @@ def _disc(radius):
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
 
 
-def fill(
-    picture: Float[np.ndarray, "h w 3"], known: Float[np.ndarray, "h w"]
-) -> Float[np.ndarray, "h w 3"]:
+def fill(picture: Float[np.ndarray, "h w 3"], known: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 3"]:
     """Fill what is not known from what is known around, smoother the farther: push and pull of a pyramid.
 
     Args:

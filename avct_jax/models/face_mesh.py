@@ -116,19 +116,21 @@ def move(
     swing = lambda x: jnp.einsum("bij,bnj->bni", turn, x - pivot) + pivot + shift[:, None]
     origin = swing(jnp.broadcast_to(portrait.origin, (len(face), 1, 3)))[:, 0]
     head = jnp.einsum("bij,jk->bik", turn, portrait.head)
-    vertices = jnp.concatenate([swing(face), _carry_around(portrait, around, head, origin)], 1)
-    return Moved(vertices, head, origin, controls.gaze * unit)
+    carried = _carry_around(portrait, around, swing(face), head, origin)
+    return Moved(jnp.concatenate([swing(face), carried], 1), head, origin, controls.gaze * unit)
 
 
-def _carry_around(portrait, around, head, origin):
+def _carry_around(portrait, around, face, head, origin):
     """Take hair along with a head: its outline is a ball's, which a turn to a side leaves as it is.
 
-    Shoulders go with the neck, in part, to the side.
+    Shoulders go with the neck, in part, to the side; the rings beside the face lean on it, or it would be folded
+    over them.
+
+    Args:
+      around: of b frames, before the head moves. face: after.
     """
     motion = jnp.einsum("bij,jk->bik", head, jnp.linalg.inv(portrait.head))
-    middle, neck = (
-        portrait.origin + portrait.head @ jnp.asarray(x) for x in (topology.SKULL, topology.NECK)
-    )
+    middle, neck = (portrait.origin + portrait.head @ jnp.asarray(x) for x in (topology.SKULL, topology.NECK))
     moved_middle, moved_neck = (
         jnp.einsum("bij,j->bi", motion, x - portrait.origin) + origin for x in (middle, neck)
     )
@@ -140,7 +142,13 @@ def _carry_around(portrait, around, head, origin):
     offset = around - middle[None, None]
     carried = jnp.einsum("bij,bnj->bni", plane.reshape(-1, 3, 3), offset) + moved_middle[:, None]
     aside = (moved_neck - neck[None])[:, None] * jnp.array([[[1.0, 0.0, 0.0]]])
-    return around + portrait.shares[None] * (carried - around) + portrait.sway[None, :, None] * aside
+    moved = around + portrait.shares[None] * (carried - around) + portrait.sway[None, :, None] * aside
+    oval = jnp.asarray(topology.FACE_OVAL)
+    own = jnp.tile(face[:, oval] - portrait.vertices[None, oval], (1, len(topology.RING_SCALES), 1))
+    lean = jnp.repeat(jnp.asarray(topology.LEAN_SHARES), len(oval))[None, :, None]
+    rings, end = portrait.vertices[None, topology.POINTS : _ring_end()], len(lean[0])
+    rings = moved[:, :end] + lean * (rings + own - moved[:, :end])
+    return jnp.concatenate([rings, moved[:, end:]], 1)
 
 
 def _ring_end() -> int:
@@ -203,7 +211,8 @@ def follow(
         jnp.einsum("bij,jk,nk->bni", head, back, portrait.vertices - portrait.origin[None]) + origin[:, None]
     )
     rest = portrait.vertices[None, topology.POINTS :]
-    around = _carry_around(portrait, jnp.broadcast_to(rest, (len(points), *rest.shape[1:])), head, origin)
+    around = jnp.broadcast_to(rest, (len(points), *rest.shape[1:]))
+    around = _carry_around(portrait, around, points, head, origin)
     eyes = [_iris(points, side) - _iris(carried, side) for side in (0, 1)]
     return Moved(jnp.concatenate([points, around], 1), head, origin, (eyes[0] + eyes[1]) / 2)
 
