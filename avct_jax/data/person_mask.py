@@ -16,8 +16,8 @@ RADIUS, EPSILON = 4, 1e-3  # of the guided filter, px of SIZE and squared bright
 CONTRAST = (0.15, 0.85)  # what the filter leaves below is none of the person, above all of it
 LEAST_FACE = 0.97  # share of the face's oval that must be the person's
 MOST_PERSON = 0.97  # share of the picture: one without background needs no mask
-# Mean of 4 m (1 - m) over the network's mask m, from the picture's top to the chin: of first frames of 178
-# clips half have .02 or less, 12 more than this, and those take some wall, chair or hand for hair (2026-11-27).
+# Mean of 4 m (1 - m) over the network's mask m, from the picture's top to the chin. Of first frames of 178
+# clips 12 have more, and most of these take some wall, chair or hand for hair (2026-11-27).
 MOST_UNSURE = 0.07
 
 

@@ -18,7 +18,7 @@ UPPER_SHARE = 0.35  # of the gap that the upper lip covers; the lower one covers
 # Half heights of the face above its middle, from the chin's -1 to the forehead's 1: below the first a neck
 # is beside the face, above the second hair that moves as the head.
 HAIR = (-0.8, -0.2)
-# Of the neck's way to a side that shoulders go. Unseen people reenacted, L1 .0403 at 0, .0384 at .7, .0381 at 1.
+# Of the neck's way to a side that shoulders go: unseen people reenacted have L1 .040 at 0, .038 at .7 and 1.
 SWAY = 0.8
 NEAR = 0.01  # of the picture's side: so far from its edge a person may come to be carried over it
 CHIN_SHARE = 0.45  # of the lower lip's way that the chin follows

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from avct_jax import face_topology as topology
 from avct_jax.layers import box, grid, mesh_warp
+from avct_jax.models import surroundings
 
 # The mouth's patch: pixels, and what they show around the mouth at rest, eye distances of the canonical face.
 PATCH = (64, 96)
@@ -121,48 +122,18 @@ def move(
 
 
 def _carry_around(portrait, around, face, head, origin):
-    """Take hair along with a head: its outline is a ball's, which a turn to a side leaves as it is.
-
-    Shoulders go with the neck, in part, to the side; the rings beside the face lean on it, or it would be folded
-    over them.
-
-    Args:
-      around: of b frames, before the head moves. face: after.
-    """
-    motion = jnp.einsum("bij,jk->bik", head, jnp.linalg.inv(portrait.head))
-    middle, neck = (portrait.origin + portrait.head @ jnp.asarray(x) for x in (topology.SKULL, topology.NECK))
-    moved_middle, moved_neck = (
-        jnp.einsum("bij,j->bi", motion, x - portrait.origin) + origin for x in (middle, neck)
-    )
-    # The nearest turn within the picture, and scale.
-    straight = (motion[:, 0, 0] + motion[:, 1, 1]) / 2
-    across = (motion[:, 1, 0] - motion[:, 0, 1]) / 2
-    zero, size = jnp.zeros_like(straight), jnp.hypot(straight, across)
-    plane = jnp.stack([straight, -across, zero, across, straight, zero, zero, zero, size], -1)
-    offset = around - middle[None, None]
-    carried = jnp.einsum("bij,bnj->bni", plane.reshape(-1, 3, 3), offset) + moved_middle[:, None]
-    aside = (moved_neck - neck[None])[:, None] * jnp.array([[[1.0, 0.0, 0.0]]])
-    moved = around + portrait.shares[None] * (carried - around) + portrait.sway[None, :, None] * aside
-    oval = jnp.asarray(topology.FACE_OVAL)
-    own = jnp.tile(face[:, oval] - portrait.vertices[None, oval], (1, len(topology.RING_SCALES), 1))
-    lean = jnp.repeat(jnp.asarray(topology.LEAN_SHARES), len(oval))[None, :, None]
-    rings, end = portrait.vertices[None, topology.POINTS : _ring_end()], len(lean[0])
-    rings = moved[:, :end] + lean * (rings + own - moved[:, :end])
-    return jnp.concatenate([rings, moved[:, end:]], 1)
-
-
-def _ring_end() -> int:
-    return topology.POINTS + len(topology.RING_SCALES) * len(topology.FACE_OVAL)
+    rest = surroundings.Rest(*(getattr(portrait, name) for name in surroundings.Rest._fields))
+    return surroundings.carry(rest, around, face, head, origin)
 
 
 def _around(vertices, face):
     """Rings around the oval follow the jaw; then the picture's edge."""
     oval = jnp.asarray(topology.FACE_OVAL)
     own = face[:, oval] - vertices[oval][None]
-    rings = vertices[topology.POINTS : _ring_end()].reshape(len(topology.RING_SCALES), -1, 3)
+    rings = vertices[topology.POINTS : surroundings.RING_END].reshape(len(topology.RING_SCALES), -1, 3)
     shares = jnp.asarray(topology.JAW_SHARES)[None, :, None, None]
     rings = (rings[None] + shares * own[:, None]).reshape(len(face), -1, 3)
-    edge = jnp.broadcast_to(vertices[_ring_end() :], (len(face), 4 * (topology.BORDER - 1), 3))
+    edge = jnp.broadcast_to(vertices[surroundings.RING_END :], (len(face), 4 * (topology.BORDER - 1), 3))
     return jnp.concatenate([rings, edge], 1)
 
 
