@@ -78,13 +78,13 @@ def make(
         *floats,
         *triangles,
         *others,
-        layer.cover,
+        denser(layer.cover),
         layer.background,
         *taken,
     )
 
 
-def denser(picture: Float[np.ndarray, "s s 3"]) -> Float[np.ndarray, "d d 3"]:
+def denser(picture: Float[np.ndarray, "s s *c"]) -> Float[np.ndarray, "d d *c"]:
     """Put a pixel between each two (d = 2 s - 1): read bilinearly between these, a picture stays sharp.
 
     Pixels that were there stay as they are, so that a face at rest is the picture itself.
