@@ -81,3 +81,4 @@ RING_SCALES = (1.12, 1.35, 1.75)  # of the rings of points around the oval, by w
 RING_SHARES = (1.0, 0.5, 0.0)  # of the head's motion that each ring takes: hair follows, background stays
 JAW_SHARES = (0.55, 0.2, 0.0)  # of the oval's own motion, the jaw's above all: neck and collar
 BORDER = 9  # points along each side of the picture's edge, which stay
+MOUTH_GAP = ((13, 14), (82, 87), (312, 317))  # inner lip points, up and down: their distance is the opening

@@ -66,7 +66,11 @@ def predict(
     """Predict the coefficients of speech of the n = m - 2 radius frames that have all their neighbours."""
     network = speech_motion.SpeechMotion(config.speech_motion)
     batch = (heard.posteriors[None], heard.poses[None], heard.audio[None], style[None])
-    return config.gain * network.apply(variables["speech_motion"], *batch)[0]
+    spoken = network.apply(variables["speech_motion"], *batch)[0]
+    basis = variables["face_basis"]["params"]
+    gap = speech_motion.opening(basis["components"], basis["scales"])
+    centre = jnp.asarray(config.centre or (0.0,) * config.speech_motion.components)
+    return speech_motion.amplify(spoken, config.gain, centre, gap)
 
 
 def draw(

@@ -24,13 +24,15 @@ class MeshSystemConfig:
     """The networks that animate a portrait by its mesh.
 
     Attributes:
-      gain: factor on the predicted motion: a regression predicts the mean of what could be meant, which moves
-        less than any speaker.
+      gain: factor on the predicted motion from `centre`: a regression predicts the mean of what could be
+        meant, which moves less than any speaker.
+      centre: people's mean coefficients while they speak (train/speech_set.py mean_speech); () is rest.
       style: how lively the mouth is, natural logarithm of the spread against people's usual.
       hearing: what makes phoneme posteriors: "hama" hears the whole sound, "network" is phoneme_net, causal.
     """
 
     gain: float = 1.6
+    centre: tuple[float, ...] = ()
     style: float = 0.0
     hearing: Literal["hama", "network"] = "hama"
     phoneme_net: PhonemeNetConfig = PhonemeNetConfig()

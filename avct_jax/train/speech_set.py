@@ -268,6 +268,15 @@ def example(known: SpeechSet, which: int, first: int, frames: int, radius: int) 
     )  # fmt: skip
 
 
+def mean_speech(known: SpeechSet, speaker: str) -> tuple[float, ...]:
+    """The mean coefficients of other people's training clips; of the speaker's where there are no others."""
+    mine = np.array([person == speaker for person in known.persons])
+    usable = ~known.held_out & ~known.revoiced
+    chosen = np.flatnonzero(usable & ~mine) if (usable & ~mine).any() else np.flatnonzero(usable)
+    mean = np.concatenate([known.speech[known.rows(int(i))] for i in chosen]).mean(0)
+    return tuple(round(float(value), 3) for value in mean)
+
+
 def trust(known: SpeechSet, speaker: str) -> SpeechSet:
     """Take the speaker's clips as they are: theirs are in sync, and it is by them that lags are found."""
     mine = np.array([person == speaker for person in known.persons])

@@ -28,7 +28,7 @@ LIPS = tuple(
     )
 )  # fmt: skip
 JAW = (152, 148, 377, 176, 400, 149, 378, 200, 199, 175)
-GAP = ((13, 14), (82, 87), (312, 317))  # pairs of inner lip points whose distance is the mouth's opening
+GAP = topology.MOUTH_GAP
 
 
 class SpeechBatch(NamedTuple):
@@ -87,7 +87,7 @@ class Basis(NamedTuple):
 def basis_of(components: Float[np.ndarray, "k 478 3"], scales: Float[np.ndarray, " k"]) -> Basis:
     """Take what is compared out of a face basis; eye distances."""
     moved = components * scales[:, None, None]
-    gap = np.mean([moved[:, low, 1] - moved[:, up, 1] for up, low in GAP], 0)
+    gap = speech_motion.opening(components, scales)
     return Basis(*(jnp.asarray(x, jnp.float32) for x in (moved[:, list(LIPS)], moved[:, list(JAW)], gap)))
 
 
