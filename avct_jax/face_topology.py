@@ -84,3 +84,4 @@ RING_SHARES = (1.0, 0.5, 0.0)  # of the head's motion that each ring takes: hair
 JAW_SHARES = (0.1, 0.2, 0.0)  # of the oval's own motion, the jaw's above all, before they lean: neck, collar
 LEAN_SHARES = (0.5, 0.0, 0.0)  # of the way that the oval goes instead of the head, for each ring
 BORDER = 9  # points along each side of the picture's edge, which stay
+MOUTH_GAP = ((13, 14), (82, 87), (312, 317))  # inner lip points, up and down: their distance is the opening

@@ -14,8 +14,8 @@ from scipy.spatial import transform
 
 from avct_jax import animation, checkpoint_file, errors, mesh_inference
 from avct_jax.data import audio as sound
-from avct_jax.data import crop, face_basis, head_motion_bank, portrait_layers, speech_features
-from avct_jax.models import face_mesh, mesh_system, phoneme_net
+from avct_jax.data import crop, head_motion_bank, portrait_layers, speech_features
+from avct_jax.models import face_mesh, mesh_system, phoneme_net, speech_motion
 
 CHUNK = 8  # frames drawn by one call: enough to fill two cores, and little memory
 SPEECH_CHUNK = 128  # frames whose mouths are predicted by one call
@@ -138,15 +138,16 @@ class MeshAnimator(animation.Animator):
         for begin in range(0, count, SPEECH_CHUNK):
             heard = outside_silence(speech, poses, begin - radius, SPEECH_CHUNK + 2 * radius)
             predicted.append(np.asarray(self._predict(self.variables, heard, style)))
-        speech_motion = np.concatenate(predicted)[:count]
-        return speech_motion * self._liveliness(speech_motion, speech.silent)
+        moved = np.concatenate(predicted)[:count]
+        gain = self._liveliness(moved, speech.silent)
+        livelier = speech_motion.amplify(
+            moved, gain, mesh_inference.centre(self.config), mesh_inference.opening(self.variables)
+        )
+        return np.asarray(livelier)
 
     def _liveliness(self, moved, silent) -> float:
         """The factor that brings lips to people's usual opening; less sure of it for a short sound."""
-        basis = self.variables["face_basis"]["params"]
-        opening = moved[~silent] @ face_basis.gap(
-            np.asarray(basis["components"]), np.asarray(basis["scales"])
-        )
+        opening = moved[~silent] @ np.asarray(mesh_inference.opening(self.variables))
         if not self.config.amplitude or len(opening) < 2:
             return 1.0
         wanted = np.clip(self.config.amplitude / max(float(opening.std()), 1e-6), *LIVELINESS)

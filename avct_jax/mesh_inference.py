@@ -71,7 +71,19 @@ def predict(
     """Predict the coefficients of speech of the n = m - 2 radius frames that have all their neighbours."""
     network = speech_motion.SpeechMotion(config.speech_motion)
     batch = (heard.posteriors[None], heard.poses[None], heard.audio[None], style[None])
-    return config.gain * network.apply(variables["speech_motion"], *batch)[0]
+    spoken = network.apply(variables["speech_motion"], *batch)[0]
+    return speech_motion.amplify(spoken, config.gain, centre(config), opening(variables))
+
+
+def centre(config: mesh_system.MeshSystemConfig) -> Float[Array, " k"]:
+    """Return the coefficients from which lips are moved further."""
+    return jnp.asarray(config.centre or (0.0,) * config.speech_motion.components, jnp.float32)
+
+
+def opening(variables: Variables) -> Float[Array, " k"]:
+    """Return by how much each coefficient parts the lips, eye distances."""
+    basis = variables["face_basis"]["params"]
+    return speech_motion.opening(basis["components"], basis["scales"])
 
 
 def draw(

@@ -119,8 +119,7 @@ def test_trembling_of_tracked_poses_is_smoothed():
 
 def test_lips_open_as_far_as_peoples_do(player):
     wanted, rng = player.config.amplitude, np.random.default_rng(0)
-    basis = player.variables["face_basis"]["params"]
-    way = np.array(face_basis.gap(np.asarray(basis["components"]), np.asarray(basis["scales"])))
+    way = np.asarray(mesh_inference.opening(player.variables))
     shy = 0.8 * wanted * rng.normal(size=(2000, 1)) * way / (way @ way)
     silent = np.arange(2000) % 2 == 0
     after = lambda moved, silent: (moved * player._liveliness(moved, silent) @ way)[~silent].std()

@@ -138,3 +138,28 @@ def test_closure_counts_only_where_lips_are_shut(basis):
         config, basis, jnp.asarray(wrong), batch._replace(gap=gap)
     )["closure"]
     assert closure(np.full_like(batch.gap, 0.2)) == 0 and closure(np.full_like(batch.gap, 0.01)) > 0
+
+
+def test_gain_widens_around_the_centre_and_leaves_shut_lips_shut():
+    gap, centre = np.array([0.05, 0.0, 0.02], np.float32), np.array([1.0, 0.3, 0.5], np.float32)
+    spoken = np.random.default_rng(0).normal(0, 0.3, (400, 3)).astype(np.float32) + centre
+    amplify = lambda x, gain, centre=centre: np.asarray(
+        speech_motion.amplify(jnp.asarray(x), gain, jnp.asarray(centre), jnp.asarray(gap))
+    )
+    far = spoken @ gap > 0.03  # shut they are not, even when amplified
+    np.testing.assert_allclose((amplify(spoken, 1.5) - centre)[far], 1.5 * (spoken - centre)[far], atol=1e-5)
+    np.testing.assert_array_equal(amplify(np.zeros((1, 3), np.float32), 1.5), 0)
+    small = 0.1 * np.abs(spoken)  # nearly shut: shut, and not across each other
+    assert (small @ gap > 0).all()
+    np.testing.assert_allclose(amplify(small, 1.5) @ gap, 0, atol=1e-6)
+    np.testing.assert_array_equal(amplify(spoken, 1.0), spoken)
+    np.testing.assert_allclose(amplify(spoken, 1.5, 0 * centre), 1.5 * spoken, rtol=1e-6)
+
+
+def test_mean_speech_is_that_of_other_people_who_train():
+    known = made_set(clips=4)
+    known = known._replace(persons=("me", "a", "b", "b"), held_out=np.array([False, False, True, False]))
+    wanted = [known.speech[known.rows(i)] for i in (1, 3)]
+    np.testing.assert_allclose(speech_set.mean_speech(known, "me"), np.concatenate(wanted).mean(0), atol=6e-4)
+    alone = known._replace(persons=("me",) * 4)
+    assert speech_set.mean_speech(alone, "me") != speech_set.mean_speech(known, "me")

@@ -19,7 +19,6 @@ from avct_jax import face_topology as topology
 COMPONENTS = 16  # keep 98% of the variance of speech
 REST_SHARE = 0.1  # of a clip's frames: those in which the mouth is most at rest
 CANONICAL_ROUNDS = 4
-LIP_PAIRS = ((13, 14), (82, 87), (312, 317))  # of inner lip points whose distance is the mouth's opening
 
 
 class FaceBasis(NamedTuple):
@@ -100,12 +99,6 @@ def coefficients(
     """Write how a face has moved since its rest, in standard deviations of speech."""
     moved = (aligned - at_rest).reshape(len(aligned), -1)
     return (moved @ basis.components.reshape(len(basis.components), -1).T / basis.scales).astype(np.float32)
-
-
-def gap(components: Float[np.ndarray, "k 478 3"], scales: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
-    """Return how far one standard deviation of each coefficient opens the lips, eye distances."""
-    moved = components * scales[:, None, None]
-    return np.mean([moved[:, low, 1] - moved[:, up, 1] for up, low in LIP_PAIRS], 0)
 
 
 def moved_by_speech(canonical: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, " 478"]:

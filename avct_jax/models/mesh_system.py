@@ -24,16 +24,19 @@ class MeshSystemConfig:
     """The networks that animate a portrait by its mesh.
 
     Attributes:
-      gain: factor on the predicted motion.
       amplitude: standard deviation of the lips' opening that speech is brought to, eye distances; 0 leaves it
         as predicted. A regression predicts the mean of what could be meant, which moves less than any
         speaker, and the less so the stranger the voice.
+      gain: further factor on the predicted motion.
+      centre: people's mean coefficients while they speak (train/speech_set.py mean_speech), from which both
+        move the lips; () is rest.
       style: how lively the mouth is, natural logarithm of the spread against people's usual.
       hearing: what makes phoneme posteriors: "hama" hears the whole sound, "network" is phoneme_net, causal.
     """
 
-    gain: float = 1.0
     amplitude: float = 0.051
+    gain: float = 1.0
+    centre: tuple[float, ...] = ()
     style: float = 0.0
     hearing: Literal["hama", "network"] = "hama"
     phoneme_net: PhonemeNetConfig = PhonemeNetConfig()

@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from avct_jax import face_topology as topology
 from avct_jax.layers import transformer
 from avct_jax.models import avct
 
@@ -119,3 +120,27 @@ class SpeechMotion(nn.Module):
         both = jnp.concatenate([encoded, decoded], -1).reshape(b * t, -1)
         x = (x + self.mixed_output(nn.relu(self.mixed(both)))).astype(jnp.float32)
         return self.coefficients(x).reshape(b, t, -1)
+
+
+def opening(components: Float[Any, "k 478 3"], scales: Float[Any, " k"]) -> Float[Any, " k"]:
+    """By how much each coefficient of the face basis parts the lips, eye distances."""
+    upper, lower = zip(*topology.MOUTH_GAP, strict=True)
+    return ((components[:, lower, 1] - components[:, upper, 1]) * scales[:, None]).mean(1)
+
+
+def amplify(
+    spoken: Float[Array, "n k"], gain: float, centre: Float[Array, " k"], gap: Float[Array, " k"]
+) -> Float[Array, "n k"]:
+    """Move `gain` times as far from the centre as was predicted.
+
+    A regression that does not know a voice well stays near the mean of what lips do: its mouths neither open
+    wide nor shut. Away from rest alone they would never shut; away from the mean they do both. What is taken
+    off never makes lips cross: a mouth that is shut, as in silence, is left shut.
+
+    Args:
+      spoken, centre: standard deviations of speech. gap: of `opening`.
+    """
+    taken = (gain - 1) * centre
+    raised = gain * spoken
+    share = jnp.maximum(raised @ gap, 0) / jnp.maximum(taken @ gap, 1e-6)
+    return raised - jnp.minimum(share, 1)[:, None] * taken[None]

@@ -91,11 +91,12 @@ class PhonemeTraining(MeshTraining):
 
 
 class Prepared(NamedTuple):
-    """A stage and what it draws from."""
+    """A stage and what it draws from. system: sizes, and what of them was measured."""
 
     stage: stage.Stage
     source: Any
     judged_by: str
+    system: mesh_system.MeshSystemConfig
 
 
 def train(
@@ -126,7 +127,7 @@ def train(
 
     def export(current: Any, best: bool) -> None:
         del best
-        save(path_of(run, name), config.system, made.stage.export(current))
+        save(path_of(run, name), made.system, made.stage.export(current))
 
     task = loop.Task(
         made.stage, made.source, schema.DrawConfig(), config, folder, judged_by=made.judged_by,
@@ -184,7 +185,8 @@ def export(run: pathlib.Path, output: pathlib.Path, *, init: str | None = None) 
         parts[part] = found.variables[part]
         config = dataclasses.replace(config or found.config, **{part: getattr(found.config, part)})
         if part == OF_STAGE["speech"]:  # as it was trained, so it hears
-            config = dataclasses.replace(config, hearing=found.config.hearing)
+            heard = {"hearing": found.config.hearing, "centre": found.config.centre}
+            config = dataclasses.replace(config, **heard)
         said.append(f"{part} from {path if path.exists() else init}")
     assert config is not None
     if config.hearing == "network" and mesh_system.HEARING not in parts:
@@ -207,7 +209,7 @@ def _painter(config: PainterTraining, clips, folder, given) -> Prepared:
     made = painter_stage.make_stage(
         config.system.mouth_painter, *rules, **codes, init=given, seed=config.seed
     )
-    return Prepared(made, drawn, "l1_inside")
+    return Prepared(made, drawn, "l1_inside", config.system)
 
 
 def _speech(config: SpeechTraining, clips, folder, given) -> Prepared:
@@ -226,7 +228,8 @@ def _speech(config: SpeechTraining, clips, folder, given) -> Prepared:
     shares = {"frames": config.frames, "speaker": speaker, "speaker_share": share}
     shares["revoiced_share"] = config.revoiced_share
     drawn = speech_set.SpeechSource(known, radius=radius, **shares)
-    return Prepared(made, drawn, "lips")
+    centre = speech_set.mean_speech(known, speaker)
+    return Prepared(made, drawn, "lips", dataclasses.replace(config.system, centre=centre))
 
 
 def _phonemes(config: PhonemeTraining, clips, folder, given) -> Prepared:
@@ -249,7 +252,7 @@ def _phonemes(config: PhonemeTraining, clips, folder, given) -> Prepared:
         ahead=sizes.frames_ahead,
         shares=dict(zip(phoneme_set.GROUPS, shares, strict=True)),
     )
-    return Prepared(made, drawn, "divergence")
+    return Prepared(made, drawn, "divergence", config.system)
 
 
 _MAKERS: dict[str, Callable[..., Prepared]] = {

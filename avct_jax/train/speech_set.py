@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from avct_jax import errors
+from avct_jax import face_topology as topology
 from avct_jax.data import audio, clip, face_basis, manifest, source, speech_revoicing
 from avct_jax.train import speech_stage
 
@@ -151,7 +152,7 @@ def _person(clips, basis):
 
 def opening(aligned: Float[np.ndarray, "t 478 3"]) -> Float[np.ndarray, " t"]:
     """The mean distance of three pairs of inner lip points, eye distances."""
-    pairs = [np.linalg.norm(aligned[:, low] - aligned[:, up], axis=-1) for up, low in face_basis.LIP_PAIRS]
+    pairs = [np.linalg.norm(aligned[:, low] - aligned[:, up], axis=-1) for up, low in topology.MOUTH_GAP]
     return np.mean(pairs, axis=0)
 
 
@@ -266,6 +267,15 @@ def example(known: SpeechSet, which: int, first: int, frames: int, radius: int) 
         known.posteriors[heard], known.poses[posed], known.audio[heard], known.style[which],
         known.speech[seen], known.gap[seen], np.float32(1.0),
     )  # fmt: skip
+
+
+def mean_speech(known: SpeechSet, speaker: str) -> tuple[float, ...]:
+    """The mean coefficients of other people's training clips; of the speaker's where there are no others."""
+    mine = np.array([person == speaker for person in known.persons])
+    usable = ~known.held_out & ~known.revoiced
+    chosen = np.flatnonzero(usable & ~mine) if (usable & ~mine).any() else np.flatnonzero(usable)
+    mean = np.concatenate([known.speech[known.rows(int(i))] for i in chosen]).mean(0)
+    return tuple(round(float(value), 3) for value in mean)
 
 
 def trust(known: SpeechSet, speaker: str) -> SpeechSet:

@@ -86,7 +86,7 @@ class Basis(NamedTuple):
 def basis_of(components: Float[np.ndarray, "k 478 3"], scales: Float[np.ndarray, " k"]) -> Basis:
     """Take what is compared out of a face basis; eye distances."""
     moved = components * scales[:, None, None]
-    gap = face_basis.gap(components, scales)
+    gap = speech_motion.opening(components, scales)
     return Basis(*(jnp.asarray(x, jnp.float32) for x in (moved[:, list(LIPS)], moved[:, list(JAW)], gap)))
 
 
