@@ -141,7 +141,10 @@ class MeshAnimator(animation.Animator):
         moved = np.concatenate(predicted)[:count]
         gain = self._liveliness(moved, speech.silent)
         livelier = speech_motion.amplify(
-            moved, gain, mesh_inference.centre(self.config), mesh_inference.opening(self.variables)
+            jnp.asarray(moved),
+            gain,
+            mesh_inference.centre(self.config),
+            mesh_inference.opening(self.variables),
         )
         return np.asarray(livelier)
 
