@@ -77,7 +77,10 @@ APERTURES = (
     (RIGHT_UPPER_LID, RIGHT_LOWER_LID),
 )
 
+# Middle of the skull, behind the ears, and of the neck, behind the chin: canonical frame, eye distances.
+SKULL, NECK = (0.0, 0.1, 1.0), (0.0, 1.1, 0.9)
 RING_SCALES = (1.12, 1.35, 1.75)  # of the rings of points around the oval, by which it is scaled
 RING_SHARES = (1.0, 0.5, 0.0)  # of the head's motion that each ring takes: hair follows, background stays
-JAW_SHARES = (0.55, 0.2, 0.0)  # of the oval's own motion, the jaw's above all: neck and collar
+JAW_SHARES = (0.1, 0.2, 0.0)  # of the oval's own motion, the jaw's above all, before they lean: neck, collar
+LEAN_SHARES = (0.5, 0.0, 0.0)  # of the way that the oval goes instead of the head, for each ring
 BORDER = 9  # points along each side of the picture's edge, which stay

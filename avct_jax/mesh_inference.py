@@ -30,6 +30,10 @@ class Layers(NamedTuple):
     anchor: Float[Array, " 3"]
     cavity: Float[Array, " 3"]
     seam: Float[Array, ""]
+    cover: Float[Array, "h w"]
+    background: Float[Array, "h w 3"]
+    shares: Float[Array, "r 3"]
+    sway: Float[Array, " r"]
 
 
 class Prepared(NamedTuple):
@@ -56,6 +60,7 @@ def prepare(layers: Layers) -> Prepared:
     portrait = face_mesh.Portrait(
         layers.skin, layers.image, layers.vertices, layers.closed, *fields,
         layers.head, layers.origin, layers.anchor, layers.cavity, layers.seam,
+        layers.cover, layers.background, layers.shares, layers.sway,
     )  # fmt: skip
     return Prepared(portrait, mouth_painter.own_patch(portrait))
 

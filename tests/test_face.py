@@ -118,13 +118,14 @@ def test_cut_keeps_pixels_where_they_are():
 
 
 def test_model_files_of_another_content_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(face_models, "FOLDER", tmp_path)
-    (tmp_path / "face_detector.tflite").write_bytes(b"other")
+    monkeypatch.setattr(face_models, "ASSETS", tmp_path)
+    (tmp_path / "face_landmarker").mkdir()
+    (tmp_path / "face_landmarker" / "face_detector.tflite").write_bytes(b"other")
     with pytest.raises(errors.UserError, match=r"sha256 differs.*reinstall"):
         face_models.find.__wrapped__("face_detector.tflite")
 
 
 def test_missing_model_files_give_the_remedy(tmp_path, monkeypatch):
-    monkeypatch.setattr(face_models, "FOLDER", tmp_path)
+    monkeypatch.setattr(face_models, "ASSETS", tmp_path)
     with pytest.raises(errors.UserError, match=r"No such file.*reinstall"):
         face_models.find.__wrapped__("face_detector.tflite")

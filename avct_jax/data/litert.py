@@ -1,4 +1,4 @@
-"""The face networks' files in LiteRT, TensorFlow's runtime for CPUs."""
+"""MediaPipe's networks in LiteRT, TensorFlow's runtime for CPUs."""
 
 import contextlib
 import os

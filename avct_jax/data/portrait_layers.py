@@ -8,13 +8,19 @@ from jaxtyping import Float, Int, UInt8
 from scipy import spatial
 
 from avct_jax import face_topology as topology
-from avct_jax.data import face_basis
+from avct_jax.data import face_basis, matte, person_mask
 
 GRID = 128  # nodes along each side, at which the mesh's motion is interpolated
 OPEN = 0.06  # eye distances between the inner lips from which teeth show
 REST_GAP = 0.03  # eye distances that lips of a shut mouth are apart by their landmarks
 REST_WIDTH = 0.66  # eye distances; a wider open mouth is a smile, whose corners come in
 UPPER_SHARE = 0.35  # of the gap that the upper lip covers; the lower one covers the rest
+# Half heights of the face above its middle, from the chin's -1 to the forehead's 1: below the first a neck
+# is beside the face, above the second hair that moves as the head.
+HAIR = (-0.8, -0.2)
+# Of the neck's way to a side that shoulders go: unseen people reenacted have L1 .040 at 0, .038 at .7 and 1.
+SWAY = 0.8
+NEAR = 0.01  # of the picture's side: so far from its edge a person may come to be carried over it
 CHIN_SHARE = 0.45  # of the lower lip's way that the chin follows
 
 
@@ -32,6 +38,10 @@ class PortraitLayers(NamedTuple):
     anchor: Float[np.ndarray, " 3"]
     cavity: Float[np.ndarray, " 3"]
     seam: Float[np.ndarray, ""]
+    cover: Float[np.ndarray, "h w"]
+    background: Float[np.ndarray, "h w 3"]
+    shares: Float[np.ndarray, "r 3"]
+    sway: Float[np.ndarray, " r"]
 
 
 def make(
@@ -55,11 +65,16 @@ def make(
     skin = picture
     if bared := opening(points) > OPEN:
         skin = cover_teeth(image, to_pixels(points, len(image))).astype(np.float32) / 255
+    cover = person_mask.find(image, to_pixels(points, len(image)))
     triangles = [locate(vertices[:, :2], left_out) for left_out in (topology.NOT_UPPER, topology.NOT_LOWER)]
     floats = (np.asarray(x, np.float32) for x in (vertices, closed))
     cavity = cavity_colour(picture, points)
     others = (np.asarray(x, np.float32) for x in (head, origin, anchor, cavity, float(bared)))
-    return PortraitLayers(skin, picture, *floats, *triangles, *others)
+    layer = matte.whole(skin) if cover is None else matte.separate(skin, cover)
+    taken = (x.astype(np.float32) for x in shares(vertices, cover))
+    return PortraitLayers(
+        layer.person, picture, *floats, *triangles, *others, layer.cover, layer.background, *taken
+    )
 
 
 def eye_distance(points: Float[np.ndarray, "n 3"]) -> float:
@@ -89,6 +104,37 @@ def rings(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "m 3"]:
     depth = np.full((len(oval), 1), np.percentile(points[:, 2], 90))
     scaled = [centre + (1 + (s - 1) * (1 + 0.5 * above))[:, None] * offset for s in topology.RING_SCALES]
     return np.concatenate([np.concatenate([xy, depth], 1) for xy in scaled])
+
+
+def shares(
+    vertices: Float[np.ndarray, "n 3"], cover: Float[np.ndarray, "h w"] | None
+) -> tuple[Float[np.ndarray, "r 3"], Float[np.ndarray, " r"]]:
+    """Return how much of the head's motion along x, y, z, and of the neck's to a side, each point takes.
+
+    Where the background is not moved along, hair is rigid to its silhouette, and only neck and collar give;
+    shoulders follow to the side. At the picture's edge the person may slide along, but what lies outside is
+    not drawn in.
+
+    Args:
+      cover: of the person in each pixel, where that is known.
+    """
+    around = vertices[topology.POINTS :]
+    rings, oval = len(topology.RING_SCALES), len(topology.FACE_OVAL)
+    still = np.zeros((len(around), 3))
+    still[: rings * oval] = np.repeat(topology.RING_SHARES, oval)[:, None]
+    if cover is None:
+        return still, np.zeros(len(still))
+    axis = vertices[topology.FOREHEAD, :2] - vertices[topology.CHIN, :2]
+    middle = vertices[list(topology.FACE_OVAL), :2].mean(0)
+    low, high = HAIR
+    above = np.clip(((around[:, :2] - middle) @ axis / (axis @ axis) * 2 - low) / (high - low), 0, 1)
+    taken = still + (above**2 * (3 - 2 * above))[:, None] * (1 - still)
+    near = cv2.dilate(cover, _disc(NEAR * len(cover)))
+    x, y = np.clip(np.round(to_pixels(around[:, :2], len(cover))).astype(int), 0, len(cover) - 1).T
+    edge = (np.abs(around[:, :2]) > 1) & (near[y, x] > 0.1)[:, None]
+    edge[: rings * oval] = False
+    taken[:, :2][edge] = 0
+    return taken, SWAY * (1 - taken[:, 0]) * ~edge[:, 0]
 
 
 def border() -> Float[np.ndarray, "m 3"]:

@@ -14,8 +14,8 @@ from jaxtyping import Array, Float, Int
 
 from avct_jax import face_topology as topology
 from avct_jax.layers import box, grid, mesh_warp
+from avct_jax.models import surroundings
 
-RING_SHAPE = (len(topology.RING_SCALES) * len(topology.FACE_OVAL), 3)
 # The mouth's patch: pixels, and what they show around the mouth at rest, eye distances of the canonical face.
 PATCH = (64, 96)
 PATCH_LEFT, PATCH_RIGHT, PATCH_TOP, PATCH_BOTTOM = -0.5, 0.5, -0.26, 0.41
@@ -47,7 +47,9 @@ class Portrait(NamedTuple):
     move to bring the mouth to rest. head: canonical displacements (eye distances) to the picture's. anchor:
     of the mouth at rest, in the canonical frame. origin: the picture's place of the canonical frame's
     origin. cavity: colour of a mouth's inside. seam: 1 where lips must be drawn to meet, for the portrait
-    shows teeth; 0.
+    shows teeth; 0. cover: how far the person, not what is behind, is seen; colours of skin go on beyond it.
+    background: what is behind, the person's place filled. shares: of the head's motion along x, y, z that
+    each point of the rings and of the picture's edge takes. sway: of the neck's way to a side.
     """
 
     skin: Float[Array, "h w 3"]
@@ -61,6 +63,10 @@ class Portrait(NamedTuple):
     anchor: Float[Array, " 3"]
     cavity: Float[Array, " 3"]
     seam: Float[Array, ""]
+    cover: Float[Array, "h w"]
+    background: Float[Array, "h w 3"]
+    shares: Float[Array, "r 3"]
+    sway: Float[Array, " r"]
 
 
 class Controls(NamedTuple):
@@ -102,31 +108,33 @@ def move(
     rest = portrait.vertices[: topology.POINTS] + portrait.closed
     face = rest[None] + spoken @ portrait.head.T
     face = _blink(face, controls.blink)
-    rings = _rings(portrait.vertices, face)
-    border = jnp.broadcast_to(portrait.vertices[_ring_end() :], (len(face), 4 * (topology.BORDER - 1), 3))
+    around = _around(portrait.vertices, face)
     turn = rotation_matrix(controls.rotation)
     unit = jnp.linalg.norm(portrait.head[:, 0])
     shift = controls.shift * unit
-    pivot = portrait.origin + portrait.head @ jnp.array([0.0, 1.1, 0.9])  # of the neck, behind the chin
+    pivot = portrait.origin + portrait.head @ jnp.asarray(topology.NECK)
     pivot = pivot[None, None]
     swing = lambda x: jnp.einsum("bij,bnj->bni", turn, x - pivot) + pivot + shift[:, None]
-    share = jnp.repeat(jnp.asarray(topology.RING_SHARES), len(topology.FACE_OVAL))[None, :, None]
-    vertices = jnp.concatenate([swing(face), rings + share * (swing(rings) - rings), border], 1)
     origin = swing(jnp.broadcast_to(portrait.origin, (len(face), 1, 3)))[:, 0]
-    return Moved(vertices, jnp.einsum("bij,jk->bik", turn, portrait.head), origin, controls.gaze * unit)
+    head = jnp.einsum("bij,jk->bik", turn, portrait.head)
+    carried = _carry_around(portrait, around, swing(face), head, origin)
+    return Moved(jnp.concatenate([swing(face), carried], 1), head, origin, controls.gaze * unit)
 
 
-def _ring_end() -> int:
-    return topology.POINTS + len(topology.RING_SCALES) * len(topology.FACE_OVAL)
+def _carry_around(portrait, around, face, head, origin):
+    rest = surroundings.Rest(*(getattr(portrait, name) for name in surroundings.Rest._fields))
+    return surroundings.carry(rest, around, face, head, origin)
 
 
-def _rings(vertices, face):
-    """Rings around the oval follow the jaw."""
+def _around(vertices, face):
+    """Rings around the oval follow the jaw; then the picture's edge."""
     oval = jnp.asarray(topology.FACE_OVAL)
     own = face[:, oval] - vertices[oval][None]
-    rings = vertices[topology.POINTS : _ring_end()].reshape(len(topology.RING_SCALES), -1, 3)
+    rings = vertices[topology.POINTS : surroundings.RING_END].reshape(len(topology.RING_SCALES), -1, 3)
     shares = jnp.asarray(topology.JAW_SHARES)[None, :, None, None]
-    return (rings[None] + shares * own[:, None]).reshape(len(face), -1, 3)
+    rings = (rings[None] + shares * own[:, None]).reshape(len(face), -1, 3)
+    edge = jnp.broadcast_to(vertices[surroundings.RING_END :], (len(face), 4 * (topology.BORDER - 1), 3))
+    return jnp.concatenate([rings, edge], 1)
 
 
 def _blink(face, blink):
@@ -173,12 +181,11 @@ def follow(
     carried = (
         jnp.einsum("bij,jk,nk->bni", head, back, portrait.vertices - portrait.origin[None]) + origin[:, None]
     )
-    rings = jnp.broadcast_to(portrait.vertices[topology.POINTS : _ring_end()], (len(points), *RING_SHAPE))
-    share = jnp.repeat(jnp.asarray(topology.RING_SHARES), len(topology.FACE_OVAL))[None, :, None]
-    rings = rings + share * (carried[:, topology.POINTS : _ring_end()] - rings)
-    border = jnp.broadcast_to(portrait.vertices[_ring_end() :], (len(points), 4 * (topology.BORDER - 1), 3))
+    rest = portrait.vertices[None, topology.POINTS :]
+    around = jnp.broadcast_to(rest, (len(points), *rest.shape[1:]))
+    around = _carry_around(portrait, around, points, head, origin)
     eyes = [_iris(points, side) - _iris(carried, side) for side in (0, 1)]
-    return Moved(jnp.concatenate([points, rings, border], 1), head, origin, (eyes[0] + eyes[1]) / 2)
+    return Moved(jnp.concatenate([points, around], 1), head, origin, (eyes[0] + eyes[1]) / 2)
 
 
 def _iris(points, side):
@@ -199,7 +206,7 @@ class Drawing(NamedTuple):
 
 
 def draw(portrait: Portrait, moved: Moved) -> Drawing:
-    """Warp the portrait to moved vertices: skin, eyeballs and a dark mouth."""
+    """Warp the person to moved vertices, skin, eyeballs and a dark mouth, before the background at rest."""
     size = portrait.skin.shape[0]
     steps = moved.vertices[..., :2] - portrait.vertices[None, :, :2]
     nodes = jnp.asarray(grid.coordinate_grid(*portrait.upper.triangles.shape[:2]))[None]
@@ -210,6 +217,8 @@ def draw(portrait: Portrait, moved: Moved) -> Drawing:
     )
     place = mesh_warp.enlarge(upper, size, size)
     frame = _sample(portrait.skin, place)
+    # Three channels of it: XLA's CPU code gathers one channel, or four and then splits them, six times slower.
+    cover = _sample(jnp.repeat(portrait.cover[..., None], 3, -1), place)
     row = lambda indices: moved.vertices[:, jnp.asarray(indices), :2]
     openings = [mesh_warp.opening_of(row(a), row(b)) for a, b in topology.APERTURES]
     for side in (1, 2):
@@ -217,7 +226,8 @@ def draw(portrait: Portrait, moved: Moved) -> Drawing:
         part = _box(portrait, topology.APERTURES[side], EYE_BOX)
         frame = _draw_eye(frame, portrait, (upper, lower), openings[side], shift, part)
     frame = _draw_mouth(frame, portrait, (upper, lower), openings[0])
-    return Drawing(frame, openings[0])
+    behind = portrait.background[None]
+    return Drawing(behind + cover * (frame - behind), openings[0])
 
 
 def _head_at_rest(portrait, moved, places):
