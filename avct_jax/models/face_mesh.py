@@ -217,7 +217,7 @@ def draw(portrait: Portrait, moved: Moved) -> Drawing:
     )
     place = mesh_warp.enlarge(upper, size, size)
     frame = _sample(portrait.skin, place)
-    # Three channels of it: XLA's CPU code gathers one channel, or four and then splits them, six times slower.
+    # Three channels of it: XLA's CPU code gathers one, or four that are split again, many times slower.
     cover = _sample(jnp.repeat(portrait.cover[..., None], 3, -1), place)
     row = lambda indices: moved.vertices[:, jnp.asarray(indices), :2]
     openings = [mesh_warp.opening_of(row(a), row(b)) for a, b in topology.APERTURES]
