@@ -1,10 +1,12 @@
 """The person in a portrait: found where plain, refused where unsure, drawn to the picture's edges."""
 
+import pathlib
+
 import numpy as np
 import pytest
 import skimage.data
 
-from avct_jax.data import crop, face, person_mask
+from avct_jax.data import crop, face, face_models, person_mask
 
 SIZE = 384
 
@@ -69,3 +71,9 @@ def test_other_people_are_left_out():
     mask[50:120, 220:] = 1
     kept = person_mask.attached(mask, face_oval)
     assert kept[50:120, 220:].max() == 0 and (kept[60:, 60:190] == 1).all()
+
+
+def test_notice_lists_the_files_with_their_sums():
+    notice = (pathlib.Path(__file__).parents[1] / "NOTICE").read_text()
+    for name, folder in face_models.FOLDERS.items():
+        assert f"avct_jax/assets/{folder}/{name}" in notice and face_models.SHA256[name] in notice

@@ -221,8 +221,9 @@ def draw(portrait: Portrait, moved: Moved) -> Drawing:
         for field in (portrait.upper, portrait.lower)
     )
     place = mesh_warp.enlarge(upper, size, size)
-    person = _sample(jnp.concatenate([portrait.skin, portrait.cover[..., None]], -1), place)
-    frame, cover = person[..., :3], person[..., 3:]
+    frame = _sample(portrait.skin, place)
+    # Three channels of it: XLA's CPU code gathers one, or four that are split again, many times slower.
+    cover = _sample(jnp.repeat(portrait.cover[..., None], 3, -1), place)
     row = lambda indices: moved.vertices[:, jnp.asarray(indices), :2]
     openings = [mesh_warp.opening_of(row(a), row(b)) for a, b in topology.APERTURES]
     for side in (1, 2):
