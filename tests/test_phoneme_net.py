@@ -59,11 +59,11 @@ def test_look_ahead_must_fit():
 
 
 def sounds(count=6, frames=60, groups=None):
-    """Phonemes that can be read off the features: symbol s where column s is high."""
+    """Phonemes that can be read off the features: symbol s where filter bank s is high."""
     rng = np.random.default_rng(0)
     symbols = rng.integers(0, 5, (count * frames, 2))
     audio = np.zeros((count * frames, 2, 2, 41), np.float32)
-    np.put_along_axis(audio, symbols[..., None, None], 3.0, -1)
+    np.put_along_axis(audio, 13 + symbols[..., None, None], 3.0, -1)
     logs = np.full((count * frames, 2, 7), -6.0, np.float32)
     np.put_along_axis(logs, symbols[..., None], np.log(1 - 6 * np.exp(-6.0)), -1)
     return phoneme_set.Sounds(
@@ -80,7 +80,7 @@ def drawn_from(known, **shares):
 
 
 def test_the_stage_learns_what_the_features_say():
-    config = phoneme_stage.PhonemeStageConfig(noise=0.0, bands=0.0, decay=0.5)
+    config = phoneme_stage.PhonemeStageConfig(noise=0.0, bands=0.0, tract=0.0, hidden=0.0, decay=0.5)
     rule = optimizer.OptimizerConfig(learning_rate=1e-2, schedule="constant")
     stage = phoneme_stage.make_stage(SMALL, config, rule, gradients.ComputeConfig())
     source, current, step = drawn_from(sounds()), stage.initial(), jax.jit(stage.step)

@@ -19,7 +19,8 @@ from avct_jax.data import audio, clip, face_basis, manifest, source, speech_revo
 from avct_jax.train import speech_stage
 
 MANY = 5  # clips of a person from which on one rest serves all
-MOST_LAG = 5  # frames
+MOST_LAG = 5  # frames, where a model is judged
+SOUGHT_LAG = 8  # frames, where clips to learn from are brought into sync
 LEAST_FIT = 0.2  # correlation at the best lag below which lips do not belong to the sound
 SMOOTHED = 1.0  # frames: the landmarks' own tremble
 
@@ -188,7 +189,7 @@ def with_lags(known: SpeechSet, predicted: list[Float[np.ndarray, "t"]]) -> Spee
     Args:
       predicted: one for each clip.
     """
-    found = [best_lag(p, known.gap[known.rows(i)]) for i, p in enumerate(predicted)]
+    found = [best_lag(p, known.gap[known.rows(i)], SOUGHT_LAG) for i, p in enumerate(predicted)]
     return known._replace(
         lag=np.array([lag for lag, _ in found]), fit=np.array([r for _, r in found], np.float32)
     )
@@ -233,7 +234,7 @@ class SpeechSource(source.PeopleSource):
         self.known, self.radius, self.frames = known, radius, frames
         self.revoiced_share = revoiced_share
         lengths = np.diff(known.begins)
-        fits = (lengths >= frames + 2 * MOST_LAG) & ~(known.fit < LEAST_FIT)
+        fits = (lengths >= frames + 2 * SOUGHT_LAG) & ~(known.fit < LEAST_FIT)
         super().__init__(known.persons, fits, known.held_out, speaker=speaker, speaker_share=speaker_share)
 
     def collate(self, drawn: list[tuple[int, np.random.Generator]]) -> speech_stage.SpeechBatch:
