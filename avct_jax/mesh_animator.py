@@ -140,9 +140,8 @@ class MeshAnimator(animation.Animator):
             predicted.append(np.asarray(self._predict(self.variables, heard, style)))
         moved = np.concatenate(predicted)[:count]
         gain = self._liveliness(moved, speech.silent)
-        livelier = speech_motion.amplify(
-            moved, gain, mesh_inference.centre(self.config), mesh_inference.opening(self.variables)
-        )
+        usual = (mesh_inference.centre(self.config), mesh_inference.opening(self.variables))
+        livelier = speech_motion.amplify(jnp.asarray(moved), gain, *usual)
         return np.asarray(livelier)
 
     def _liveliness(self, moved, silent) -> float:
