@@ -140,8 +140,12 @@ class MeshAnimator(animation.Animator):
             predicted.append(np.asarray(self._predict(self.variables, heard, style)))
         moved = np.concatenate(predicted)[:count]
         gain = self._liveliness(moved, speech.silent)
-        usual = (mesh_inference.centre(self.config), mesh_inference.opening(self.variables))
-        livelier = speech_motion.amplify(jnp.asarray(moved), gain, *usual)
+        livelier = speech_motion.amplify(
+            jnp.asarray(moved),
+            gain,
+            mesh_inference.centre(self.config),
+            mesh_inference.opening(self.variables),
+        )
         return np.asarray(livelier)
 
     def _liveliness(self, moved, silent) -> float:
