@@ -16,9 +16,9 @@ LITE = mesh_run.PainterTraining(
 """The embedded size.
 
 avct train painter --preset lite --clips DIR --run DIR --teeth PERSON
-6000 steps, of which run 22 took 4800, 87 minutes beside other work on two CPU cores (.2 s a step while they were idle)
-after packing (16 minutes on one). Held-out L1 between the lips .108 with the mean code, which nobody has; look
-at the pictures of several people's codes and choose one.
+6000 steps, of which run 23 took 4800, 87 minutes beside other work on two CPU cores (.2 s a step while they
+were idle) after packing (16 minutes on one). Held-out L1 between the lips .108 with the mean code, which is
+nobody's: look at the pictures of several people's codes and choose one.
 """
 
 TINY = mesh_run.PainterTraining(
