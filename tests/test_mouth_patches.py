@@ -96,7 +96,8 @@ def test_real_patch_shows_the_driving_frame_and_own_the_source_s():
     fields, (own, _) = mouth_patches.draw(portrait, *(jnp.asarray(x, jnp.float32) for x in given))
     skin, inside, _, _, real = map(np.asarray, fields)
     assert (real[1] == 90).all() and inside[1].max() == 255 and not inside[0].any()
-    np.testing.assert_array_equal(own, real[0])
+    # The source is read between its pixels, the real frame is not: they differ by rounding.
+    np.testing.assert_allclose(own.astype(int), real[0], atol=2)
     assert np.abs(skin[0].astype(int) - real[0]).max() <= 3  # a mesh that has not moved moves nothing
     middle = (points[0, [13, 14], :2].mean(0) + 1) / 2 * 255
     row = round(-face_mesh.PATCH_TOP / (face_mesh.PATCH_BOTTOM - face_mesh.PATCH_TOP) * 63)
