@@ -158,7 +158,7 @@ def test_own_mouth_is_cut_out_of_the_portrait(portrait, drawn):
     own = drawn[2]
     places = face_mesh.patch_places(portrait.head[None], portrait.origin[None], portrait.anchor)
     row, column = 20, 50
-    x, y = (np.asarray(places)[0, row, column] + 1) / 2 * (SIZE - 1)
+    x, y = (np.asarray(places)[0, row, column] + 1) / 2 * (len(portrait.image) - 1)
     near = np.asarray(portrait.image)[int(y) : int(y) + 2, int(x) : int(x) + 2]
     fx, fy = x % 1, y % 1
     want = (1 - fy) * ((1 - fx) * near[0, 0] + fx * near[0, 1]) + fy * (

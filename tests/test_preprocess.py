@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
 import skimage.data
@@ -93,7 +94,7 @@ def test_sound_that_begins_late_in_the_film_begins_late_in_its_clip(tmp_path):
     film(tmp_path / "mute.mp4", [PORTRAIT] * 50)
     film(tmp_path / "tone.mp4", [PORTRAIT] * 50, audio=TONE)
     late = ["-i", tmp_path / "mute.mp4", "-itsoffset", "0.4", "-i", tmp_path / "tone.mp4", "-c", "copy"]
-    ffmpeg = video.imageio_ffmpeg.get_ffmpeg_exe()
+    ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
     command = [ffmpeg, "-v", "error", *late, "-map", "0:v", "-map", "1:a", tmp_path / "a.mp4"]
     subprocess.run(list(map(str, command)), check=True)
     wav = np.abs(audio.map_audio(tmp_path / "a.mp4"))
@@ -117,7 +118,7 @@ def test_parts_that_are_no_clip_have_a_reason_with_value_and_limit(tmp_path, fra
 def test_other_rates_and_turned_films_become_25_frames_a_second_upright(tmp_path):
     film(tmp_path / "half.mp4", [np.rot90(PORTRAIT)] * 15, frame_rate=12.5)
     turned = ["-display_rotation", "-90", "-i", str(tmp_path / "half.mp4"), "-c", "copy"]
-    ffmpeg = video.imageio_ffmpeg.get_ffmpeg_exe()
+    ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
     subprocess.run([ffmpeg, "-v", "error", *turned, str(tmp_path / "a.mp4")], check=True)
     record = make(tmp_path / "a.mp4", tmp_path / "clips")
     assert [entry.frames for entry in record.clips] == [30]
