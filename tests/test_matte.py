@@ -52,6 +52,24 @@ def test_hair_that_the_mask_missed_is_not_left_behind(scene):
     assert np.abs(background - wall)[37:41, 60:68].max() < 0.1 < np.abs(hairy - wall)[37:41, 60:68].max()
 
 
+def test_light_rim_of_a_sharpened_film_is_not_left_behind(scene):
+    picture, cover, wall = scene
+    distance = np.hypot(*(np.mgrid[:SIZE, :SIZE] - np.array([70, 64])[:, None, None]))
+    rim = (distance > 31.5) & (distance < 33)
+    background = matte.separate(picture + np.float32(0.08) * rim[..., None], cover).background
+    assert np.abs(background - wall)[rim].max() < 0.03
+
+
+def test_grain_of_a_plain_wall_goes_on_and_shelves_are_not_torn():
+    rng = np.random.default_rng(0)
+    known = np.ones((SIZE, SIZE), bool)
+    known[40:90, 40:90] = False
+    wall = np.full((SIZE, SIZE, 3), 0.5, np.float32) + rng.normal(0, 0.02, (SIZE, SIZE, 1)).astype(np.float32)
+    shelves = wall + 0.3 * np.sign(np.sin(np.arange(SIZE) / 3)).astype(np.float32)[:, None, None]
+    rough = lambda picture: np.abs(np.diff(matte.go_on(picture, known)[45:85, 45:85], axis=1)).mean()
+    assert rough(wall) > 0.01 > 3 * rough(shelves)
+
+
 def test_fill_keeps_what_is_known_and_is_smooth(scene):
     picture, cover, _ = scene
     known = (cover == 0).astype(np.float32)

@@ -10,12 +10,15 @@ import numpy as np
 from jaxtyping import Float
 
 SOFT = 1 / 256  # of the side: so far a person's edge is let out, for hair that the mask missed
-MARGIN = 5 / 256  # of the side: so far around the person the background may be hair that the mask missed
+MARGIN = 7 / 256  # of the side: so far around the person the background may be hair that the mask missed
 SURE = 0.98  # share of the person from which a pixel's colour is all the person's
 LEAST = 0.1  # share from which the person's colour can be told from the mixture
 # Grain is mirrored at the edge of a filled part: what is finer than the first, of the side, and less than the
 # second; the rest goes on smoothly, for mirrored shelves and frames are torn ones.
 FINE, FAINT = 2 / 256, 0.04
+# A background whose colours vary less than the first within the second, of the side, is plain: its grain goes
+# on, and what differs from it beside the person is a sharpened film's rim, or hair.
+PLAIN, NEAR = 0.03, 12 / 256
 
 
 class Matte(NamedTuple):
@@ -39,10 +42,13 @@ def separate(picture: Float[np.ndarray, "h w 3"], cover: Float[np.ndarray, "h w"
     hidden = cover > 1 - SURE
     unsure = cv2.dilate(hidden.astype(np.uint8), _disc(MARGIN * size)) > 0
     background = go_on(picture, ~unsure)
-    # Beside the person, what is more like the background than like the person is background.
+    # Beside the person, what is more like the background than like the person, and no less like it than it is
+    # itself, is background.
     distance = lambda layer: ((picture - layer) ** 2).sum(-1, keepdims=True) + 1e-4
     likely = distance(person) / (distance(person) + distance(background))
-    background = np.where(hidden[..., None], background, background + likely * (picture - background))
+    alike = np.exp(-distance(background) / (PLAIN**2 + _variance(picture, ~unsure, NEAR * size)))
+    kept = np.where(unsure[..., None], likely * alike, 1)
+    background = np.where(hidden[..., None], background, background + kept * (picture - background))
     a = cover[..., None]
     told = np.clip((picture - (1 - a) * background) / np.maximum(a, LEAST), 0, 1)
     person = person + np.clip(a / LEAST - 1, 0, 1) * (told - person)
@@ -50,7 +56,7 @@ def separate(picture: Float[np.ndarray, "h w 3"], cover: Float[np.ndarray, "h w"
 
 
 def go_on(picture: Float[np.ndarray, "h w 3"], known: np.ndarray) -> Float[np.ndarray, "h w 3"]:
-    """Fill what is not known smoothly, with the grain of what is mirrored at its edge."""
+    """Fill what is not known smoothly, where plain with the grain of what is mirrored at its edge."""
     if not known.any():
         return picture
     smooth = fill(picture, known.astype(np.float32))
@@ -63,9 +69,18 @@ def go_on(picture: Float[np.ndarray, "h w 3"], known: np.ndarray) -> Float[np.nd
     place[label[known]] = np.argwhere(known)
     here = np.stack(np.indices(known.shape), -1)
     mirrored = np.clip(2 * place[label] - here, 0, np.array(known.shape) - 1)
-    return np.where(
-        known[..., None], picture, np.clip(smooth + grain[mirrored[..., 0], mirrored[..., 1]], 0, 1)
-    )
+    plain = PLAIN**2 / (PLAIN**2 + _variance(blurred, known, NEAR * len(picture)))
+    grain = plain * grain[mirrored[..., 0], mirrored[..., 1]]
+    return np.where(known[..., None], picture, np.clip(smooth + grain, 0, 1))
+
+
+def _variance(picture, known, radius):
+    """Of the colours that are known within `radius` (px, standard deviation) of each pixel."""
+    weight = known.astype(np.float32)
+    blur = lambda x: cv2.GaussianBlur(x, (0, 0), radius)
+    share = np.maximum(blur(weight), 1e-3)[..., None]
+    mean = blur(picture * weight[..., None]) / share
+    return np.maximum(blur(picture**2 * weight[..., None]) / share - mean**2, 0).sum(-1, keepdims=True)
 
 
 def _disc(radius):
