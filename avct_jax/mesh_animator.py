@@ -75,7 +75,8 @@ class MeshAnimator(animation.Animator):
                 speech = speech_features.told(speech, labels)
         with clock("motion"):
             seed = _seed_of(pixels) if request.seed is None else request.seed
-            track = self._track(speech, loudness(wav), seed, request.poses, request.still, notes)
+            turned = head_turn(np.asarray(portrait.portrait.head))
+            track = self._track(speech, loudness(wav), seed, request.poses, request.still, notes, turned)
         seconds = len(wav) / sound.SAMPLE_RATE
         return animation.Ready(portrait, track, len(pixels), len(track.speech), seconds)
 
@@ -118,10 +119,9 @@ class MeshAnimator(animation.Animator):
         cut = crop.crop(found.pixels, found.square, side)
         return self.prepare(cut, to_unit(found.points, found.square, side)), cut
 
-    def _track(self, speech, loud, seed, poses, still, notes) -> Track:
-        behaviour = head_motion_bank.behave(
-            loud, speech.silent, seed=seed, scale=0.0 if still or poses is not None else 1.0
-        )
+    def _track(self, speech, loud, seed, poses, still, notes, turned=None) -> Track:
+        scale = 0.0 if still or poses is not None else 1.0
+        behaviour = head_motion_bank.behave(loud, speech.silent, seed=seed, scale=scale, turned=turned)
         if poses is not None:
             rotation, shift = since_first(animation.read_poses(poses, len(speech.silent), notes))
             behaviour = behaviour._replace(rotation=rotation, shift=shift)
@@ -192,6 +192,11 @@ def to_unit(points: Float[np.ndarray, "478 3"], square: crop.Square, size: int) 
     scaled = crop.to_crop(points, square, size)
     scaled[:, 2] = points[:, 2] * size / square.size
     return (scaled - np.array([0.5, 0.5, 0])) / (size - 1) * 2 - np.array([1, 1, 0])
+
+
+def head_turn(head: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, " 3"]:
+    """Return the rotation vector (rad) of a head's matrix, canonical frame to picture."""
+    return transform.Rotation.from_matrix(head / np.cbrt(np.linalg.det(head))).as_rotvec()
 
 
 def loudness(wav: Float[np.ndarray, " m"]) -> Float[np.ndarray, " t"]:

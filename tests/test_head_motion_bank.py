@@ -41,6 +41,14 @@ def test_head_begins_at_the_portrait_and_stays_within_limits(voice):
         assert np.abs(np.diff(behaviour.rotation, axis=0)).max() < np.radians(3)  # a frame, no jump
 
 
+def test_a_turned_portrait_hardly_turns_further_and_may_turn_back(voice):
+    turned = np.radians([0.0, 25.0, 0.0])
+    yaws = np.concatenate([bank.behave(*voice, seed=seed, turned=turned).rotation[:, 1] for seed in range(3)])
+    assert yaws.max() <= bank.LEAST_ROOM and yaws.min() < -np.radians(4)
+    mirrored = bank.behave(*voice, seed=0, turned=-turned).rotation[:, 1]
+    assert mirrored.min() >= -bank.LEAST_ROOM and mirrored.max() > np.radians(2)
+
+
 def test_still_head_still_blinks(voice):
     behaviour = bank.behave(*voice, seed=0, scale=0.0)
     assert not behaviour.rotation.any() and not behaviour.shift.any() and behaviour.blink.max() == 1

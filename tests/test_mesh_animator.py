@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import skimage.data
+from scipy.spatial import transform
 
 from avct_jax import animation, animator, checkpoint_file, demo, errors, mesh_animator, mesh_inference
 from avct_jax.data import audio, face_basis, speech_features, video
@@ -187,3 +188,9 @@ def test_phonemes_that_are_none_are_refused(given):
     request = animation.Request(phonemes=np.array(given))
     with pytest.raises(errors.UserError, match="whole numbers from 0 to 40"):
         animation.labels(np.zeros(1280, np.float32), 2, request)
+
+
+def test_head_turn_is_the_rotation_without_the_size():
+    vector = np.array([0.1, -0.4, 0.05])
+    head = 0.3 * transform.Rotation.from_rotvec(vector).as_matrix()
+    np.testing.assert_allclose(mesh_animator.head_turn(head), vector, atol=1e-9)

@@ -21,6 +21,10 @@ NOD = np.radians(0.8)  # per standard deviation of loudness, downwards
 SPREAD = 1.5  # smoothing, fading and limits take some of the motion; with this, people's 2, 2 and 1.3 degrees
 SETTLE = 12  # frames in which the head leaves the portrait's pose
 ROTATION_LIMIT = np.radians([7.0, 8.0, 6.0])  # pitch, yaw, roll: what the portrait's warp bears
+# As far from the front as a warp can turn a portrait, before the far cheek folds; one that is turned farther
+# already still moves a little that way.
+FARTHEST = np.radians([20.0, 20.0, 40.0])
+LEAST_ROOM = np.radians(1.5)
 SHIFT_LIMIT = 0.06  # eye distances
 # Blinks of 79 in 176 s of talking people: 27 a minute; gaps are log-normal. Fewer here: some fall together.
 BLINK_GAP, BLINK_SPREAD, BLINK_LEAST, BLINK_MOST = 2.3, 0.55, 0.6, 8.0  # median s, of the logarithm, s, s
@@ -69,6 +73,7 @@ def behave(
     *,
     seed: int,
     scale: float = 1.0,
+    turned: Float[np.ndarray, " 3"] | None = None,
     bank: Bank | None = None,
 ) -> Behaviour:
     """Draw how a speaker moves head and eyes; the same arguments give the same.
@@ -76,6 +81,7 @@ def behave(
     Args:
       loudness: log energy of each frame. silent: frames in which nobody speaks.
       scale: factor on the head's motion; 0 keeps it still, eyes still live.
+      turned: rotation vector (rad) of the portrait's own head; not told, it looks at the viewer.
     """
     rng = np.random.default_rng((seed, 7))
     lively = _lively(loudness)
@@ -83,8 +89,8 @@ def behave(
     motion[:, 0] += NOD * ndimage.gaussian_filter1d(lively * ~silent, 2)
     motion -= motion[:1] * np.exp(-np.arange(len(motion)) / SETTLE)[:, None]
     scale = SPREAD * scale
-    rotation = soft_limit(scale * motion[:, :3], ROTATION_LIMIT)
-    shift = soft_limit(scale * motion[:, 3:], np.full(3, SHIFT_LIMIT))
+    rotation = soft_limit(scale * motion[:, :3], *room(np.zeros(3) if turned is None else turned))
+    shift = soft_limit(scale * motion[:, 3:], *2 * [np.full(3, SHIFT_LIMIT)])
     blink = blinks(silent, rng)
     return Behaviour(
         rotation.astype(np.float32),
@@ -94,8 +100,17 @@ def behave(
     )
 
 
-def soft_limit(values: Float[np.ndarray, "t d"], limit: Float[np.ndarray, " d"]) -> Float[np.ndarray, "t d"]:
-    """Bend values so that none passes the limit; small ones stay as they are."""
+def room(turned: Float[np.ndarray, " 3"]) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:
+    """Return how far a head may turn the negative and the positive way: less farther away from the viewer."""
+    ways = (FARTHEST + turned, FARTHEST - turned)
+    return tuple(np.clip(way, LEAST_ROOM, ROTATION_LIMIT) for way in ways)
+
+
+def soft_limit(
+    values: Float[np.ndarray, "t d"], low: Float[np.ndarray, " d"], high: Float[np.ndarray, " d"]
+) -> Float[np.ndarray, "t d"]:
+    """Bend values so that none passes -low or high; small ones stay as they are."""
+    limit = np.where(values < 0, low, high)
     return limit * np.tanh(values / limit)
 
 
