@@ -104,8 +104,7 @@ def render(
     """Draw a moved mesh, the inside of the mouth painted."""
     drawing = face_mesh.draw(prepared.portrait, moved)
     patch = face_mesh.draw_patch(prepared.portrait, moved)
-    network = mouth_painter.MouthPainter(config.mouth_painter)
-    painting = network.apply(variables["mouth_painter"], patch, prepared.own)
+    painting = mouth_painter.paint(config.mouth_painter, variables["mouth_painter"], patch, prepared.own)
     return mouth_painter.paint_frames(prepared.portrait, moved, drawing, patch, painting)
 
 

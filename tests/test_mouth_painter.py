@@ -131,6 +131,46 @@ def test_every_parameter_gets_gradients_in_half_precision(drawn, variables):
     assert np.isfinite(by_skin).all() and np.abs(by_skin).max() > 0
 
 
+def in_light(patch, own, light):
+    """The same patch and portrait in another light: RGB factors."""
+    return patch._replace(skin=patch.skin * light), own._replace(picture=own.picture * light)
+
+
+def of_skin(drawn):
+    """Patches of a plain skin of usual tint, so that nothing is clipped."""
+    _, patch, own = drawn
+    skin = 0.4 * jnp.asarray(mouth_painter.USUAL_TINT)
+    return patch._replace(skin=jnp.broadcast_to(skin, patch.skin.shape)), own._replace(
+        picture=jnp.broadcast_to(skin, own.picture.shape)
+    )
+
+
+def test_usual_skin_is_painted_as_the_network_says(drawn, variables):
+    patch, own = of_skin(drawn)
+    said = jax.jit(NETWORK.apply)(variables, patch, own)
+    painted = mouth_painter.paint(NETWORK.config, variables, patch, own)
+    np.testing.assert_allclose(painted.colour, said.colour, atol=1e-4)
+
+
+def test_mouths_take_on_a_pictures_light(drawn, variables):
+    usual = mouth_painter.paint(NETWORK.config, variables, *of_skin(drawn))
+    lit = mouth_painter.paint(
+        NETWORK.config, variables, *in_light(*of_skin(drawn), jnp.array([[[[1.0, 1.0, 0.5]]]]))
+    )
+    ratio = (lit.colour / usual.colour).mean((0, 1, 2))
+    assert abs(ratio[0] - ratio[1]) < 0.15 and ratio[2] < 0.75 * ratio[0]
+
+
+def test_mouths_in_pictures_of_greys_are_grey(drawn, variables):
+    patch, own = of_skin(drawn)
+    grey = lambda x: jnp.broadcast_to(x.mean(-1, keepdims=True), x.shape)
+    given = patch._replace(skin=grey(patch.skin)), own._replace(picture=grey(own.picture))
+    colour = np.asarray(mouth_painter.paint(NETWORK.config, variables, *given).colour)
+    assert np.ptp(colour, -1).max() < 1e-5
+    slope = jax.grad(lambda x: mouth_painter.light_of(own._replace(picture=x)).tint.sum())(given[1].picture)
+    assert np.isfinite(slope).all()
+
+
 def test_folding_lays_squares_into_channels_and_back():
     x = jax.random.normal(jax.random.key(0), (2, 4, 6, 3))
     folded = mouth_painter.fold(x)

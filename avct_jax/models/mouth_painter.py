@@ -22,6 +22,13 @@ FARTHEST = 3.0  # of these
 BORDER = (6, 8)  # px of the patch's edge, over which painting fades
 HE = nn.initializers.variance_scaling(2.0, "fan_in", "normal")  # or deep levels hardly take part
 NEAR_ZERO = nn.initializers.variance_scaling(0.01, "fan_in", "normal")
+# Of skin around mouths, over its brightness (mean of 40 portraits): RGB; and tints that differ less, natural
+# logarithm, are people's own.
+USUAL_TINT, OWN_TINT = (1.32, 0.88, 0.76), 0.15
+COLOURLESS = (
+    0.25  # range of skin's channels over their mean from which on a picture is fully coloured; usual .56
+)
+LUMINANCE = (0.299, 0.587, 0.114)
 SHYNESS = 3.0  # of the share outside of the lips at the beginning: 5% of what is shown
 
 
@@ -106,6 +113,43 @@ class MouthPainter(nn.Module):
             x = conv.Conv(features, padding=1, kernel_init=HE, dtype=self.dtype, name=f"{name}_{part}")(x)
             x = nn.leaky_relu(x, 0.2)
         return x
+
+
+class Light(NamedTuple):
+    """What a picture's light does to colours.
+
+    tint: factors of RGB against usual light. colourful: 1, or less down to 0 in a picture of greys.
+    """
+
+    tint: Float[Array, "#b 1 1 3"]
+    colourful: Float[Array, "#b 1 1 1"]
+
+
+def light_of(own: Own) -> Light:
+    """Tell a picture's light by its skin: candles, varnish and film turn all colours alike."""
+    skin = (1 - own.inside)[..., None]
+    mean = (own.picture * skin).sum((1, 2), keepdims=True) / jnp.maximum(skin.sum((1, 2), keepdims=True), 1)
+    mean = jnp.maximum(mean, 1e-2)
+    grey = (mean @ jnp.asarray(LUMINANCE))[..., None]
+    off = jnp.log(mean / grey / jnp.asarray(USUAL_TINT).reshape(1, 1, 1, 3))
+    low, high, middle = (f(mean, -1, keepdims=True) for f in (jnp.min, jnp.max, jnp.mean))
+    return Light(
+        jnp.exp(off * jnp.abs(off) / (jnp.abs(off) + OWN_TINT)),
+        jnp.clip((high - low) / middle / COLOURLESS, 0, 1),
+    )
+
+
+def paint(
+    config: MouthPainterConfig, variables: Any, patch: face_mesh.Patch, own: Own, dtype: Any = None
+) -> Painting:
+    """Paint as if the light were usual, then in the portrait's light: few portraits were learned from."""
+    light = light_of(own)
+    plain = lambda x: jnp.clip(x / light.tint, 0, 1)
+    seen = (patch._replace(skin=plain(patch.skin)), own._replace(picture=plain(own.picture)))
+    painting = MouthPainter(config, dtype=dtype).apply(variables, *seen)
+    colour = painting.colour * light.tint
+    grey = (colour @ jnp.asarray(LUMINANCE))[..., None]
+    return painting._replace(colour=jnp.clip(grey + light.colourful * (colour - grey), 0, 1))
 
 
 def _inputs(patch, own):
