@@ -53,44 +53,69 @@ def invert(
     places: Float[Array, "#b h w 2"],
     guess: Float[Array, "b h w 2"],
     *,
+    known: Float[Array, "b h w 2"] | None = None,
     iterations: int = ITERATIONS,
 ) -> Float[Array, "b h w 2"]:
     """Return where places of the target picture come from: p with p + field(p) = place, by Newton's method.
 
-    Inside a triangle the field is linear, so a step is exact there. Where the mesh folds there is no answer,
-    and steps are kept short instead.
+    Between four nodes the field is bilinear and its slopes are exact, so few steps do. Where the mesh folds
+    there is no answer, and steps are kept short instead.
 
     Args:
       guess: where they come from if the head moves as one piece; taken where it is no farther off than no
         motion is.
+      known: the field at `places`, where it is known: at its own nodes.
     """
-    table = grid.neighbour_table(jnp.concatenate([field, _slopes(field)], -1))
-    read = lambda place: grid.sample_table(table, place)
-    place = places - read(jnp.broadcast_to(places, guess.shape))[..., :2]
+    read = _reader(field)
+    place = places - (read(jnp.broadcast_to(places, guess.shape)).value if known is None else known)
     found = [read(p) for p in (place, guess)]
-    misses = [p + r[..., :2] - places for p, r in zip((place, guess), found, strict=True)]
+    misses = [p + r.value - places for p, r in zip((place, guess), found, strict=True)]
     lengths = [(miss**2).sum(-1, keepdims=True) for miss in misses]
     ahead = lengths[1] <= lengths[0] + SAME
-    place, now, miss = (jnp.where(ahead, b, a) for a, b in ((place, guess), found, misses))
-    place = place - _solve(now[..., 2:], miss)
+    choose = lambda a, b: jnp.where(ahead, b, a)
+    place = choose(place, guess) - _solve(_Read(*map(choose, *found)), choose(*misses))
     for _ in range(iterations - 1):
         now = read(place)
-        place = place - _solve(now[..., 2:], place + now[..., :2] - places)
+        place = place - _solve(now, place + now.value - places)
     return place
 
 
-def _slopes(field):
-    """Derivatives of a field by central differences: of x by x, x by y, y by x, y by y."""
-    step = 2.0 / (field.shape[1] - 1)
-    along = lambda axis: jnp.gradient(field, axis=axis) / step
-    by_x, by_y = along(2), along(1)
-    return jnp.stack([by_x[..., 0], by_y[..., 0], by_x[..., 1], by_y[..., 1]], -1)
+class _Read(NamedTuple):
+    """A field at some places, and its derivatives by x and y."""
+
+    value: Float[Array, "b h w 2"]
+    by_x: Float[Array, "b h w 2"]
+    by_y: Float[Array, "b h w 2"]
 
 
-def _solve(slopes, miss):
+def _reader(field):
+    """What reads a field bilinearly with its slopes, the edge's cells going on outside as their border is."""
+    b, g, _, _ = field.shape
+    # Three numbers a node: XLA's CPU code gathers two, or rows of all four corners, several times slower.
+    nodes = jnp.concatenate([field, jnp.zeros_like(field[..., :1])], -1).reshape(-1, 3)
+    frames, half = (jnp.arange(b) * g * g).reshape(b, 1, 1), (g - 1) / 2
+
+    def read(place):
+        x, y = (jnp.clip((place[..., i] + 1) * half, 0, g - 1) for i in (0, 1))
+        left, top = (jnp.minimum(jnp.floor(z), g - 2) for z in (x, y))
+        first = (top * g + left).astype(jnp.int32) + frames
+        at = lambda step: jnp.take(nodes, (first + step).reshape(-1), axis=0, mode="clip").reshape(
+            *first.shape, 3
+        )
+        across, down = (x - left)[..., None], (y - top)[..., None]
+        upper, lower = (at(step) for step in (0, g))
+        upper_rise, lower_rise = (at(step + 1) - row for step, row in ((0, upper), (g, lower)))
+        above, below = upper + across * upper_rise, lower + across * lower_rise
+        by_x, by_y = upper_rise + down * (lower_rise - upper_rise), below - above
+        return _Read(*(z[..., :2] for z in (above + down * by_y, by_x * half, by_y * half)))
+
+    return read
+
+
+def _solve(read, miss):
     """Solve (1 + slopes) step = miss; the matrix is kept away from folding."""
-    a, d = (jnp.maximum(1 + slopes[..., i], FOLD) for i in (0, 3))
-    b, c = slopes[..., 1], slopes[..., 2]
+    a, d = (jnp.maximum(1 + slope, FOLD) for slope in (read.by_x[..., 0], read.by_y[..., 1]))
+    b, c = read.by_y[..., 0], read.by_x[..., 1]
     determinant = jnp.maximum(a * d - b * c, FOLD**2)
     x, y = miss[..., 0], miss[..., 1]
     return jnp.stack([d * x - b * y, a * y - c * x], -1) / determinant[..., None]

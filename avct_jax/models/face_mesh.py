@@ -216,10 +216,10 @@ def draw(portrait: Portrait, moved: Moved) -> Drawing:
     steps = moved.vertices[..., :2] - portrait.vertices[None, :, :2]
     nodes = jnp.asarray(grid.coordinate_grid(*portrait.upper.triangles.shape[:2]))[None]
     guess = _head_at_rest(portrait, moved, nodes)
-    upper, lower = (
-        mesh_warp.invert(mesh_warp.displacement(steps, field.triangles, field.weights), nodes, guess)
-        for field in (portrait.upper, portrait.lower)
+    moved_nodes = (
+        mesh_warp.displacement(steps, f.triangles, f.weights) for f in (portrait.upper, portrait.lower)
     )
+    upper, lower = (mesh_warp.invert(field, nodes, guess, known=field) for field in moved_nodes)
     place = mesh_warp.enlarge(upper, size, size)
     frame = _sample(portrait.skin, place)
     # Three channels of it: XLA's CPU code gathers one, or four that are split again, many times slower.
