@@ -93,7 +93,7 @@ def test_unmoved_mesh_draws_the_portrait(portrait, refused):
     difference = difference_outside_lips(portrait)
     # Only in the softened edge of the person, and where hair might be beside it, do layers not quite make the
     # picture again.
-    assert difference.mean() < 0.004 and np.quantile(difference, 0.99) < 0.05
+    assert difference.mean() < 0.004 and np.quantile(difference, 0.99) < 0.08
 
 
 def test_mouth_at_rest_is_shut_and_speech_opens_it(portrait, basis):
