@@ -106,12 +106,6 @@ def test_people_have_teeth_of_their_own(begun, step):
     assert off[0][0] < 0.7 * off[0][1] and off[1][1] < 0.7 * off[1][0]
 
 
-def test_unknown_people_have_the_mean_code():
-    table = jnp.array([[1.0, 0, 0], [3, 0, 6]])
-    found = painter_stage.codes_of({"table": table}, jnp.array([1, -1, 0]))
-    np.testing.assert_array_equal(found, [[3, 0, 6], [2, 0, 3], [1, 0, 0]])
-
-
 def test_judge_measures_what_its_names_say(begun, judge):
     batch = made_batch()
     found = judge(begun, {}, batch, KEY)

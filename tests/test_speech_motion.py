@@ -7,7 +7,7 @@ import pytest
 
 from avct_jax.data import face_basis
 from avct_jax.models import speech_motion
-from avct_jax.train import gradients, optimizer, speech_set, speech_stage
+from avct_jax.train import gradients, optimizer, people_codes, speech_set, speech_stage
 
 SMALL = speech_motion.SpeechMotionConfig(d_model=32, num_heads=2, feedforward=32, symbols=7, dropout=0.0)
 
@@ -66,7 +66,8 @@ def train(known, basis, steps=120):
     source = speech_set.SpeechSource(known, radius=5, frames=8)
     rule = optimizer.OptimizerConfig(learning_rate=3e-3, steps=steps, betas=(0.9, 0.99), clip=1.0)
     config = speech_stage.SpeechStageConfig(noise=0.0, bands=0.0, drop=0.0, decay=0.9)
-    made = speech_stage.make_stage(SMALL, config, rule, gradients.ComputeConfig(), basis=basis)
+    rest = {"basis": basis, "people": len(source.names)}
+    made = speech_stage.make_stage(SMALL, config, rule, gradients.ComputeConfig(), **rest)
     current, step = made.initial(), jax.jit(made.step)
     for i in range(steps):
         batch = source.batch("speech", None, seed=0, step=i, batch_size=8)
@@ -79,6 +80,29 @@ def test_stage_learns_lips_that_follow_the_sound(basis):
     held = source.batch("speech", None, seed=0, step=0, batch_size=8, held_out=True)
     judged = made.judge(current, made.frozen, held, jax.random.key(0))
     assert judged["opening_r"] > 0.9 and 0.7 < judged["opening_spread"] < 1.3
+
+
+def test_what_is_one_persons_alone_goes_into_his_code(basis):
+    """Of two people who say the same, one opens the lips twice as far."""
+    known = made_set(clips=4)
+    far = np.repeat([1.0, 2.0, 1.0, 2.0], 60).astype(np.float32)[:, None]
+    known = known._replace(
+        persons=("a", "b", "a", "b"), held_out=np.zeros(4, bool), speech=known.speech * far
+    )
+    _, current, source = train(known, basis, steps=300)
+    batch = source.batch("speech", None, seed=9, step=0, batch_size=16)
+    network = speech_motion.SpeechMotion(SMALL)
+    players = {name: player.average for name, player in current.players.items()}
+    given = [jnp.asarray(x) for x in (batch.posteriors, batch.poses, batch.audio, batch.style)]
+
+    def spread(person):
+        rows = jnp.full(len(batch.style), person)
+        code = people_codes.lookup(players[speech_stage.CODES], rows)
+        return float(network.apply({"params": players[speech_stage.PART]}, *given, code)[..., 0].std())
+
+    assert source.names == ["a", "b"] and set(batch.person.tolist()) == {0, 1}
+    assert spread(1) > 1.4 * spread(0)
+    assert spread(0) < spread(people_codes.STRANGER) < spread(1)
 
 
 def test_examples_hang_on_seed_and_step_alone():

@@ -41,7 +41,8 @@ def make(name, variables, seed=0):
         known, basis = test_speech_motion.made_set(), face_basis.embedded()
         made = speech_stage.make_stage(
             test_speech_motion.SMALL, speech_stage.SpeechStageConfig(), test_painter_stage.RULE,
-            gradients.ComputeConfig(), basis=speech_stage.basis_of(basis.components, basis.scales), seed=seed,
+            gradients.ComputeConfig(), basis=speech_stage.basis_of(basis.components, basis.scales), people=5,
+            seed=seed,
         )  # fmt: skip
         source = speech_set.SpeechSource(known, radius=5, frames=8)
         return made, source.batch("speech", None, seed=0, step=0, batch_size=2)

@@ -29,6 +29,7 @@ class SpeechMotionConfig:
       symbols, steps: phoneme classes (data/speech_features.py TOKENS), and posteriors in a frame.
       rows, columns: of sound features in a frame.
       components: of the face basis.
+      codes: numbers that say how a person's manner of speaking differs from the mean one.
     """
 
     window_radius: int = 5
@@ -43,6 +44,7 @@ class SpeechMotionConfig:
     rows: int = 4
     columns: int = 41
     components: int = 16
+    codes: int = 8
 
     @property
     def window(self) -> int:
@@ -70,6 +72,9 @@ class SpeechMotion(nn.Module):
         self.mixed_output = nn.Dense(c.d_model, dtype=self.dtype)
         near_zero = nn.initializers.variance_scaling(0.01, "fan_in", "normal")
         self.coefficients = nn.Dense(c.components, kernel_init=near_zero)
+        self.code = self.param("code", nn.initializers.zeros, (c.codes,))
+        self.personal = nn.Dense(c.d_model, use_bias=False, dtype=self.dtype)
+        self.manner = nn.Dense(c.components, use_bias=False, kernel_init=near_zero)
 
     def __call__(
         self,
@@ -77,6 +82,7 @@ class SpeechMotion(nn.Module):
         poses: Float[Array, "b t 6"],
         audio: Float[Array, "b t 4 41"],
         style: Float[Array, " b"],
+        code: Float[Array, "b c"] | None = None,
         *,
         train: bool = False,
     ) -> Float[Array, "b n k"]:
@@ -85,13 +91,14 @@ class SpeechMotion(nn.Module):
         Args:
           posteriors: natural logarithms. poses: rotation vector (rad) and shift (eye distances) against the
             speaker's usual pose. audio: normalised features. style: log of how far the speaker moves the
-            mouth against people's usual; 0 is usual.
+            mouth against people's usual; 0 is usual. code: whose manner; the network's own where not given.
         """
+        code = jnp.broadcast_to(self.code[None], (len(style), *self.code.shape)) if code is None else code
         encoded = self.encode_frames(posteriors, poses)
-        decoded = self.decode_frames(audio, style)
+        decoded = self.decode_frames(audio, style) + self.personal(code)[:, None]
         radius = self.config.window_radius
         windows = (avct.gather_windows(x, radius) for x in (encoded, decoded))
-        return self.predict_windows(*windows, train=train)
+        return self.predict_windows(*windows, train=train) + self.manner(code)[:, None]
 
     def encode_frames(
         self, posteriors: Float[Array, "b t 2 s"], poses: Float[Array, "b t 6"]

@@ -16,6 +16,7 @@ from avct_jax.train import (
     loop,
     mouth_patches,
     painter_stage,
+    people_codes,
     phoneme_set,
     phoneme_stage,
     sharding,
@@ -64,12 +65,14 @@ class SpeechTraining(MeshTraining):
       frames: of an example.
       copies: of each training clip that other voices say; hama hears each of them once, .2 s a second.
       revoiced_share: of examples that are such copies.
+      manner: the person of the training whose code is exported, and judged by; "" is the mean of all.
     """
 
     stage: speech_stage.SpeechStageConfig = speech_stage.SpeechStageConfig()
     frames: int = 6
     copies: int = 1
     revoiced_share: float = 0.5
+    manner: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,15 +204,21 @@ def _painter(config: PainterTraining, clips, folder, given) -> Prepared:
     known = mouth_patches.load(packed)
     speaker = catalog.read_manifest(clips).speaker
     drawn = painter_stage.PatchSource(known, speaker=speaker, speaker_share=config.speaker_share)
-    if config.teeth and config.teeth not in drawn.names:
-        raise errors.UserError(f"nobody of the training is {config.teeth!r}; people: {' '.join(drawn.names)}")
-    which = drawn.names.index(config.teeth) if config.teeth else -1
     rules = (config.stage, config.optimizer, config.compute)
-    codes = {"people": len(drawn.names), "shipped": which}
+    codes = {"people": len(drawn.names), "shipped": _shipped(drawn.names, config.teeth)}
     made = painter_stage.make_stage(
         config.system.mouth_painter, *rules, **codes, init=given, seed=config.seed
     )
     return Prepared(made, drawn, "l1_inside", config.system)
+
+
+def _shipped(names: list[str], person: str) -> int:
+    """The row of a person's code; STRANGER where nobody is named."""
+    if not person:
+        return people_codes.STRANGER
+    if person not in names:
+        raise errors.UserError(f"nobody of the training is {person!r}; people: {' '.join(names)}")
+    return names.index(person)
 
 
 def _speech(config: SpeechTraining, clips, folder, given) -> Prepared:
@@ -223,11 +232,12 @@ def _speech(config: SpeechTraining, clips, folder, given) -> Prepared:
         known = speech_set.trust(speech_set.with_lags(known, predicted), speaker)
     rules = (config.stage, config.optimizer, config.compute)
     sizes = config.system.speech_motion
-    made = speech_stage.make_stage(sizes, *rules, basis=compared, init=given, seed=config.seed)
     radius, share = sizes.window_radius, config.speaker_share
     shares = {"frames": config.frames, "speaker": speaker, "speaker_share": share}
     shares["revoiced_share"] = config.revoiced_share
     drawn = speech_set.SpeechSource(known, radius=radius, **shares)
+    codes = {"people": len(drawn.names), "shipped": _shipped(drawn.names, config.manner)}
+    made = speech_stage.make_stage(sizes, *rules, basis=compared, **codes, init=given, seed=config.seed)
     centre = speech_set.mean_speech(known, speaker)
     return Prepared(made, drawn, "lips", dataclasses.replace(config.system, centre=centre))
 

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from avct_jax.data import source
 from avct_jax.models import face_mesh, mouth_painter, patch_discriminator
-from avct_jax.train import gradients, losses, mouth_patches, optimizer, stage, state
+from avct_jax.train import gradients, losses, mouth_patches, optimizer, people_codes, stage, state
 
 JUDGE_RATE = 2.0  # learning rate of the discriminator over that of the painter
 PART, JUDGE, CODES = "mouth_painter", "mouth_discriminator", "mouth_codes"
@@ -112,7 +112,7 @@ def make_stage(
         begun = (current.step >= config.gan_from).astype(jnp.float32)
 
         def painter_loss(params, table):
-            code = codes_of(table, batch.person)
+            code = people_codes.lookup(table, batch.person)
             painting = network.apply({"params": params}, example.patch, example.own, code)
             shown = mouth_painter.compose(example.patch.skin, painting)
             metrics = picture_losses(config, example, painting, shown)
@@ -160,11 +160,10 @@ def make_stage(
             mouth_painter.Own(zeros(3), zeros()),
         )
         keys = jax.random.split(jax.random.key(seed), 3)
-        table = jax.random.normal(keys[2], (people, system.codes))
         made = {
             PART: lambda: network.init(keys[0], patch, own),
             JUDGE: lambda: critic.init(keys[1], _seen(zeros(3), zeros())),
-            CODES: lambda: {"params": {"table": table}},
+            CODES: lambda: people_codes.initial(keys[2], people, system.codes),
         }
         begin = lambda name: init[name] if init and name in init else made[name]()
         return state.make_state({name: {"params": begin(name)["params"]} for name in made}, adam)
@@ -176,17 +175,11 @@ def make_stage(
 
     def _shipped(current):
         """Averaged weights, with one code."""
-        code = codes_of(current.players[CODES].average, jnp.array([shipped]))[0]
+        code = people_codes.lookup(current.players[CODES].average, jnp.array([shipped]))[0]
         return {"params": {**current.players[PART].average, "code": code}}
 
     export = lambda current: {PART: _shipped(current)}
     return stage.Stage("painter", "patches", step, judge, picture, initial, {}, export)
-
-
-def codes_of(params: Mapping[str, Any], person: Int[Array, " b"]) -> Float[Array, "b k"]:
-    """Look people's codes up; the mean of all for -1."""
-    table = params["table"]
-    return jnp.where(person[:, None] < 0, table.mean(0, keepdims=True), table[person])
 
 
 def to_example(batch: PainterBatch) -> Example:
@@ -300,8 +293,8 @@ class PatchSource(source.PeopleSource):
         usable, held_out = np.ones(len(clips), bool), known.held_out[clips]
         persons = np.array(known.persons)[clips]
         super().__init__(persons, usable, held_out, speaker=speaker, speaker_share=speaker_share)
-        self.names = names_of(known)
-        self._row = np.array([self.names.index(p) if p in self.names else -1 for p in known.persons])
+        self.names = people_codes.names_of(known.persons, known.held_out)
+        self._row = people_codes.numbers_of(known.persons, self.names)
 
     def collate(self, drawn: list[tuple[int, np.random.Generator]]) -> PainterBatch:
         """Take patches out of the set; nothing else is random."""
@@ -309,10 +302,5 @@ class PatchSource(source.PeopleSource):
         p = self.known.patches
         own = p.source[index]
         fields = (p.skin, p.inside, p.below, p.above, p.real)
-        person = self._row[p.clip[index]].astype(np.int32)
+        person = self._row[p.clip[index]]
         return PainterBatch(*(x[index] for x in fields), p.own[own], p.own_inside[own], person)
-
-
-def names_of(known: mouth_patches.PatchSet) -> list[str]:
-    """People of the training, in the order of the table of codes."""
-    return sorted({p for p, held in zip(known.persons, known.held_out, strict=True) if not held})

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from avct_jax import errors
 from avct_jax import face_topology as topology
 from avct_jax.data import audio, clip, face_basis, manifest, source, speech_revoicing
-from avct_jax.train import speech_stage
+from avct_jax.train import people_codes, speech_stage
 
 MANY = 5  # clips of a person from which on one rest serves all
 MOST_LAG = 5  # frames, where a model is judged
@@ -236,6 +236,8 @@ class SpeechSource(source.PeopleSource):
         lengths = np.diff(known.begins)
         fits = (lengths >= frames + 2 * SOUGHT_LAG) & ~(known.fit < LEAST_FIT)
         super().__init__(known.persons, fits, known.held_out, speaker=speaker, speaker_share=speaker_share)
+        self.names = people_codes.names_of(known.persons, known.held_out)
+        self._numbers = people_codes.numbers_of(known.persons, self.names)
 
     def collate(self, drawn: list[tuple[int, np.random.Generator]]) -> speech_stage.SpeechBatch:
         """Take a stretch out of each clip, its beginning by lot."""
@@ -246,7 +248,7 @@ class SpeechSource(source.PeopleSource):
         known, rows = self.known, self.known.rows(which)
         lag, length = int(known.lag[which]), rows.stop - rows.start
         first = int(rng.integers(max(0, -lag), length - self.frames - max(0, lag) + 1))
-        return example(known, which, first, self.frames, self.radius)
+        return *example(known, which, first, self.frames, self.radius), self._numbers[which]
 
     def choose(self, which: Int[np.ndarray, " k"], rng: np.random.Generator) -> int:
         """Draw a clip as it is, or said by another voice."""
@@ -256,7 +258,9 @@ class SpeechSource(source.PeopleSource):
 
 
 def example(known: SpeechSet, which: int, first: int, frames: int, radius: int) -> tuple[Any, ...]:
-    """The fields of a SpeechBatch of frames from `first`; outside of the clip its ends are repeated."""
+    """The fields of a SpeechBatch, but for `person`, of frames from `first`; outside of the clip its ends are
+    repeated.
+    """
     rows, lag = known.rows(which), int(known.lag[which])
     heard = (
         np.clip(np.arange(first - radius, first + frames + radius), 0, rows.stop - rows.start - 1)

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from avct_jax import face_topology as topology
 from avct_jax.models import speech_motion
-from avct_jax.train import gradients, optimizer, stage, state
+from avct_jax.train import gradients, optimizer, people_codes, stage, state
 
-PART = "speech_motion"
+PART, CODES = "speech_motion", "speech_codes"
+CODE_SPREAD = 0.3  # of people's codes in the beginning
 LIPS = tuple(
     dict.fromkeys(
         (
@@ -34,7 +35,8 @@ class SpeechBatch(NamedTuple):
     """Stretches of t frames and their neighbours (m = t + 2 radius).
 
     posteriors, poses, audio, style: see speech_motion.SpeechMotion. speech: coefficients, standard
-    deviations. gap: of the real lips, eye distances. weight: of the example.
+    deviations. gap: of the real lips, eye distances. weight: of the example. person: row of the table of
+    codes; people_codes.STRANGER for people who are not in the training.
     """
 
     posteriors: Float[Any, "b m 2 s"]
@@ -44,6 +46,7 @@ class SpeechBatch(NamedTuple):
     speech: Float[Any, "b t k"]
     gap: Float[Any, "b t"]
     weight: Float[Any, " b"]
+    person: Int[Any, " b"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +61,7 @@ class SpeechStageConfig:
       noise: of the audio features, whose standard deviation is about 1.
       drop: chance that an example's posteriors, or its sound, or the pose, are taken away.
       bands: spread of a random gain of each feature column: microphones and rooms.
+      stranger: chance that an example is learned with the mean code, which strangers get.
       decay: share of the parameters' moving average kept each step.
     """
 
@@ -68,6 +72,7 @@ class SpeechStageConfig:
     noise: float = 0.2
     drop: float = 0.1
     bands: float = 0.3
+    stranger: float = 0.3
     decay: float = 0.999
 
 
@@ -97,40 +102,45 @@ def make_stage(
     compute: gradients.ComputeConfig,
     *,
     basis: Basis,
+    people: int,
+    shipped: int = people_codes.STRANGER,
     init: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> stage.Stage:
     """Build the stage "speech".
 
     Args:
+      people: of the training, who have a code each. shipped: the one whose code is exported and judged by;
+        STRANGER is the mean of all.
       init: variables to begin from, by part; random where absent.
     """
     network = speech_motion.SpeechMotion(system, dtype=compute.activations)
     adam = optimizer.make_optimizer(rule)
 
     def step(current, frozen, batch, key):
-        player = current.players[PART]
+        players = current.players
 
         def gradients_of(stats, batch, key):
             def loss_fn(params):
                 varied = vary(config, batch, key)
-                found = _predict(network, {"params": params}, varied, key)
+                code = people_codes.lookup(params[CODES], varied.person)
+                found = _predict(network, {"params": params[PART]}, varied, code, key)
                 metrics = speech_losses(config, frozen, found, batch)
                 return sum(metrics.values()), metrics
 
-            slopes, metrics = jax.grad(loss_fn, has_aux=True)(player.params)
+            slopes, metrics = jax.grad(loss_fn, has_aux=True)({p: players[p].params for p in players})
             return slopes, stats, metrics
 
         slopes, stats, metrics = gradients.accumulate(
-            gradients_of, player.batch_stats, batch, jax.random.fold_in(key, current.step),
-            microbatches=compute.microbatches,
+            gradients_of, {p: players[p].batch_stats for p in players}, batch,
+            jax.random.fold_in(key, current.step), microbatches=compute.microbatches,
         )  # fmt: skip
-        after, norm = state.advance(current, {PART: slopes}, {PART: stats}, {PART: adam}, decay=config.decay)
+        after, norm = state.advance(current, slopes, stats, dict.fromkeys(players, adam), decay=config.decay)
         return after, metrics | norm
 
     def judge(current, frozen, batch, key):
         del key
-        found = _predict(network, current.players[PART].averaged, batch, None)
+        found = _predict(network, _shipped(current), batch)
         gap, real = found @ frozen.gap, batch.speech @ frozen.gap
         return {
             **speech_losses(config, frozen, found, batch),
@@ -147,21 +157,30 @@ def make_stage(
             zeros(t, system.rows, system.columns),
             jnp.zeros(1),
         )
-        make = lambda: network.init(jax.random.key(seed), *inputs)
-        variables = init[PART] if init and PART in init else make()
-        return state.make_state({PART: {"params": variables["params"], "batch_stats": {}}}, adam)
+        keys = jax.random.split(jax.random.key(seed))
+        make = {
+            PART: lambda: network.init(keys[0], *inputs),
+            CODES: lambda: people_codes.initial(keys[1], people, system.codes, spread=CODE_SPREAD),
+        }
+        begin = lambda name: init[name] if init and name in init else make[name]()
+        return state.make_state({name: {"params": begin(name)["params"]} for name in make}, adam)
 
-    export = lambda current: {PART: current.players[PART].averaged}
+    def _shipped(current):
+        """Averaged weights, with one code."""
+        code = people_codes.lookup(current.players[CODES].average, jnp.array([shipped]))[0]
+        return {"params": {**current.players[PART].average, "code": code}}
+
+    export = lambda current: {PART: _shipped(current)}
     return stage.Stage("speech", "speech", step, judge, None, initial, basis, export)
 
 
-def _predict(network, variables, batch, key):
+def _predict(network, variables, batch, code=None, key=None):
     """Coefficients of a batch; with a key, as in training."""
     inputs = (jnp.asarray(x) for x in (batch.posteriors, batch.poses, batch.audio, batch.style))
     variables = {"params": variables["params"]}
     if key is None:
-        return network.apply(variables, *inputs)
-    return network.apply(variables, *inputs, train=True, rngs={"dropout": key})
+        return network.apply(variables, *inputs, code)
+    return network.apply(variables, *inputs, code, train=True, rngs={"dropout": key})
 
 
 def speech_losses(
@@ -184,7 +203,7 @@ def speech_losses(
 
 
 def vary(config: SpeechStageConfig, batch: SpeechBatch, key: Array) -> SpeechBatch:
-    """Less exact sound, other rooms, and now and then no posteriors, no sound or no pose."""
+    """Less exact sound, other rooms, and now and then no posteriors, no sound, no pose, or nobody's code."""
     keys = jax.random.split(key, 5)
     b, columns = batch.audio.shape[0], batch.audio.shape[-1]
     audio = batch.audio + config.noise * jax.random.normal(keys[0], batch.audio.shape)
@@ -198,7 +217,9 @@ def vary(config: SpeechStageConfig, batch: SpeechBatch, key: Array) -> SpeechBat
     posteriors = jnp.where(keep(0)[:, None, None, None] > 0, said, flat)
     audio = audio * keep(1)[:, None, None, None]
     poses = batch.poses * keep(2)[:, None, None]
-    return batch._replace(posteriors=posteriors, audio=audio, poses=poses)
+    unknown = jax.random.bernoulli(keys[3], config.stranger, (b,))
+    person = jnp.where(unknown, people_codes.STRANGER, batch.person)
+    return batch._replace(posteriors=posteriors, audio=audio, poses=poses, person=person)
 
 
 def correlation(a: Float[Array, "b t"], b: Float[Array, "b t"]) -> Float[Array, ""]:

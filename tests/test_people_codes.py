@@ -1,0 +1,25 @@
+"""Codes of people: looked up by row, strangers having the mean one."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from avct_jax.train import people_codes
+
+
+def test_strangers_have_the_mean_code():
+    table = jnp.array([[1.0, 0, 0], [3, 0, 6]])
+    found = people_codes.lookup({"table": table}, jnp.array([1, people_codes.STRANGER, 0]))
+    np.testing.assert_array_equal(found, [[3, 0, 6], [2, 0, 3], [1, 0, 0]])
+
+
+def test_people_of_the_training_are_numbered_by_name():
+    persons, held_out = ["eve", "bob", "eve", "ann"], np.array([False, False, True, True])
+    names = people_codes.names_of(persons, held_out)
+    assert names == ["bob", "eve"]
+    np.testing.assert_array_equal(people_codes.numbers_of(persons, names), [1, 0, 1, people_codes.STRANGER])
+
+
+def test_codes_begin_apart():
+    table = people_codes.initial(jax.random.key(0), 3, 4, spread=0.3)["params"]["table"]
+    assert table.shape == (3, 4) and 0.05 < float(table.std()) < 0.6
