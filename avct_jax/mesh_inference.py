@@ -4,11 +4,11 @@
 take jax.grad, jax.vmap and jax.export.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Int, Shaped, UInt8
 
 from avct_jax.layers import mesh_warp
 from avct_jax.models import face_mesh, mesh_system, mouth_painter, speech_motion
@@ -93,19 +93,26 @@ def draw(
     controls: face_mesh.Controls,
 ) -> Float[Array, "n h w 3"]:
     """Draw the portrait as `controls` move it, RGB in [0, 1]."""
+    return render(config, variables, prepared, _moved(variables, prepared, controls))
+
+
+def _moved(variables, prepared, controls):
     basis = variables["face_basis"]["params"]
-    moved = face_mesh.move(prepared.portrait, basis["components"], basis["scales"], controls)
-    return render(config, variables, prepared, moved)
+    return face_mesh.move(prepared.portrait, basis["components"], basis["scales"], controls)
 
 
 def render(
-    config: mesh_system.MeshSystemConfig, variables: Variables, prepared: Prepared, moved: face_mesh.Moved
-) -> Float[Array, "n h w 3"]:
-    """Draw a moved mesh, the inside of the mouth painted."""
+    config: mesh_system.MeshSystemConfig,
+    variables: Variables,
+    prepared: Prepared,
+    moved: face_mesh.Moved,
+    finish: Callable[[Array], Array] = lambda frames: frames,
+) -> Shaped[Array, "n h w 3"]:
+    """Draw a moved mesh, the inside of the mouth painted; finish: as in mouth_painter.paint_frames."""
     drawing = face_mesh.draw(prepared.portrait, moved)
     patch = face_mesh.draw_patch(prepared.portrait, moved)
     painting = mouth_painter.paint(config.mouth_painter, variables["mouth_painter"], patch, prepared.own)
-    return mouth_painter.paint_frames(prepared.portrait, moved, drawing, patch, painting)
+    return mouth_painter.paint_frames(prepared.portrait, moved, drawing, patch, painting, finish)
 
 
 def draw_bytes(
@@ -115,7 +122,7 @@ def draw_bytes(
     controls: face_mesh.Controls,
 ) -> UInt8[Array, "n h w 3"]:
     """As `draw`, in 8 bits."""
-    return to_bytes(draw(config, variables, prepared, controls))
+    return render(config, variables, prepared, _moved(variables, prepared, controls), to_bytes)
 
 
 def reenact(
@@ -132,7 +139,7 @@ def reenact(
       points: in [-1, 1] of the same square. head, origin: of each frame, data/face_basis.py heads.
     """
     moved = face_mesh.follow(prepared.portrait, points, head, origin)
-    return to_bytes(render(config, variables, prepared, moved))
+    return render(config, variables, prepared, moved, to_bytes)
 
 
 def to_bytes(frames: Float[Array, "*b 3"]) -> UInt8[Array, "*b 3"]:

@@ -65,7 +65,10 @@ def test_inversion_takes_the_guess_where_it_is_nearer():
 
 def test_enlarge_keeps_corners_and_lines():
     small = jnp.asarray(grid.coordinate_grid(5, 5))[None]
-    np.testing.assert_allclose(mesh_warp.enlarge(small, 17, 9)[0], grid.coordinate_grid(17, 9), atol=1e-6)
+    along = [jnp.linspace(-1, 1, n) for n in (17, 9)]
+    np.testing.assert_allclose(mesh_warp.enlarge(small, *along)[0], grid.coordinate_grid(17, 9), atol=1e-6)
+    part = mesh_warp.enlarge(small, along[0][3:7], along[1][2:])
+    np.testing.assert_allclose(part[0], grid.coordinate_grid(17, 9)[3:7, 2:], atol=1e-6)
 
 
 def test_curve_goes_through_its_knots_and_has_gradients():

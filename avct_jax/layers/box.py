@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 EDGE = 0.15  # share of the box over which its window falls
 
@@ -17,10 +17,15 @@ class Box(NamedTuple):
     height: int
     width: int
 
-    def places(self, size: int) -> Float[Array, "h w 2"]:
-        """Return the places of its pixels in [-1, 1]."""
+    def axes(self, size: int) -> tuple[Float[Array, " h"], Float[Array, " w"]]:
+        """Return y of its rows and x of its columns in [-1, 1]."""
         y = (self.top + jnp.arange(self.height)) / (size - 1) * 2 - 1
         x = (self.left + jnp.arange(self.width)) / (size - 1) * 2 - 1
+        return y, x
+
+    def places(self, size: int) -> Float[Array, "h w 2"]:
+        """Return the places of its pixels in [-1, 1]."""
+        y, x = self.axes(size)
         return jnp.stack(jnp.meshgrid(x, y), -1)
 
     def window(self) -> Float[Array, "h w 1"]:
@@ -34,8 +39,8 @@ class Box(NamedTuple):
         return jax.lax.dynamic_slice(frame, (0, self.top, self.left, 0), (b, self.height, self.width, c))
 
     def paste(
-        self, frame: Float[Array, "b h w c"], part: Float[Array, "b hh ww c"]
-    ) -> Float[Array, "b h w c"]:
+        self, frame: Shaped[Array, "b h w c"], part: Shaped[Array, "b hh ww c"]
+    ) -> Shaped[Array, "b h w c"]:
         """Put this part into frames."""
         return jax.lax.dynamic_update_slice(frame, part, (0, self.top, self.left, 0))
 

@@ -121,14 +121,16 @@ def _solve(read, miss):
     return jnp.stack([d * x - b * y, a * y - c * x], -1) / determinant[..., None]
 
 
-def enlarge(field: Float[Array, "b g g c"], height: int, width: int) -> Float[Array, "b h w c"]:
-    """Interpolate a grid bilinearly to more nodes, the corners staying corners."""
-    rows, columns = (_interpolation(field.shape[1], n) for n in (height, width))
+def enlarge(
+    field: Float[Array, "b g f c"], y: Float[Array, " h"], x: Float[Array, " w"]
+) -> Float[Array, "b h w c"]:
+    """Interpolate a grid bilinearly at rows y and columns x of a picture, in [-1, 1], the corners at +-1."""
+    rows, columns = (_interpolation(n, along) for n, along in zip(field.shape[1:3], (y, x), strict=True))
     return jnp.einsum("hg,bgfc,wf->bhwc", rows, field, columns, optimize=[(0, 1), (0, 1)])
 
 
-def _interpolation(count, wanted):
-    place = jnp.linspace(0, count - 1, wanted)
+def _interpolation(count, places):
+    place = (places + 1) / 2 * (count - 1)
     return jnp.maximum(0, 1 - jnp.abs(place[:, None] - jnp.arange(count)[None]))
 
 

@@ -7,8 +7,10 @@ mouth, which models/mouth_painter.py paints. Equation 3 of Wang et al. (AAAI 202
 is added to the portrait's own. Places are in [-1, 1] of the picture, depth in the same scale.
 """
 
+import math
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -24,6 +26,7 @@ MOUTH_BOX = (
     0.56,
 )  # height and width of the part of the picture that holds the mouth, share of its side
 EYE_BOX = (0.2, 0.3)
+CHANNELS, PRODUCT = 3, 32  # of a picture; columns of the product that keeps its computation apart
 EDGE = 0.7  # px, half of the width over which lips and lids are blended
 # Of the way between the lids that they go in a blink: the upper lid, the lower one, the crease, the row
 # above.
@@ -220,10 +223,9 @@ def draw(portrait: Portrait, moved: Moved) -> Drawing:
         mesh_warp.displacement(steps, f.triangles, f.weights) for f in (portrait.upper, portrait.lower)
     )
     upper, lower = (mesh_warp.invert(field, nodes, guess, known=field) for field in moved_nodes)
-    place = mesh_warp.enlarge(upper, size, size)
-    frame = _sample(portrait.skin, place)
-    # Three channels of it: XLA's CPU code gathers one, or four that are split again, many times slower.
-    cover = _sample(jnp.repeat(portrait.cover[..., None], 3, -1), place)
+    along = jnp.linspace(-1, 1, size)
+    place = mesh_warp.enlarge(upper, along, along)
+    frame, cover = _sample_each(portrait, place)
     row = lambda indices: moved.vertices[:, jnp.asarray(indices), :2]
     openings = [mesh_warp.opening_of(row(a), row(b)) for a, b in topology.APERTURES]
     for side in (1, 2):
@@ -252,6 +254,14 @@ def _sample(image, place):
     return flat.reshape(b, h, w, -1)
 
 
+def _sample_each(portrait, place):
+    """Skin and cover of whole frames, one after the other: two frames are more than a CPU's cache holds."""
+    # Three channels of cover: XLA's CPU code gathers one, or four that are split again, many times slower.
+    cover = jnp.repeat(portrait.cover[..., None], 3, -1)
+    read = lambda one: (_sample(portrait.skin, one[None])[0], _sample(cover, one[None])[0])
+    return jax.lax.map(read, place)
+
+
 def _eyeball_shift(steps, rows):
     """Eyeballs move with the head, as the corners of the eye do."""
     upper, _ = rows
@@ -278,12 +288,24 @@ def _two_sided(portrait, fields, part, side):
     Args:
       side: 1 above, 0 below, blended over the edge.
     """
-    size = frame_side(portrait)
-    places = jnp.broadcast_to(part.places(size)[None], (*side.shape, 2))
-    upper, lower = (grid.grid_sample(f, places, align_corners=True, padding_mode="border") for f in fields)
+    upper, lower = (mesh_warp.enlarge(f, *part.axes(frame_side(portrait))) for f in fields)
+    side = once(side)
     return side[..., None] * _sample(portrait.skin, upper) + (1 - side[..., None]) * _sample(
         portrait.skin, lower
     )
+
+
+def once(values: Float[Array, "*b w"]) -> Float[Array, "*b w"]:
+    """The same, computed once: XLA's CPU code would work it out anew for each channel or pixel it is laid on.
+
+    That code fuses nothing across a product, and drops optimization barriers before it fuses.
+    """
+
+    def apart(x):
+        count = x.shape[-1] if x.shape[-1] > CHANNELS else math.gcd(x.shape[-2] * x.shape[-1], PRODUCT)
+        return jnp.matmul(x.reshape(-1, count), jnp.eye(count), precision="highest").reshape(x.shape)
+
+    return jax.lax.platform_dependent(values, cpu=apart, default=lambda x: x)
 
 
 def _step(distance, opening, size):
@@ -303,10 +325,11 @@ def _draw_eye(frame, portrait, fields, opening, shift, part):
     between = (u > 0) & (u < 1)
     inside = between * _step(v - top, opening, size) * _step(bottom - v, opening, size)
     skin = _two_sided(portrait, fields, part, _step((top + bottom) / 2 - v, opening, size))
+    inside = once(inside)
     ball = _sample(portrait.image, places - shift[:, None, None])
     eye = skin + inside[..., None] * (ball - skin)
     soft = part.window()[None]
-    return part.paste(frame, soft * eye + (1 - soft) * part.cut(frame))
+    return part.paste(frame, once(soft * eye + (1 - soft) * part.cut(frame)))
 
 
 def mouth_inside(
@@ -375,7 +398,7 @@ def draw_patch(portrait: Portrait, moved: Moved) -> Patch:
     size = 2 * (PATCH[1] - 1) / ((PATCH_RIGHT - PATCH_LEFT) * unit)
     side = _step((top + bottom) / 2 - v, mouth, size)[..., None]
     skin = side * _sample(portrait.skin, upper) + (1 - side) * _sample(portrait.skin, lower)
-    return Patch(skin, *mouth_inside(portrait, mouth, places, size=size))
+    return Patch(skin, *map(once, mouth_inside(portrait, mouth, places, size=size)))
 
 
 def _draw_mouth(frame, portrait, fields, opening):
@@ -385,6 +408,7 @@ def _draw_mouth(frame, portrait, fields, opening):
     _, v, top, bottom = opening.curves(places)
     skin = _two_sided(portrait, fields, part, _step((top + bottom) / 2 - v, opening, size))
     inside, _, _ = mouth_inside(portrait, opening, places, size=size)
+    inside = once(inside)
     mouth = skin + inside[..., None] * (portrait.cavity[None, None, None] - skin)
     soft = part.window()[None]
-    return part.paste(frame, soft * mouth + (1 - soft) * part.cut(frame))
+    return part.paste(frame, once(soft * mouth + (1 - soft) * part.cut(frame)))
