@@ -1,5 +1,6 @@
 """Eight CPU devices, a persistent compile cache, and explicit broadcasting."""
 
+import gc
 import os
 import pathlib
 
@@ -14,6 +15,19 @@ CACHE = pathlib.Path(__file__).parent.parent / ".jax_cache"
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+MOST_MEMORY = 3 * 2**30  # bytes of a test process from which on compiled programs are let go
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _memory():
+    """Keep the many programs of a thousand tests from filling a small machine."""
+    yield
+    statm = pathlib.Path("/proc/self/statm")
+    if statm.exists() and int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") > MOST_MEMORY:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

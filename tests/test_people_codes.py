@@ -7,10 +7,12 @@ import numpy as np
 from avct_jax.train import people_codes
 
 
-def test_strangers_have_the_mean_code():
+def test_strangers_have_the_mean_code_or_their_own():
     table = jnp.array([[1.0, 0, 0], [3, 0, 6]])
     found = people_codes.lookup({"table": table}, jnp.array([1, people_codes.STRANGER, 0]))
     np.testing.assert_array_equal(found, [[3, 0, 6], [2, 0, 3], [1, 0, 0]])
+    told = people_codes.lookup({"table": table}, jnp.array([-1, 0]), jnp.array([7.0, 8, 9]))
+    np.testing.assert_array_equal(told, [[7, 8, 9], [1, 0, 0]])
 
 
 def test_people_of_the_training_are_numbered_by_name():

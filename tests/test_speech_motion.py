@@ -97,7 +97,8 @@ def test_what_is_one_persons_alone_goes_into_his_code(basis):
 
     def spread(person):
         rows = jnp.full(len(batch.style), person)
-        code = people_codes.lookup(players[speech_stage.CODES], rows)
+        own = players[speech_stage.PART]["code"]
+        code = people_codes.lookup(players[speech_stage.CODES], rows, own)
         return float(network.apply({"params": players[speech_stage.PART]}, *given, code)[..., 0].std())
 
     assert source.names == ["a", "b"] and set(batch.person.tolist()) == {0, 1}

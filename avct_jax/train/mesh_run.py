@@ -65,7 +65,7 @@ class SpeechTraining(MeshTraining):
       frames: of an example.
       copies: of each training clip that other voices say; hama hears each of them once, .2 s a second.
       revoiced_share: of examples that are such copies.
-      manner: the person of the training whose code is exported, and judged by; "" is the mean of all.
+      manner: the person of the training whose code is exported, and judged by; "" is the one for strangers.
     """
 
     stage: speech_stage.SpeechStageConfig = speech_stage.SpeechStageConfig()

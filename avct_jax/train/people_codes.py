@@ -1,7 +1,7 @@
 """A few learned numbers for each person of a training: GLO (Bojanowski et al., ICML 2018).
 
 What is one person's alone (teeth, a manner of moving lips) goes into his code instead of into the weights,
-which so learn what is everybody's. Strangers get the mean code, or the one that is shipped.
+which so learn what is everybody's. Strangers get a code of nobody's: the mean, or one that was learned for them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,10 +20,17 @@ def initial(key: Array, people: int, codes: int, *, spread: float = 1.0) -> dict
     return {"params": {"table": spread * jax.random.normal(key, (people, codes))}}
 
 
-def lookup(params: Mapping[str, Any], person: Int[Array, " b"]) -> Float[Array, "b k"]:
-    """Look people's codes up; the mean of all for STRANGER."""
+def lookup(
+    params: Mapping[str, Any], person: Int[Array, " b"], stranger: Float[Array, " k"] | None = None
+) -> Float[Array, "b k"]:
+    """Look people's codes up.
+
+    Args:
+      stranger: code of STRANGER; not given, the mean of all.
+    """
     table = params["table"]
-    return jnp.where(person[:, None] < 0, table.mean(0, keepdims=True), table[person])
+    nobody = table.mean(0) if stranger is None else stranger
+    return jnp.where(person[:, None] < 0, nobody[None], table[person])
 
 
 def names_of(persons: Sequence[str], held_out: Bool[np.ndarray, " n"]) -> list[str]:

@@ -61,7 +61,7 @@ class SpeechStageConfig:
       noise: of the audio features, whose standard deviation is about 1.
       drop: chance that an example's posteriors, or its sound, or the pose, are taken away.
       bands: spread of a random gain of each feature column: microphones and rooms.
-      stranger: chance that an example is learned with the mean code, which strangers get.
+      stranger: chance that an example is learned with the code that strangers get.
       decay: share of the parameters' moving average kept each step.
     """
 
@@ -111,7 +111,7 @@ def make_stage(
 
     Args:
       people: of the training, who have a code each. shipped: the one whose code is exported and judged by;
-        STRANGER is the mean of all.
+        STRANGER has a learned one too.
       init: variables to begin from, by part; random where absent.
     """
     network = speech_motion.SpeechMotion(system, dtype=compute.activations)
@@ -123,7 +123,7 @@ def make_stage(
         def gradients_of(stats, batch, key):
             def loss_fn(params):
                 varied = vary(config, batch, key)
-                code = people_codes.lookup(params[CODES], varied.person)
+                code = people_codes.lookup(params[CODES], varied.person, params[PART]["code"])
                 found = _predict(network, {"params": params[PART]}, varied, code, key)
                 metrics = speech_losses(config, frozen, found, batch)
                 return sum(metrics.values()), metrics
@@ -167,8 +167,9 @@ def make_stage(
 
     def _shipped(current):
         """Averaged weights, with one code."""
-        code = people_codes.lookup(current.players[CODES].average, jnp.array([shipped]))[0]
-        return {"params": {**current.players[PART].average, "code": code}}
+        params = current.players[PART].average
+        code = people_codes.lookup(current.players[CODES].average, jnp.array([shipped]), params["code"])[0]
+        return {"params": {**params, "code": code}}
 
     export = lambda current: {PART: _shipped(current)}
     return stage.Stage("speech", "speech", step, judge, None, initial, basis, export)
