@@ -45,6 +45,17 @@ RIGHT_IRIS = (473, 474, 475, 476, 477)
 LEFT_BROW = (70, 63, 105, 66, 107, 46, 53, 52, 65, 55)
 RIGHT_BROW = (336, 296, 334, 293, 300, 285, 295, 282, 283, 276)
 
+ABOVE_BROWS = (71, 68, 104, 69, 108, 337, 299, 333, 298, 301)
+# How far rows go along when brows are raised, share of the brows' way.
+BROW_SHARES = (
+    ((*LEFT_BROW[:5], *RIGHT_BROW[:5]), 1.0),
+    ((*LEFT_BROW[5:], *RIGHT_BROW[5:]), 0.9),
+    (ABOVE_BROWS, 0.5),
+    ((*LEFT_ABOVE_CREASE, *RIGHT_ABOVE_CREASE), 0.4),
+    ((*LEFT_CREASE, *RIGHT_CREASE), 0.1),
+    ((9, 151), 0.35),
+)
+
 EYE_CORNERS = (33, 263)  # outer; their distance is the unit of length of a face
 CHIN, FOREHEAD, NOSE_TIP, UNDER_LIP = 152, 10, 1, 17
 

@@ -230,5 +230,7 @@ def _controls(track: Track, begin: int, count: int) -> face_mesh.Controls:
     """Controls of frames begin .. begin + count - 1, the last one repeated beyond the end."""
     index = np.minimum(np.arange(begin, begin + count), len(track.speech) - 1)
     behaviour = track.behaviour
-    rows = (track.speech, behaviour.blink, behaviour.gaze, behaviour.rotation, behaviour.shift)
-    return face_mesh.Controls(*(jnp.asarray(row[index], jnp.float32) for row in rows))
+    pick = lambda rows: jnp.asarray(rows[index], jnp.float32)
+    return face_mesh.Controls(
+        pick(track.speech), **{name: pick(r) for name, r in behaviour._asdict().items()}
+    )

@@ -48,6 +48,7 @@ def programs(size: int, frames: int) -> tuple[dict[str, Given], dict[str, Given]
     controls = face_mesh.Controls(
         *(jnp.asarray(rng.normal(0, s, (frames, n)), jnp.float32) for n, s in ((16, 1), (2, 0), (2, 0.01))),
         *(jnp.asarray(rng.normal(0, s, (frames, 3)), jnp.float32) for s in (0.03, 0.01)),
+        jnp.asarray(rng.normal(0, 0.02, frames), jnp.float32),
     )
     basis = weights["face_basis"]["params"]
     moved = face_mesh.move(prepared.portrait, basis["components"], basis["scales"], controls)

@@ -44,7 +44,7 @@ def basis():
 
 def controls(count=1, **given):
     sizes = {"speech": face_basis.COMPONENTS, "blink": 2, "gaze": 2, "rotation": 3, "shift": 3}
-    zeros = {name: jnp.zeros((count, size)) for name, size in sizes.items()}
+    zeros = {name: jnp.zeros((count, size)) for name, size in sizes.items()} | {"brow": jnp.zeros(count)}
     return face_mesh.Controls(**{**zeros, **{k: jnp.asarray(v, jnp.float32) for k, v in given.items()}})
 
 
@@ -153,6 +153,16 @@ def test_blink_shuts_the_lids(portrait, basis):
         for up, low in topology.APERTURES[1:]
     ]
     assert gaps[0] < 0.1 * gaps[1]
+
+
+def test_brows_go_up_and_take_the_lids_along_a_little(portrait, basis):
+    still, raised = (
+        face_mesh.move(portrait, *basis, controls(brow=[way])).vertices[0] for way in (0.0, 0.05)
+    )
+    up = (still - raised)[:, 1] / float(jnp.linalg.norm(portrait.head[:, 0]))
+    np.testing.assert_allclose(up[jnp.asarray(topology.LEFT_BROW[:5])], 0.05, atol=0.005)
+    lids = up[jnp.asarray(topology.LEFT_UPPER_LID + topology.LEFT_LOWER_LID)]
+    assert np.abs(lids).max() < 1e-4 and 0 < up[topology.LEFT_CREASE[3]] < 0.01
 
 
 def test_blink_covers_the_iris(frame_of, portrait):

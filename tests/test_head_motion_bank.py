@@ -52,6 +52,17 @@ def test_a_turned_portrait_hardly_turns_further_and_may_turn_back(voice):
 def test_still_head_still_blinks(voice):
     behaviour = bank.behave(*voice, seed=0, scale=0.0)
     assert not behaviour.rotation.any() and not behaviour.shift.any() and behaviour.blink.max() == 1
+    assert not behaviour.brow.any()
+
+
+def test_brows_go_up_on_some_stresses(voice):
+    loudness = voice[0]
+    brow = np.concatenate([bank.behave(*voice, seed=seed).brow for seed in range(4)])
+    raised = np.flatnonzero(np.diff((brow > 0.01).astype(int)) == 1)
+    assert 4 * 4 < len(raised) < 4 * 40  # times in four minutes
+    assert brow.max() <= bank.BROW_MOST and brow.min() > -0.01
+    louder = loudness[brow[: len(loudness)] > 0.015]
+    assert louder.mean() > loudness.mean() + 0.5 * loudness.std()
 
 
 def test_people_blink_twelve_to_thirty_times_a_minute(voice):

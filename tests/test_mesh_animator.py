@@ -157,9 +157,7 @@ def test_told_phonemes_change_the_mouth(player, wav):
 def test_gradients_reach_portrait_and_weights(player):
     portrait, _ = player._read_portrait(skimage.data.astronaut(), [], size=SIZE)
     zeros = jnp.zeros
-    controls = face_mesh.Controls(
-        zeros((1, 16)) + 0.5, zeros((1, 2)), zeros((1, 2)), zeros((1, 3)), zeros((1, 3))
-    )
+    controls = face_mesh.Controls(zeros((1, 16)) + 0.5, *2 * [zeros((1, 2))], *2 * [zeros((1, 3))], zeros(1))
 
     def brightness(variables, skin):
         given = portrait._replace(portrait=portrait.portrait._replace(skin=skin))
@@ -175,9 +173,7 @@ def test_draw_maps_over_people(player):
     portrait, _ = player._read_portrait(skimage.data.astronaut(), [], size=SIZE)
     two = jax.tree.map(lambda x: jnp.stack([x, x]), portrait)
     zeros = jnp.zeros
-    controls = face_mesh.Controls(
-        zeros((2, 16)) + 0.5, zeros((2, 2)), zeros((2, 2)), zeros((2, 3)), zeros((2, 3))
-    )
+    controls = face_mesh.Controls(zeros((2, 16)) + 0.5, *2 * [zeros((2, 2))], *2 * [zeros((2, 3))], zeros(2))
     one = mesh_inference.draw(TINY, player.variables, portrait, controls)
     both = jax.vmap(lambda p: mesh_inference.draw(TINY, player.variables, p, controls))(two)
     np.testing.assert_allclose(both[1], one, atol=1e-4)

@@ -1,4 +1,4 @@
-"""Head motion, blinks and gaze of a speaker: drawn anew for every seed, distributed as people's are.
+"""Head motion, blinks, gaze and brows of a speaker: drawn anew for every seed, distributed as people's are.
 
 Sound decides little of how a head moves: a regression (E_h of the paper) predicts the mean of what could be
 meant, which is almost still. Here stretches of real people's head motion, numbers without pictures, are laid
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy import ndimage
+from scipy import ndimage, signal
 
 FRAME_RATE = 25  # frames/s
 FADE = 15  # frames over which one stretch passes into the next
@@ -31,6 +31,9 @@ BLINK_GAP, BLINK_SPREAD, BLINK_LEAST, BLINK_MOST = 2.3, 0.55, 0.6, 8.0  # median
 BLINK = np.array([0.45, 1.0, 0.95, 0.6, 0.3, 0.1])  # share shut, frame by frame: 120 ms below half open
 BLINK_AT_PAUSE = 0.5  # chance that a blink waits for the next pause, if that is near
 PAUSE_AWAY = 20  # frames
+# Brows go up on some of the stresses: loudness (standard deviations) from which a peak is one, the share of
+# them, the way in eye distances (median; spread of the logarithm; most), and half of its length in frames.
+STRESS, BROW_CHANCE, BROW_WAY, BROW_SPREAD, BROW_MOST, BROW_LENGTH = 0.8, 0.4, 0.025, 0.5, 0.05, 5.0
 GAZE_GAP, GAZE_SIZE = 1.8, 0.012  # s between small jumps of the eyes, and their size in eye distances
 
 
@@ -53,6 +56,7 @@ class Behaviour(NamedTuple):
     shift: Float[np.ndarray, "t 3"]
     blink: Float[np.ndarray, "t 2"]
     gaze: Float[np.ndarray, "t 2"]
+    brow: Float[np.ndarray, " t"]
 
 
 @functools.cache
@@ -80,7 +84,7 @@ def behave(
 
     Args:
       loudness: log energy of each frame. silent: frames in which nobody speaks.
-      scale: factor on the head's motion; 0 keeps it still, eyes still live.
+      scale: factor on the motion of head and brows; 0 keeps them still, eyes still live.
       turned: rotation vector (rad) of the portrait's own head; not told, it looks at the viewer.
     """
     rng = np.random.default_rng((seed, 7))
@@ -97,6 +101,7 @@ def behave(
         shift.astype(np.float32),
         np.repeat(blink[:, None], 2, 1),
         gaze(len(silent), rng),
+        (scale / SPREAD * brows(lively, silent, rng)).astype(np.float32),
     )
 
 
@@ -180,3 +185,16 @@ def gaze(count: int, rng: np.random.Generator) -> Float[np.ndarray, "t 2"]:
         looks[frame : frame + length] = rng.normal(0, GAZE_SIZE, 2) * [1.0, 0.5]
         frame += length
     return ndimage.uniform_filter1d(looks, 3, axis=0)
+
+
+def brows(
+    lively: Float[np.ndarray, " t"], silent: Bool[np.ndarray, " t"], rng: np.random.Generator
+) -> Float[np.ndarray, " t"]:
+    """Draw which stresses brows go up on, eye distances."""
+    raised, time = np.zeros(len(lively)), np.arange(len(lively))
+    stresses, _ = signal.find_peaks(lively * ~silent, height=STRESS, distance=int(3 * BROW_LENGTH))
+    for peak in stresses:
+        way = min(BROW_WAY * np.exp(rng.normal(0, BROW_SPREAD)), BROW_MOST)
+        if rng.random() < BROW_CHANCE:
+            raised = np.maximum(raised, way * np.exp(-(((time - peak) / BROW_LENGTH) ** 2)))
+    return raised - raised[0] * np.exp(-time / SETTLE) if len(raised) else raised

@@ -77,7 +77,8 @@ class Controls(NamedTuple):
 
     speech: coefficients of the face basis, standard deviations. blink: of the picture's left and right eye,
     0 as open as in the portrait, 1 shut. gaze: right and down, eye distances. rotation: of the head against
-    the portrait's, rotation vector, rad. shift: of the head, eye distances.
+    the portrait's, rotation vector, rad. shift: of the head, eye distances. brow: how far brows are raised,
+    eye distances.
     """
 
     speech: Float[Array, "b k"]
@@ -85,6 +86,7 @@ class Controls(NamedTuple):
     gaze: Float[Array, "b 2"]
     rotation: Float[Array, "b 3"]
     shift: Float[Array, "b 3"]
+    brow: Float[Array, " b"]
 
 
 class Moved(NamedTuple):
@@ -102,7 +104,7 @@ class Moved(NamedTuple):
 def move(
     portrait: Portrait, components: Float[Array, "k 478 3"], scales: Float[Array, " k"], controls: Controls
 ) -> Moved:
-    """Move the portrait's vertices: mouth to rest, speech, lids, then the head as a whole.
+    """Move the portrait's vertices: mouth to rest, speech, brows, lids, then the head as a whole.
 
     Args:
       components, scales: of the face basis.
@@ -110,6 +112,7 @@ def move(
     spoken = jnp.einsum("bk,k,knd->bnd", controls.speech, scales, components)
     rest = portrait.vertices[: topology.POINTS] + portrait.closed
     face = rest[None] + spoken @ portrait.head.T
+    face = _raise_brows(face, -controls.brow[:, None] * portrait.head[None, :, 1])
     face = _blink(face, controls.blink)
     around = _around(portrait.vertices, face)
     turn = rotation_matrix(controls.rotation)
@@ -138,6 +141,17 @@ def _around(vertices, face):
     rings = (rings[None] + shares * own[:, None]).reshape(len(face), -1, 3)
     edge = jnp.broadcast_to(vertices[surroundings.RING_END :], (len(face), 4 * (topology.BORDER - 1), 3))
     return jnp.concatenate([rings, edge], 1)
+
+
+def _raise_brows(face, way):
+    """Move brows, and the skin around them in part.
+
+    Args:
+      way: of the brows in each frame, x, y, z.
+    """
+    for row, share in topology.BROW_SHARES:
+        face = face.at[:, jnp.asarray(row)].add(share * way[:, None])
+    return face
 
 
 def _blink(face, blink):

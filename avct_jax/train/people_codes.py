@@ -1,7 +1,7 @@
 """A few learned numbers for each person of a training: GLO (Bojanowski et al., ICML 2018).
 
 What is one person's alone (teeth, a manner of moving lips) goes into his code instead of into the weights,
-which so learn what is everybody's. Strangers get a code of nobody's: the mean, or one that was learned for them.
+which so learn what is everybody's. Strangers get the mean code, or one that was learned for them.
 """
 
 from collections.abc import Mapping, Sequence
