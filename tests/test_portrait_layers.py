@@ -34,6 +34,32 @@ def test_closing_shuts_a_smile_and_brings_its_corners_in(astronaut):
     assert np.abs(after - points)[still].max() < 0.01 * unit
 
 
+def test_skin_below_a_closing_mouth_passes_nothing_beside_it(astronaut):
+    """What is carried along fades so slowly that no two points below her lips change places."""
+    points = astronaut[1]
+    unit = portrait_layers.eye_distance(points)
+    moves = portrait_layers.closing(points)
+    lips = {*topology.UPPER_OUTER_LIP, *topology.LOWER_OUTER_LIP, *topology.UPPER_INNER_LIP}
+    lips |= {*topology.LOWER_INNER_LIP, *topology.UPPER_LIP_BODY, *topology.LOWER_LIP_BODY}
+    below = [i for i in range(topology.POINTS) if points[i, 1] > points[61, 1] and i not in lips]
+    share = portrait_layers._under_lip(points, unit)[below, 0]
+    apart = np.linalg.norm(points[below][:, None, :2] - points[below][None, :, :2], axis=-1) / unit
+    steep = np.abs(share[:, None] - share[None]) / np.maximum(apart, 1e-6)
+    np.fill_diagonal(steep, 0)
+    assert steep.max() < 10 and np.abs(moves[below]).max() > 0.01 * unit
+
+
+def test_depth_is_nowhere_steeper_than_a_turn_bears(astronaut):
+    points = astronaut[1].copy()
+    points[topology.FACE_OVAL[8], 2] += 1.0
+    even = portrait_layers.even_depth(points)
+    np.testing.assert_array_equal(even[:, :2], points[:, :2])
+    assert (even[:, 2] <= points[:, 2] + 1e-9).all() and (even != points).any()
+    apart = np.linalg.norm(points[:, None, :2] - points[None, :, :2], axis=-1)
+    off = even[:, None, 2] - even[None, :, 2]
+    assert (off <= portrait_layers.STEEPEST * apart + 1e-9).all()
+
+
 def test_closing_leaves_a_shut_mouth_alone(astronaut):
     once = shut(shut(astronaut[1]))
     assert np.abs(portrait_layers.closing(once)).max() < 0.01 * portrait_layers.eye_distance(once)

@@ -23,8 +23,8 @@ SETTLE = 12  # frames in which the head leaves the portrait's pose
 ROTATION_LIMIT = np.radians([7.0, 8.0, 6.0])  # pitch, yaw, roll: what the portrait's warp bears
 # As far from the front as a warp can turn a portrait, before the far cheek folds; one that is turned farther
 # already still moves a little that way.
-FARTHEST = np.radians([20.0, 20.0, 40.0])
-LEAST_ROOM = np.radians(1.5)
+FARTHEST = np.radians([25.0, 25.0, 40.0])
+LEAST_ROOM = np.radians(3.0)
 SHIFT_LIMIT = 0.06  # eye distances
 # Blinks of 79 in 176 s of talking people: 27 a minute; gaps are log-normal. Fewer here: some fall together.
 BLINK_GAP, BLINK_SPREAD, BLINK_LEAST, BLINK_MOST = 2.3, 0.55, 0.6, 8.0  # median s, of the logarithm, s, s

@@ -21,6 +21,9 @@ HAIR = (-0.8, -0.2)
 # Of the neck's way to a side that shoulders go: unseen people reenacted have L1 .040 at 0, .038 at .7 and 1.
 SWAY = 0.8
 NEAR = 0.01  # of the picture's side: so far from its edge a person may come to be carried over it
+# Greatest slope of depth across the picture: steeper parts, the far cheek's edge of a turned face above all,
+# would be folded over their neighbours by a turn of a few degrees.
+STEEPEST = 2.5
 CHIN_SHARE = 0.45  # of the lower lip's way that the chin follows
 
 
@@ -55,7 +58,7 @@ def make(
       image: a square that shows the head. points: its landmarks in [-1, 1], z in the same scale.
     """
     points = lip_snap.snap(image, points.astype(np.float64))
-    vertices = np.concatenate([points, rings(points), border()])
+    vertices = np.concatenate([even_depth(points), rings(points), border()])
     fit = face_basis.align(points[None], canonical)
     head, origin = (x[0] for x in face_basis.heads(fit))
     closed = closing(points)
@@ -158,6 +161,13 @@ def shares(
     return taken, SWAY * (1 - taken[:, 0]) * ~edge[:, 0]
 
 
+def even_depth(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+    """Bring points nearer to the viewer where the face falls away more steeply than STEEPEST."""
+    apart = np.linalg.norm(points[:, None, :2] - points[None, :, :2], axis=-1)
+    depth = (points[None, :, 2] + STEEPEST * apart).min(1)
+    return np.concatenate([points[:, :2], depth[:, None]], 1)
+
+
 def border() -> Float[np.ndarray, "m 3"]:
     """Return points just outside of the picture, which never move."""
     along = np.linspace(-1.02, 1.02, topology.BORDER)
@@ -207,7 +217,10 @@ def closing(points: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "478 3"]:
     _carry_bodies(points, moves)
     if wide:
         middle = len(gap) // 2
-        moves += CHIN_SHARE * (UPPER_SHARE - 1) * _under_lip(points, unit) * gap[middle]
+        chin = CHIN_SHARE * (UPPER_SHARE - 1) * _under_lip(points, unit) * gap[middle]
+        lips = [*topology.UPPER_INNER_LIP, *topology.LOWER_INNER_LIP, *topology.UPPER_OUTER_LIP]
+        chin[[*lips, *topology.LOWER_OUTER_LIP, *topology.UPPER_LIP_BODY, *topology.LOWER_LIP_BODY]] = 0
+        moves += chin
     return moves
 
 
@@ -242,11 +255,14 @@ def _carry_bodies(points, moves):
 
 
 def _under_lip(points, unit):
-    """Share in the lower lip's movement: the chin and the skin below the lip."""
-    lip = points[topology.UNDER_LIP]
+    """Share in the lower lip's movement: the chin and the skin below the lip, none at the corners' height.
+
+    A step there would carry skin over what lies beside it and stays.
+    """
+    lip, corners = points[topology.UNDER_LIP], (points[61, 1] + points[291, 1]) / 2
     square = ((points[:, :2] - lip[:2]) ** 2).sum(1)
-    below = points[:, 1] > lip[1] + 0.02 * unit
-    return (np.exp(-square / (2 * (0.3 * unit) ** 2)) * below)[:, None]
+    below = np.clip((points[:, 1] - corners) / max(lip[1] - corners, 0.02 * unit), 0, 1)
+    return (np.exp(-square / (2 * (0.3 * unit) ** 2)) * below * below * (3 - 2 * below))[:, None]
 
 
 def cavity_colour(picture: Float[np.ndarray, "h w 3"], points: Float[np.ndarray, "478 3"]) -> np.ndarray:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from avct_jax.layers import grid
 
-ITERATIONS = 2  # of Newton's method
+ITERATIONS = 3  # of Newton's method
 SAME = 1e-6  # squared: where head and background both come to a place, the head is in front
 FOLD = 0.3  # least share of its size to which a step of the inversion takes a part of the face to be shrunk
 
