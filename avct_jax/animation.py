@@ -134,6 +134,8 @@ class Animator(abc.ABC):
         video.check_writable(output)
         request = Request(phonemes, transcript, recogniser, poses, still, cropped, size, seed)
         request.check()
+        for given in filter(_is_path, (image, audio, poses, phonemes)):
+            video.check_readable(given)  # before the work starts
         audio = audio if _is_path(audio) else sound.from_samples(audio)
         ready = self._ready(image, audio, request, notes, clock)
         writer = video.VideoWriter(output, size=ready.size, audio=audio)
@@ -283,13 +285,12 @@ def fit_poses(
     poses: Float[np.ndarray, "u 6"], count: int, name: str, notes: list[str]
 ) -> Float[np.ndarray, "t 6"]:
     """Cut poses to the sound, or hold the last one."""
-    difference = abs(len(poses) - count)
-    if difference > max(LENGTH_SLACK[0], LENGTH_SLACK[1] * count):
+    difference = len(poses) - count
+    if abs(difference) > max(LENGTH_SLACK[0], LENGTH_SLACK[1] * count):
         raise errors.UserError(
             f"{name} holds {len(poses)} poses, the sound {count} frames; give 25 poses a second"
         )
     if difference:
-        notes.append(
-            f"{len(poses)} poses, {count} frames: the last pose is {'held' if len(poses) < count else 'cut'}"
-        )
+        done = "the last pose is held" if difference < 0 else "the poses beyond are cut"
+        notes.append(f"{len(poses)} poses, {count} frames: {done}")
     return poses[np.minimum(np.arange(count), len(poses) - 1)].astype(np.float32)
