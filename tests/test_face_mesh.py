@@ -196,15 +196,6 @@ def test_gradients_reach_picture_layers_and_speech(portrait, basis):
     assert len(slopes) == 4 and all(np.isfinite(s).all() and np.abs(s).max() > 0 for s in slopes)
 
 
-@pytest.mark.parametrize("shape", [(2, 5, 7), (2, 8, 16, 3), (1, 5, 5, 3)])
-def test_once_changes_nothing(shape):
-    values = jax.random.normal(jax.random.key(0), shape)
-    np.testing.assert_array_equal(jax.jit(face_mesh.once)(values), values)
-    slope = jax.grad(lambda x: (face_mesh.once(x) ** 2).sum())(values)
-    np.testing.assert_allclose(slope, 2 * values, rtol=1e-6)
-    assert jax.vmap(face_mesh.once)(values).shape == shape
-
-
 def test_rotation_matrix_is_a_rotation():
     vectors = jnp.asarray(np.random.default_rng(0).normal(0, 0.5, (5, 3)), jnp.float32)
     matrices = face_mesh.rotation_matrix(vectors)

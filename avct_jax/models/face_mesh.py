@@ -7,7 +7,6 @@ mouth, which models/mouth_painter.py paints. Equation 3 of Wang et al. (AAAI 202
 is added to the portrait's own. Places are in [-1, 1] of the picture, depth in the same scale.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import jax
@@ -15,8 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from avct_jax import face_topology as topology
-from avct_jax.layers import box, grid, mesh_warp
-from avct_jax.models import surroundings
+from avct_jax.layers import barrier, box, grid, mesh_warp
+from avct_jax.models import expression, surroundings
 
 # The mouth's patch: pixels, and what they show around the mouth at rest, eye distances of the canonical face.
 PATCH = (64, 96)
@@ -26,11 +25,7 @@ MOUTH_BOX = (
     0.56,
 )  # height and width of the part of the picture that holds the mouth, share of its side
 EYE_BOX = (0.2, 0.3)
-CHANNELS, PRODUCT = 3, 32  # of a picture; columns of the product that keeps its computation apart
 EDGE = 0.7  # px, half of the width over which lips and lids are blended
-# Of the way between the lids that they go in a blink: the upper lid, the lower one, the crease, the row
-# above.
-LID_SHARES = (0.95, -0.05, 0.7, 0.25)
 # Lips that touch are this far apart by their landmarks, of eye distances: nothing is seen between them.
 LIP_REST = 0.022
 SEAM, SEAM_SHARE = 0.010, 0.5  # half height in eye distances, and darkness, of the line where drawn lips meet
@@ -112,8 +107,8 @@ def move(
     spoken = jnp.einsum("bk,k,knd->bnd", controls.speech, scales, components)
     rest = portrait.vertices[: topology.POINTS] + portrait.closed
     face = rest[None] + spoken @ portrait.head.T
-    face = _raise_brows(face, -controls.brow[:, None] * portrait.head[None, :, 1])
-    face = _blink(face, controls.blink)
+    face = expression.raise_brows(face, -controls.brow[:, None] * portrait.head[None, :, 1])
+    face = expression.blink(face, controls.blink)
     around = _around(portrait.vertices, face)
     turn = rotation_matrix(controls.rotation)
     unit = jnp.linalg.norm(portrait.head[:, 0])
@@ -141,36 +136,6 @@ def _around(vertices, face):
     rings = (rings[None] + shares * own[:, None]).reshape(len(face), -1, 3)
     edge = jnp.broadcast_to(vertices[surroundings.RING_END :], (len(face), 4 * (topology.BORDER - 1), 3))
     return jnp.concatenate([rings, edge], 1)
-
-
-def _raise_brows(face, way):
-    """Move brows, and the skin around them in part.
-
-    Args:
-      way: of the brows in each frame, x, y, z.
-    """
-    for row, share in topology.BROW_SHARES:
-        face = face.at[:, jnp.asarray(row)].add(share * way[:, None])
-    return face
-
-
-def _blink(face, blink):
-    """Bring the lids together; crease and brow follow in part."""
-    sides = (
-        (topology.LEFT_UPPER_LID, topology.LEFT_LOWER_LID, topology.LEFT_CREASE, topology.LEFT_ABOVE_CREASE),
-        (
-            topology.RIGHT_UPPER_LID,
-            topology.RIGHT_LOWER_LID,
-            topology.RIGHT_CREASE,
-            topology.RIGHT_ABOVE_CREASE,
-        ),
-    )
-    for side, rows in enumerate(sides):
-        upper, lower, crease, above = (jnp.asarray(row) for row in rows)
-        gap = (face[:, lower] - face[:, upper])[:, 1:-1] * blink[:, side, None, None]
-        for row, share in zip((upper[1:-1], lower[1:-1], crease, above), LID_SHARES, strict=True):
-            face = face.at[:, row].add(share * gap)
-    return face
 
 
 def rotation_matrix(vector: Float[Array, "b 3"]) -> Float[Array, "b 3 3"]:
@@ -303,23 +268,10 @@ def _two_sided(portrait, fields, part, side):
       side: 1 above, 0 below, blended over the edge.
     """
     upper, lower = (mesh_warp.enlarge(f, *part.axes(frame_side(portrait))) for f in fields)
-    side = once(side)
+    side = barrier.once(side)
     return side[..., None] * _sample(portrait.skin, upper) + (1 - side[..., None]) * _sample(
         portrait.skin, lower
     )
-
-
-def once(values: Float[Array, "*b w"]) -> Float[Array, "*b w"]:
-    """The same, computed once: XLA's CPU code would work it out anew for each channel or pixel it is laid on.
-
-    That code fuses nothing across a product, and drops optimization barriers before it fuses.
-    """
-
-    def apart(x):
-        count = x.shape[-1] if x.shape[-1] > CHANNELS else math.gcd(x.shape[-2] * x.shape[-1], PRODUCT)
-        return jnp.matmul(x.reshape(-1, count), jnp.eye(count), precision="highest").reshape(x.shape)
-
-    return jax.lax.platform_dependent(values, cpu=apart, default=lambda x: x)
 
 
 def _step(distance, opening, size):
@@ -339,11 +291,11 @@ def _draw_eye(frame, portrait, fields, opening, shift, part):
     between = (u > 0) & (u < 1)
     inside = between * _step(v - top, opening, size) * _step(bottom - v, opening, size)
     skin = _two_sided(portrait, fields, part, _step((top + bottom) / 2 - v, opening, size))
-    inside = once(inside)
+    inside = barrier.once(inside)
     ball = _sample(portrait.image, places - shift[:, None, None])
     eye = skin + inside[..., None] * (ball - skin)
     soft = part.window()[None]
-    return part.paste(frame, once(soft * eye + (1 - soft) * part.cut(frame)))
+    return part.paste(frame, barrier.once(soft * eye + (1 - soft) * part.cut(frame)))
 
 
 def mouth_inside(
@@ -412,7 +364,7 @@ def draw_patch(portrait: Portrait, moved: Moved) -> Patch:
     size = 2 * (PATCH[1] - 1) / ((PATCH_RIGHT - PATCH_LEFT) * unit)
     side = _step((top + bottom) / 2 - v, mouth, size)[..., None]
     skin = side * _sample(portrait.skin, upper) + (1 - side) * _sample(portrait.skin, lower)
-    return Patch(skin, *map(once, mouth_inside(portrait, mouth, places, size=size)))
+    return Patch(skin, *map(barrier.once, mouth_inside(portrait, mouth, places, size=size)))
 
 
 def _draw_mouth(frame, portrait, fields, opening):
@@ -422,7 +374,7 @@ def _draw_mouth(frame, portrait, fields, opening):
     _, v, top, bottom = opening.curves(places)
     skin = _two_sided(portrait, fields, part, _step((top + bottom) / 2 - v, opening, size))
     inside, _, _ = mouth_inside(portrait, opening, places, size=size)
-    inside = once(inside)
+    inside = barrier.once(inside)
     mouth = skin + inside[..., None] * (portrait.cavity[None, None, None] - skin)
     soft = part.window()[None]
-    return part.paste(frame, once(soft * mouth + (1 - soft) * part.cut(frame)))
+    return part.paste(frame, barrier.once(soft * mouth + (1 - soft) * part.cut(frame)))

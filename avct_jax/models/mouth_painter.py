@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
 from avct_jax import face_topology as topology
-from avct_jax.layers import conv, grid, mesh_warp
+from avct_jax.layers import barrier, conv, grid, mesh_warp
 from avct_jax.models import face_mesh
 
 DEPTH = 0.1  # eye distances that count as 1 in what the network sees
@@ -243,10 +243,10 @@ def paint_frames(
     where = patch_coordinates(moved, portrait.anchor, places)
     change = jnp.concatenate([shown - patch.skin, shown, border() * jnp.ones_like(painting.share)], -1)
     read = grid.grid_sample(change, where, align_corners=True, padding_mode="zeros")
-    inside = face_mesh.once(inside)[..., None] * read[..., 6:]
+    inside = barrier.once(inside)[..., None] * read[..., 6:]
     painted = (1 - inside) * (frame + read[..., :3]) + inside * read[..., 3:6]
     soft = part.window()[None]
-    return part.paste(finish(drawing.frame), finish(face_mesh.once(frame + soft * (painted - frame))))
+    return part.paste(finish(drawing.frame), finish(barrier.once(frame + soft * (painted - frame))))
 
 
 def patch_coordinates(
