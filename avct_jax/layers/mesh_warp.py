@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from avct_jax.layers import grid
 
-ITERATIONS = 3  # of Newton's method
+ITERATIONS = 4  # of Newton's method
 SAME = 1e-6  # squared: where head and background both come to a place, the head is in front
 FOLD = 0.3  # least share of its size to which a step of the inversion takes a part of the face to be shrunk
 
@@ -73,10 +73,17 @@ def invert(
     lengths = [(miss**2).sum(-1, keepdims=True) for miss in misses]
     ahead = lengths[1] <= lengths[0] + SAME
     choose = lambda a, b: jnp.where(ahead, b, a)
-    place = choose(place, guess) - _solve(_Read(*map(choose, *found)), choose(*misses))
+    last, length = choose(place, guess), choose(*lengths)
+    place = last - _solve(_Read(*map(choose, *found)), choose(*misses))
     for _ in range(iterations - 1):
         now = read(place)
-        place = place - _solve(now, place + now.value - places)
+        miss = place + now.value - places
+        after = (miss**2).sum(-1, keepdims=True)
+        # A step that came no nearer went over a crease: half of it does not.
+        helped = after <= length
+        step = jnp.where(helped, _solve(now, miss), (place - last) / 2)
+        last, length = jnp.where(helped, place, last), jnp.where(helped, after, length)
+        place = place - step
     return place
 
 
