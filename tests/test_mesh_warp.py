@@ -58,7 +58,7 @@ def test_inversion_gets_over_creases():
     nodes = jnp.asarray(grid.coordinate_grid(65, 65))[None]
     down = jnp.interp(nodes[..., 1], jnp.array([-0.4, -0.2, -0.1, 0.15]), jnp.array([0, 0.06, 0.2, 0]))
     field = jnp.stack([jnp.zeros_like(down), down], -1)
-    place = mesh_warp.invert(field, nodes, nodes, known=field)
+    place = mesh_warp.invert(field, nodes, nodes, known=field, iterations=6)
     back = place + grid.grid_sample(field, place, align_corners=True, padding_mode="border")
     inner = (jnp.abs(nodes) < 0.8).all(-1)
     assert float(jnp.where(inner, jnp.linalg.norm(back - nodes, axis=-1), 0).max()) < 0.01
