@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped, UInt8
 
 from avct_jax.layers import mesh_warp
-from avct_jax.models import face_mesh, mesh_system, mouth_painter, speech_motion
+from avct_jax.models import face_mesh, mesh_system, mouth_painter, portrait_teeth, speech_motion
 
 Variables = Mapping[str, Any]
 
@@ -37,10 +37,11 @@ class Layers(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """A portrait ready to be drawn, and what the mouth painter sees of it."""
+    """A portrait ready to be drawn, what the mouth painter sees of it, and the teeth that it shows."""
 
     portrait: face_mesh.Portrait
     own: mouth_painter.Own
+    teeth: portrait_teeth.Teeth
 
 
 class Heard(NamedTuple):
@@ -62,7 +63,7 @@ def prepare(layers: Layers) -> Prepared:
         layers.head, layers.origin, layers.anchor, layers.cavity, layers.seam,
         layers.cover, layers.background, layers.shares, layers.sway,
     )  # fmt: skip
-    return Prepared(portrait, mouth_painter.own_patch(portrait))
+    return Prepared(portrait, mouth_painter.own_patch(portrait), portrait_teeth.find(portrait))
 
 
 def predict(
@@ -112,7 +113,8 @@ def render(
     drawing = face_mesh.draw(prepared.portrait, moved)
     patch = face_mesh.draw_patch(prepared.portrait, moved)
     painting = mouth_painter.paint(config.mouth_painter, variables["mouth_painter"], patch, prepared.own)
-    return mouth_painter.paint_frames(prepared.portrait, moved, drawing, patch, painting, finish)
+    made = (prepared.portrait, moved, drawing, patch, painting, prepared.teeth)
+    return mouth_painter.paint_frames(*made, finish)
 
 
 def draw_bytes(

@@ -1,7 +1,9 @@
 """Presets of `avct train painter`: the mouth painter of the mesh."""
 
-from avct_jax.models import mesh_system, mouth_painter
-from avct_jax.train import mesh_run, optimizer, painter_stage
+import dataclasses
+
+from avct_jax.models import mesh_system, mouth_painter, patch_discriminator
+from avct_jax.train import gradients, mesh_run, optimizer, painter_stage
 
 LITE = mesh_run.PainterTraining(
     steps=6000,
@@ -20,6 +22,33 @@ avct train painter --preset lite --clips DIR --run DIR --teeth PERSON
 were idle) after packing (16 minutes on one). Held-out L1 between the lips .108 with the mean code, which is
 nobody's: look at the pictures of several people's codes and choose one.
 """
+
+GPU = dataclasses.replace(
+    LITE,
+    steps=12000,
+    batch_size=256,
+    report_every=100,
+    save_every=2000,
+    judge_every=1000,
+    picture_every=2000,
+    stage=painter_stage.PainterStageConfig(
+        gan_from=1000,
+        gan_ramp=1000,
+        gan=0.02,
+        matching=0.1,
+        judge_rate=0.25,
+        perceptual=0.05,
+        borrowed=0.3,
+        discriminator=patch_discriminator.PatchDiscriminatorConfig(
+            block_expansion=32, num_blocks=3, max_features=256, spectral=False
+        ),
+    ),
+    optimizer=optimizer.OptimizerConfig(learning_rate=1e-3, warmup=200, betas=(0.5, 0.99), clip=1.0),
+    compute=gradients.ComputeConfig(dtype="bfloat16"),
+    system=dataclasses.replace(
+        mesh_system.LITE, mouth_painter=mouth_painter.MouthPainterConfig(channels=(40, 80, 144))
+    ),
+)
 
 TINY = mesh_run.PainterTraining(
     steps=4,

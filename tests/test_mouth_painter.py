@@ -7,7 +7,7 @@ import pytest
 
 from avct_jax import face_topology as topology
 from avct_jax.data import face_basis, portrait_layers
-from avct_jax.models import face_mesh, mouth_painter
+from avct_jax.models import face_mesh, mouth_painter, portrait_teeth
 from avct_jax.train import mouth_patches
 
 SIZE = 96
@@ -46,7 +46,9 @@ def paint(portrait, painting, patch):
     places = jnp.broadcast_to(part.places(size)[None], (2, part.height, part.width, 2))
     inside, _, _ = face_mesh.mouth_inside(portrait, drawing.mouth, places, size=size)
     mask = part.paste(jnp.zeros((2, size, size, 1)), inside[..., None])
-    return drawing.frame, mouth_painter.paint_frames(portrait, moved, drawing, patch, painting), mask
+    teeth = portrait_teeth.find(portrait)
+    frames = mouth_painter.paint_frames(portrait, moved, drawing, patch, painting, teeth)
+    return drawing.frame, frames, mask
 
 
 @pytest.fixture(scope="module")

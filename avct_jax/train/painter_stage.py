@@ -1,7 +1,9 @@
 """The mouth painter learned from patches: what lies between other people's lips, and what light does to them.
 
-Absolute differences, those of gradients, and a discriminator of small patches of the mouth, for teeth with
-edges where a mean of all that could be would be grey.
+Absolute differences, those of gradients and of VGG's features, and a discriminator of small patches of the
+mouth, for teeth with edges where a mean of all that could be would be grey. Some faces borrow another's code:
+that is how strangers are painted, and then the discriminator alone says what lies between the lips, unless
+the portrait shows its own teeth.
 """
 
 import dataclasses
@@ -10,34 +12,27 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int
 
-from avct_jax.data import source
-from avct_jax.models import face_mesh, mouth_painter, patch_discriminator
-from avct_jax.train import gradients, losses, mouth_patches, optimizer, people_codes, stage, state
+from avct_jax.models import face_mesh, mouth_painter, patch_discriminator, vgg
+from avct_jax.train import (
+    gradients,
+    losses,
+    mouth_patches,
+    optimizer,
+    patch_source,
+    people_codes,
+    stage,
+    state,
+)
 
-JUDGE_RATE = 2.0  # learning rate of the discriminator over that of the painter
 PART, JUDGE, CODES = "mouth_painter", "mouth_discriminator", "mouth_codes"
 CODE_RATE = 3.0  # learning rate of the people's codes: each is seen in one example of a hundred
 ELSEWHERE = 0.05  # weight of an opinion about skin, against 1 of one about the inside
-MOUTH = (slice(10, 54), slice(12, 84))  # rows and columns of the patch that the discriminator sees
-
-
-class PainterBatch(NamedTuple):
-    """b examples as mouth_patches packs them; own and own_inside are each example's.
-
-    person: row of the table of codes; -1 for people who are not in the training, who get the mean code.
-    """
-
-    skin: UInt8[Any, "b h w 3"]
-    inside: UInt8[Any, "b h w"]
-    below: Any
-    above: Any
-    real: UInt8[Any, "b h w 3"]
-    own: UInt8[Any, "b h w 3"]
-    own_inside: UInt8[Any, "b h w"]
-    person: Int[Any, " b"]
+MOUTH = (10, 12, 44, 72)  # first row, first column, rows and columns of the patch that the discriminator sees
+JITTER = 4  # px by which that window moves from step to step, lest the discriminator learn places by heart
+SHOWN = 0.01  # share of the patch that open lips must be for a portrait's own teeth to count as seen
+LAYERS = (1, 2, 3)  # of VGG, relu1_1 to relu3_1: a patch is too small for more
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +42,13 @@ class PainterStageConfig:
     Attributes:
       inside: how much more a pixel between the lips weighs; edge: one of the lips, beside it.
       gradient: weight of differences of neighbouring pixels.
-      gan, matching: of the discriminator's opinion and of its features, from step gan_from on.
+      gan, matching: of the discriminator's opinion and of its features.
+      gan_from, gan_ramp: the discriminator learns from step gan_from on, for gan_ramp steps alone; then its
+        opinion's weight grows from 0 to the whole over as many. Heard at once it is so loud, where absolute
+        differences have become small, that colours saturate and nothing is learned any more.
+      judge_rate: learning rate of the discriminator over that of the painter.
+      perceptual: of VGG's features; 0 needs no VGG.
+      borrowed: share of examples that are painted with another person's code.
       quiet: of the share outside of the mouth, which keeps the portrait's own skin.
       code: weight of the squares of people's codes, which keeps their mean a person too.
       colour: largest change of brightness, contrast and tint.
@@ -61,6 +62,10 @@ class PainterStageConfig:
     gan: float = 0.02
     matching: float = 0.1
     gan_from: int = 1000
+    gan_ramp: int = 0
+    judge_rate: float = 2.0
+    perceptual: float = 0.0
+    borrowed: float = 0.0
     quiet: float = 0.01
     code: float = 1e-3
     colour: float = 0.15
@@ -80,6 +85,26 @@ class Example(NamedTuple):
     real: Float[Array, "b h w 3"]
 
 
+class Frozen(NamedTuple):
+    """VGG; None where it is not asked."""
+
+    perceptual: vgg.PerceptualNetwork | None
+
+
+class _Parts(NamedTuple):
+    """What the functions of this stage share."""
+
+    system: mouth_painter.MouthPainterConfig
+    config: PainterStageConfig
+    critic: patch_discriminator.PatchDiscriminator
+    dtype: Any
+
+    def paint(self, params, example, code):
+        """Paint as films are: in usual light, then in the portrait's."""
+        variables = {"params": params}
+        return mouth_painter.paint(self.system, variables, example.patch, example.own, self.dtype, code=code)
+
+
 def make_stage(
     system: mouth_painter.MouthPainterConfig,
     config: PainterStageConfig,
@@ -90,6 +115,7 @@ def make_stage(
     shipped: int = -1,
     init: Mapping[str, Any] | None = None,
     seed: int = 0,
+    perceptual: vgg.PerceptualNetwork | None = None,
 ) -> stage.Stage:
     """Build the stage "painter".
 
@@ -97,92 +123,153 @@ def make_stage(
       people: of the training, who have a code each. shipped: the one whose code is exported and judged by; -1
         is the mean of all.
       init: variables to begin from, by part; random where absent.
+      perceptual: VGG, where config.perceptual is not 0.
     """
-    network = mouth_painter.MouthPainter(system, dtype=compute.activations)
-    critic = patch_discriminator.PatchDiscriminator(config.discriminator)
+    if config.perceptual and perceptual is None:
+        raise ValueError("PainterStageConfig.perceptual asks for VGG, and there is none")
+    critic = patch_discriminator.PatchDiscriminator(
+        dataclasses.replace(config.discriminator, dtype=compute.activations)
+    )
+    parts = _Parts(system, config, critic, compute.activations)
     adam = optimizer.make_optimizer(rule)
-    rules = {PART: adam, JUDGE: optimizer.make_optimizer(rule, scale=JUDGE_RATE)}
+    rules = {PART: adam, JUDGE: optimizer.make_optimizer(rule, scale=config.judge_rate)}
     rules[CODES] = optimizer.make_optimizer(rule, scale=CODE_RATE)
 
-    def step(current, frozen, batch, key):
-        del frozen
-        key = jax.random.fold_in(key, current.step)
-        example = vary(config, to_example(batch), key)
-        players = current.players
-        begun = (current.step >= config.gan_from).astype(jnp.float32)
-
-        def painter_loss(params, table):
-            code = people_codes.lookup(table, batch.person)
-            painting = network.apply({"params": params}, example.patch, example.own, code)
-            shown = mouth_painter.compose(example.patch.skin, painting)
-            metrics = picture_losses(config, example, painting, shown)
-            metrics["code"] = config.code * (code**2).mean()
-            metrics |= _opinion(config, critic, players[JUDGE].params, example, shown, begun)
-            return sum(metrics.values()), (metrics, shown)
-
-        def judge_loss(params):
-            # Behind a condition: half of a step's work is not done before it is asked for.
-            return jax.lax.cond(
-                begun > 0, lambda: _judged(critic, params, example, jax.lax.stop_gradient(shown)), lambda: 0.0
-            )
-
-        given = (players[PART].params, players[CODES].params)
-        slopes, (metrics, shown) = jax.grad(painter_loss, argnums=(0, 1), has_aux=True)(*given)
-        loss, judge_slopes = jax.value_and_grad(judge_loss)(players[JUDGE].params)
-        slopes = {PART: slopes[0], CODES: slopes[1], JUDGE: judge_slopes}
-        stats = {name: player.batch_stats for name, player in players.items()}
-        after, norm = state.advance(current, slopes, stats, rules, decay=config.decay)
-        return after, {**metrics, "discriminator": loss, **norm}
-
-    def judge(current, frozen, batch, key):
-        del frozen, key
-        example, shown = _painted(current, batch)
-        inside = example.patch.inside[..., None]
-        total = jnp.maximum(inside.sum() * 3, 1)
-        return {
-            "l1_inside": (jnp.abs(shown - example.real) * inside).sum() / total,
-            "l1": jnp.abs(shown - example.real).mean(),
-            "l1_warped": jnp.abs(example.patch.skin - example.real).mean(),
-            "sharpness": _detail(shown, inside) / jnp.maximum(_detail(example.real, inside), 1e-6),
-        }
-
-    def picture(current, frozen, batch):
-        del frozen
-        example, shown = _painted(current, batch)
-        own = jnp.broadcast_to(example.own.picture, shown.shape)
-        return {"portrait": own, "real": example.real, "warped": example.patch.skin, "painted": shown}
-
-    def initial():
-        plane = (1, *face_mesh.PATCH)
-        zeros = lambda *shape: jnp.zeros((*plane, *shape))
-        patch, own = (
-            face_mesh.Patch(zeros(3), zeros(), zeros(), zeros()),
-            mouth_painter.Own(zeros(3), zeros()),
-        )
-        keys = jax.random.split(jax.random.key(seed), 3)
-        made = {
-            PART: lambda: network.init(keys[0], patch, own),
-            JUDGE: lambda: critic.init(keys[1], _seen(zeros(3), zeros())),
-            CODES: lambda: people_codes.initial(keys[2], people, system.codes),
-        }
-        begin = lambda name: init[name] if init and name in init else made[name]()
-        return state.make_state({name: {"params": begin(name)["params"]} for name in made}, adam)
-
-    def _painted(current, batch):
-        example = to_example(batch)
-        painting = network.apply(_shipped(current), example.patch, example.own)
-        return example, mouth_painter.compose(example.patch.skin, painting)
-
-    def _shipped(current):
+    def shipped_variables(current):
         """Averaged weights, with one code."""
         code = people_codes.lookup(current.players[CODES].average, jnp.array([shipped]))[0]
         return {"params": {**current.players[PART].average, "code": code}}
 
-    export = lambda current: {PART: _shipped(current)}
-    return stage.Stage("painter", "patches", step, judge, picture, initial, {}, export)
+    def painted(current, batch):
+        example = to_example(batch)
+        painting = parts.paint(shipped_variables(current)["params"], example, None)
+        return example, mouth_painter.compose(example.patch.skin, painting)
+
+    return stage.Stage(
+        name="painter",
+        kind="patches",
+        step=lambda current, frozen, batch, key: _step(parts, rules, current, frozen, batch, key),
+        judge=lambda current, frozen, batch, key: _judgement(*painted(current, batch)),
+        picture=lambda current, frozen, batch: _pictures(*painted(current, batch)),
+        initial=lambda: _initial(parts, adam, people, init or {}, seed),
+        frozen=Frozen(perceptual if config.perceptual else None),
+        export=lambda current: {PART: shipped_variables(current)},
+    )
 
 
-def to_example(batch: PainterBatch) -> Example:
+def _initial(parts: _Parts, adam, people: int, init: Mapping[str, Any], seed: int) -> state.State:
+    plane = (1, *face_mesh.PATCH)
+    zeros = lambda *shape: jnp.zeros((*plane, *shape))
+    patch = face_mesh.Patch(zeros(3), zeros(), zeros(), zeros())
+    own = mouth_painter.Own(zeros(3), zeros())
+    keys = jax.random.split(jax.random.key(seed), 3)
+    network = mouth_painter.MouthPainter(parts.system, dtype=parts.dtype)
+    makers = {
+        PART: lambda: network.init(keys[0], patch, own),
+        JUDGE: lambda: parts.critic.init(keys[1], _seen(zeros(3), zeros())),
+        CODES: lambda: people_codes.initial(keys[2], people, parts.system.codes),
+    }
+    begun = {name: init[name] if name in init else make() for name, make in makers.items()}
+    return state.make_state({name: {"params": found["params"]} for name, found in begun.items()}, adam)
+
+
+def _step(parts: _Parts, rules, current, frozen: Frozen, batch: patch_source.PainterBatch, key):
+    """Take one step of painter, codes and discriminator."""
+    config, players = parts.config, current.players
+    key = jax.random.fold_in(key, current.step)
+    looks, lent, moves = jax.random.split(key, 3)
+    example = vary(config, to_example(batch), looks)
+    begun, heard = loudness(config, current.step)
+    window = jax.random.randint(moves, (2,), -JITTER, JITTER + 1)
+
+    def painter_loss(params, table):
+        code, free = lend(config, people_codes.lookup(table, batch.person), example.own, lent)
+        painting = parts.paint(params, example, code)
+        shown = mouth_painter.compose(example.patch.skin, painting)
+        wanted = example._replace(real=agreeing(example, shown, free))
+        metrics = picture_losses(config, wanted, painting, shown)
+        if frozen.perceptual is not None:
+            metrics["perceptual"] = config.perceptual * losses.perceptual(
+                frozen.perceptual,
+                shown,
+                wanted.real,
+                layers=LAYERS,
+                scales=(1,),
+                weight=1.0,
+                dtype=parts.dtype,
+            )
+        metrics["code"] = config.code * (code**2).mean()
+        judge = {"params": players[JUDGE].params}
+        metrics |= _opinion(parts, judge, wanted, shown, heard, window)
+        return sum(metrics.values()), (metrics, shown)
+
+    def judge_loss(params):
+        seen = jax.lax.stop_gradient(shown)
+        # Behind a condition: half of a step's work is not done before it is asked for.
+        return jax.lax.cond(
+            begun, lambda: _judged(parts.critic, {"params": params}, example, seen, window), lambda: 0.0
+        )
+
+    given = (players[PART].params, players[CODES].params)
+    slopes, (metrics, shown) = jax.grad(painter_loss, argnums=(0, 1), has_aux=True)(*given)
+    loss, judge_slopes = jax.value_and_grad(judge_loss)(players[JUDGE].params)
+    slopes = {PART: slopes[0], CODES: slopes[1], JUDGE: judge_slopes}
+    stats = {name: player.batch_stats for name, player in players.items()}
+    after, norm = state.advance(current, slopes, stats, rules, decay=config.decay)
+    return after, {**metrics, "discriminator": loss, **norm}
+
+
+def loudness(config: PainterStageConfig, step: Int[Array, ""]) -> tuple[Bool[Array, ""], Float[Array, ""]]:
+    """Whether the discriminator learns at a step, and the share of its weight that its opinion has."""
+    since = step - config.gan_from
+    begun = since >= 0
+    if not config.gan_ramp:
+        return begun, begun.astype(jnp.float32)
+    return begun, jnp.clip(since / config.gan_ramp - 1, 0, 1)
+
+
+def lend(
+    config: PainterStageConfig, code: Float[Array, "b k"], own: mouth_painter.Own, key: Array
+) -> tuple[Float[Array, "b k"], Float[Array, " b"]]:
+    """Give some examples the code of another one of the batch.
+
+    A lent code learns nothing from where it is lent to.
+
+    Returns: codes, and 1 where the real film does not say what lies between the lips, for neither code nor
+    portrait do; else 0.
+    """
+    keys = jax.random.split(key)
+    others = jax.lax.stop_gradient(code[jax.random.permutation(keys[0], len(code))])
+    borrowed = jax.random.bernoulli(keys[1], config.borrowed, (len(code),))
+    unseen = own.inside.mean((1, 2)) < SHOWN
+    return jnp.where(borrowed[:, None], others, code), (borrowed & unseen).astype(jnp.float32)
+
+
+def agreeing(
+    example: Example, shown: Float[Array, "b h w 3"], free: Float[Array, " b"]
+) -> Float[Array, "b h w 3"]:
+    """The real film; between the lips of examples that are free, what is shown."""
+    inside = example.patch.inside[..., None] * free[:, None, None, None]
+    return example.real + inside * (jax.lax.stop_gradient(shown) - example.real)
+
+
+def _judgement(example: Example, shown):
+    inside = example.patch.inside[..., None]
+    total = jnp.maximum(inside.sum() * 3, 1)
+    return {
+        "l1_inside": (jnp.abs(shown - example.real) * inside).sum() / total,
+        "l1": jnp.abs(shown - example.real).mean(),
+        "l1_warped": jnp.abs(example.patch.skin - example.real).mean(),
+        "sharpness": _detail(shown, inside) / jnp.maximum(_detail(example.real, inside), 1e-6),
+    }
+
+
+def _pictures(example: Example, shown):
+    own = jnp.broadcast_to(example.own.picture, shown.shape)
+    return {"portrait": own, "real": example.real, "warped": example.patch.skin, "painted": shown}
+
+
+def to_example(batch: patch_source.PainterBatch) -> Example:
     """Bring 8 bits to [0, 1], and depths to eye distances."""
     unit = lambda x: jnp.asarray(x, jnp.float32) / 255
     depth = lambda x: jnp.asarray(x, jnp.float32) * (mouth_patches.DEPTHS / 127)
@@ -233,42 +320,44 @@ def _inner(weight, axis):
     return weight[:, 1:] if axis == 1 else weight[:, :, 1:]
 
 
-def _seen(picture, inside):
+def _seen(picture, inside, window=(0, 0)):
     """What the discriminator looks at."""
-    return jnp.concatenate([picture, inside[..., None]], -1)[:, MOUTH[0], MOUTH[1]]
+    top, left, height, width = MOUTH
+    both = jnp.concatenate([picture, inside[..., None]], -1)
+    begin = (0, top + window[0], left + window[1], 0)
+    return jax.lax.dynamic_slice(both, begin, (len(both), height, width, both.shape[-1]))
 
 
-def _opinion(config, critic, params, example, shown, begun):
+def _opinion(parts, judge, example, shown, heard, window):
     """What the discriminator makes of paintings, and how its features differ."""
 
     def asked():
-        made, features = critic.apply({"params": params}, _seen(shown, example.patch.inside))
-        weight = _weights(example.patch.inside, made)
-        _, wanted = critic.apply({"params": params}, _seen(example.real, example.patch.inside))
-        matching = sum(
-            losses.mean_absolute(a - jax.lax.stop_gradient(b)) for a, b in zip(features, wanted, strict=True)
-        )
-        return config.gan * ((1 - made) ** 2 * weight).mean(), config.matching * matching
+        inside = example.patch.inside
+        made, features = parts.critic.apply(judge, _seen(shown, inside, window))
+        _, wanted = parts.critic.apply(judge, _seen(example.real, inside, window))
+        matching = losses.feature_matching(wanted, features, weight=parts.config.matching)
+        weight = _weights(inside, window, made)
+        return parts.config.gan * heard * ((1 - made) ** 2 * weight).mean(), heard * matching
 
-    gan, matching = jax.lax.cond(begun > 0, asked, lambda: (0.0, 0.0))
+    gan, matching = jax.lax.cond(heard > 0, asked, lambda: (0.0, 0.0))
     return {"gan": gan, "matching": matching}
 
 
-def _judged(critic, params, example, shown):
+def _judged(critic, judge, example, shown, window):
     """Least squares, as FOMM's."""
-    real, _ = critic.apply({"params": params}, _seen(example.real, example.patch.inside))
-    made, _ = critic.apply({"params": params}, _seen(shown, example.patch.inside))
-    weight = _weights(example.patch.inside, made)
+    real, _ = critic.apply(judge, _seen(example.real, example.patch.inside, window))
+    made, _ = critic.apply(judge, _seen(shown, example.patch.inside, window))
+    weight = _weights(example.patch.inside, window, made)
     return ((1 - real) ** 2 * weight).mean() + (made**2 * weight).mean()
 
 
-def _weights(inside, opinions):
+def _weights(inside, window, opinions):
     """Opinions count where there is a mouth to see into, and a little elsewhere; mean 1.
 
     Most patches show skin, which looks alike in both: with them the discriminator says .5 to everything.
     """
-    shape = (len(inside), *opinions.shape[1:3])
-    seen = jax.image.resize(inside[:, MOUTH[0], MOUTH[1]], shape, "linear")[..., None] + ELSEWHERE
+    there = _seen(inside[..., None], inside, window)[..., :1]
+    seen = jax.image.resize(there, (len(there), *opinions.shape[1:3], 1), "linear") + ELSEWHERE
     return jax.lax.stop_gradient(seen / seen.mean())
 
 
@@ -279,28 +368,3 @@ def _detail(picture, inside):
     sides = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
     mask = inside[:, 1:-1, 1:-1, 0]
     return jnp.sqrt((((sides - 4 * inner) ** 2) * mask).sum() / jnp.maximum(mask.sum(), 1))
-
-
-class PatchSource(source.PeopleSource):
-    """A source.Source of PainterBatch."""
-
-    KIND, STREAM = "patches", 13
-
-    def __init__(self, known: mouth_patches.PatchSet, *, speaker: str = "", speaker_share: float = 0.2):
-        """Take packed patches."""
-        self.known = known
-        clips = known.patches.clip
-        usable, held_out = np.ones(len(clips), bool), known.held_out[clips]
-        persons = np.array(known.persons)[clips]
-        super().__init__(persons, usable, held_out, speaker=speaker, speaker_share=speaker_share)
-        self.names = people_codes.names_of(known.persons, known.held_out)
-        self._row = people_codes.numbers_of(known.persons, self.names)
-
-    def collate(self, drawn: list[tuple[int, np.random.Generator]]) -> PainterBatch:
-        """Take patches out of the set; nothing else is random."""
-        index = np.array([which for which, _ in drawn])
-        p = self.known.patches
-        own = p.source[index]
-        fields = (p.skin, p.inside, p.below, p.above, p.real)
-        person = self._row[p.clip[index]]
-        return PainterBatch(*(x[index] for x in fields), p.own[own], p.own_inside[own], person)
