@@ -300,3 +300,30 @@ def test_batches_of_patches_held_by_devices_are_the_same():
     assert all(isinstance(x, jax.Array) for x in two)
     for a, b in zip(one, two, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_late_in_a_training_only_sharp_mouths_are_drawn():
+    rng = np.random.default_rng(0)
+    h, w = face_mesh.PATCH
+    noise = {"blurred": 5, "sharp": 60, "sharper": 90, "held": 120}
+    per = 14
+    real = np.concatenate(
+        [128 + rng.uniform(-a, a, (per, h, w, 1)).repeat(3, -1) for a in noise.values()]
+    ).astype(np.uint8)
+    n = len(real)
+    inside = np.zeros((n, h, w), np.uint8)
+    inside[:, 20:36, 30:66] = 255
+    clip = np.repeat(np.arange(4), per)
+    flat = np.zeros((n, h, w), np.int8)
+    source = np.arange(n)
+    patches = mouth_patches.Patches(real, inside, flat, flat, real, real, inside, source, clip)
+    known = mouth_patches.PatchSet(patches, tuple(noise), np.array([False, False, False, True]))
+    assert patch_source.sharpest_people(known, 2) == ["sharper", "sharp"]
+    drawn = patch_source.PatchSource(known, sharpest=2, sharp_from=10)
+    who = lambda step, **which: set(
+        np.asarray(drawn.batch("patches", None, seed=0, step=step, batch_size=64, **which).person).tolist()
+    )
+    assert who(9) == {0, 1, 2} and who(10) == {1, 2}  # of blurred, sharp, sharper
+    assert who(10, held_out=True) == {-1}
+    shut = patches._replace(inside=0 * inside)
+    assert np.isnan(patch_source.sharpness(shut)).all()

@@ -51,10 +51,15 @@ class MeshTraining(training.StageTraining):
 class PainterTraining(MeshTraining):
     """The mouth painter from patches of mouths.
 
-    teeth: the person of the training whose code is exported, and judged by; "" is the mean of all.
+    Attributes:
+      teeth: the person of the training whose code is exported, and judged by; "" is the mean of all.
+      sharpest: from step sharp_from on only so many people are learned from, those with the sharpest mouths;
+        0: all.
     """
 
     teeth: str = ""
+    sharpest: int = 0
+    sharp_from: int = 0
     stage: painter_stage.PainterStageConfig = painter_stage.PainterStageConfig()
 
 
@@ -228,8 +233,14 @@ def painter(
     Args:
       given: weights to begin from, by part. mesh: devices that hold the patches.
     """
-    share = config.speaker_share
-    drawn = patch_source.PatchSource(known, speaker=speaker, speaker_share=share, mesh=mesh)
+    drawn = patch_source.PatchSource(
+        known,
+        speaker=speaker,
+        speaker_share=config.speaker_share,
+        sharpest=config.sharpest,
+        sharp_from=config.sharp_from,
+        mesh=mesh,
+    )
     made = painter_stage.make_stage(
         config.system.mouth_painter,
         config.stage,
