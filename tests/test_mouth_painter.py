@@ -87,6 +87,23 @@ def test_painting_begins_as_the_mouth_and_fades_to_the_patch_s_edge(drawn, varia
     assert colour.dtype == np.float32 and colour.min() >= 0 and colour.max() <= 1
 
 
+def test_skin_away_from_the_opening_is_never_painted(drawn, variables):
+    _, patch, own = drawn
+    # The logits of the share, of the network's last channels, are set to 9: all is painted that may be.
+    bias = jnp.zeros(16).at[3::4].set(9 + mouth_painter.SHYNESS)
+    params = variables["params"] | {"paint": variables["params"]["paint"] | {"bias": bias}}
+    painting = jax.jit(NETWORK.apply)({"params": params}, patch, own)
+    share, inside = np.asarray(painting.share)[..., 0], np.asarray(patch.inside)
+    rows, columns = np.nonzero(inside[0] > 0.5)
+    near, far = np.zeros_like(share[0], bool), np.ones_like(share[0], bool)
+    middle = int(columns.mean())
+    near[rows.max() + 1 : rows.max() + 3, middle - 3 : middle + 4] = True
+    far[rows.min() - 16 : rows.max() + 17, columns.min() - 16 : columns.max() + 17] = False
+    assert far.sum() > 200 and share[0][near].min() > 0.3 and not share[0][far].any()
+    shut = NETWORK.apply({"params": params}, patch._replace(inside=0 * patch.inside), own)
+    assert not np.asarray(shut.share).any()
+
+
 def test_what_a_warp_puts_between_the_lips_is_not_seen(drawn, variables):
     _, patch, own = drawn
     apply, hidden = jax.jit(NETWORK.apply), (patch.inside == 1)[..., None]

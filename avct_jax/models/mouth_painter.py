@@ -30,6 +30,7 @@ COLOURLESS = (
     0.25  # range of skin's channels over their mean from which on a picture is fully coloured; usual .56
 )
 LUMINANCE = (0.299, 0.587, 0.114)
+NEAR = 4.0  # over the share of the 8 x 8 pixels around that is open: from a quarter on all may be painted
 SHYNESS = 3.0  # of the share outside of the lips at the beginning: 5% of what is shown
 
 
@@ -96,7 +97,7 @@ class MouthPainter(nn.Module):
         paint = conv.Conv(4 * 4, padding=1, kernel_init=NEAR_ZERO, dtype=self.dtype, name="paint")
         x = unfold(paint(x)).astype(jnp.float32)
         inside = patch.inside[..., None]
-        share = (inside + (1 - inside) * nn.sigmoid(x[..., 3:] - SHYNESS)) * border()
+        share = (inside + (1 - inside) * near(inside) * nn.sigmoid(x[..., 3:] - SHYNESS)) * border()
         around = (patch.skin * (1 - inside)).sum((1, 2), keepdims=True)
         mean = around / jnp.maximum((1 - inside).sum((1, 2), keepdims=True), 1)
         base = patch.skin * (1 - inside) + 0.5 * mean * inside
@@ -200,6 +201,12 @@ def halve(x: Float[Array, "b h w c"]) -> Float[Array, "b hh ww c"]:
     """Take 2 x 2 means."""
     b, h, w, c = x.shape
     return x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
+
+
+def near(inside: Float[Array, "b h w 1"]) -> Float[Array, "b h w 1"]:
+    """1 on the lips beside an opening, 0 farther from it than about a tenth of an eye distance."""
+    means = halve(halve(halve(inside)))
+    return jnp.clip(NEAR * jax.image.resize(means, inside.shape, "linear"), 0, 1)
 
 
 def border() -> Float[Array, "1 h w 1"]:
