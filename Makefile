@@ -42,7 +42,5 @@ $(VENV)/.made:
 	$$(python3 --version 2>&1 | tail -n 1)); install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@"$(PYTHON)" -c '$(SUPPORTED)' || { echo "make: $(PYTHON) does not run or is not Python 3.11 to 3.13; \
 	name another: make PYTHON=/path/to/python3.12" >&2; exit 1; }
-	@command -v c++ >/dev/null || command -v g++ >/dev/null || echo "make: no C++ compiler was found, and pyworld \
-	may have to be compiled; if that fails: apt-get install g++ python3-dev" >&2
 	$(if $(UV),$(UV) venv --quiet --allow-existing --python "$(PYTHON)" $(VENV),"$(PYTHON)" -m venv $(VENV))
 	@touch $@
