@@ -16,7 +16,7 @@ RUN := $(VENV)/bin/python
 demo: $(VENV)/.demo
 	$(VENV)/bin/avct demo --output demo.mp4 --verbose
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev lint
 	$(DEVICE_FREE) $(RUN) -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.dev
