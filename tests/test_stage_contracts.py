@@ -13,12 +13,21 @@ import pytest
 import test_avct_stage
 import test_head_motion_stage
 import test_painter_stage
+import test_renderer_stage
 import test_sync_stage
 import training_batches
 
 from avct_jax import inference, motion
 from avct_jax.models import head_motion, patch_discriminator, sizes, sync_discriminator
-from avct_jax.train import avct_view, film_judge, head_motion_stage, optimizer, rendered_speech, state
+from avct_jax.train import (
+    avct_view,
+    film_judge,
+    head_motion_stage,
+    optimizer,
+    rendered_speech,
+    renderer_stage,
+    state,
+)
 
 KEY = jax.random.key(0)
 
@@ -189,22 +198,37 @@ def test_head_motion_is_trained_on_the_sound_before_the_pose():
     np.testing.assert_array_equal(network.audio, batch.audio[:, :-1])
 
 
-def painter():
+def painter(variables):
     return test_painter_stage.make(), test_painter_stage.made_batch()
 
 
-def sync():
+def sync(variables):
     return test_sync_stage.make(), test_sync_stage.speaking(0, b=4)
 
 
-def heads():
+def heads(variables):
     return test_head_motion_stage.make(), training_batches.poses(b=2, t=4)
 
 
-@pytest.mark.parametrize("of", [painter, sync, heads])
-def test_held_out_figures_are_of_the_averaged_weights(of):
-    stage, batch = of()
-    begun, judge = stage.initial(), jax.jit(stage.judge)
+def speech(variables):
+    given = {"frozen": {"keypoint_detector": variables["keypoint_detector"]}}
+    batch = training_batches.sequences(b=2, t=4, with_frames=False)
+    return test_avct_stage.make(test_avct_stage.WARM, given), batch
+
+
+def pictures(variables):
+    init = {part: variables[part] for part in test_renderer_stage.PARTS}
+    config = dataclasses.replace(test_renderer_stage.OFF, l1=1.0)
+    rule, compute = test_renderer_stage.RULE, test_renderer_stage.FLOAT32
+    stage = renderer_stage.make_stage(sizes.TINY, config, rule, compute, init=init)
+    return stage, training_batches.pairs(b=2, n=1)
+
+
+@pytest.mark.parametrize("of", [painter, sync, heads, speech, pictures])
+def test_held_out_figures_are_of_the_averaged_weights(of, tiny_variables):
+    stage, batch = of(tiny_variables)
+    begun = stage.initial()
+    judge = jax.jit(stage.judge, compiler_options=test_avct_stage.FAST_COMPILE)
     shaken = lambda tree: jax.tree.map(lambda x: x + 0.3 * jnp.cos(jnp.arange(x.size)).reshape(x.shape), tree)
     change = lambda **fields: begun.replace(
         players={
