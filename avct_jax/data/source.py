@@ -112,14 +112,19 @@ class PeopleSource(abc.ABC):
             raise ValueError(f"kind is {kind!r}; this source has {self.KIND} only")
         numbers = (step * batch_size + place for place in part_of(batch_size, part))
         generators = [np.random.default_rng((seed, self.STREAM, number)) for number in numbers]
-        return self.collate([(self._draw(rng, held_out), rng) for rng in generators])
+        people = self.people(bool(held_out), step)
+        return self.collate([(self._draw(people, rng, held_out), rng) for rng in generators])
 
     def batches(self, kind: str, config: Any, *, first_step: int = 0, **which: Any) -> Iterator[Any]:
         """Yield batches as Source says."""
         return prefetch(lambda ahead: self.batch(kind, config, step=first_step + ahead, **which))
 
-    def _draw(self, rng, held_out):
-        people = self._people[bool(held_out)]
+    def people(self, held_out: bool, step: int) -> dict[str, np.ndarray]:
+        """Whom a step draws from: numbers of examples by person."""
+        del step
+        return self._people[held_out]
+
+    def _draw(self, people, rng, held_out):
         others = [name for name in people if name != self.speaker]
         if self.speaker in people and (not others or rng.random() < self.speaker_share):
             return self.choose(people[self.speaker], rng)

@@ -62,10 +62,9 @@ class PatchSource(source.PeopleSource):
         super().__init__(persons, usable, held_out, speaker=speaker, speaker_share=speaker_share)
         self.names = people_codes.names_of(known.persons, known.held_out)
         self._row = people_codes.numbers_of(known.persons, self.names)
-        self._everybody = self._people
-        chosen = sharpest_people(known, sharpest) if sharpest else self.names
-        some = {name: rows for name, rows in self._people[False].items() if name in chosen}
-        self._late = {False: some, True: self._people[True]} if sharpest else self._people
+        learned = super().people(False, 0)
+        chosen = sharpest_people(known, sharpest) if sharpest else learned
+        self._sharp = {name: rows for name, rows in learned.items() if name in chosen}
         self._sharp_from = sharp_from
         self._mesh, self._held = mesh, None
         if mesh is not None:
@@ -73,10 +72,10 @@ class PatchSource(source.PeopleSource):
             self._held = sharding.place(_pixels(known.patches), mesh)
             self._gather = jax.jit(_take, in_shardings=(whole, parts, parts), out_shardings=parts)
 
-    def batch(self, kind: str, config: Any, *, step: int, **which: Any) -> PainterBatch:
-        """Make a batch as source.Source says."""
-        self._people = self._late if step >= self._sharp_from else self._everybody
-        return super().batch(kind, config, step=step, **which)
+    def people(self, held_out: bool, step: int) -> dict[str, np.ndarray]:
+        """All, or the sharpest."""
+        early = held_out or step < self._sharp_from
+        return super().people(held_out, step) if early else self._sharp
 
     def collate(self, drawn: list[tuple[int, np.random.Generator]]) -> PainterBatch:
         """Take patches out of the set; nothing else is random."""
