@@ -34,9 +34,10 @@ LITE = mesh_run.PainterTraining(
 """The embedded size.
 
 avct train painter --preset lite --clips DIR --run DIR --teeth PERSON
-.2 s a step on two idle CPU cores, 1.1 s once the discriminator is asked: 40 minutes, after five of packing.
-The embedded weights took this way in two runs, see runs 23 and 25 of docs/training-log.md. Judged figures
-are of one code, which is nobody's: look at the pictures of several people's codes and choose one.
+.2 s a step on two idle CPU cores, 1.1 s once the discriminator is asked: by these 40 minutes, after packing
+(16 on one core). It has not been run as one: the embedded weights took this way in two, see runs 23 and 25
+of docs/training-log.md. Judged figures are of one code, which is nobody's: look at the pictures of several
+people's codes and choose one.
 """
 
 GPU = dataclasses.replace(
@@ -66,9 +67,9 @@ GPU = dataclasses.replace(
 )
 """avct train painter --preset gpu --source held --vgg vgg19.npz --clips DIR --run DIR
 
-A wider painter: 10 000 steps of 256 took three minutes of an H200 (.018 s a step, 13 900 examples/s) after
-40 s of compilation. Held-out L1 between the lips .080 (step 2500) to .087, where run 23 has .106. Looked at,
-it is softer than what is embedded: run 25.
+A wider painter. 10 000 of the steps were run, on an H200, with 32 s of compilation; a run before it took
+.018 s a step (13 900 examples/s). Held-out L1 between the lips .080 (step 2500) to .088, where run 23 has
+.102 on the same patches. Looked at, it is softer than what is embedded: run 25.
 """
 
 TINY = mesh_run.PainterTraining(
