@@ -1,7 +1,9 @@
 """Checkpoints by Orbax: which stay, what happens to damaged ones, to a full disk, to leftovers."""
 
+import gc
 import os
 import shutil
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -86,6 +88,24 @@ def test_damaged_newest_falls_back_to_the_one_before_and_says_so(how, tmp_path, 
     with checkpoint.Checkpoints(tmp_path, keep=2) as kept:
         kept.save(make_state(5), 5, facts={})
     assert read(tmp_path)[0].step == 5
+
+
+def test_reads_that_a_damaged_checkpoint_cut_short_warn_nobody(tmp_path, monkeypatch):
+    async def plan():
+        """As Orbax's reads: never awaited once another has failed."""
+
+    plan.__qualname__ = "Store._get_array_metadatas"
+
+    def fail(*_):
+        raise KeyError(plan())
+
+    fill(tmp_path, values=(1.0,))
+    with warnings.catch_warnings(record=True) as seen, checkpoint.Checkpoints(tmp_path, keep=2) as kept:
+        warnings.simplefilter("always")
+        monkeypatch.setattr(kept._orbax, "load_checkpointables", fail)
+        assert kept._read(1, None) == (None, "damaged")
+        gc.collect()
+    assert not [w for w in seen if "coroutine" in str(w.message)]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

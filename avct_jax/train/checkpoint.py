@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import pathlib
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -181,6 +182,8 @@ class Checkpoints:
 
     def _read(self, step: int, target: Any) -> tuple[Restored | None, str]:
         """What was saved after `step`, or None and what is wrong with it."""
+        # Orbax never awaits the reads it had planned when one before them fails: no concern of the user's.
+        warnings.filterwarnings("ignore", r"coroutine 'Store\.", RuntimeWarning)
         # Whatever a damaged file makes Orbax or TensorStore raise: KeyError, ValueError, their own.
         with _silence():
             try:
