@@ -13,7 +13,7 @@ from avct_jax import errors
 from avct_jax.data import schema
 from avct_jax.layers import pose_image
 from avct_jax.models import patch_discriminator, sizes, sync_discriminator, vgg
-from avct_jax.train import avct_stage, avct_view, gradients, initial, optimizer
+from avct_jax.train import ablations, avct_stage, avct_view, gradients, initial, optimizer
 
 KEY = jax.random.key(0)
 RULE = optimizer.OptimizerConfig(learning_rate=2e-3, betas=(0.9, 0.999))
@@ -27,8 +27,10 @@ WHOLE = avct_stage.AVCTStageConfig(
     discriminator=patch_discriminator.PatchDiscriminatorConfig(4, 2, 8),
     sync_discriminator=SYNC,
 )
-TERMS = ("gan", "sync", "perceptual", "equivariance_keypoints", "equivariance_jacobians")
-NOTHING = dict.fromkeys(TERMS, 0.0)
+TERMS = ("sync", "perceptual", "equivariance_keypoints", "equivariance_jacobians")
+GAME = ("gan_generator", "feature_matching", "gan_discriminator")
+WARMING = ("keypoints", "opening", "jacobians", "places")
+NOTHING = dict.fromkeys((*TERMS, "gan"), 0.0)
 WARM = avct_stage.AVCTStageConfig(**NOTHING, keypoint=10.0, transfer=True)
 
 
@@ -71,7 +73,9 @@ def first_moments(current):
 def test_step_of_equation_2_moves_both_players(whole):
     built, begun, step = whole
     after, metrics = step(begun, built.frozen, doubled(), KEY)
-    assert set(metrics) == {*TERMS, "matching", "discriminator", "gradient_norm"}
+    weighted = sum(weight * float(metrics[name]) for name, weight in WHOLE.weights.items())
+    assert float(metrics["total"]) == pytest.approx(weighted, rel=1e-5)
+    assert set(metrics) == {*TERMS, *GAME, "total", "gradient_norm"}
     assert all(np.isfinite(m) and m > 0 and m.dtype == jnp.float32 for m in metrics.values())
     for name in ("avct", "patch_discriminator"):
         params = (x.players[name].params for x in (begun, after))
@@ -102,9 +106,8 @@ def test_warm_up_renders_nothing_and_its_loss_falls(given):
     batch, totals = training_batches.sequences(b=2, t=4, with_frames=False), []
     for _ in range(30):
         current, metrics = step(current, built.frozen, batch, KEY)
-        norm = metrics.pop("gradient_norm")
-        totals.append(float(sum(metrics.values())))
-    assert np.isfinite(norm) and set(metrics) == {"keypoints", "opening", "jacobians", "places"}
+        totals.append(float(metrics["total"]))
+    assert np.isfinite(metrics["gradient_norm"]) and set(metrics) == {*WARMING, "total", "gradient_norm"}
     assert totals[-1] < 0.7 * totals[0]
     shown = jax.eval_shape(built.picture, current, built.frozen, batch)
     assert set(shown) == {"source", "keypoints"}
@@ -115,9 +118,15 @@ def test_warm_up_by_the_detector_needs_frames(given):
     built = make(config, {"frozen": given["frozen"]})
     begun = jax.eval_shape(built.initial)
     _, metrics = jax.eval_shape(built.step, begun, built.frozen, doubled(), KEY)
-    assert set(metrics) == {"keypoints", "opening", "jacobians", "places", "gradient_norm"}
+    assert set(metrics) == {*WARMING, "total", "gradient_norm"}
     with pytest.raises(ValueError, match="draw sequences with_frames"):
         jax.eval_shape(built.step, begun, built.frozen, doubled(with_frames=False), KEY)
+
+
+def test_best_is_by_what_the_run_trains():
+    by = lambda **weights: avct_stage.AVCTStageConfig(**NOTHING | weights).judged_by
+    assert WARM.judged_by == "keypoint_error" and avct_stage.AVCTStageConfig().judged_by == "perceptual"
+    assert by(sync=1.0) == "sync" and by(equivariance_jacobians=1.0) == "equivariance_jacobians"
 
 
 def test_judge_and_picture_look_at_the_averaged_network(whole):
@@ -130,9 +139,9 @@ def test_judge_and_picture_look_at_the_averaged_network(whole):
     )
 
 
-@pytest.mark.parametrize("name", [n for n in avct_stage.ABLATIONS if not n.endswith("discriminators")])
+@pytest.mark.parametrize("name", [n for n in ablations.ABLATIONS if not n.endswith("discriminators")])
 def test_ablated_systems_of_table_2_train(given, name):
-    system, config = avct_stage.ABLATIONS[name](sizes.TINY, WARM)
+    system, config = ablations.ABLATIONS[name](sizes.TINY, WARM)
     built = avct_stage.make_stage(system, config, RULE, gradients.ComputeConfig(), **given)
     begun = jax.eval_shape(built.initial)
     after, _ = jax.eval_shape(built.step, begun, built.frozen, doubled(with_frames=False), KEY)
@@ -141,9 +150,9 @@ def test_ablated_systems_of_table_2_train(given, name):
 
 
 def test_ablated_losses_of_table_2_are_left_out():
-    assert len(avct_stage.ABLATIONS) == 6
-    _, neither = avct_stage.ABLATIONS["without-discriminators"](sizes.TINY, WHOLE)
-    _, no_sync = avct_stage.ABLATIONS["without-sync-discriminator"](sizes.TINY, WHOLE)
+    assert len(ablations.ABLATIONS) == 6
+    _, neither = ablations.ABLATIONS["without-discriminators"](sizes.TINY, WHOLE)
+    _, no_sync = ablations.ABLATIONS["without-sync-discriminator"](sizes.TINY, WHOLE)
     assert not neither.judged and not neither.sync and neither.renders
     assert no_sync.judged and not no_sync.sync
 

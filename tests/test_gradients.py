@@ -34,6 +34,29 @@ def test_accumulate_gives_the_gradients_of_the_whole_batch(microbatches):
     assert whole[1] == 1 and parts[1] == microbatches  # statistics pass from part to part
 
 
+@pytest.mark.parametrize("microbatches", [2, 4])
+def test_embeddings_of_parts_are_compared_with_those_of_the_whole_batch(microbatches):
+    """Each example must be told from all others: a loss that no part of the batch can know."""
+
+    def embed(params, stats, part):
+        return jnp.tanh(part["x"] @ params), stats + 1
+
+    def loss(embedded):
+        told = jnp.diagonal(jax.nn.log_softmax(5 * embedded @ embedded.T))
+        return -(told * jnp.arange(8)).mean(), {"told": told}
+
+    def find(parts):
+        ask = lambda: gradients.accumulate_embeddings(
+            embed, loss, jnp.eye(3) + 0.1, 0, {"x": BATCH["x"]}, microbatches=parts
+        )
+        return jax.jit(ask)()
+
+    whole, parts = find(1), find(microbatches)
+    np.testing.assert_allclose(parts[0], whole[0], atol=1e-5)
+    np.testing.assert_allclose(parts[2]["told"], whole[2]["told"], atol=1e-5)
+    assert np.abs(whole[0]).max() > 0.1 and parts[1] == microbatches
+
+
 def test_accumulate_gives_every_part_a_key_of_its_own():
     mean = gradients.accumulate(toy, 0, BATCH, jax.random.key(0), microbatches=2)[2]["drawn"]
     drawn = [jax.random.uniform(k) for k in jax.random.split(jax.random.key(0), 2)]

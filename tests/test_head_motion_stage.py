@@ -48,7 +48,7 @@ def optimizer_moments(opt_state):
 
 def test_step_moves_every_parameter_and_counts(begun):
     after, metrics = jax.jit(make(VARIED).step)(begun, {}, training_batches.poses(t=4), KEY)
-    assert int(after.step) == 1 and set(metrics) == {"pose", "speed", "gradient_norm"}
+    assert int(after.step) == 1 and set(metrics) == {"pose", "speed", "total", "gradient_norm"}
     assert all(np.isfinite(m) and m.dtype == jnp.float32 for m in metrics.values())
     params = (x.players["head_motion"].params for x in (begun, after))
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), *params)
@@ -80,6 +80,21 @@ def test_parts_of_a_batch_and_remat_give_the_whole_batchs_gradient(begun, step):
     one, two = (first_moments(f(begun, {}, doubled(), KEY)[0]) for f in (step, parts))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), one, two)
     assert max(np.abs(x).max() for x in jax.tree.leaves(one)) > 1e-3
+
+
+def test_parts_of_a_batch_are_varied_as_the_whole_is(begun, monkeypatch):
+    """Moved heads and noise: what an example is given does not hang on the number of parts."""
+
+    def predict(network, variables, audio, poses, *, remat=False):
+        return jnp.broadcast_to(audio.mean((2, 3))[..., None], poses.shape), variables["batch_stats"]
+
+    monkeypatch.setattr(head_motion_stage, "predict", predict)
+    batch = training_batches.poses(b=4, t=4)
+    one, two = (make(VARIED, microbatches=m).step(begun, {}, batch, KEY)[1] for m in (1, 2))
+    assert float(one["total"]) == pytest.approx(float(two["total"]), rel=1e-5)
+    assert float(one["total"]) != pytest.approx(
+        float(make().step(begun, {}, batch, KEY)[1]["total"]), rel=1e-3
+    )
 
 
 def test_vary_moves_a_stretch_as_a_whole():

@@ -1,12 +1,14 @@
 """Pictures held on devices are those that the numpy source reads."""
 
+import dataclasses
+
 import jax
 import made_clips
 import numpy as np
 import pytest
 
 from avct_jax.data import numpy_source, schema
-from avct_jax.train import held_source, sharding
+from avct_jax.train import held_source, run, sharding
 
 CONFIG = schema.DrawConfig(picture_size=32, speaker=made_clips.SPEAKER, frames=6, radius=2, pose_frames=8)
 
@@ -27,3 +29,12 @@ def test_held_source_yields_the_numpy_sources_batches_on_all_devices(clips, kind
     placed = sharding.place_batch(found, mesh)  # as the loop does: nothing moves
     assert all(a is b for a, b in zip(jax.tree.leaves(placed), jax.tree.leaves(found), strict=True))
     assert all(len(x.sharding.device_set) == 8 for x in jax.tree.leaves(found))
+
+
+def test_speakers_mean_is_that_of_the_clips_on_any_number_of_devices(clips):
+    """32 examples on five devices; each process finds the same."""
+    config = run.AVCTTraining(draw=dataclasses.replace(CONFIG, radius=2))
+    held = held_source.HeldSource(clips, sharding.make_mesh(5))
+    found, wanted = run._mean_keypoints(config, held), run._mean_keypoints(config, clips)
+    np.testing.assert_array_equal(found, wanted)
+    assert isinstance(found, np.ndarray) and np.ptp(found) > 0

@@ -71,3 +71,36 @@ def test_optimizer_decays_weights_without_a_gradient():
 def test_average_decay_begins_fast_and_ends_slow():
     found = [float(optimizer.average_decay(0.99, jnp.int32(step))) for step in (0, 80, 10**6)]
     np.testing.assert_allclose(found, [0.1, 0.9, 0.99], rtol=1e-6)
+
+
+@pytest.mark.parametrize("decay_all", [False, True])
+def test_optimizer_decays_as_torchs_adam_does(decay_all):
+    """Two steps of torch.optim.Adam, weight_decay in the gradient, written out."""
+    rate, decay, (b1, b2), eps = 0.1, 0.5, (0.5, 0.9), 1e-8
+    config = optimizer.OptimizerConfig(
+        learning_rate=rate, betas=(b1, b2), weight_decay=decay, decoupled=False, decay_all=decay_all, clip=0.0
+    )
+    rule = optimizer.make_optimizer(config)
+    params = {"kernel": jnp.array([[2.0, -1.0]]), "bias": jnp.array([3.0])}
+    gradient = {"kernel": jnp.array([[0.3, 0.1]]), "bias": jnp.array([-0.2])}
+    found, memory = params, rule.init(params)
+    for _ in range(2):
+        changes, memory = rule.update(gradient, memory, found)
+        found = optax.apply_updates(found, changes)
+    for name, x in params.items():
+        x, m, v = np.array(x, np.float64), 0.0, 0.0
+        own = decay if decay_all or name == "kernel" else 0.0
+        for t in (1, 2):
+            g = np.array(gradient[name]) + own * x
+            m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g**2
+            x = x - rate * (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + eps)
+        np.testing.assert_allclose(found[name], x, rtol=1e-5)
+
+
+def test_optimizer_of_adamw_is_optax_own():
+    config = optimizer.OptimizerConfig(learning_rate=0.1, betas=(0.5, 0.9), weight_decay=0.5, clip=0.0)
+    params, gradient = {"w": jnp.array([2.0, -1.0])}, {"w": jnp.array([0.3, 0.1])}
+    found = []
+    for rule in (optimizer.make_optimizer(config), optax.adamw(0.1, b1=0.5, b2=0.9, weight_decay=0.5)):
+        found.append(rule.update(gradient, rule.init(params), params)[0]["w"])
+    np.testing.assert_allclose(*found, rtol=1e-6)

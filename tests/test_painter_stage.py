@@ -7,10 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from avct_jax import errors
 from avct_jax.models import face_mesh, mouth_painter, patch_discriminator, vgg
 from avct_jax.train import gradients, mouth_patches, optimizer, painter_stage, patch_source, sharding
 
 SYSTEM = mouth_painter.MouthPainterConfig(channels=(8, 12), canvas=2, codes=3)
+GAME = ("gan_generator", "feature_matching", "gan_discriminator")
 CRITIC = patch_discriminator.PatchDiscriminatorConfig(
     block_expansion=2, num_blocks=2, max_features=8, spectral=False
 )
@@ -72,11 +74,11 @@ def changed(a, b):
 
 def test_discriminator_waits_for_its_step_and_then_both_learn(begun, after):
     (first, told), (second, told_later) = after
-    names = {"l1", "gradient", "quiet", "code", "gan", "matching", "discriminator", "gradient_norm"}
+    names = {"l1", "gradient", "quiet", "code", "total", "gradient_norm", *GAME}
     assert set(told) == set(told_later) == names and int(second.step) == 2
     assert all(np.isfinite(m) and m.dtype == jnp.float32 for m in (*told.values(), *told_later.values()))
-    assert all(float(told[name]) == 0 for name in ("gan", "matching", "discriminator"))
-    assert all(float(told_later[name]) > 0 for name in ("gan", "matching", "discriminator"))
+    assert all(float(told[name]) == 0 for name in GAME)
+    assert all(float(told_later[name]) > 0 for name in GAME)
     params = lambda state, name: {k: v for k, v in state.players[name].params.items() if k != "code"}
     for name in (PAINTER, CODES):
         assert all(changed(params(begun, name), params(first, name)))
@@ -327,3 +329,9 @@ def test_late_in_a_training_only_sharp_mouths_are_drawn():
     assert who(10, held_out=True) == {-1}
     shut = patches._replace(inside=0 * inside)
     assert np.isnan(patch_source.sharpness(shut)).all()
+
+
+@pytest.mark.parametrize("compute", [{"microbatches": 2}, {"remat": True}])
+def test_what_the_painter_does_not_do_is_refused(compute):
+    with pytest.raises(errors.UserError, match="takes its batches whole"):
+        painter_stage.make_stage(SYSTEM, CONFIG, RULE, gradients.ComputeConfig(**compute), people=2)

@@ -101,7 +101,8 @@ def test_losses_are_zero_where_all_is_found_and_count_no_frame_beyond_the_sound(
     found = logs.at[0, 3].add(2.0).at[1, 2:].add(-1.0)
     assert max(map(abs, phoneme_stage.phoneme_losses(config, found, batch).values())) < 1e-6
     off = phoneme_stage.phoneme_losses(config, logs.at[0, 0].add(-1.0), batch)
-    np.testing.assert_allclose([off["divergence"], off["logs"]], [1 / 5, config.logs / 5], rtol=1e-4)
+    np.testing.assert_allclose([off["divergence"], off["logs"]], [1 / 5, 1 / 5], rtol=1e-4)
+    assert float(off["total"]) == pytest.approx((1 + config.logs) / 5, rel=1e-4)
 
 
 def test_stretches_are_silent_and_weigh_nothing_outside_of_their_sound():

@@ -57,7 +57,9 @@ def test_every_window_of_mouths_is_heard_with_its_own_mel():
     sync = Numbered()
     networks = types.SimpleNamespace(sync=sync)
     frozen = types.SimpleNamespace(sync_discriminator={})
-    rendered_speech._sync_term(networks, frozen, made, rendered_speech.Real(0, made, boxes, mel, None, None))
+    rendered_speech._sync_term(
+        networks, frozen, made, rendered_speech.Real(None, made, boxes, mel, None, None)
+    )
     first = np.array([i * n + j for i in range(b) for j in range(n - sync_discriminator.FRAMES + 1)])
     np.testing.assert_allclose(sync.mel[:, 0, 0, 0] * 100, first, atol=1e-3)
     seen = np.asarray(sync.faces).reshape(len(first), 48, 96, sync_discriminator.FRAMES, 3)
@@ -67,10 +69,12 @@ def test_every_window_of_mouths_is_heard_with_its_own_mel():
 
 def test_real_frames_and_mel_begin_with_the_same_frame():
     batch = training_batches.sequences(b=2, t=6, vary=False)
-    frames, boxes, mel = avct_view.see_frames(batch, 2, 3, batch.frames.shape[2])
-    np.testing.assert_array_equal(mel, batch.mel[:, 2:5])
-    np.testing.assert_allclose(boxes.reshape(2, 3, 4), batch.boxes[:, 2:5], atol=1e-4)
-    wanted = batch.frames[:, 2:5].astype(np.float32) / 255
+    first = np.array([2, 0])  # each example's own
+    frames, boxes, mel = avct_view.see_frames(batch, first, 3, batch.frames.shape[2])
+    own = lambda x: np.stack([row[i : i + 3] for row, i in zip(x, first, strict=True)])
+    np.testing.assert_array_equal(mel, own(batch.mel))
+    np.testing.assert_allclose(boxes.reshape(2, 3, 4), own(batch.boxes), atol=1e-4)
+    wanted = own(batch.frames).astype(np.float32) / 255
     np.testing.assert_allclose(frames.reshape(wanted.shape), wanted, atol=1e-5)
 
 
@@ -138,7 +142,7 @@ def test_film_judge_comes_to_prefer_real_films():
 def test_stage_tells_the_film_judge_which_films_are_real(tiny_variables, monkeypatch):
     """Its loss is made the mean of what it is told is real, minus that of what is told to be made."""
     given = {part: tiny_variables[part] for part in ("keypoint_detector", "renderer")}
-    only = dict.fromkeys(test_avct_stage.TERMS, 0.0) | {"gan": 1.0}
+    only = test_avct_stage.NOTHING | {"gan": 1.0}
     config = dataclasses.replace(test_avct_stage.WHOLE, **only, matching=0.0, rendered=5)
 
     def learn(network, params, stats, made, real):
@@ -151,7 +155,7 @@ def test_stage_tells_the_film_judge_which_films_are_real(tiny_variables, monkeyp
     step = jax.jit(built.step, compiler_options=test_avct_stage.FAST_COMPILE)
     _, told = step(built.initial(), built.frozen, white, KEY)
     # Nothing rendered of a coloured portrait is white all over.
-    assert float(told["discriminator"]) > 0.05
+    assert float(told["gan_discriminator"]) > 0.05
 
 
 def test_head_motion_hears_the_sound_before_each_pose(monkeypatch):

@@ -14,7 +14,7 @@ from avct_jax import checkpoint_file, cli, errors
 from avct_jax.commands import train, training_options
 from avct_jax.configs import avct, head_motion, renderer, sync
 from avct_jax.models import sizes
-from avct_jax.train import avct_stage, mesh_run, parts, run, run_record
+from avct_jax.train import ablations, mesh_run, parts, run, run_record
 
 MODULES = {"renderer": renderer, "sync": sync, "avct": avct, "head-motion": head_motion}
 NEED = ["--clips", "clips", "--run", "runs"]
@@ -61,7 +61,7 @@ def test_six_ablations_are_presets():
     others = [
         p for name, p in found.items() if name not in ("paper", "lite", "lite-whole", "lite-sync", "tiny")
     ]
-    assert len(others) == len(avct_stage.ABLATIONS) == 6
+    assert len(others) == len(ablations.ABLATIONS) == 6
     assert len({repr(p) for p in [*others, avct.PAPER]}) == 7
 
 

@@ -13,10 +13,10 @@ import jax
 from avct_jax import checkpoint_file, errors
 from avct_jax.configs import avct as presets
 from avct_jax.evaluation import evaluate, lips, observation, protocols, store
-from avct_jax.train import avct_stage, parts, run, run_record
+from avct_jax.train import ablations, parts, run, run_record
 
 FULL = "full"
-VARIANTS = (FULL, *avct_stage.ABLATIONS)
+VARIANTS = (FULL, *ablations.ABLATIONS)
 PROTOCOL = "speech"  # held-out clips of the speaker, real poses
 COLUMNS = ("fid_768", "frechet_vgg16", "cpbd", "lmd", "av_offset", "av_confidence")  # Table 2's
 SYNC = "sync_discriminator"
@@ -145,7 +145,7 @@ def change(name: str, config: run.AVCTTraining) -> run.AVCTTraining:
     """A training of E_avct without what a variant leaves out."""
     if name == FULL:
         return config
-    system, stage = avct_stage.ABLATIONS[name](config.system, config.stage)
+    system, stage = ablations.ABLATIONS[name](config.system, config.stage)
     return dataclasses.replace(config, system=system, stage=stage)
 
 

@@ -1,7 +1,5 @@
 """Stacked LSTM, one step at a time, with torch's parameter names and layouts."""
 
-from typing import Any
-
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -16,7 +14,6 @@ class LSTM(nn.Module):
 
     features: int
     num_layers: int = 1
-    dtype: Any = None
 
     @nn.compact
     def __call__(

@@ -23,13 +23,13 @@ class PatchDiscriminatorConfig:
     num_blocks: int = 4
     max_features: int = 512
     spectral: bool = True
-    dtype: Any = None
 
 
 class PatchDiscriminator(nn.Module):
     """Say of each patch of a picture whether it is real, at full size (`discs_1`)."""
 
     config: PatchDiscriminatorConfig = PatchDiscriminatorConfig()
+    dtype: Any = None
 
     @nn.compact
     def __call__(
@@ -41,13 +41,14 @@ class PatchDiscriminator(nn.Module):
           x: RGB in [0, 1]; heatmaps of keypoints, or more frames (`stack_frames`), as further channels.
           train: let the singular vectors follow the kernels (updates batch_stats).
         """
-        return Patches(self.config, name="discs_1")(x, train=train)
+        return Patches(self.config, self.dtype, name="discs_1")(x, train=train)
 
 
 class Patches(nn.Module):
     """The network at one scale; a patch sees 94 pixels with four blocks."""
 
     config: PatchDiscriminatorConfig
+    dtype: Any = None
 
     @nn.compact
     def __call__(
@@ -60,12 +61,12 @@ class Patches(nn.Module):
                 normalise=i > 0,
                 pool=i < c.num_blocks - 1,
                 spectral=c.spectral,
-                dtype=c.dtype,
+                dtype=self.dtype,
                 name=f"down_blocks_{i}",
             )
             x = block(x, train=train)
             features.append(x)
-        prediction = _convolution(1, (1, 1), c.spectral, c.dtype, x, train)
+        prediction = _convolution(1, (1, 1), c.spectral, self.dtype, x, train)
         return prediction.astype(jnp.float32), tuple(features)
 
 

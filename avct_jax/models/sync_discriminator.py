@@ -51,13 +51,13 @@ class SyncDiscriminatorConfig:
 
     width: float = 1.0
     residual: bool = True
-    dtype: Any = None
 
 
 class SyncDiscriminator(nn.Module):
     """Embed a mouth's window of frames and a voice's window of mel steps in one space."""
 
     config: SyncDiscriminatorConfig = SyncDiscriminatorConfig()
+    dtype: Any = None
 
     @nn.compact
     def __call__(
@@ -85,7 +85,7 @@ class SyncDiscriminator(nn.Module):
                 strides,
                 padding,
                 residual,
-                c.dtype,
+                self.dtype,
                 name=f"{name}_{i}",
             )
             x = block(x, train=train)

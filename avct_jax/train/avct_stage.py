@@ -8,7 +8,7 @@ what E_kd finds in the real frames.
 import collections
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -110,6 +110,25 @@ class AVCTStageConfig:
             raise ValueError(f"rendered {self.rendered} is too few for sync; give {FEWEST} or more")
 
     @property
+    def weights(self) -> dict[str, float]:
+        """Weights by metric, of the terms that are computed at all."""
+        warm_up = {"keypoints": 1.0, "opening": self.opening, "jacobians": self.jacobians}
+        found = {name: self.keypoint * w for name, w in (warm_up | {"places": self.absolute}).items()}
+        found |= {"perceptual": self.perceptual, "sync": self.sync}
+        found |= {"gan_generator": self.gan, "feature_matching": self.matching}
+        found |= {"equivariance_keypoints": self.equivariance_keypoints}
+        found |= {"equivariance_jacobians": self.equivariance_jacobians}
+        return {name: weight for name, weight in found.items() if weight}
+
+    @property
+    def judged_by(self) -> str:
+        """The held-out metric whose smallest value is best: of what is trained, what says most."""
+        if self.keypoint:
+            return "keypoint_error"
+        compared = ("perceptual", "sync", "equivariance_keypoints", "equivariance_jacobians")
+        return next((name for name in compared if name in self.weights), "keypoint_error")
+
+    @property
     def renders(self) -> bool:
         """Whether frames are rendered at all."""
         return bool(self.gan or self.matching or self.sync or self.perceptual)
@@ -168,9 +187,7 @@ def make_stage(
         optimizer.make_optimizer(rule),
         rendered_speech.make_networks(system, config, compute),
         avct.AVCT(system.avct, dtype=compute.activations),
-        patch_discriminator.PatchDiscriminator(
-            dataclasses.replace(config.discriminator, dtype=compute.activations)
-        ),
+        patch_discriminator.PatchDiscriminator(config.discriminator, dtype=compute.activations),
     )
     return stage.Stage(
         "avct",
@@ -228,27 +245,30 @@ class _Trainer(NamedTuple):
 
     def step(self, current: Any, frozen: Any, batch: Any, key: Array) -> tuple[state.State, stage.Metrics]:
         stats = {name: player.batch_stats for name, player in current.players.items()}
+        keys = jax.random.split(jax.random.fold_in(key, current.step), 3)
+        # Drawn for the whole batch, or for each example: what is drawn does not hang on the number of parts.
+        seen = avct_view.vary_sound(
+            self.see(batch), batch.silent, frozen.silence, keys[0], config=self.config
+        )
         slopes, stats, metrics = gradients.accumulate(
             functools.partial(self.gradients_of, current.players, frozen),
             stats,
-            batch,
-            jax.random.fold_in(key, current.step),
+            (batch, seen, jax.random.split(keys[1], len(seen.image))),
+            keys[2],
             microbatches=self.compute.microbatches,
         )
         rules = dict.fromkeys(current.players, self.adam)
         after, norm = state.advance(current, slopes, stats, rules, decay=self.config.decay)
         return after, metrics | norm
 
-    def gradients_of(self, players: Any, frozen: Any, stats: Any, batch: Any, key: Array) -> tuple:
+    def gradients_of(self, players: Any, frozen: Any, stats: Any, part: Any, key: Array) -> tuple:
         """E_avct's gradient through frozen D_seq and all, then D_seq's on the same frames."""
-        keys = jax.random.split(key, 3)
-        seen = self.see(batch)
-        seen = avct_view.vary_sound(seen, batch.silent, frozen.silence, keys[0], config=self.config)
+        batch, seen, keys = part
         read = self.read_portrait(frozen, seen)
-        real = self.real_frames(frozen, batch, keys[1])
+        real = self.real_frames(frozen, batch, keys)
 
         def loss_fn(params):
-            found, updated = self.predict(params, stats[PART], seen, read.reference, keys[2])
+            found, updated = self.predict(params, stats[PART], seen, read.reference, key)
             terms = self.motion_terms(found, seen, real)
             made, more = rendered_speech.compare(
                 self.networks, self.config, frozen, seen.image, read.motion, found.spoken, real
@@ -257,21 +277,23 @@ class _Trainer(NamedTuple):
             if self.config.judged:
                 judge = {"params": players[JUDGE].params, "batch_stats": stats[JUDGE]}
                 terms |= self.opinion(judge, made, real)
-            return sum(terms.values(), jnp.zeros(())), (terms, updated, made)
+            return losses.total(self.config.weights, terms), (terms, updated, made)
 
-        slopes, (terms, updated, made) = jax.grad(loss_fn, has_aux=True)(players[PART].params)
+        value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
+        (total, (terms, updated, made)), slopes = value_and_grad(players[PART].params)
+        terms |= {"total": total}
         slopes, updated = {PART: slopes}, {PART: updated}
         if self.config.judged and real.frames is not None:
             films = (film_judge.as_films(x, len(seen.image)) for x in (made, real.frames))
             learned = film_judge.learn(self.judge_network, players[JUDGE].params, stats[JUDGE], *films)
-            slopes[JUDGE], updated[JUDGE], terms["discriminator"] = learned
+            slopes[JUDGE], updated[JUDGE], terms["gan_discriminator"] = learned
         return slopes, updated, terms
 
     def judge(self, current: Any, frozen: Any, batch: Any, key: Array) -> stage.Metrics:
         seen = self.see(batch)
         read = self.read_portrait(frozen, seen)
         found = self.answer(current, seen, read.reference)
-        real = self.real_frames(frozen, batch, key)
+        real = self.real_frames(frozen, batch, jax.random.split(key, len(seen.image)))
         _, terms = rendered_speech.compare(
             self.networks, self.config, frozen, seen.image, read.motion, found.spoken, real
         )
@@ -306,9 +328,9 @@ class _Trainer(NamedTuple):
         found: Any = self.networks.detector.apply(frozen.keypoint_detector, seen.image)
         return _Portrait(found.motion, avct.reference_of(self.system.avct, seen.image, found.features))
 
-    def real_frames(self, frozen: Any, batch: Any, key: Array) -> rendered_speech.Real:
+    def real_frames(self, frozen: Any, batch: Any, keys: Array) -> rendered_speech.Real:
         size = self.system.image_size
-        return rendered_speech.real_frames(self.networks, self.config, frozen, batch, key, size=size)
+        return rendered_speech.real_frames(self.networks, self.config, frozen, batch, keys, size=size)
 
     def predict(self, params, stats, seen, reference, key) -> tuple[avct_view.Prediction, Any]:
         """In training; and the new batch statistics. Rest is predicted only if the warm-up asks for it."""
@@ -340,8 +362,7 @@ class _Trainer(NamedTuple):
     def opinion(self, judge, made, real) -> stage.Metrics:
         count = len(real.mel)
         films = (film_judge.as_films(x, count) for x in (made, real.frames))
-        weights = {"gan": self.config.gan, "matching": self.config.matching}
-        return film_judge.opinion(self.judge_network, judge, *films, **weights)
+        return film_judge.opinion(self.judge_network, judge, *films, weights=self.config.weights)
 
 
 class _Portrait(NamedTuple):
@@ -362,27 +383,3 @@ def _silence():
     """Features of a frame of digital silence."""
     features = audio.audio_features(np.zeros(audio.SAMPLE_RATE, np.float32))
     return audio.frame_features(features)[3]
-
-
-def _without(part: str, **switches) -> Callable:
-    """An ablation: other switches in the system's E_avct, or in the stage."""
-
-    def change(
-        system: sizes.SystemConfig, config: AVCTStageConfig
-    ) -> tuple[sizes.SystemConfig, AVCTStageConfig]:
-        if part == "stage":
-            return system, dataclasses.replace(config, **switches)
-        return dataclasses.replace(system, avct=dataclasses.replace(system.avct, **switches)), config
-
-    return change
-
-
-# Table 2 of Wang et al.: each makes another (system, config) of those of the whole system.
-ABLATIONS: dict[str, Callable] = {
-    "without-phonemes": _without("avct", phonemes=False),
-    "without-audio": _without("avct", audio=False),
-    "without-keypoint-features": _without("avct", reference="none"),
-    "image-instead-of-keypoint-features": _without("avct", reference="image"),
-    "without-discriminators": _without("stage", gan=0.0, matching=0.0, sync=0.0),
-    "without-sync-discriminator": _without("stage", sync=0.0),
-}

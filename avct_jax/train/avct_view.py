@@ -73,15 +73,20 @@ def see_frames(
     """Real frames first .. first + count - 1 as the portrait is seen (m = b count), their mouths, and mel.
 
     Args:
-      first: may be traced.
+      first: of each example, or of all; may be traced.
     """
-    cut = lambda x: jax.lax.dynamic_slice_in_dim(jnp.asarray(x), first, count, axis=1)
-    flat = lambda x: cut(x).reshape(-1, *x.shape[2:])
+    own = jnp.broadcast_to(jnp.asarray(first), (len(batch.mel),))
+    flat = lambda x: cut(x, own, count).reshape(-1, *x.shape[2:])
     each = augment.repeat(batch.variation, count)
     assert batch.frames is not None
     stored = batch.frames.shape[2]
     frames = augment.look(flat(batch.frames), each, size)
-    return frames, augment.see_boxes(flat(batch.boxes), each, stored, size), cut(batch.mel)
+    return frames, augment.see_boxes(flat(batch.boxes), each, stored, size), cut(batch.mel, own, count)
+
+
+def cut(x: Any, first: Int[Array, " b"], count: int) -> Any:
+    """Frames first .. first + count - 1 of each example, (b, t) in front."""
+    return jax.vmap(lambda x, i: jax.lax.dynamic_slice_in_dim(x, i, count))(jnp.asarray(x), first)
 
 
 def see_poses(poses: Float[Array, "b t 6"], variation: schema.Variation) -> Float[Array, "b t 6"]:

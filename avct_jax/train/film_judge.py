@@ -24,15 +24,18 @@ def opinion(
     made: Film,
     real: Film,
     *,
-    gan: float,
-    matching: float,
+    weights: Mapping[str, float],
 ) -> dict[str, Float[Array, ""]]:
-    """What D_seq, held still, thinks of rendered films: the weighted terms that E_avct minimises."""
+    """What D_seq, held still, thinks of rendered films: terms of E_avct, before their weights.
+
+    Args:
+      weights: by metric; terms that have none are not computed.
+    """
     prediction, features = _judge(network, variables, made)
-    terms = {"gan": gan * losses.gan_generator(prediction)} if gan else {}
-    if matching:
+    terms = {"gan_generator": losses.gan_generator(prediction)} if weights.get("gan_generator") else {}
+    if weights.get("feature_matching"):
         _, wanted = _judge(network, variables, real)
-        terms["matching"] = losses.feature_matching(wanted, features, weight=matching)
+        terms["feature_matching"] = losses.feature_matching(wanted, features, weight=1.0)
     return terms
 
 

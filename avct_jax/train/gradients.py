@@ -14,14 +14,18 @@ Gradients = Callable[[Any, Any, Any], tuple[Any, Any, dict[str, Any]]]
 
 @dataclasses.dataclass(frozen=True)
 class ComputeConfig:
-    """How a step is computed; none of it changes what is learned, but for rounding and batch statistics.
+    """How a step is computed. What is learned is the same but for rounding and what `microbatches` says.
 
     Attributes:
-      dtype: of activations; parameters, statistics, losses and the optimiser stay float32.
+      dtype: of activations; parameters, statistics, losses and the optimiser stay float32, and so do the
+        layers that a network ends in (E_r's picture, dense motion's masks, E_h's LSTM and pose).
       remat: compute activations again in the backward pass instead of keeping them: less memory, about a
         third more work.
       microbatches: parts in which a batch's gradients are taken, one after the other (gradient accumulation).
-        Batch statistics are those of a part.
+        Examples, negatives, variations and warps stay those of the whole batch. Of each part by itself are:
+        batch statistics, whose running means and spectral norm's vectors move once a part; dropout's draws;
+        and the ratios of the stages phonemes and speech whose divisor counts a batch's frames. The painter
+        takes its batches whole.
     """
 
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -58,28 +62,80 @@ def accumulate(
     """
     if microbatches == 1:
         return gradients_of(batch_stats, batch, key)
-    size = len(jax.tree.leaves(batch)[0])
-    if size % microbatches:
-        raise ValueError(
-            f"batch size {size} must be a multiple of microbatches {microbatches}; choose another of the two"
-        )
-
-    # Every microbatch-th example: each part keeps its share of every device.
-    def deal(x):
-        return x.reshape(size // microbatches, microbatches, *x.shape[1:]).swapaxes(0, 1)
 
     def add(carry, part):
         stats, total = carry
         gradients, stats, metrics = gradients_of(stats, *part)
         return (stats, jax.tree.map(jnp.add, total, (gradients, metrics))), None
 
-    parts = (jax.tree.map(deal, batch), jax.random.split(key, microbatches))
+    parts = (_deal(batch, microbatches), jax.random.split(key, microbatches))
     first = jax.tree.map(lambda x: x[0], parts)
     shapes = jax.eval_shape(gradients_of, batch_stats, *first)
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (shapes[0], shapes[2]))
     (batch_stats, total), _ = jax.lax.scan(add, (batch_stats, zeros), parts)
     gradients, metrics = jax.tree.map(lambda x: x / microbatches, total)
     return gradients, batch_stats, metrics
+
+
+def accumulate_embeddings(
+    embed: Callable[[Any, Any, Any], tuple[Any, Any]],
+    loss: Callable[[Any], tuple[Any, dict[str, Any]]],
+    params: Any,
+    batch_stats: Any,
+    batch: Any,
+    *,
+    microbatches: int = 1,
+) -> tuple[Any, Any, dict[str, Any]]:
+    """Gradients of a loss that compares all examples of a batch, in the memory of a part.
+
+    All parts are embedded, the loss is taken of the whole, and its gradient is handed back to each part,
+    which is embedded once more for that (gradient caching: Gao et al., RepL4NLP 2021).
+
+    Args:
+      embed: (params, batch_stats, part) -> (embeddings, batch_stats), the same twice; trees of arrays with
+        examples in front.
+      loss: embeddings of the whole batch -> (loss, metrics).
+      batch: a tree of arrays whose first axis is the batch's.
+    Returns: as `accumulate`.
+    Raises:
+      ValueError: the batch cannot be divided so.
+    """
+    if microbatches == 1:
+
+        def whole(params):
+            embedded, stats = embed(params, batch_stats, batch)
+            value, metrics = loss(embedded)
+            return value, (stats, metrics)
+
+        gradients, (stats, metrics) = jax.grad(whole, has_aux=True)(params)
+        return gradients, stats, metrics
+
+    parts = _deal(batch, microbatches)
+    swap = lambda stats, part: embed(params, stats, part)[::-1]
+    batch_stats, embedded = jax.lax.scan(swap, batch_stats, parts)
+    together = jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:]), embedded)
+    slopes, metrics = jax.grad(loss, has_aux=True)(together)
+
+    def add(total, given):
+        part, slopes = given
+        # In training nothing hangs on running statistics.
+        _, back = jax.vjp(lambda params: embed(params, batch_stats, part)[0], params)
+        return jax.tree.map(jnp.add, total, back(slopes)[0]), None
+
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    gradients, _ = jax.lax.scan(add, zeros, (parts, _deal(slopes, microbatches)))
+    return gradients, batch_stats, metrics
+
+
+def _deal(batch: Any, microbatches: int) -> Any:
+    """Every microbatches-th example: each part keeps its share of every device."""
+    size = len(jax.tree.leaves(batch)[0])
+    if size % microbatches:
+        raise ValueError(
+            f"batch size {size} must be a multiple of microbatches {microbatches}; choose another of the two"
+        )
+    shape = (size // microbatches, microbatches)
+    return jax.tree.map(lambda x: jnp.asarray(x).reshape(*shape, *x.shape[1:]).swapaxes(0, 1), batch)
 
 
 @contextlib.contextmanager

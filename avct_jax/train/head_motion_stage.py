@@ -61,15 +61,16 @@ def make_stage(
     def step(current, frozen, batch, key):
         del frozen
         player = current.players[PART]
+        key = jax.random.fold_in(key, current.step)
 
-        def gradients_of(stats, batch, key):
-            audio, poses = vary(config, batch, key)
+        def gradients_of(stats, part, _):
+            audio, poses = part
 
             def loss_fn(params):
                 variables = {"params": params, "batch_stats": stats}
                 found, updated = predict(network, variables, audio, poses, remat=compute.remat)
                 metrics = pose_losses(config, found, poses)
-                return sum(metrics.values()), (metrics, updated)
+                return metrics["total"], (metrics, updated)
 
             slopes, (metrics, updated) = jax.grad(loss_fn, has_aux=True)(player.params)
             return slopes, updated, metrics
@@ -77,8 +78,8 @@ def make_stage(
         slopes, stats, metrics = gradients.accumulate(
             gradients_of,
             player.batch_stats,
-            batch,
-            jax.random.fold_in(key, current.step),
+            vary(config, batch, key),
+            key,
             microbatches=compute.microbatches,
         )
         after, norm = state.advance(current, {PART: slopes}, {PART: stats}, {PART: adam}, decay=config.decay)
@@ -89,12 +90,8 @@ def make_stage(
         poses = head_motion.to_network_range(jnp.asarray(batch.poses))
         found = _averaged(network, current, batch.audio, poses)
         off = jnp.abs(head_motion.to_real_units(found) - batch.poses)
-        return {
-            "pose": losses.pose_l1(found, poses, first_weight=config.first_weight),
-            "rotation_rad": off[..., :3].mean(),
-            "translation_mm": off[..., 3:].mean(),
-            "speed": losses.mean_absolute(jnp.diff(found - poses, axis=1)),
-        }
+        real = {"rotation_rad": off[..., :3].mean(), "translation_mm": off[..., 3:].mean()}
+        return pose_losses(config, found, poses) | real
 
     def picture(current, frozen, batch):
         del frozen
@@ -114,11 +111,12 @@ def make_stage(
 def pose_losses(
     config: HeadMotionStageConfig, found: Float[Array, "b t 6"], poses: Float[Array, "b t 6"]
 ) -> dict[str, Float[Array, ""]]:
-    """The weighted terms that E_h minimises; poses in network range."""
-    metrics = {"pose": losses.pose_l1(found, poses, first_weight=config.first_weight)}
-    if config.speed:
-        metrics["speed"] = config.speed * losses.mean_absolute(jnp.diff(found - poses, axis=1))
-    return metrics
+    """The terms that E_h minimises, before their weights, and their `total`; poses in network range."""
+    terms = {
+        "pose": losses.pose_l1(found, poses, first_weight=config.first_weight),
+        "speed": losses.mean_absolute(jnp.diff(found - poses, axis=1)),
+    }
+    return terms | {"total": losses.total({"pose": 1.0, "speed": config.speed}, terms)}
 
 
 def predict(

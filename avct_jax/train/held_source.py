@@ -16,10 +16,13 @@ class HeldSource:
     """A source.Source that reads its batches from a numpy source, and their pictures from device memory.
 
     Batches come placed over the mesh, each device's slice gathered from its own copy of all pictures.
+
+    Attributes:
+      host: the numpy source, whose batches are of any size.
     """
 
     def __init__(self, numpy: numpy_source.NumpySource, mesh: jax.sharding.Mesh):
-        self._numpy, self._mesh = numpy, mesh
+        self.host, self._mesh = numpy, mesh
         self._stores: dict[int, jax.Array] = {}
         whole, parts = sharding.replicated(mesh), sharding.sliced(mesh)
         self._gather = jax.jit(
@@ -36,7 +39,7 @@ class HeldSource:
         Raises:
           UserError: all pictures do not fit into a device's memory.
         """
-        made = self._numpy.batch(
+        made = self.host.batch(
             kind, config, seed=seed, step=step, batch_size=batch_size, pictures=False, **which
         )
         made = sharding.place_batch(made, self._mesh)
@@ -53,7 +56,7 @@ class HeldSource:
 
     def _store(self, size: int) -> jax.Array:
         if size not in self._stores:
-            pictures = self._numpy.store(size)
+            pictures = self.host.store(size)
             try:
                 held = sharding.place(pictures, self._mesh)
                 self._stores[size] = jax.block_until_ready(held)

@@ -1,6 +1,6 @@
 """What the networks are trained to make small: pure functions of arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +20,11 @@ SYNC_EPSILON = 1e-5  # distance that the sync probability keeps from 0 and 1
 
 Features = Sequence[Float[Array, "b _ _ _"]]
 Scalar = Float[Array, ""]
+
+
+def total(weights: Mapping[str, float], terms: Mapping[str, Scalar]) -> Scalar:
+    """The weighted sum of terms; those without a weight do not count."""
+    return sum((weight * terms[name] for name, weight in weights.items() if name in terms), jnp.zeros(()))
 
 
 def pyramid(

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
@@ -21,7 +22,11 @@ class OptimizerConfig:
         at each of `milestones`; "constant".
       milestones: shares of `steps`; FOMM: after 60 and 90 of 100 epochs.
       betas: of Adam; FOMM trains with (.5, .999).
-      weight_decay: AdamW's; 0 is Adam.
+      weight_decay: 0: none.
+      decoupled: weights decay as AdamW's (Loshchilov and Hutter, 2019), by the rate; else the decay is added
+        to the gradient before Adam's moments: L2 regularisation, the `weight_decay` of torch.optim.Adam.
+      decay_all: biases and the gains of norms decay too, as torch's do unless told otherwise; else only what
+        is more than a vector.
       clip: largest global norm of a network's gradient; 0: none, as FOMM.
     """
 
@@ -33,6 +38,8 @@ class OptimizerConfig:
     milestones: tuple[float, ...] = (0.6, 0.9)
     betas: tuple[float, float] = (0.5, 0.999)
     weight_decay: float = 0.0
+    decoupled: bool = True
+    decay_all: bool = True
     clip: float = 10.0
 
 
@@ -44,8 +51,16 @@ def make_optimizer(config: OptimizerConfig, *, scale: float = 1.0) -> optax.Grad
     """
     b1, b2 = config.betas
     rate = make_schedule(dataclasses.replace(config, learning_rate=config.learning_rate * scale))
-    adam = optax.adamw(rate, b1=b1, b2=b2, weight_decay=config.weight_decay)
-    return optax.chain(optax.clip_by_global_norm(config.clip), adam) if config.clip else adam
+    decay = optax.add_decayed_weights(config.weight_decay, mask=None if config.decay_all else _are_kernels)
+    adam = optax.scale_by_adam(b1=b1, b2=b2)
+    rules = [adam, decay] if config.decoupled else [decay, adam]
+    whole = optax.chain(*rules, optax.scale_by_learning_rate(rate))
+    return optax.chain(optax.clip_by_global_norm(config.clip), whole) if config.clip else whole
+
+
+def _are_kernels(params: Any) -> Any:
+    """Which parameters are more than a vector: not biases, and not the gains of norms."""
+    return jax.tree.map(lambda x: x.ndim > 1, params)
 
 
 def make_schedule(config: OptimizerConfig) -> optax.Schedule:

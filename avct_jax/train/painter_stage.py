@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from avct_jax import errors
 from avct_jax.models import face_mesh, mouth_painter, patch_discriminator, vgg
 from avct_jax.train import (
     gradients,
@@ -76,6 +77,12 @@ class PainterStageConfig:
     )
     decay: float = 0.999
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weights by metric."""
+        pixels = {"l1": 1.0, "gradient": self.gradient, "quiet": self.quiet, "perceptual": self.perceptual}
+        return pixels | {"code": self.code, "gan_generator": self.gan, "feature_matching": self.matching}
+
 
 class Example(NamedTuple):
     """A batch as networks see it: RGB and masks in [0, 1]."""
@@ -127,9 +134,12 @@ def make_stage(
     """
     if config.perceptual and perceptual is None:
         raise ValueError("PainterStageConfig.perceptual asks for VGG, and there is none")
-    critic = patch_discriminator.PatchDiscriminator(
-        dataclasses.replace(config.discriminator, dtype=compute.activations)
-    )
+    if compute.microbatches > 1 or compute.remat:
+        raise errors.UserError(
+            "the painter takes its batches whole and keeps its activations; leave --compute.microbatches and "
+            "--compute.remat out, or lower --batch-size"
+        )
+    critic = patch_discriminator.PatchDiscriminator(config.discriminator, dtype=compute.activations)
     parts = _Parts(system, config, critic, compute.activations)
     adam = optimizer.make_optimizer(rule)
     rules = {PART: adam, JUDGE: optimizer.make_optimizer(rule, scale=config.judge_rate)}
@@ -189,7 +199,7 @@ def _step(parts: _Parts, rules, current, frozen: Frozen, batch: patch_source.Pai
         wanted = example._replace(real=agreeing(example, shown, free))
         metrics = picture_losses(config, wanted, painting, shown)
         if frozen.perceptual is not None:
-            metrics["perceptual"] = config.perceptual * losses.perceptual(
+            metrics["perceptual"] = losses.perceptual(
                 frozen.perceptual,
                 shown,
                 wanted.real,
@@ -198,10 +208,14 @@ def _step(parts: _Parts, rules, current, frozen: Frozen, batch: patch_source.Pai
                 weight=1.0,
                 dtype=parts.dtype,
             )
-        metrics["code"] = config.code * (code**2).mean()
+        metrics["code"] = (code**2).mean()
         judge = {"params": players[JUDGE].params}
         metrics |= _opinion(parts, judge, wanted, shown, heard, window)
-        return sum(metrics.values()), (metrics, shown)
+        # The opinion grows louder as the run goes on.
+        weights = config.weights
+        weights |= {name: heard * weights[name] for name in ("gan_generator", "feature_matching")}
+        total = losses.total(weights, metrics)
+        return total, (metrics | {"total": total}, shown)
 
     def judge_loss(params):
         seen = jax.lax.stop_gradient(shown)
@@ -216,7 +230,7 @@ def _step(parts: _Parts, rules, current, frozen: Frozen, batch: patch_source.Pai
     slopes = {PART: slopes[0], CODES: slopes[1], JUDGE: judge_slopes}
     stats = {name: player.batch_stats for name, player in players.items()}
     after, norm = state.advance(current, slopes, stats, rules, decay=config.decay)
-    return after, {**metrics, "discriminator": loss, **norm}
+    return after, {**metrics, "gan_discriminator": loss, **norm}
 
 
 def loudness(config: PainterStageConfig, step: Int[Array, ""]) -> tuple[Bool[Array, ""], Float[Array, ""]]:
@@ -298,7 +312,7 @@ def picture_losses(
     painting: mouth_painter.Painting,
     shown: Float[Array, "b h w 3"],
 ) -> dict[str, Float[Array, ""]]:
-    """The weighted terms that compare pixels."""
+    """The terms that compare pixels, before their weights."""
     patch = example.patch
     lips = jnp.exp(-((jnp.minimum(jnp.abs(patch.below), jnp.abs(patch.above)) / 0.06) ** 2)) * jnp.clip(
         1 - jnp.maximum(-patch.below, -patch.above) / 0.15, 0, 1
@@ -310,9 +324,9 @@ def picture_losses(
         steps = [
             losses.mean_absolute(jnp.diff(shown - example.real, axis=a) * _inner(weight, a)) for a in (1, 2)
         ]
-        metrics["gradient"] = config.gradient * sum(steps)
+        metrics["gradient"] = sum(steps)
     if config.quiet:
-        metrics["quiet"] = config.quiet * (painting.share * (1 - patch.inside[..., None])).mean()
+        metrics["quiet"] = (painting.share * (1 - patch.inside[..., None])).mean()
     return metrics
 
 
@@ -335,12 +349,12 @@ def _opinion(parts, judge, example, shown, heard, window):
         inside = example.patch.inside
         made, features = parts.critic.apply(judge, _seen(shown, inside, window))
         _, wanted = parts.critic.apply(judge, _seen(example.real, inside, window))
-        matching = losses.feature_matching(wanted, features, weight=parts.config.matching)
+        matching = losses.feature_matching(wanted, features, weight=1.0)
         weight = _weights(inside, window, made)
-        return parts.config.gan * heard * ((1 - made) ** 2 * weight).mean(), heard * matching
+        return ((1 - made) ** 2 * weight).mean(), matching
 
     gan, matching = jax.lax.cond(heard > 0, asked, lambda: (0.0, 0.0))
-    return {"gan": gan, "matching": matching}
+    return {"gan_generator": gan, "feature_matching": matching}
 
 
 def _judged(critic, judge, example, shown, window):

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from avct_jax.models import phoneme_net
-from avct_jax.train import gradients, initial, optimizer, stage, state
+from avct_jax.train import gradients, initial, losses, optimizer, stage, state
 
 PART = "phoneme_net"
 BANKS = slice(13, 39)  # columns of the features
@@ -72,22 +72,20 @@ def make_stage(
     def step(current, frozen, batch, key):
         del frozen
         player = current.players[PART]
+        keys = jax.random.split(jax.random.fold_in(key, current.step))
+        varied = batch._replace(features=vary(config, jnp.asarray(batch.features), keys[0]))
 
-        def gradients_of(stats, batch, key):
-            keys = jax.random.split(key)
-
+        def gradients_of(stats, part, key):
             def loss_fn(params):
-                features = vary(config, jnp.asarray(batch.features), keys[0])
-                found = network.apply({"params": params}, features, train=True, rngs={"dropout": keys[1]})
-                metrics = phoneme_losses(config, found, batch)
-                return sum(metrics.values()), metrics
+                found = network.apply({"params": params}, part.features, train=True, rngs={"dropout": key})
+                metrics = phoneme_losses(config, found, part)
+                return metrics["total"], metrics
 
             slopes, metrics = jax.grad(loss_fn, has_aux=True)(player.params)
             return slopes, stats, metrics
 
         slopes, stats, metrics = gradients.accumulate(
-            gradients_of, player.batch_stats, batch, jax.random.fold_in(key, current.step),
-            microbatches=compute.microbatches,
+            gradients_of, player.batch_stats, varied, keys[1], microbatches=compute.microbatches
         )  # fmt: skip
         after, norm = state.advance(current, {PART: slopes}, {PART: stats}, {PART: adam}, decay=config.decay)
         return after, {**metrics, **norm}
@@ -111,14 +109,15 @@ def make_stage(
 def phoneme_losses(
     config: PhonemeStageConfig, found: Float[Array, "b t 2 s"], batch: PhonemeBatch
 ) -> dict[str, Float[Array, ""]]:
-    """The Kullback-Leibler divergence from what was to be found, and the weighted square of logarithms."""
+    """The Kullback-Leibler divergence from the target, the square of logarithms, and their `total`."""
     logs, weight = jnp.asarray(batch.logs), jnp.asarray(batch.weight)[..., None]
     mean = lambda rows: (rows * weight).sum() / jnp.maximum(weight.sum() * rows.shape[-1], 1)
     off = jnp.maximum(found, LEAST_LOG) - logs
-    return {
+    terms = {
         "divergence": mean((jnp.exp(logs) * (logs - found)).sum(-1)),
-        "logs": config.logs * mean(jnp.square(off).mean(-1)),
+        "logs": mean(jnp.square(off).mean(-1)),
     }
+    return terms | {"total": losses.total({"divergence": 1.0, "logs": config.logs}, terms)}
 
 
 def vary(

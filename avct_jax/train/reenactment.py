@@ -92,10 +92,6 @@ class RendererStageConfig:
         detected |= {"equivariance_jacobians": self.equivariance_jacobians}
         return {k: w for k, w in (rendered | (detected if self.train_detector else {})).items() if w}
 
-    def total(self, terms: dict[str, Any]) -> Float[Array, ""]:
-        """The weighted sum of terms."""
-        return sum((w * terms[name] for name, w in self.weights.items() if name in terms), jnp.zeros(()))
-
     @property
     def renders(self) -> bool:
         """Does any loss look at pictures?"""
@@ -154,8 +150,7 @@ class Plan:
 
     @property
     def discriminator(self) -> patch_discriminator.PatchDiscriminator:
-        c = dataclasses.replace(self.config.discriminator, dtype=self.compute.activations)
-        return patch_discriminator.PatchDiscriminator(c)
+        return patch_discriminator.PatchDiscriminator(self.config.discriminator, self.compute.activations)
 
     def random(self, name: str, seed: int = 0) -> dict[str, Any]:
         """Random variables of a player."""
@@ -358,7 +353,9 @@ def _picture_terms(plan, perceptual, frame, made: renderer.Rendering, seen: Seen
         lips = seen.driving_motion.keypoints[:, :, MOUTH]
         near = heatmap.gaussians(_flat(lips), *target.shape[1:3], variance=c.mouth_variance)
         near = near.max(-1, keepdims=True)
-        return (near * jnp.abs(frame - target)).sum() / (3 * near.sum())
+        # A mean over pictures of each one's own mean: it does not hang on what else is in the batch.
+        share = near / (3 * near.sum((1, 2, 3), keepdims=True) / near[0].size)
+        return losses.mean_absolute(share * (frame - target))
 
     l1 = lambda frame: losses.l1_pyramid(frame, target, scales=c.l1_scales) / len(c.l1_scales)
     measures = {name: by for name, by in (("l1", l1), ("mouth", mouth)) if c.weights.get(name)}

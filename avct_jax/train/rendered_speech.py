@@ -3,12 +3,11 @@
 In this file `config` is an avct_stage.AVCTStageConfig.
 """
 
-import dataclasses
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from avct_jax import motion
 from avct_jax.data import schema
@@ -44,7 +43,7 @@ class Real(NamedTuple):
     detected: what E_kd finds in all t frames, (b, t).
     """
 
-    first: Any
+    first: Int[Array, " b"] | None
     frames: Float[Array, "m o o 3"] | None
     boxes: Float[Array, "m 4"] | None
     mel: Float[Array, "b n 80 16"] | None
@@ -58,24 +57,25 @@ def make_networks(system: sizes.SystemConfig, config: Any, compute: gradients.Co
     return Networks(
         keypoint_detector.KeypointDetector(system.keypoint_detector, dtype=dtype),
         renderer.Renderer(system.renderer, dtype=dtype),
-        sync_discriminator.SyncDiscriminator(dataclasses.replace(config.sync_discriminator, dtype=dtype)),
+        sync_discriminator.SyncDiscriminator(config.sync_discriminator, dtype=dtype),
         compute.remat,
     )
 
 
 def real_frames(
-    networks: Networks, config: Any, frozen: Any, batch: schema.Sequences, key: Array, *, size: int
+    networks: Networks, config: Any, frozen: Any, batch: schema.Sequences, keys: Array, *, size: int
 ) -> Real:
     """Look at the real frames as far as the losses want them; nothing here hangs on what is learned.
 
     Args:
+      keys: one for each example, of where its frames begin and how they are warped.
       size: side of the pictures that E_kd sees, px.
     Raises:
       ValueError: the batch has no frames, or fewer than are to be rendered.
     """
     detected = None
     if not (config.renders or config.equivariant or config.targets == "detector"):
-        return Real(0, None, None, None, None, None)
+        return Real(None, None, None, None, None, None)
     if batch.frames is None:
         raise ValueError("these losses compare with real frames; draw sequences with_frames")
     b, t = batch.frames.shape[:2]
@@ -84,11 +84,11 @@ def real_frames(
         found = _detect(networks, frozen, seen)
         detected = jax.tree.map(lambda x: x.reshape(b, t, *x.shape[1:]), found)
     if not (config.renders or config.equivariant):
-        return Real(0, None, None, None, None, detected)
+        return Real(None, None, None, None, None, detected)
     if config.rendered > t:
         raise ValueError(f"rendered {config.rendered} frames are more than the {t} of a sequence")
-    place, warp = jax.random.split(key)
-    first = jax.random.randint(place, (), 0, t - config.rendered + 1)
+    place, warp = jnp.unstack(jax.vmap(jax.random.split)(keys), axis=1)
+    first = jax.vmap(lambda key: jax.random.randint(key, (), 0, t - config.rendered + 1))(place)
     full, boxes, mel = avct_view.see_frames(batch, first, config.rendered, size)
     expected = _expect(networks, frozen, full, warp) if config.equivariant else None
     boxes = boxes * (config.output_size / size)
@@ -104,16 +104,15 @@ def compare(
     spoken: motion.Motion,
     real: Real,
 ) -> tuple[Float[Array, "m o o 3"] | None, Terms]:
-    """Render what was predicted; the frames, and the weighted terms of equation 2 but for D_seq's.
+    """Render what was predicted; the frames, and the terms of equation 2 but for D_seq's, before weights.
 
     Args:
       image: the portraits. source_motion: what E_kd finds in them. spoken: predicted, (b, t).
     """
     terms: Terms = {}
     b, n = len(image), config.rendered
-    cut = lambda x: jax.lax.dynamic_slice_in_dim(x, real.first, n, axis=1)
     if config.renders or config.equivariant:
-        spoken = jax.tree.map(cut, spoken)
+        spoken = jax.tree.map(lambda x: avct_view.cut(x, real.first, n), spoken)
     if config.equivariant:
         terms |= _equivariance_terms(config, spoken, real.expected)
     if not config.renders or real.frames is None:
@@ -124,7 +123,7 @@ def compare(
     if config.perceptual:
         terms["perceptual"] = difference
     if config.sync:
-        terms["sync"] = config.sync * _sync_term(networks, frozen, made, real)
+        terms["sync"] = _sync_term(networks, frozen, made, real)
     return made, terms
 
 
@@ -151,7 +150,7 @@ def render(
             return made, jnp.zeros(())
         difference = losses.perceptual(
             frozen.perceptual, made, wanted, layers=config.perceptual_layers, scales=config.perceptual_scales,
-            weight=config.perceptual, dtype=networks.renderer.dtype,
+            weight=1.0, dtype=networks.renderer.dtype,
         )  # fmt: skip
         return made, difference
 
@@ -172,8 +171,8 @@ def _detect(networks, frozen, pictures) -> motion.Motion:
     return found.motion
 
 
-def _expect(networks, frozen, frames, key):
-    warp = equivariance.random_warp(key, len(frames))
+def _expect(networks, frozen, frames, keys):
+    warp = equivariance.random_warps(keys, len(frames) // len(keys))
     warped = equivariance.warp_frames(warp, frames)
     found = _detect(networks, frozen, warped)
     back = equivariance.warp_points(warp, found.keypoints)
@@ -186,10 +185,10 @@ def _equivariance_terms(config, spoken, expected):
     terms = {}
     if config.equivariance_keypoints:
         error = losses.keypoint_equivariance(found.keypoints, expected.keypoints)
-        terms["equivariance_keypoints"] = config.equivariance_keypoints * error
+        terms["equivariance_keypoints"] = error
     if config.equivariance_jacobians:
         error = losses.jacobian_equivariance(found.jacobians, expected.warp_jacobians, expected.jacobians)
-        terms["equivariance_jacobians"] = config.equivariance_jacobians * error
+        terms["equivariance_jacobians"] = error
     return terms
 
 

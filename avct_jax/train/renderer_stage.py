@@ -102,7 +102,11 @@ def find_gradients(plan, params, stats, frozen, batch, keys):
     def loss(taught):
         variables = {n: {"params": p, "batch_stats": stats[n]} for n, p in (params | taught).items()}
         outcome = reenactment.forward(plan, variables, frozen, batch, keys, train=True)
-        return plan.config.total(outcome.terms), (outcome.terms, outcome.batch_stats, outcome.shown)
+        return losses.total(plan.config.weights, outcome.terms), (
+            outcome.terms,
+            outcome.batch_stats,
+            outcome.shown,
+        )
 
     value_and_grad = jax.value_and_grad(loss, has_aux=True)
     (total, (metrics, updated, shown)), found = value_and_grad(taught)

@@ -104,7 +104,7 @@ def _judge_of_renderer(config: renderer_stage.RendererStageConfig) -> str:
 KINDS: dict[str, Kind] = {
     "renderer": Kind(renderer_stage.make_stage, _judge_of_renderer),
     "sync": Kind(sync_stage.make_stage, lambda config: "bce"),
-    "avct": Kind(avct_stage.make_stage, lambda config: "keypoint_error"),
+    "avct": Kind(avct_stage.make_stage, lambda config: config.judged_by),
     "head-motion": Kind(head_motion_stage.make_stage, lambda config: "pose"),
 }
 
@@ -223,8 +223,12 @@ def _frozen(config: AVCTTraining, given: parts.Parts) -> parts.Parts:
 
 
 def _mean_keypoints(config: AVCTTraining, clips: source.Source) -> Float[np.ndarray, "k 2"]:
-    """Where the speaker's keypoints are on the whole: the answer that E_avct begins with."""
+    """Where the speaker's keypoints are on the whole: the answer that E_avct begins with.
+
+    Of the same examples in every process, on any number of devices.
+    """
     draw = dataclasses.replace(config.draw, with_frames=False)
+    clips = clips.host if isinstance(clips, held_source.HeldSource) else clips
     drawn = clips.batch("sequences", draw, seed=config.seed, step=0, batch_size=SPEAKER_SAMPLE)
     return drawn.motion.keypoints.mean((0, 1))
 

@@ -18,10 +18,10 @@ def losses_of(
     target: motion.Motion,
     rest: motion.Motion,
 ) -> dict[str, Float[Array, ""]]:
-    """The warm-up: weighted errors of the motion since rest, of the lips' opening, and of the places.
+    """The warm-up: errors of the motion since rest, of the lips' opening, and of the places; no weights yet.
 
     Args:
-      config: an avct_stage.AVCTStageConfig.
+      config: an avct_stage.AVCTStageConfig, for its shares of keypoints.
       found, target: (b, t). found_rest: predicted for silence, (b, 1). rest: what it should be, (b, 1).
     """
     weights = jnp.asarray(config.shares).reshape(1, 1, -1, 1)
@@ -31,10 +31,10 @@ def losses_of(
     turned = since(found, found_rest) - since(target, rest)
     placed = losses.motion_l1(found, target)
     return {
-        "keypoints": config.keypoint * (weights * jnp.abs(moved)).mean(),
-        "opening": config.keypoint * config.opening * jnp.abs(opened).mean(),
-        "jacobians": config.keypoint * config.jacobians * jnp.abs(turned).mean(),
-        "places": config.keypoint * config.absolute * (placed.keypoints + placed.jacobians),
+        "keypoints": losses.mean_absolute(weights * moved),
+        "opening": losses.mean_absolute(opened),
+        "jacobians": losses.mean_absolute(turned),
+        "places": placed.keypoints + placed.jacobians,
     }
 
 

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from avct_jax import face_topology as topology
 from avct_jax.models import speech_motion
-from avct_jax.train import gradients, optimizer, people_codes, stage, state
+from avct_jax.train import gradients, losses, optimizer, people_codes, stage, state
 
 PART, CODES = "speech_motion", "speech_codes"
 CODE_SPREAD = 0.3  # of people's codes in the beginning
@@ -119,21 +119,21 @@ def make_stage(
 
     def step(current, frozen, batch, key):
         players = current.players
+        key = jax.random.fold_in(key, current.step)
 
-        def gradients_of(stats, batch, key):
+        def gradients_of(stats, part, key):
             def loss_fn(params):
-                varied = vary(config, batch, key)
-                code = people_codes.lookup(params[CODES], varied.person, params[PART]["code"])
-                found = _predict(network, {"params": params[PART]}, varied, code, key)
-                metrics = speech_losses(config, frozen, found, batch)
-                return sum(metrics.values()), metrics
+                code = people_codes.lookup(params[CODES], part.person, params[PART]["code"])
+                found = _predict(network, {"params": params[PART]}, part, code, key)
+                metrics = speech_losses(config, frozen, found, part)
+                return metrics["total"], metrics
 
             slopes, metrics = jax.grad(loss_fn, has_aux=True)({p: players[p].params for p in players})
             return slopes, stats, metrics
 
         slopes, stats, metrics = gradients.accumulate(
-            gradients_of, {p: players[p].batch_stats for p in players}, batch,
-            jax.random.fold_in(key, current.step), microbatches=compute.microbatches,
+            gradients_of, {p: players[p].batch_stats for p in players}, vary(config, batch, key),
+            key, microbatches=compute.microbatches,
         )  # fmt: skip
         after, norm = state.advance(current, slopes, stats, dict.fromkeys(players, adam), decay=config.decay)
         return after, metrics | norm
@@ -187,20 +187,21 @@ def _predict(network, variables, batch, code=None, key=None):
 def speech_losses(
     config: SpeechStageConfig, basis: Basis, found: Float[Array, "b t k"], batch: SpeechBatch
 ) -> dict[str, Float[Array, ""]]:
-    """The weighted terms; points in tenths of an eye distance."""
+    """The terms before their weights, and their `total`; points in tenths of an eye distance."""
     off = (found - batch.speech) * batch.weight[:, None, None]
     lips = 10 * jnp.einsum("btk,kld->btld", off, basis.lips)
     jaw = 10 * jnp.einsum("btk,kjd->btjd", off, basis.jaw)
-    metrics = {
+    terms = {
         "lips": jnp.square(lips).mean(),
-        "jaw": config.jaw * jnp.square(jaw).mean(),
-        "coefficients": config.coefficients * jnp.square(off).mean(),
+        "jaw": jnp.square(jaw).mean(),
+        "coefficients": jnp.square(off).mean(),
     }
     if config.closure:
         shut = (batch.gap < config.shut) * batch.weight[:, None]
         gap = 10 * jnp.abs((found - batch.speech) @ basis.gap)
-        metrics["closure"] = config.closure * (gap * shut).sum() / jnp.maximum(shut.sum(), 1) * shut.mean()
-    return metrics
+        terms["closure"] = (gap * shut).sum() / jnp.maximum(shut.sum(), 1) * shut.mean()
+    weights = {"lips": 1.0, "jaw": config.jaw, "coefficients": config.coefficients}
+    return terms | {"total": losses.total(weights | {"closure": config.closure}, terms)}
 
 
 def vary(config: SpeechStageConfig, batch: SpeechBatch, key: Array) -> SpeechBatch:

@@ -48,6 +48,11 @@ class SyncStageConfig:
     easy_steps: int = 2000
     decay: float = 0.999
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weights by metric."""
+        return {"bce": self.bce, "contrastive": self.contrastive}
+
 
 def make_stage(
     system: sizes.SystemConfig,
@@ -70,25 +75,22 @@ def make_stage(
     adam = optimizer.make_optimizer(rule)
 
     def step(current, frozen, batch, key):
-        del frozen
+        del frozen, key
         player = current.players[PART]
 
-        def gradients_of(stats, batch, key):
-            del key
-            faces, mel = see(batch)
+        def embed(params, stats, part):
+            return _embed(network, {"params": params, "batch_stats": stats}, part, remat=compute.remat)
 
-            def loss_fn(params):
-                variables = {"params": params, "batch_stats": stats}
-                found, updated = _embed(network, variables, faces, mel, remat=compute.remat)
-                terms = sync_losses(config, found, batch.in_sync, current.step)
-                total = config.bce * terms["bce"] + config.contrastive * terms.get("contrastive", 0.0)
-                return total, (terms | scores(found, batch.in_sync), updated)
+        def loss(embedded):
+            sound, face = embedded
+            cosines = face @ sound.T
+            terms = sync_losses(config, cosines, batch.in_sync, current.step)
+            total = losses.total(config.weights, terms)
+            return total, terms | scores(cosines, batch.in_sync) | {"total": total}
 
-            slopes, (metrics, updated) = jax.grad(loss_fn, has_aux=True)(player.params)
-            return slopes, updated, metrics
-
-        slopes, stats, metrics = gradients.accumulate(
-            gradients_of, player.batch_stats, batch, key, microbatches=compute.microbatches
+        # Each mouth is told from the sounds of the whole batch, however many parts it is taken in.
+        slopes, stats, metrics = gradients.accumulate_embeddings(
+            embed, loss, player.params, player.batch_stats, see(batch), microbatches=compute.microbatches
         )
         after, norm = state.advance(current, {PART: slopes}, {PART: stats}, {PART: adam}, decay=config.decay)
         return after, metrics | norm
@@ -116,8 +118,7 @@ def make_network(
     config: SyncStageConfig, compute: gradients.ComputeConfig
 ) -> sync_discriminator.SyncDiscriminator:
     """D_sync with the activations that `compute` wants."""
-    sized = dataclasses.replace(config.discriminator, dtype=compute.activations)
-    return sync_discriminator.SyncDiscriminator(sized)
+    return sync_discriminator.SyncDiscriminator(config.discriminator, dtype=compute.activations)
 
 
 class Seen(NamedTuple):
@@ -228,11 +229,11 @@ def show(cosines: Float[Array, "b b"], batch: schema.SyncWindows) -> dict[str, F
     return {"mouths": jnp.concatenate([*bars, strip], 2), "sound": jnp.repeat(sound, 3, -1)}
 
 
-def _embed(network, variables, faces, mel, *, remat):
-    """Cosines of every mouth with every sound, in training, and the new batch statistics."""
+def _embed(network, variables, seen: Seen, *, remat):
+    """Embeddings of every sound and every mouth, in training, and the new batch statistics."""
     with gradients.rematerialised((sync_discriminator.SyncBlock,), enabled=remat):
-        (sound, face), updates = network.apply(variables, mel, faces, train=True, mutable=["batch_stats"])
-    return face @ sound.T, updates["batch_stats"]
+        found, updates = network.apply(variables, seen.mel, seen.faces, train=True, mutable=["batch_stats"])
+    return found, updates["batch_stats"]
 
 
 def _each(cosines, labels):
