@@ -3,9 +3,9 @@
 VENV ?= .venv
 DEVICE_FREE := JAX_PLATFORMS=cpu
 UV := $(shell command -v uv 2>/dev/null)
-SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
 # The first interpreter that runs and is new enough; names alone say little (pyenv leaves names that do not run).
-FIND := for p in python3 python3.13 python3.12 python3.11; do \
+FIND := for p in python3 python3.13 python3.12 python3.14 python3.11; do \
   "$$p" -c '$(SUPPORTED)' >/dev/null 2>&1 && { echo "$$p"; break; }; done
 PYTHON ?= $(shell $(FIND))
 RUN := $(VENV)/bin/python
@@ -38,9 +38,9 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml
 install = $(if $(UV),$(UV) pip install --python $(RUN),$(RUN) -m pip install --disable-pip-version-check) $(1)
 
 $(VENV)/.made:
-	@test -n "$(PYTHON)" || { echo "make: no Python from 3.11 to 3.13 was found (python3 is \
+	@test -n "$(PYTHON)" || { echo "make: no Python from 3.11 to 3.14 was found (python3 is \
 	$$(python3 --version 2>&1 | tail -n 1)); install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
-	@"$(PYTHON)" -c '$(SUPPORTED)' || { echo "make: $(PYTHON) does not run or is not Python 3.11 to 3.13; \
+	@"$(PYTHON)" -c '$(SUPPORTED)' || { echo "make: $(PYTHON) does not run or is not Python 3.11 to 3.14; \
 	name another: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	$(if $(UV),$(UV) venv --quiet --allow-existing --python "$(PYTHON)" $(VENV),"$(PYTHON)" -m venv $(VENV))
 	@touch $@

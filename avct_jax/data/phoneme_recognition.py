@@ -363,10 +363,26 @@ def _hama_model() -> Any:
     return hama.ASRModel()
 
 
+def check_installed() -> Any:
+    """Return pocketsphinx, which places phonemes in time.
+
+    Raises:
+      UserError: it is not installed: there are no wheels for Python 3.14.
+    """
+    try:
+        import pocketsphinx
+    except ImportError:
+        raise errors.UserError(
+            "phonemes of a sound by transcript, hama or pocketsphinx need pocketsphinx, which is missing: "
+            "take Python 3.11 to 3.13, or `pip install pocketsphinx` (it needs cmake and a C compiler)"
+        ) from None
+    return pocketsphinx
+
+
 @functools.cache
 def _align_decoder() -> Any:
     """A decoder whose words are single phones, so that any row of phones is a sentence."""
-    import pocketsphinx
+    pocketsphinx = check_installed()
 
     lines = [f"{phone.lower()} {phone}" for phone in phonemes.SYMBOLS if phone != "NSN"]
     with tempfile.TemporaryDirectory() as folder:
@@ -386,7 +402,7 @@ def _align_decoder() -> Any:
 @functools.cache
 def _allphone_decoder() -> Any:
     """Context-independent phone recognition; the context-dependent one does not finish."""
-    import pocketsphinx
+    pocketsphinx = check_installed()
 
     return pocketsphinx.Decoder(
         allphone=pocketsphinx.get_model_path("en-us/en-us-phone.lm.bin"),
