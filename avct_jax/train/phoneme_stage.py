@@ -78,7 +78,8 @@ def make_stage(
 
             def loss_fn(params):
                 features = vary(config, jnp.asarray(batch.features), keys[0])
-                found = network.apply({"params": params}, features, train=True, rngs={"dropout": keys[1]})
+                rngs = {"dropout": keys[1]}
+                found: Any = network.apply({"params": params}, features, train=True, rngs=rngs)
                 metrics = phoneme_losses(config, found, batch)
                 return sum(metrics.values()), metrics
 
@@ -94,7 +95,7 @@ def make_stage(
 
     def judge(current, frozen, batch, key):
         del frozen, key
-        found = network.apply(
+        found: Any = network.apply(
             {"params": current.players[PART].averaged["params"]}, jnp.asarray(batch.features)
         )
         return phoneme_losses(config, found, batch)
