@@ -10,18 +10,21 @@ FIND := for p in python3 python3.13 python3.12 python3.14 python3.11; do \
 PYTHON ?= $(shell $(FIND))
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint types clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/avct demo --output demo.mp4 --verbose
 
-test: $(VENV)/.dev lint
+test: $(VENV)/.dev lint types
 	$(DEVICE_FREE) $(RUN) -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.dev
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+
+types: $(VENV)/.dev
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(RUN) -m pyright --project .pyright.json --pythonpath $(RUN)
 
 clean:
 	rm -rf $(VENV) .jax_cache .pytest_cache .ruff_cache build dist demo.mp4

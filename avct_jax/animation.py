@@ -4,7 +4,7 @@ import abc
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -134,9 +134,10 @@ class Animator(abc.ABC):
         video.check_writable(output)
         request = Request(phonemes, transcript, recogniser, poses, still, cropped, size, seed)
         request.check()
-        for given in filter(_is_path, (image, audio, poses, phonemes)):
-            video.check_readable(given)  # before the work starts
-        audio = audio if _is_path(audio) else sound.from_samples(audio)
+        for given in (image, audio, poses, phonemes):
+            if isinstance(given, Path):
+                video.check_readable(given)  # before the work starts
+        audio = audio if isinstance(audio, Path) else sound.from_samples(audio)
         ready = self._ready(image, audio, request, notes, clock)
         writer = video.VideoWriter(output, size=ready.size, audio=audio)
         with writer, contextlib.closing(self.draw(ready.portrait, ready.track, clock)) as frames:
@@ -156,7 +157,7 @@ class Animator(abc.ABC):
         transcript: str | None = None,
         size: int | None = None,
         seed: int | None = None,
-    ) -> Iterator[UInt8[np.ndarray, "n s s 3"]]:
+    ) -> Generator[UInt8[np.ndarray, "n s s 3"], None, None]:
         """Yield the video's frames in blocks, without writing a file; arguments as for `animate`."""
         request = Request(transcript=transcript, still=still, size=size, seed=seed)
         ready = self._ready(image, audio, request, [], Clock())
@@ -165,7 +166,7 @@ class Animator(abc.ABC):
     @abc.abstractmethod
     def draw(
         self, portrait: Any, track: Any, clock: Clock | None = None
-    ) -> Iterator[UInt8[np.ndarray, "n s s 3"]]:
+    ) -> Generator[UInt8[np.ndarray, "n s s 3"], None, None]:
         """Yield the frames that `track` makes of a portrait, in blocks."""
 
     @abc.abstractmethod
@@ -192,7 +193,7 @@ def read_portrait(
     Raises:
       UserError: it cannot be read, is cropped and not square, or has no face.
     """
-    is_file = _is_path(image)
+    is_file = isinstance(image, Path)
     pixels = picture.read_image(image) if is_file else picture.from_pixels(image)
     name = repr(os.fspath(image)) if is_file else "the picture"
     height, width = pixels.shape[:2]
@@ -215,10 +216,6 @@ def read_portrait(
     return Portrait(pixels, square, found.points)
 
 
-def _is_path(given: Any) -> bool:
-    return isinstance(given, (str, os.PathLike))
-
-
 def roll(points: Float[np.ndarray, "n d"]) -> float:
     """By how many degrees a face is turned in the picture's plane, clockwise.
 
@@ -236,7 +233,7 @@ def read_sound(audio: Sound, notes: list[str]) -> Float[np.ndarray, " n"]:
     Raises:
       UserError: it cannot be read.
     """
-    wav = sound.read_audio(audio) if _is_path(audio) else sound.from_samples(audio)
+    wav = sound.read_audio(audio) if isinstance(audio, Path) else sound.from_samples(audio)
     if sound.silent_frames(wav).all():
         notes.append("the sound is silent: the mouth stays shut")
     return wav
@@ -254,7 +251,7 @@ def labels(wav: Float[np.ndarray, " n"], count: int, request: Request) -> Int[np
             wav, method=request.recogniser, transcript=request.transcript
         )
         return phoneme_labels.labels_from_segments(segments, count)
-    if _is_path(given):
+    if isinstance(given, Path):
         found = phoneme_labels.labels_from_segments(phoneme_labels.read_segments(given))
     else:
         found, known = np.asarray(given), len(phoneme_labels.SYMBOLS)
@@ -265,7 +262,7 @@ def labels(wav: Float[np.ndarray, " n"], count: int, request: Request) -> Int[np
 
 def read_poses(poses: Poses, count: int, notes: list[str]) -> Float[np.ndarray, "t 6"]:
     """Read poses and fit them to `count` frames, see fit_poses."""
-    if _is_path(poses):
+    if isinstance(poses, Path):
         return fit_poses(pose.read_poses(poses), count, repr(os.fspath(poses)), notes)
     return fit_poses(poses, count, "the array", notes)
 

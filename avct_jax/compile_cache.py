@@ -6,6 +6,7 @@ AVCT_CACHE_DIR names another folder, AVCT_NO_CACHE (any text) switches it off.
 import os
 import pathlib
 import tempfile
+from typing import Any
 
 FOLDER_VARIABLE = "AVCT_CACHE_DIR"
 OFF_VARIABLE = "AVCT_NO_CACHE"
@@ -34,7 +35,8 @@ def enable() -> pathlib.Path | None:
     """
     import jax
 
-    if (chosen := jax.config.jax_compilation_cache_dir) is not None:
+    config: Any = jax.config  # which has its settings as attributes from run time on only
+    if (chosen := config.jax_compilation_cache_dir) is not None:
         return pathlib.Path(chosen)
     kept = folder()
     if kept is None or not _writable(kept):

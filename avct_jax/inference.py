@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt8
 
 from avct_jax import motion
-from avct_jax.layers import pose_image
+from avct_jax.layers import applied, pose_image
 from avct_jax.models import avct, head_motion, keypoint_detector, renderer, sizes
 
 Variables = Mapping[str, Any]
@@ -113,11 +113,16 @@ def encode_portrait(
     config: sizes.SystemConfig, variables: Variables, image: Float[Array, "h w 3"]
 ) -> Portrait:
     """Detect the portrait's keypoints and encode it for rendering."""
-    detector = keypoint_detector.KeypointDetector(config.keypoint_detector)
-    found = detector.apply(variables["keypoint_detector"], image[None])
+    found = _detect(config, variables, image[None])
     network = renderer.Renderer(config.renderer)
-    source = network.apply(variables["renderer"], image[None], method="encode")
+    source = applied.function(renderer.Renderer.encode, network, variables["renderer"])(image[None])
     return Portrait(found.motion, avct.reference_of(config.avct, image[None], found.features), source)
+
+
+def _detect(config, variables, images) -> keypoint_detector.Detection:
+    network = keypoint_detector.KeypointDetector(config.keypoint_detector)
+    detect = keypoint_detector.KeypointDetector.__call__
+    return applied.function(detect, network, variables["keypoint_detector"])(images)
 
 
 def embed(
@@ -127,15 +132,18 @@ def embed(
     network = avct.AVCT(config.avct)
     boxes = pose_image.draw_corners(inputs.corners)
     weights = variables["avct"]
-    encoded = network.apply(weights, inputs.phonemes[None], boxes[None], method="encode_frames")
-    decoded = network.apply(weights, inputs.audio[None], portrait.features, method="decode_frames")
+    encode = applied.function(avct.AVCT.encode_frames, network, weights)
+    decode = applied.function(avct.AVCT.decode_frames, network, weights)
+    encoded = encode(inputs.phonemes[None], boxes[None])
+    decoded = decode(inputs.audio[None], portrait.features)
     return encoded[0], decoded[0]
 
 
 def predict(config: sizes.SystemConfig, variables: Variables, known: Carry) -> motion.Motion:
     """Predict the motion in the middle of each window of the m known frames: m - 2 r motions."""
     windows = (avct.gather_windows(x[None], config.avct.window_radius) for x in known)
-    predicted = avct.AVCT(config.avct).apply(variables["avct"], *windows, method="predict_windows")
+    network = avct.AVCT(config.avct)
+    predicted = applied.function(avct.AVCT.predict_windows, network, variables["avct"])(*windows)
     return jax.tree.map(lambda x: x[0], predicted)
 
 
@@ -166,7 +174,8 @@ def draw(
         lambda x: jnp.broadcast_to(x, (count, *x.shape[1:])), (portrait.source, portrait.motion)
     )
     network = renderer.Renderer(config.renderer)
-    return network.apply(variables["renderer"], source, moved, source_motion, method="decode").frame
+    decode = applied.function(renderer.Renderer.decode, network, variables["renderer"])
+    return decode(source, moved, source_motion).frame
 
 
 def reenact(
@@ -177,8 +186,7 @@ def reenact(
     Args:
       frames: RGB, config.image_size px square, of the same person.
     """
-    detector = keypoint_detector.KeypointDetector(config.keypoint_detector)
-    found = detector.apply(variables["keypoint_detector"], frames.astype(jnp.float32) / 255)
+    found = _detect(config, variables, frames.astype(jnp.float32) / 255)
     return to_bytes(draw(config, variables, portrait, found.motion))
 
 
@@ -193,7 +201,8 @@ def begin_head_motion(
     """Begin predicting head poses from the portrait's own (rad, mm): what to carry, and pose 0."""
     network = head_motion.HeadMotion(config.head_motion)
     image = pose_image.draw_pose_boxes(first_pose[None])
-    carry, pose = network.apply(variables["head_motion"], image, method="initial")
+    begin = applied.function(head_motion.HeadMotion.initial, network, variables["head_motion"])
+    carry, pose = begin(image)
     return carry, head_motion.to_real_units(pose)[0]
 
 
@@ -202,5 +211,6 @@ def predict_poses(
 ) -> tuple[head_motion.Carry, Float[Array, "n 6"]]:
     """Predict a head pose (rad, mm) for each frame of sound."""
     network = head_motion.HeadMotion(config.head_motion)
-    carry, poses = network.apply(variables["head_motion"], carry, audio[None], method="run")
+    run = applied.function(head_motion.HeadMotion.run, network, variables["head_motion"])
+    carry, poses = run(carry, audio[None])
     return carry, head_motion.to_real_units(poses)[0]

@@ -1,7 +1,7 @@
 """From files to a film by learned keypoints, as the paper does: PAPER, and small systems of its family."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any, NamedTuple
 
 import jax
@@ -36,7 +36,8 @@ class KeypointAnimator(animation.Animator):
         Args:
           chunk: frames drawn by one call of the jitted function.
         """
-        self.config: sizes.SystemConfig = system.config
+        assert isinstance(system.config, sizes.SystemConfig)
+        self.config = system.config
         self.variables: Any = jax.device_put(jax.tree.map(jnp.asarray, dict(system.variables)))
         self.chunk = max(chunk, 2 * self.config.avct.window_radius)
         self._landmarker = animation.landmarker(landmarks)
@@ -68,7 +69,7 @@ class KeypointAnimator(animation.Animator):
 
     def draw(
         self, portrait: UInt8[np.ndarray, "s s 3"], track: Track, clock: animation.Clock | None = None
-    ) -> Iterator[UInt8[np.ndarray, "n s s 3"]]:
+    ) -> Generator[UInt8[np.ndarray, "n s s 3"], None, None]:
         """Yield the frames that `track` makes of a cropped portrait, in blocks of at most `chunk`.
 
         While the caller handles one block the next is computed.
@@ -132,7 +133,7 @@ def _slice(track: Track, begin: int, count: int) -> inference.Inputs:
     inside = (index >= 0) & (index < total)
     kept = np.clip(index, 0, total - 1)
     return inference.Inputs(
-        np.where(inside, track.phonemes[kept], phonemes.SIL).astype(np.int32),
-        np.where(inside[:, None, None], track.audio[kept], 0).astype(np.float32),
-        pose_image.project_box(track.poses[kept]),
+        jnp.asarray(np.where(inside, track.phonemes[kept], phonemes.SIL), jnp.int32),
+        jnp.asarray(np.where(inside[:, None, None], track.audio[kept], 0), jnp.float32),
+        jnp.asarray(pose_image.project_box(track.poses[kept])),
     )

@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any, NamedTuple
 
 import jax
@@ -49,7 +49,8 @@ class MeshAnimator(animation.Animator):
             raise errors.UserError(
                 f"--landmarks {landmarks} has 68 points, this checkpoint needs the mesh; leave the option out"
             )
-        self.config: mesh_system.MeshSystemConfig = system.config
+        assert isinstance(system.config, mesh_system.MeshSystemConfig)
+        self.config = system.config
         self.variables: Any = jax.device_put(jax.tree.map(jnp.asarray, dict(system.variables)))
         self.chunk = chunk
         self._landmarker = animation.landmarker(landmarks)
@@ -82,7 +83,7 @@ class MeshAnimator(animation.Animator):
 
     def draw(
         self, portrait: mesh_inference.Prepared, track: Track, clock: animation.Clock | None = None
-    ) -> Iterator[UInt8[np.ndarray, "n s s 3"]]:
+    ) -> Generator[UInt8[np.ndarray, "n s s 3"], None, None]:
         """Yield the frames that `track` makes of a portrait, in blocks of at most `chunk`.
 
         While the caller handles one block the next is computed.
@@ -167,9 +168,9 @@ def outside_silence(
     inside = (index >= 0) & (index < len(poses))
     kept = np.clip(index, 0, len(poses) - 1)
     quiet = speech_features.silence(1)
-    pick = lambda known, outside: np.where(inside[:, None, None], known[kept], outside).astype(np.float32)
-    heard = (pick(speech.posteriors, quiet.posteriors), pick(speech.audio, quiet.audio))
-    return mesh_inference.Heard(*heard, poses[kept].astype(np.float32))
+    pick = lambda known, outside: np.where(inside[:, None, None], known[kept], outside)
+    heard = (pick(speech.posteriors, quiet.posteriors), pick(speech.audio, quiet.audio), poses[kept])
+    return mesh_inference.Heard(*(jnp.asarray(x, jnp.float32) for x in heard))
 
 
 def check_size(size: int | None) -> None:

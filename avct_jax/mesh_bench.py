@@ -45,10 +45,9 @@ def programs(size: int, frames: int) -> tuple[dict[str, Given], dict[str, Given]
     """Return what runs for every frame, `frames` at a time, and what runs once a portrait."""
     config, weights = mesh_system.LITE, jax.device_put(random_system())
     prepared, rng = portrait(size), np.random.default_rng(1)
+    draw = lambda spread, *columns: jnp.asarray(rng.normal(0, spread, (frames, *columns)), jnp.float32)
     controls = face_mesh.Controls(
-        *(jnp.asarray(rng.normal(0, s, (frames, n)), jnp.float32) for n, s in ((16, 1), (2, 0), (2, 0.01))),
-        *(jnp.asarray(rng.normal(0, s, (frames, 3)), jnp.float32) for s in (0.03, 0.01)),
-        jnp.asarray(rng.normal(0, 0.02, frames), jnp.float32),
+        draw(1, 16), draw(0, 2), draw(0.01, 2), draw(0.03, 3), draw(0.01, 3), draw(0.02)
     )
     basis = weights["face_basis"]["params"]
     moved = face_mesh.move(prepared.portrait, basis["components"], basis["scales"], controls)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped, UInt8
 
-from avct_jax.layers import mesh_warp
+from avct_jax.layers import applied, mesh_warp
 from avct_jax.models import face_mesh, mesh_system, mouth_painter, portrait_teeth, speech_motion
 
 Variables = Mapping[str, Any]
@@ -54,12 +54,12 @@ class Heard(NamedTuple):
 
 def prepare(layers: Layers) -> Prepared:
     """Ready a portrait; differentiable in its picture and vertices."""
-    fields = [
-        face_mesh.Field(triangles, mesh_warp.barycentric(layers.vertices[:, :2], triangles))
-        for triangles in (layers.upper, layers.lower)
-    ]
+    field = lambda triangles: face_mesh.Field(
+        triangles, mesh_warp.barycentric(layers.vertices[:, :2], triangles)
+    )
     portrait = face_mesh.Portrait(
-        layers.skin, layers.image, layers.vertices, layers.closed, *fields,
+        layers.skin, layers.image, layers.vertices, layers.closed,
+        field(layers.upper), field(layers.lower),
         layers.head, layers.origin, layers.anchor, layers.cavity, layers.seam,
         layers.cover, layers.background, layers.shares, layers.sway,
     )  # fmt: skip
@@ -72,7 +72,8 @@ def predict(
     """Predict the coefficients of speech of the n = m - 2 radius frames that have all their neighbours."""
     network = speech_motion.SpeechMotion(config.speech_motion)
     batch = (heard.posteriors[None], heard.poses[None], heard.audio[None], style[None])
-    spoken = network.apply(variables["speech_motion"], *batch)[0]
+    speak = applied.function(speech_motion.SpeechMotion.__call__, network, variables["speech_motion"])
+    spoken = speak(*batch)[0]
     return speech_motion.amplify(spoken, config.gain, centre(config), opening(variables))
 
 

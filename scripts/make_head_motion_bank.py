@@ -36,11 +36,11 @@ def main() -> None:
             motions.append(motion)
             voices.append(liveliness(one))
     begins = np.cumsum([0, *map(len, motions)])
-    stored = {"motion": np.concatenate(motions), "liveliness": np.concatenate(voices)}
     np.savez_compressed(
         arguments.output,
         begins=begins.astype(np.int32),
-        **{k: v.astype(np.float16) for k, v in stored.items()},
+        motion=np.concatenate(motions).astype(np.float16),
+        liveliness=np.concatenate(voices).astype(np.float16),
     )
     print(f"{len(spreads)} talkers, spread within 3 s (median): {np.median(spreads, 0).round(2)} degrees")
     print(f"{len(motions)} stretches, {begins[-1]} frames")

@@ -107,8 +107,8 @@ def behave(
 
 def room(turned: Float[np.ndarray, " 3"]) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:
     """Return how far a head may turn the negative and the positive way: less farther away from the viewer."""
-    ways = (FARTHEST + turned, FARTHEST - turned)
-    return tuple(np.clip(way, LEAST_ROOM, ROTATION_LIMIT) for way in ways)
+    within = lambda way: np.clip(way, LEAST_ROOM, ROTATION_LIMIT)
+    return within(FARTHEST + turned), within(FARTHEST - turned)
 
 
 def soft_limit(

@@ -107,7 +107,7 @@ def _to_srgb(image: PIL.Image.Image) -> PIL.Image.Image:
     if profile and image.mode in ("RGB", "CMYK"):
         with contextlib.suppress(PIL.ImageCms.PyCMSError, OSError):  # a damaged one: as if there were none
             own = PIL.ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            if "sRGB" not in (own.profile.profile_description or ""):
+            if "sRGB" not in PIL.ImageCms.getProfileDescription(own):
                 srgb = PIL.ImageCms.createProfile("sRGB")
                 converted = PIL.ImageCms.profileToProfile(image, own, srgb, outputMode="RGB")
                 return converted or image.convert("RGB")

@@ -65,9 +65,10 @@ def go_on(picture: Float[np.ndarray, "h w 3"], known: np.ndarray) -> Float[np.nd
     _, label = cv2.distanceTransformWithLabels(
         (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
+    label = np.asarray(label, np.int32)
     place = np.zeros((label.max() + 1, 2), np.int64)
     place[label[known]] = np.argwhere(known)
-    here = np.stack(np.indices(known.shape), -1)
+    here = np.moveaxis(np.indices(known.shape), 0, -1)
     mirrored = np.clip(2 * place[label] - here, 0, np.array(known.shape) - 1)
     plain = PLAIN**2 / (PLAIN**2 + _variance(blurred, known, NEAR * len(picture)))
     grain = plain * grain[mirrored[..., 0], mirrored[..., 1]]

@@ -74,16 +74,17 @@ def make(
     cavity = cavity_colour(picture, points)
     others = (np.asarray(x, np.float32) for x in (head, origin, anchor, cavity, float(bared)))
     layer = matte.whole(skin) if cover is None else matte.separate(skin, cover)
-    taken = (x.astype(np.float32) for x in shares(vertices, cover))
+    share, sway = shares(vertices, cover)
     return PortraitLayers(
         denser(layer.person),
         denser(picture),
         *floats,
         *triangles,
         *others,
-        denser(layer.cover),
-        layer.background,
-        *taken,
+        cover=denser(layer.cover),
+        background=layer.background,
+        shares=share.astype(np.float32),
+        sway=sway.astype(np.float32),
     )
 
 

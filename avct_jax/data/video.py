@@ -11,7 +11,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import IO, NamedTuple
 
 import numpy as np
@@ -86,7 +86,7 @@ def _numbers(pattern: str, text: str) -> tuple[float, ...]:
 
 def read_frames(
     path: Path, *, frame_rate: int | float | None = FRAME_RATE, size: int | tuple[int, int] | None = None
-) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+) -> Generator[UInt8[np.ndarray, "h w 3"], None, None]:
     """Yield a video's frames, RGB, turned as its metadata says, with square pixels.
 
     Args:
@@ -116,7 +116,9 @@ def read_frames(
     return _decode([*command, *passthrough, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], height, width, path)
 
 
-def _decode(command: list[str], height: int, width: int, path: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+def _decode(
+    command: list[str], height: int, width: int, path: Path
+) -> Generator[UInt8[np.ndarray, "h w 3"], None, None]:
     count, length = 0, height * width * 3
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)

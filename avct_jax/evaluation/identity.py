@@ -8,6 +8,7 @@ import importlib.util
 import os
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -48,9 +49,10 @@ def load(path: str | os.PathLike) -> Identify:
       UserError: dlib is not installed, or the file is missing or not this network's.
     """
     try:
-        import dlib
+        import dlib as compiled
     except ImportError:
         raise errors.UserError("the identity distance needs dlib: pip install 'avct-jax[identity]'") from None
+    dlib: Any = compiled  # its names come from C++, and it has no stubs
     if not pathlib.Path(path).is_file():
         raise errors.UserError(f"there is no face recognition network {os.fspath(path)!r}; check --identity")
     try:

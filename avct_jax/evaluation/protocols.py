@@ -7,7 +7,7 @@ import logging
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -274,7 +274,7 @@ class _Reenactor:
         source = folder / f"{job.driver}.mp4"
         portrait = self.encode(self.variables, jnp.asarray(_first(source, self.size), jnp.float32) / 255)
         sound = source if video.probe(source).has_audio else None
-        frames: Iterator = video.read_frames(source, size=self.size)
+        frames = video.read_frames(source, size=self.size)
         with video.VideoWriter(path, size=self.size, audio=sound) as writer, contextlib.closing(frames):
             for block in film.chunks(frames, CHUNK):
                 made = self.draw(self.variables, portrait, film.filled(block, CHUNK))

@@ -6,7 +6,7 @@ import itertools
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any, NamedTuple
 
 import cv2
@@ -93,7 +93,7 @@ def data_uri(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _frames(path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+def _frames(path) -> Generator[UInt8[np.ndarray, "h w 3"], None, None]:
     return video.read_frames(path, size=SIDE)
 
 

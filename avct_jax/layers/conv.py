@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.linen import dtypes
 from jaxtyping import Array, Float
 
 from avct_jax.layers import cpu_conv
@@ -48,19 +49,24 @@ class Conv(nn.Module):
         shape = (*self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", self.bias_init, (self.features,)) if self.use_bias else None
-        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-        pad = (self.padding, self.padding) if isinstance(self.padding, int) else tuple(self.padding)
+        x, kernel, bias = dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        strides, pad = _pair(self.strides), _pair(self.padding)
         if self.doubled:
-            if shape[:2] != (3, 3) or pad != (1, 1) or tuple(self.strides) != (1, 1):
+            if shape[:2] != (3, 3) or pad != (1, 1) or strides != (1, 1):
                 raise ValueError(
                     f"doubled is for 3x3 kernels with a padding of 1, not {shape[:2]} with {pad}"
                 )
             y = convolve_doubled(x, kernel)
         else:
-            y = convolve(x, kernel, tuple(self.strides), pad)
+            y = convolve(x, kernel, strides, pad)
         if self.defer_bias:
             return y, bias
         return y if bias is None else y + bias.reshape(1, 1, 1, -1)
+
+
+def _pair(given: int | Sequence[int]) -> tuple[int, int]:
+    down, across = (given, given) if isinstance(given, int) else given
+    return down, across
 
 
 def convolve(

@@ -1,5 +1,7 @@
 """Coordinate grids and bilinear sampling."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -47,7 +49,8 @@ def grid_sample(
         (left, top + 1, (1 - right_share) * bottom_share),
         (left + 1, top + 1, right_share * bottom_share),
     )
-    return sum(_gather(image, cx, cy) * weight[..., None] for cx, cy, weight in corners)
+    mixed: Any = sum(_gather(image, cx, cy) * weight[..., None] for cx, cy, weight in corners)  # not just 0
+    return mixed
 
 
 def _to_pixels(coordinate, size, align_corners):

@@ -24,7 +24,8 @@ class ResNet(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool = False) -> Float[Array, "b d"]:
         x = conv.Conv(self.widths[0], (7, 7), (2, 2), 3, use_bias=False, dtype=self.dtype, name="conv1")(x)
         x = nn.relu(norm.BatchNorm(dtype=self.dtype, name="bn1")(x, train=train))
-        x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+        around: Any = ((1, 1), (1, 1))  # Flax takes pairs, too; its type is guessed from the default, "VALID"
+        x = nn.max_pool(x, (3, 3), (2, 2), around)
         for stage, (count, width) in enumerate(zip(self.blocks, self.widths, strict=True)):
             for i in range(count):
                 stride = 2 if stage > 0 and i == 0 else 1

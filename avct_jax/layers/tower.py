@@ -5,6 +5,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+from flax.linen import dtypes
 from jaxtyping import Array, Float
 
 from avct_jax.layers import conv, norm
@@ -88,7 +89,7 @@ class ConvTranspose(nn.Module):
         init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform", in_axis=0, out_axis=1)
         weight = self.param("weight", init, (x.shape[-1], self.features, *self.kernel_size))
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
-        x, weight, bias = nn.dtypes.promote_dtype(x, weight, bias, dtype=self.dtype)
+        x, weight, bias = dtypes.promote_dtype(x, weight, bias, dtype=self.dtype)
         flipped = weight[:, :, ::-1, ::-1].transpose(2, 3, 0, 1)
         pads = [(k - 1 - p, k - 1 - p) for k, p in zip(self.kernel_size, self.padding, strict=True)]
         y = jax.lax.conv_general_dilated(x, flipped, (1, 1), pads, dimension_numbers=conv.DIMENSIONS)

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.linen import dtypes
 from jaxtyping import Array, Float
 
 LAYER_NORM_EPSILON = 1e-5  # torch's; flax's own is 1e-6
@@ -148,7 +149,7 @@ class Attention(nn.Module):
         d = query.shape[-1]
         weight = self.param("in_proj_weight", nn.initializers.xavier_uniform(), (3 * d, d))
         bias = self.param("in_proj_bias", nn.initializers.zeros_init(), (3 * d,))
-        query, values, weight, bias = nn.dtypes.promote_dtype(query, values, weight, bias, dtype=self.dtype)
+        query, values, weight, bias = dtypes.promote_dtype(query, values, weight, bias, dtype=self.dtype)
         q = self._heads(query @ weight[:d].T + bias[:d].reshape(1, 1, -1))
         keys_values = values @ weight[d:].T + bias[d:].reshape(1, 1, -1)
         k, v = self._heads(keys_values[..., :d]), self._heads(keys_values[..., d:])

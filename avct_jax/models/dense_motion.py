@@ -78,7 +78,9 @@ class DenseMotionNetwork(nn.Module):
         features = hourglass.Hourglass(*sizes, name="hourglass")(inputs, train=train)
         kernel, pad = (c.kernel_size, c.kernel_size), c.kernel_size // 2
         # With the prior the network begins as a small correction of it.
-        init = {"kernel_init": nn.initializers.normal(0.01 / c.kernel_size)} if c.prior else {}
+        init: dict[str, Any] = {}
+        if c.prior:
+            init["kernel_init"] = nn.initializers.normal(0.01 / c.kernel_size)
         logits = conv.Conv(c.num_keypoints + 1, kernel, padding=pad, name="mask", **init)(features)
         logits = logits.astype(jnp.float32)
         if c.prior:

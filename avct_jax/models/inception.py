@@ -5,6 +5,7 @@ maxima where the others take means.
 """
 
 import functools
+import os
 import pathlib
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -102,7 +103,7 @@ class Inception(NamedTuple):
     label: str
 
 
-def load(path: str | pathlib.Path) -> Inception:
+def load(path: str | os.PathLike) -> Inception:
     """Read the published weights.
 
     Args:

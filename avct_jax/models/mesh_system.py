@@ -70,7 +70,7 @@ def expected(config: MeshSystemConfig, part: str) -> Mapping[str, Any]:
 
 def example(config: MeshSystemConfig, part: str) -> tuple[Any, ...]:
     """The module of `part`, and shapes of inputs that it can be called with."""
-    zeros = lambda *shape: jax.ShapeDtypeStruct(shape, jnp.float32)
+    zeros: Any = lambda *shape: jax.ShapeDtypeStruct(shape, jnp.float32)  # in the place of an array
     if part == "speech_motion":
         c = config.speech_motion
         frames = (1, c.window)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
 from avct_jax import face_topology as topology
-from avct_jax.layers import barrier, conv, grid, mesh_warp
+from avct_jax.layers import applied, barrier, conv, grid, mesh_warp
 from avct_jax.models import face_mesh, portrait_teeth
 
 DEPTH = 0.1  # eye distances that count as 1 in what the network sees
@@ -158,7 +158,8 @@ def paint(
     light = light_of(own)
     plain = lambda x: jnp.clip(x / light.tint, 0, 1)
     seen = (patch._replace(skin=plain(patch.skin)), own._replace(picture=plain(own.picture)))
-    painting = MouthPainter(config, dtype=dtype).apply(variables, *seen, code)
+    network = MouthPainter(config, dtype=dtype)
+    painting = applied.function(MouthPainter.__call__, network, variables)(*seen, code)
     colour = painting.colour * light.tint
     grey = (colour @ jnp.asarray(LUMINANCE))[..., None]
     return painting._replace(colour=jnp.clip(grey + light.colourful * (colour - grey), 0, 1))
@@ -289,4 +290,6 @@ def cost(config: MouthPainterConfig) -> int:
     own = Own(zeros(*plane, 3), zeros(*plane))
     network = MouthPainter(config)
     variables = jax.eval_shape(network.init, jax.random.key(0), patch, own)
-    return int(jax.jit(network.apply).lower(variables, patch, own).cost_analysis()["flops"])
+    counted = jax.jit(network.apply).lower(variables, patch, own).cost_analysis()
+    assert counted is not None  # CPUs and GPUs count
+    return int(counted["flops"])

@@ -155,7 +155,14 @@ def path_of(run: pathlib.Path, name: str) -> pathlib.Path:
     return run / f"{name}.safetensors"
 
 
-def read(name: str | pathlib.Path) -> checkpoint_file.System:
+class Weights(NamedTuple):
+    """A checkpoint_file.System of the mesh family."""
+
+    config: mesh_system.MeshSystemConfig
+    variables: Mapping[str, Any]
+
+
+def read(name: str | pathlib.Path) -> Weights:
     """Read weights of the mesh family.
 
     Raises:
@@ -169,7 +176,7 @@ def read(name: str | pathlib.Path) -> checkpoint_file.System:
         found = checkpoint_file.load(name)
     if not isinstance(found.config, mesh_system.MeshSystemConfig):
         raise errors.UserError(f"{name} holds networks of the keypoint family; name a mesh checkpoint")
-    return found
+    return Weights(found.config, found.variables)
 
 
 def save(path: pathlib.Path, system: mesh_system.MeshSystemConfig, parts: Mapping[str, Any]) -> None:
@@ -320,7 +327,7 @@ def _recogniser(system: mesh_system.MeshSystemConfig, run: pathlib.Path, given: 
     if system.hearing != "network":
         return None
     path = path_of(run, "phonemes")
-    found = read(path) if path.exists() else checkpoint_file.System(system, given)
+    found = read(path) if path.exists() else Weights(system, given)
     if mesh_system.HEARING not in found.variables:
         raise errors.UserError(f"{run} has no phonemes; run `avct train phonemes` first, or name --init")
     return phoneme_net.recogniser(found.config.phoneme_net, found.variables[mesh_system.HEARING])
@@ -340,7 +347,8 @@ def _hear(folder: pathlib.Path, recognise: Any = None) -> Hear:
             if not recognise:
                 known["posteriors"] = speech_features.posteriors(wav, len(known["audio"]))
             partial = path.with_suffix(".partial.npz")
-            np.savez(partial, **{part: rows.astype(np.float16) for part, rows in known.items()})
+            small: dict[str, Any] = {part: rows.astype(np.float16) for part, rows in known.items()}
+            np.savez(partial, **small)
             partial.replace(path)
         features = known["audio"].astype(np.float32)
         logs = (

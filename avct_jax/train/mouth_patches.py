@@ -6,7 +6,7 @@ Warping is done once, when the patches are packed; training then reads arrays. E
 import os
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +61,7 @@ def heads(points: Float[np.ndarray, "t 478 3"], canonical: Float[np.ndarray, "47
 
 def portrait_of(layers: portrait_layers.PortraitLayers) -> face_mesh.Portrait:
     """Bring a portrait's layers to JAX."""
-    a = {name: jnp.asarray(value) for name, value in layers._asdict().items()}
+    a: dict[str, Any] = {name: jnp.asarray(value) for name, value in layers._asdict().items()}
     for side in ("upper", "lower"):
         a[side] = face_mesh.Field(a[side], mesh_warp.barycentric(a["vertices"][:, :2], a[side]))
     return face_mesh.Portrait(**a)
@@ -112,7 +112,8 @@ def pack(
             counts = (1, speaker_per_clip) if mine else (sources, per_source)
             rng = np.random.default_rng((seed, int.from_bytes(entry.name.encode()[-6:], "little")))
             one = clip.load(folder / f"{entry.name}.npz")
-            made = pack_clip(one, clip.frames(folder / f"{entry.name}.npz"), canonical, counts, rng)
+            frames = clip.frames(folder / f"{entry.name}.npz")
+            made: dict[str, Any] = pack_clip(one, frames, canonical, counts, rng)
             partial = path.with_suffix(PARTIAL)
             np.savez(partial, person=entry.person, split=split, **made)
             os.replace(partial, path)

@@ -321,10 +321,10 @@ def picture_losses(
     off = (shown - example.real) * weight
     metrics = {"l1": losses.mean_absolute(off)}
     if config.gradient:
-        steps = [
+        steps: Any = sum(
             losses.mean_absolute(jnp.diff(shown - example.real, axis=a) * _inner(weight, a)) for a in (1, 2)
-        ]
-        metrics["gradient"] = sum(steps)
+        )
+        metrics["gradient"] = steps
     if config.quiet:
         metrics["quiet"] = (painting.share * (1 - patch.inside[..., None])).mean()
     return metrics

@@ -69,7 +69,7 @@ def read(name: str | pathlib.Path) -> checkpoint_file.System:
 
 
 def check_sizes(
-    file: pathlib.Path, made: sizes.SystemConfig, wanted: sizes.SystemConfig, names: tuple[str, ...]
+    file: pathlib.Path, made: checkpoint_file.Config, wanted: sizes.SystemConfig, names: tuple[str, ...]
 ) -> None:
     """Refuse networks that the system has in another size.
 

@@ -82,9 +82,9 @@ class PatchSource(source.PeopleSource):
         index = np.array([which for which, _ in drawn])
         source, person = self.known.patches.source[index], self._row[self.known.patches.clip[index]]
         if self._mesh is None:
-            return PainterBatch(*_take(_pixels(self.known.patches), index, source), person)
+            return PainterBatch(*_take(_pixels(self.known.patches), index, source), person=person)
         places = sharding.place_batch((index.astype(np.int32), source.astype(np.int32), person), self._mesh)
-        return PainterBatch(*self._gather(self._held, *places[:2]), places[2])
+        return PainterBatch(*self._gather(self._held, *places[:2]), person=places[2])
 
 
 def _pixels(patches: mouth_patches.Patches):

@@ -77,7 +77,8 @@ def make_stage(
 
         def gradients_of(stats, part, key):
             def loss_fn(params):
-                found = network.apply({"params": params}, part.features, train=True, rngs={"dropout": key})
+                rngs = {"dropout": key}
+                found: Any = network.apply({"params": params}, part.features, train=True, rngs=rngs)
                 metrics = phoneme_losses(config, found, part)
                 return metrics["total"], metrics
 
@@ -92,7 +93,7 @@ def make_stage(
 
     def judge(current, frozen, batch, key):
         del frozen, key
-        found = network.apply(
+        found: Any = network.apply(
             {"params": current.players[PART].averaged["params"]}, jnp.asarray(batch.features)
         )
         return phoneme_losses(config, found, batch)

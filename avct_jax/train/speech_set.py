@@ -116,8 +116,8 @@ def _copy(part: _Part, which: int, folder: pathlib.Path, hear: Any) -> _Part:
     heard = hear(name, lambda: speech_revoicing.revoice(_sound(folder, part.name), voice))
     place = at_tempo(len(part.gap), voice.tempo)[: len(heard.audio)]
     cut = Voice(heard.posteriors[: len(place)], heard.audio[: len(place)])
-    rows = (between(rows, place) for rows in (part.poses, part.speech, part.gap))
-    return _Part(name, part.person, False, cut, *rows, part.spread, True)
+    poses, speech, gap = (between(rows, place) for rows in (part.poses, part.speech, part.gap))
+    return _Part(name, part.person, False, cut, poses, speech, gap, part.spread, True)
 
 
 def at_tempo(frames: int, tempo: float) -> Float[np.ndarray, " t"]:

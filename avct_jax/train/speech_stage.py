@@ -175,7 +175,7 @@ def make_stage(
     return stage.Stage("speech", "speech", step, judge, None, initial, basis, export)
 
 
-def _predict(network, variables, batch, code=None, key=None):
+def _predict(network, variables, batch, code=None, key=None) -> Any:
     """Coefficients of a batch; with a key, as in training."""
     inputs = (jnp.asarray(x) for x in (batch.posteriors, batch.poses, batch.audio, batch.style))
     variables = {"params": variables["params"]}

@@ -213,7 +213,7 @@ def measure(layer: Layer, rounds: int) -> dict[str, dict[str, float]]:
 def torch_programs(layer: Layer, x: Any, kernel: Any, g: Any) -> dict[tuple[str, str], Callable[[], Any]]:
     """Torch's own, in its layout; none where there is no torch."""
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
     except ImportError:
         return {}
     nchw = lambda a: torch.from_numpy(np.array(np.moveaxis(np.asarray(a), -1, 1)))

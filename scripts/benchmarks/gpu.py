@@ -37,6 +37,7 @@ import training_step
 
 from avct_jax import bench, inference, motion
 from avct_jax.configs import painter as painter_presets
+from avct_jax.layers import applied
 from avct_jax.models import face_mesh, keypoint_detector, renderer, sizes
 from avct_jax.train import optimizer, painter_stage, patch_source
 
@@ -118,7 +119,8 @@ def our_frames(config: sizes.SystemConfig, precision: str, batch: int) -> Call:
     def draw(variables, source, own, moved):
         spread = lambda x: jnp.broadcast_to(x, (batch, *x.shape[1:]))
         source, own = jax.tree.map(spread, (source, own))
-        return inference.to_bytes(network.apply(variables, source, moved, own, method="decode").frame)
+        decode = applied.function(renderer.Renderer.decode, network, variables)
+        return inference.to_bytes(decode(source, moved, own).frame)
 
     with jax.default_matmul_precision(PRECISIONS[precision]):
         variables = jax.device_put(made.variables["renderer"])
@@ -135,8 +137,11 @@ def _portrait(config: sizes.SystemConfig):
 
 def _encode(config, network, variables, picture):
     detector = keypoint_detector.KeypointDetector(config.keypoint_detector)
-    own = detector.apply(variables["keypoint_detector"], picture).motion
-    return network.apply(variables["renderer"], picture, method="encode"), own
+    detect = applied.function(
+        keypoint_detector.KeypointDetector.__call__, detector, variables["keypoint_detector"]
+    )
+    encode = applied.function(renderer.Renderer.encode, network, variables["renderer"])
+    return encode(picture), detect(picture).motion
 
 
 def _moved(own: motion.Motion, batch: int) -> motion.Motion:
@@ -150,8 +155,10 @@ def _gflop(config: sizes.SystemConfig) -> float:
     made, picture = _portrait(config)
     network = renderer.Renderer(config.renderer)
     shapes = jax.eval_shape(functools.partial(_encode, config, network), made.variables, picture)
-    decode = lambda v, source, own: network.apply(v, source, own, own, method="decode").frame
+    at = functools.partial(applied.function, renderer.Renderer.decode, network)
+    decode = lambda v, source, own: at(v)(source, own, own).frame
     counted = jax.jit(decode).lower(made.variables["renderer"], *shapes).cost_analysis()
+    assert counted is not None  # CPUs and GPUs count
     return counted["flops"] / 1e9
 
 
@@ -184,7 +191,7 @@ def their_frames(torch: Any, precision: str, batch: int, *, compiled: bool) -> d
 def _torch_precision(name: str):
     """Torch with a GPU, TF32 off for float32; None where there is none."""
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
     except ImportError:
         yield None
         return
@@ -277,7 +284,7 @@ def take_turns(sides: dict[str, Call], rounds: int = ROUNDS) -> dict[str, float]
 
 def _wait(result: Any) -> None:
     if hasattr(result, "is_cuda"):
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
 
         torch.cuda.synchronize()
     else:

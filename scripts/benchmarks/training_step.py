@@ -136,7 +136,7 @@ def make_peer(name: str, network: vgg.PerceptualNetwork, device: str) -> Any:
     """FOMM in torch at this size; None where there is no torch, or none for this device."""
     try:
         import fomm_torch
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
     except ImportError:
         return None
     if device == "gpu" and not torch.cuda.is_available():
@@ -169,7 +169,7 @@ def _initial(name: str, peer: Any) -> Mapping[str, Any] | None:
 
 def _peer_side(peer: Any, pictures: np.ndarray) -> tuple[Callable[[], Any], dict[str, float], float]:
     """The peer's step, bound to the same pictures and our first step's warps; its losses; its GFLOP."""
-    from torch.utils import flop_counter
+    from torch.utils import flop_counter  # pyright: ignore[reportMissingImports]
 
     source, driving = (p.astype(np.float32) / 255 for p in pictures)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(0), 0), len(source))
@@ -246,7 +246,7 @@ def table(report: Mapping[str, Any]) -> str:
 
 def _torch_version() -> str | None:
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
     except ImportError:
         return None
     return torch.__version__
