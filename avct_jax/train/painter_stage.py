@@ -212,7 +212,7 @@ def _step(parts: _Parts, rules, current, frozen: Frozen, batch: patch_source.Pai
         judge = {"params": players[JUDGE].params}
         metrics |= _opinion(parts, judge, wanted, shown, heard, window)
         # The opinion grows louder as the run goes on.
-        weights = config.weights
+        weights: dict[str, Any] = dict(config.weights)
         weights |= {name: heard * weights[name] for name in ("gan_generator", "feature_matching")}
         total = losses.total(weights, metrics)
         return total, (metrics | {"total": total}, shown)

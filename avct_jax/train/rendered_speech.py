@@ -111,8 +111,8 @@ def compare(
     """
     terms: Terms = {}
     b, n = len(image), config.rendered
-    if config.renders or config.equivariant:
-        spoken = jax.tree.map(lambda x: avct_view.cut(x, real.first, n), spoken)
+    if real.first is not None:
+        spoken = jax.tree.map(lambda x, first=real.first: avct_view.cut(x, first, n), spoken)
     if config.equivariant:
         terms |= _equivariance_terms(config, spoken, real.expected)
     if not config.renders or real.frames is None:
