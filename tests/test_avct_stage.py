@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 import training_batches
 from jax.sharding import NamedSharding, PartitionSpec
 
@@ -36,14 +37,11 @@ WARM = avct_stage.AVCTStageConfig(**NOTHING, keypoint=10.0, transfer=True)
 
 @pytest.fixture(scope="module")
 def given(tiny_variables):
-    params = vgg.VGG(vgg.VGGConfig((1,) * 5, (4,) * 5)).init(KEY, jnp.zeros((1, 32, 32, 3)))["params"]
+    network = vgg.VGG(vgg.VGGConfig((1,) * 5, (4,) * 5))
+    params = quick.jit(lambda: network.init(KEY, jnp.zeros((1, 32, 32, 3))))()["params"]
     frozen = {**tiny_variables, "sync_discriminator": initial.sync_discriminator_variables(SYNC)}
     frozen = {part: frozen[part] for part in ("keypoint_detector", "renderer", "sync_discriminator")}
     return {"frozen": frozen, "perceptual": vgg.torchvision_network(params)}
-
-
-# Compiling is what takes time here: half of it is saved by optimising less.
-FAST_COMPILE = {"xla_backend_optimization_level": 0}
 
 
 def make(config, given, **compute):
@@ -54,7 +52,7 @@ def make(config, given, **compute):
 def whole(given):
     """The stage of eq. 2, its state at step 0, its frozen networks on the device, its compiled step."""
     built = make(WHOLE, given)
-    return built, built.initial(), jax.jit(built.step, compiler_options=FAST_COMPILE)
+    return built, built.initial(), quick.jit(built.step)
 
 
 def doubled(**fields):
@@ -89,7 +87,7 @@ def test_eight_devices_that_render_frame_by_frame_take_the_same_step(whole, give
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     spread = jax.device_put(doubled(), NamedSharding(mesh, PartitionSpec("data")))
     everywhere = jax.device_put((begun, built.frozen), NamedSharding(mesh, PartitionSpec()))
-    again = jax.jit(make(WHOLE, given, remat=True).step, compiler_options=FAST_COMPILE)
+    again = quick.jit(make(WHOLE, given, remat=True).step)
     one, eight = step(begun, built.frozen, doubled(), KEY), again(*everywhere, spread, KEY)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), one[1], eight[1])
     one, eight = first_moments(one[0]), first_moments(eight[0])
@@ -101,7 +99,7 @@ def test_warm_up_renders_nothing_and_its_loss_falls(given):
     only = {"frozen": {"keypoint_detector": given["frozen"]["keypoint_detector"]}}
     built = make(WARM, only)
     assert built.frozen.renderer is None and built.frozen.perceptual is None
-    current, step = built.initial(), jax.jit(built.step, compiler_options=FAST_COMPILE)
+    current, step = built.initial(), quick.jit(built.step)
     assert set(current.players) == {"avct"}
     batch, totals = training_batches.sequences(b=2, t=4, with_frames=False), []
     for _ in range(30):
@@ -129,7 +127,7 @@ def test_best_is_by_what_the_run_trains():
     assert by(sync=1.0) == "sync" and by(equivariance_jacobians=1.0) == "equivariance_jacobians"
 
 
-def test_judge_and_picture_look_at_the_averaged_network(whole):
+def test_judge_reports_and_picture_shows_all_that_there_is(whole):
     built, begun, _ = whole
     metrics = jax.eval_shape(built.judge, begun, built.frozen, doubled(), KEY)
     assert {"keypoint_error", "opening_correlation", "opening_spread", "sync", "perceptual"} < set(metrics)
@@ -140,7 +138,7 @@ def test_judge_and_picture_look_at_the_averaged_network(whole):
 
 
 @pytest.mark.parametrize("name", [n for n in ablations.ABLATIONS if not n.endswith("discriminators")])
-def test_ablated_systems_of_table_2_train(given, name):
+def test_steps_of_table_2s_ablated_systems_keep_the_form_of_their_state(given, name):
     system, config = ablations.ABLATIONS[name](sizes.TINY, WARM)
     built = avct_stage.make_stage(system, config, RULE, gradients.ComputeConfig(), **given)
     begun = jax.eval_shape(built.initial)
@@ -157,7 +155,7 @@ def test_ablated_losses_of_table_2_are_left_out():
     assert no_sync.judged and not no_sync.sync
 
 
-def test_bfloat16_trains_float32_parameters(given):
+def test_step_in_bfloat16_makes_float32_parameters_and_metrics(given):
     config = dataclasses.replace(
         WHOLE, perceptual=0.0, equivariance_jacobians=0.0, equivariance_keypoints=0.0
     )
@@ -210,7 +208,7 @@ def test_poses_seen_are_those_of_the_picture_seen(how):
 
 
 def look(batch, *, transfer):
-    return jax.jit(lambda batch: avct_view.see(batch, radius=5, image_size=64, transfer=transfer))(batch)
+    return quick.jit(lambda batch: avct_view.see(batch, radius=5, image_size=64, transfer=transfer))(batch)
 
 
 def test_transfer_moves_the_portrait_by_the_speakers_motion_since_rest():

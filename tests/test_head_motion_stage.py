@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 import training_batches
 from jax.sharding import NamedSharding, PartitionSpec
 
@@ -32,7 +33,7 @@ def begun():
 
 @pytest.fixture(scope="module")
 def step():
-    return jax.jit(make().step)
+    return quick.jit(make().step)
 
 
 def first_moments(current):
@@ -47,7 +48,7 @@ def optimizer_moments(opt_state):
 
 
 def test_step_moves_every_parameter_and_counts(begun):
-    after, metrics = jax.jit(make(VARIED).step)(begun, {}, training_batches.poses(t=4), KEY)
+    after, metrics = quick.jit(make(VARIED).step)(begun, {}, training_batches.poses(t=4), KEY)
     assert int(after.step) == 1 and set(metrics) == {"pose", "speed", "total", "gradient_norm"}
     assert all(np.isfinite(m) and m.dtype == jnp.float32 for m in metrics.values())
     params = (x.players["head_motion"].params for x in (begun, after))
@@ -62,7 +63,7 @@ def test_loss_of_one_batch_falls(begun, step):
         current, metrics = step(current, {}, batch, KEY)
         found.append(float(metrics["pose"]))
     assert found[-1] < 0.5 * found[0]
-    judge = jax.jit(make().judge)
+    judge = quick.jit(make().judge)
     before, after = (judge(x, {}, batch, KEY) for x in (begun, current))
     assert float(after["pose"]) < float(before["pose"]) and float(after["translation_mm"]) < 60
 
@@ -76,7 +77,7 @@ def test_step_is_the_same_on_eight_devices(begun, step):
 
 
 def test_parts_of_a_batch_and_remat_give_the_whole_batchs_gradient(begun, step):
-    parts = jax.jit(make(remat=True, microbatches=2).step)
+    parts = quick.jit(make(remat=True, microbatches=2).step)
     one, two = (first_moments(f(begun, {}, doubled(), KEY)[0]) for f in (step, parts))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), one, two)
     assert max(np.abs(x).max() for x in jax.tree.leaves(one)) > 1e-3
@@ -114,7 +115,7 @@ def test_picture_shows_real_and_predicted_boxes_of_one_clip(begun):
     )
 
 
-def test_bfloat16_trains_float32_parameters(begun):
+def test_step_in_bfloat16_makes_float32_parameters_and_metrics(begun):
     built = make(dtype="bfloat16")
     after, metrics = jax.eval_shape(built.step, begun, {}, training_batches.poses(), KEY)
     kinds = {x.dtype for x in jax.tree.leaves((after.players["head_motion"].params, metrics))}

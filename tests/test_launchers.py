@@ -31,16 +31,15 @@ def put_programs(folder, **programs):
 # A training: says that it is there, and ends with 0 and a word when it is asked to.
 TRAINING = """trap 'sleep .2; echo saved >> {0}/log; exit 0' TERM
 echo "$@" >> {0}/log
-for i in $(seq 400); do sleep .05; done; exit 9"""
+for i in $(seq 2000); do sleep .05; done; exit 9"""
 
 
 def interrupt(process, number, log):
-    for _ in range(200):
-        if log.exists():
-            break
+    while not log.exists():  # written once the training is ready to be asked
+        assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(number)
-    return process.wait(timeout=20)
+    return process.wait(timeout=60)
 
 
 def test_sbatch_queues_again_what_was_stopped_and_saved(tmp_path):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 
 from avct_jax import errors
 from avct_jax.models import face_mesh, mouth_painter, patch_discriminator, vgg
@@ -52,12 +53,12 @@ def begun():
 
 @pytest.fixture(scope="module")
 def step():
-    return jax.jit(make().step)
+    return quick.jit(make().step)
 
 
 @pytest.fixture(scope="module")
 def judge():
-    return jax.jit(make().judge)
+    return quick.jit(make().judge)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +107,9 @@ def test_people_have_teeth_of_their_own(begun, step):
     current = begun
     for _ in range(60):
         current, _ = step(current, FROZEN, batch, KEY)
-    shown = [np.asarray(make(shipped=i).picture(current, FROZEN, batch)["painted"][0]) for i in (0, 1)]
+    shown = [
+        np.asarray(quick.jit(make(shipped=i).picture)(current, FROZEN, batch)["painted"][0]) for i in (0, 1)
+    ]
     off = [[np.abs(a - b / 255)[batch.inside[0] > 0].mean() for b in real] for a in shown]
     assert off[0][0] < 0.7 * off[0][1] and off[1][1] < 0.7 * off[1][0]
 
@@ -117,14 +120,14 @@ def test_judge_measures_what_its_names_say(begun, judge):
     assert set(found) == {"l1_inside", "l1", "l1_warped", "sharpness"}
     off = np.abs(batch.skin.astype(float) - batch.real) / 255
     np.testing.assert_allclose(found["l1_warped"], off.mean(), rtol=1e-4)
-    shown = np.asarray(jax.jit(make().picture)(begun, {}, batch)["painted"])
+    shown = np.asarray(quick.jit(make().picture)(begun, {}, batch)["painted"])
     inside = batch.inside > 0
     np.testing.assert_allclose(found["l1_inside"], np.abs(shown - batch.real / 255)[inside].mean(), rtol=1e-3)
     assert found["sharpness"] < 0.9  # nothing is painted yet where the real mouth has an edge
 
 
 def test_pictures_are_of_one_size_and_in_range(begun):
-    pictures = jax.jit(make().picture)(begun, {}, made_batch())
+    pictures = quick.jit(make().picture)(begun, {}, made_batch())
     assert {"portrait", "real", "warped", "painted"} == set(pictures)
     for picture in pictures.values():
         assert picture.shape == (2, *face_mesh.PATCH, 3)
@@ -225,7 +228,7 @@ def test_vgg_is_asked_where_it_has_a_weight():
     convolution = lambda a, b: {"kernel": rng.normal(size=(3, 3, a, b)), "bias": np.zeros(b)}
     network = vgg.torchvision_network({f"features_{i}": convolution(*w) for i, w in widths.items()})
     stage = make(asking, perceptual=network)
-    _, told = jax.jit(stage.step)(stage.initial(), stage.frozen, made_batch(), KEY)
+    _, told = quick.jit(stage.step)(stage.initial(), stage.frozen, made_batch(), KEY)
     assert float(told["perceptual"]) > 0
 
 

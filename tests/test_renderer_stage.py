@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 import training_batches
 
 from avct_jax import errors
@@ -36,14 +37,15 @@ ALL = dataclasses.replace(
         block_expansion=4, num_blocks=2, max_features=8
     ),
 )
-FASTER_TO_COMPILE = {"xla_backend_optimization_level": 0}
 
 
 @pytest.fixture(scope="module")
 def network():
     """A VGG of two narrow blocks."""
     config = vgg.VGGConfig(blocks=(1, 2), channels=(4, 6))
-    variables = jax.jit(lambda: vgg.VGG(config).init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), (1, 2)))()
+    variables = quick.jit(
+        lambda: vgg.VGG(config).init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), (1, 2))
+    )()
     return vgg.torchvision_network(variables["params"])
 
 
@@ -64,7 +66,7 @@ def run(begin):
     """Thirty steps of every loss there is, on one batch: (first state, last state, metrics of each step)."""
     stage = begin(ALL)
     batch, first, rows = training_batches.pairs(b=2, n=2), stage.initial(), []
-    step = jax.jit(stage.step, compiler_options=FASTER_TO_COMPILE)
+    step = quick.jit(stage.step)
     current = first
     for _ in range(30):
         current, metrics = step(current, stage.frozen, batch, jax.random.key(0))
@@ -133,7 +135,7 @@ def found(begin):
         )
         arguments = (params, stats, stage.frozen, *place((batch, keys)))
         lowered = jax.jit(lambda *a: renderer_stage.find_gradients(plan, *a)).lower(*arguments)
-        program = lowered.compile(FASTER_TO_COMPILE | compute.compiler_options("cpu"))
+        program = lowered.compile(quick.OPTIONS | compute.compiler_options("cpu"))
         gradient, _, metrics = program(*arguments)
         memory = program.memory_analysis().temp_size_in_bytes
         return jax.device_get(gradient), jax.device_get(metrics), memory
@@ -178,7 +180,7 @@ def test_gradients_in_bfloat16_are_float32_and_near(found):
 
 def test_draws_do_not_hang_on_the_rest_of_the_batch():
     keys = jax.random.split(jax.random.key(0), 4)
-    warp = jax.jit(lambda k: equivariance.random_warps(k, 2))
+    warp = quick.jit(lambda k: equivariance.random_warps(k, 2))
     np.testing.assert_allclose(warp(keys).theta[4:], warp(keys[2:]).theta, atol=1e-6)
 
 
@@ -201,7 +203,7 @@ def test_losses_of_weight_zero_are_not_computed(begin):
     assert {"gan_discriminator", "feature_matching", "perceptual"} < seen and most > more
 
 
-def test_microbatches_and_remat_take_the_same_step(begin):
+def test_step_in_parts_recomputed_and_in_bfloat16_keeps_the_form_of_the_state(begin):
     compute = gradients.ComputeConfig(remat=True, microbatches=2, dtype="bfloat16")
     stage = begin(ALL, compute)
     current = stage.initial()
@@ -219,7 +221,7 @@ def test_taught_renderer_teaches_the_detector_nothing(begin):
     plan, stage = reenactment.Plan(sizes.TINY, config, FLOAT32), begin(config)
     players = stage.initial().players
     trees = ({n: getattr(p, part) for n, p in players.items()} for part in ("params", "batch_stats"))
-    find = jax.jit(lambda *a: renderer_stage.find_gradients(plan, *a)[0], compiler_options=FASTER_TO_COMPILE)
+    find = quick.jit(lambda *a: renderer_stage.find_gradients(plan, *a)[0])
     found = find(*trees, stage.frozen, batch, keys)
     largest = {part: max(float(jnp.abs(x).max()) for x in jax.tree.leaves(found[part])) for part in PARTS}
     assert largest["keypoint_detector"] < 1e-6 and largest["renderer"] > 1e-4
@@ -246,7 +248,7 @@ def judged(begin):
     )
     stage = begin(config)
     current = stage.initial()
-    judge = jax.jit(stage.judge, compiler_options=FASTER_TO_COMPILE)
+    judge = quick.jit(stage.judge)
     return stage, current, lambda batch: judge(current, stage.frozen, batch, jax.random.key(0))
 
 

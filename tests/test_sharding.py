@@ -110,9 +110,9 @@ def finish(processes):
 
 def test_two_processes_train_as_one_does(tmp_path):
     """And each sees a half of every batch; the first alone writes logs, both the checkpoint."""
-    port = toy_stage.free_port()
     rhythm = {"steps": 3, "judge_every": 3, "picture_every": 3}
-    finish([start(tmp_path / "both", i, port, **rhythm) for i in (0, 1)])
+    with toy_stage.free_port() as port:
+        finish([start(tmp_path / "both", i, port, **rhythm) for i in (0, 1)])
     made = toy_stage.make_stage(optax.sgd(0.1))
     loop.train(toy_stage.make_task(tmp_path / "one", made=made, **rhythm), sharding.make_mesh(1))
     one, both = ([json.dumps(sorted(r)) for r in rows(tmp_path / name)] for name in ("one", "both"))
@@ -125,14 +125,14 @@ def test_two_processes_train_as_one_does(tmp_path):
 
 
 def test_stop_of_one_process_stops_both_after_the_same_step(tmp_path):
-    port = toy_stage.free_port()
-    both = [start(tmp_path, i, port, steps=2000, seconds=0.02, report_every=7) for i in (0, 1)]
-    assert both[0].stderr is not None
-    for line in both[0].stderr:
-        if line.startswith("toy 14/"):
-            both[1].send_signal(signal.SIGTERM)
-            break
-    (first, said), (second, _) = finish(both)
+    with toy_stage.free_port() as port:
+        both = [start(tmp_path, i, port, steps=2000, seconds=0.02, report_every=7) for i in (0, 1)]
+        assert both[0].stderr is not None
+        for line in both[0].stderr:
+            if line.startswith("toy 14/"):
+                both[1].send_signal(signal.SIGTERM)
+                break
+        (first, said), (second, _) = finish(both)
     assert first.split()[0] == second.split()[0] and second.split()[1] == "SIGTERM"
     assert f"after step {first.split()[0]} of" in said
     assert (tmp_path / loop.CHECKPOINTS / first.split()[0]).is_dir()

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 import test_avct_stage
 import test_head_motion_stage
 import test_painter_stage
@@ -57,9 +58,9 @@ def test_every_window_of_mouths_is_heard_with_its_own_mel():
     sync = Numbered()
     networks = types.SimpleNamespace(sync=sync)
     frozen = types.SimpleNamespace(sync_discriminator={})
-    rendered_speech._sync_term(
-        networks, frozen, made, rendered_speech.Real(None, made, boxes, mel, None, None)
-    )
+    real = rendered_speech.Real(None, made, boxes, mel, None, None)
+    loss = rendered_speech._sync_term(networks, frozen, made, real)
+    assert float(loss) < 1e-3  # all that are found alike are meant to be
     first = np.array([i * n + j for i in range(b) for j in range(n - sync_discriminator.FRAMES + 1)])
     np.testing.assert_allclose(sync.mel[:, 0, 0, 0] * 100, first, atol=1e-3)
     seen = np.asarray(sync.faces).reshape(len(first), 48, 96, sync_discriminator.FRAMES, 3)
@@ -128,7 +129,7 @@ def test_film_judge_comes_to_prefer_real_films():
     adam = optimizer.make_optimizer(optimizer.OptimizerConfig(learning_rate=5e-3))
     player = state.make_player({"params": params}, adam)
 
-    @jax.jit
+    @quick.jit
     def step(player):
         slopes, _, loss = film_judge.learn(network, player.params, {}, made, real)
         return state.update(player, slopes, {}, adam, decay=0.0), loss
@@ -152,7 +153,7 @@ def test_stage_tells_the_film_judge_which_films_are_real(tiny_variables, monkeyp
     built = test_avct_stage.make(config, {"frozen": given})
     batch = training_batches.sequences(b=2, t=5, vary=False)
     white = batch._replace(frames=np.full_like(batch.frames, 255))
-    step = jax.jit(built.step, compiler_options=test_avct_stage.FAST_COMPILE)
+    step = quick.jit(built.step)
     _, told = step(built.initial(), built.frozen, white, KEY)
     # Nothing rendered of a coloured portrait is white all over.
     assert float(told["gan_discriminator"]) > 0.05
@@ -232,7 +233,7 @@ def pictures(variables):
 def test_held_out_figures_are_of_the_averaged_weights(of, tiny_variables):
     stage, batch = of(tiny_variables)
     begun = stage.initial()
-    judge = jax.jit(stage.judge, compiler_options=test_avct_stage.FAST_COMPILE)
+    judge = quick.jit(stage.judge)
     shaken = lambda tree: jax.tree.map(lambda x: x + 0.3 * jnp.cos(jnp.arange(x.size)).reshape(x.shape), tree)
     change = lambda **fields: begun.replace(
         players={

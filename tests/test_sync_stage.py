@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 import training_batches
 from jax.sharding import NamedSharding, PartitionSpec
 
@@ -48,7 +49,7 @@ def begun():
 
 @pytest.fixture(scope="module")
 def step():
-    return jax.jit(make().step)
+    return jax.jit(make().step)  # run so often that it pays to optimise it
 
 
 def test_sync_stage_learns_which_mouth_belongs_to_which_sound(begun, step):
@@ -56,7 +57,7 @@ def test_sync_stage_learns_which_mouth_belongs_to_which_sound(begun, step):
     for i in range(120):
         current, metrics = step(current, {}, speaking(i), KEY)
     assert all(np.isfinite(m) and m.dtype == jnp.float32 for m in metrics.values())
-    judge = jax.jit(make().judge)
+    judge = quick.jit(make().judge)
     found = [judge(current, {}, speaking(1000 + i), KEY) for i in range(4)]
     mean = {name: np.mean([float(m[name]) for m in found]) for name in found[0]}
     assert mean["ranking"] > 0.8 and mean["margin"] > 0.1 and mean["bce"] < 0.6, mean
@@ -82,7 +83,7 @@ def test_step_is_the_same_on_eight_devices_that_recompute(begun, step):
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     spread = jax.device_put(speaking(0), NamedSharding(mesh, PartitionSpec("data")))
     everywhere = jax.device_put(begun, NamedSharding(mesh, PartitionSpec()))
-    again = jax.jit(make(remat=True).step)
+    again = quick.jit(make(remat=True).step)
     one = first_moments(step(begun, {}, speaking(0), KEY)[0])
     eight = first_moments(again(everywhere, {}, spread, KEY)[0])
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), one, eight)
@@ -124,11 +125,12 @@ def test_scores_of_perfect_and_of_blind_cosines():
 
 def test_see_mirrors_and_recolours_an_examples_mouths():
     batch = training_batches.sync_windows(b=2)
-    plain = sync_stage.see(batch._replace(variation=training_batches.variation(b=2, vary=False)))
-    seen = sync_stage.see(batch._replace(variation=training_batches.variation(b=2, colour=0.0)))
+    see = quick.jit(sync_stage.see)
+    plain = see(batch._replace(variation=training_batches.variation(b=2, vary=False)))
+    seen = see(batch._replace(variation=training_batches.variation(b=2, colour=0.0)))
     np.testing.assert_allclose(seen.faces[0], plain.faces[0], atol=1e-6)  # views move boxes and mouths alike
     np.testing.assert_allclose(seen.faces[1], plain.faces[1, :, ::-1], atol=1e-6)
-    coloured = sync_stage.see(batch._replace(variation=training_batches.variation(b=2)))
+    coloured = see(batch._replace(variation=training_batches.variation(b=2)))
     assert np.abs(coloured.faces - seen.faces).max() > 0.02
 
 
@@ -137,7 +139,7 @@ def test_picture_shows_the_worst_and_the_best_pairs(begun):
     assert {name: x.shape for name, x in shown.items()} == dict.fromkeys(("mouths", "sound"), (8, 48, 496, 3))
 
 
-def test_bfloat16_in_parts_trains_float32_parameters(begun):
+def test_step_in_bfloat16_and_parts_makes_float32_parameters_and_metrics(begun):
     built = make(dtype="bfloat16", microbatches=2)
     after, metrics = jax.eval_shape(built.step, begun, {}, speaking(0), KEY)
     kinds = {x.dtype for x in jax.tree.leaves((after.players["sync_discriminator"].params, metrics))}

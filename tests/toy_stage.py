@@ -1,5 +1,6 @@
 """A stage and a source small enough to see through: a perceptron learns a line's sines."""
 
+import contextlib
 import itertools
 import math
 import os
@@ -71,16 +72,21 @@ def make_stage(rule=None, *, nan_at=-1, nan_gradient_at=-1):
 
 
 class Source:
-    """Batches by (seed, step). missing_at: the step whose clip is gone. seconds: a batch takes."""
+    """Batches by (seed, step).
 
-    def __init__(self, *, missing_at=-1, signal_at=-1, seconds=0.0):
+    missing_at: the step whose clip is gone. signal_at: the one whose batch brings signal `number`. seconds: a
+    batch takes.
+    """
+
+    def __init__(self, *, missing_at=-1, signal_at=-1, number=signal.SIGTERM, seconds=0.0):
         self._missing_at, self._signal_at, self._seconds = missing_at, signal_at, seconds
+        self._number = number
 
     def batch(self, kind, config, *, seed, step, batch_size, part=(0, 1), held_out=False):
         if not held_out and step == self._missing_at:
             raise errors.UserError("clip a.mp4 is gone; copy it back")
         if not held_out and step == self._signal_at:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), self._number)
         time.sleep(self._seconds)
         x = np.random.default_rng((seed, step, held_out)).uniform(-1, 1, (batch_size, 2)).astype(np.float32)
         own = x[[*sources.part_of(batch_size, part)]]
@@ -115,16 +121,19 @@ def environment():
     return usual | cache | {"JAX_PLATFORMS": "cpu", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
 
 
-def main(folder, *, seconds=0.0, cluster=None, **config):
+def main(folder, *, signal_at=-1, number=signal.SIGTERM, seconds=0.0, cluster=None, **config):
     """Train in a process of its own; with others by SGD, whose steps rounding hardly changes."""
     sharding.join(cluster)
     if cluster:
         config["made"] = make_stage(optax.sgd(0.1))
-    return loop.train(make_task(folder, source=Source(seconds=seconds), **config), sharding.make_mesh())
+    source = Source(signal_at=signal_at, number=number, seconds=seconds)
+    return loop.train(make_task(folder, source=source, **config), sharding.make_mesh())
 
 
+@contextlib.contextmanager
 def free_port():
-    """One that nobody listens at."""
+    """One that nobody listens at, kept from everybody but those who share ports on purpose, as gRPC does."""
     with socket.socket() as made:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         made.bind(("127.0.0.1", 0))
-        return made.getsockname()[1]
+        yield made.getsockname()[1]
