@@ -12,7 +12,7 @@ from jaxtyping import Float, Int, UInt8
 
 from avct_jax import errors
 from avct_jax.data import audio as sound
-from avct_jax.data import crop, face, phoneme_recognition, pose, video
+from avct_jax.data import crop, face, phoneme_recognition, pose, soundtrack, video
 from avct_jax.data import image as picture
 from avct_jax.data import phonemes as phoneme_labels
 
@@ -51,6 +51,7 @@ class Request(NamedTuple):
     cropped: bool = False
     size: int | None = None
     seed: int | None = None
+    audio_track: int | None = None
 
     def check(self) -> None:
         """Refuse what contradicts itself.
@@ -80,13 +81,17 @@ class Clock:
 
 
 class Ready(NamedTuple):
-    """A portrait and the track that drives it, for `Animator.draw`. size: px. seconds: of the sound."""
+    """A portrait and the track that drives it, for `Animator.draw`.
+
+    size: px. seconds: of the sound. sound: what the video is to hold of it, for `video.VideoWriter`.
+    """
 
     portrait: Any
     track: Any
     size: int
     frames: int
     seconds: float
+    sound: Any = None
 
 
 class Animator(abc.ABC):
@@ -106,6 +111,7 @@ class Animator(abc.ABC):
         cropped: bool = False,
         size: int | None = None,
         seed: int | None = None,
+        audio_track: int | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Report:
         """Write a video of the pictured face speaking.
@@ -125,6 +131,7 @@ class Animator(abc.ABC):
             picture and 512 at most; the keypoint family has one only.
           seed: decides blinks, gaze and head motion of the mesh family; by default the picture does, so two
             faces differ. Without effect where nothing is drawn by lot.
+          audio_track: which of a file's sound tracks, from 1; by default the first that is not silent.
           progress: called with frames done and frames in all.
         Raises:
           UserError: something cannot be read, used or written; nothing is left behind.
@@ -132,13 +139,12 @@ class Animator(abc.ABC):
         clock = Clock()
         notes: list[str] = []
         video.check_writable(output)
-        request = Request(phonemes, transcript, recogniser, poses, still, cropped, size, seed)
+        request = Request(phonemes, transcript, recogniser, poses, still, cropped, size, seed, audio_track)
         request.check()
         for given in filter(_is_path, (image, audio, poses, phonemes)):
             video.check_readable(given)  # before the work starts
-        audio = audio if _is_path(audio) else sound.from_samples(audio)
         ready = self._ready(image, audio, request, notes, clock)
-        writer = video.VideoWriter(output, size=ready.size, audio=audio)
+        writer = video.VideoWriter(output, size=ready.size, audio=ready.sound)
         with writer, contextlib.closing(self.draw(ready.portrait, ready.track, clock)) as frames:
             for block in frames:
                 with clock("encode"):
@@ -230,16 +236,24 @@ def roll(points: Float[np.ndarray, "n d"]) -> float:
     return float(np.degrees(np.arctan2(down, across)))
 
 
-def read_sound(audio: Sound, notes: list[str]) -> Float[np.ndarray, " n"]:
+def read_sound(
+    audio: Sound, notes: list[str], track: int | None = None
+) -> tuple[Float[np.ndarray, " n"], soundtrack.Track | Float[np.ndarray, " n"]]:
     """Read the sound, and note where there is nothing to hear.
 
+    Args:
+      track: of a file, from 1.
+    Returns: the samples, and what `video.VideoWriter` makes of the same sound.
     Raises:
       UserError: it cannot be read.
     """
-    wav = sound.read_audio(audio) if _is_path(audio) else sound.from_samples(audio)
+    if _is_path(audio):
+        wav, source = sound.read_heard(audio, track=track)
+    else:
+        wav = source = sound.from_samples(audio)
     if sound.silent_frames(wav).all():
         notes.append("the sound is silent: the mouth stays shut")
-    return wav
+    return wav, source
 
 
 def labels(wav: Float[np.ndarray, " n"], count: int, request: Request) -> Int[np.ndarray, "t"]:

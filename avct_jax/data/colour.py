@@ -30,10 +30,12 @@ TO_709 = {
     "smpte432": ((1.2249, -0.2247, 0.0), (-0.0420, 1.0419, 0.0), (-0.0197, -0.0786, 1.0979)),
 }
 NOT_YUV = ("rgb", "bgr", "gbr", "gray", "pal", "mono", "argb", "abgr", "0rgb", "0bgr", "ya")
-# What our own films are.
-WRITTEN = [
-    "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv",
-]  # fmt: skip
+# Filters that make our own films what their tags say; the encoder goes by the frames, not by its options.
+WRITTEN = (
+    "scale=out_color_matrix=bt709:out_range=tv",
+    "format=yuv420p",
+    "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv",
+)
 
 
 class Reading(NamedTuple):
@@ -70,8 +72,9 @@ def table(transfer: str, primaries: str) -> bytes:
     steps = np.linspace(0, 1, SIDE)
     blue, green, red = np.meshgrid(steps, steps, steps, indexing="ij")
     colours = to_srgb(np.stack([red, green, blue], -1).reshape(-1, 3), transfer, primaries)
-    rows = np.round(colours * 10000).astype(int)
-    text = "\n".join("%.4f %.4f %.4f" % tuple(row) for row in (rows / 10000).tolist())  # noqa: UP031 - faster
+    names = [f"{i / 10000:.4f}" for i in range(10001)]  # far quicker than to format each number
+    columns = np.round(10000 * colours.T).astype(int).tolist()
+    text = "\n".join(map(" ".join, zip(*([names[i] for i in column] for column in columns), strict=True)))
     return f"LUT_3D_SIZE {SIDE}\n{text}\n".encode()
 
 

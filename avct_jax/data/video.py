@@ -215,8 +215,7 @@ class VideoWriter:
         command += self._audio_input()
         command += ["-map", "0:v:0", "-c:v", "libx264", "-preset", PRESET, "-crf", str(QUALITY)]
         pad = ["pad=ceil(iw/2)*2:ceil(ih/2)*2"] if height % 2 or width % 2 else []
-        converted = [*pad, "scale=out_color_matrix=bt709:out_range=tv", "format=yuv420p"]
-        command += ["-vf", ",".join(converted), *colour.WRITTEN]
+        command += ["-vf", ",".join([*pad, *colour.WRITTEN])]
         if self._audio is not None:
             command += ["-map", "1:a:0", "-af", AUDIO_FILTER, "-c:a", "aac", "-b:a", "128k"]
         if self._partial.suffix != ".mkv":
