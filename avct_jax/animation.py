@@ -12,13 +12,13 @@ from jaxtyping import Float, Int, UInt8
 
 from avct_jax import errors
 from avct_jax.data import audio as sound
-from avct_jax.data import crop, face, phoneme_recognition, pose, soundtrack, video
+from avct_jax.data import crop, face, phoneme_recognition, pose, soundtrack, upright, video
 from avct_jax.data import image as picture
 from avct_jax.data import phonemes as phoneme_labels
 
 LENGTH_SLACK = (25, 0.1)  # frames, or share, by which given poses may differ from the sound in length
 TURNED = 30.0  # degrees by which a face may be turned in the picture's plane, unremarked
-EYE_CORNERS = {478: (33, 263), 68: (36, 45)}  # outer ones, by the number of landmarks
+CUT = 0.02  # of the face's size beyond the picture's edge; whole faces keep away from it by .06 and more
 
 Path = str | os.PathLike
 Picture = Any  # a Path, or what image.from_pixels takes
@@ -180,7 +180,7 @@ class Animator(abc.ABC):
 
 
 class Portrait(NamedTuple):
-    """A picture and where the head is in it. points: of its face, px; None where none was looked for."""
+    """A picture, upright, and where the head is in it. points: of its face, px; None: not looked for."""
 
     pixels: UInt8[np.ndarray, "h w 3"]
     square: crop.Square
@@ -207,33 +207,25 @@ def read_portrait(
     whole = crop.Square(0, 0, width)
     if not find:
         return Portrait(pixels, whole, None)
-    faces = landmarker.detect(pixels)
-    found = landmarker.landmarks(pixels, faces[0]) if faces else None
+    found = upright.find(pixels, landmarker, turn=not cropped)
     if found is None:
         raise errors.UserError(f"no face was found in {name}; use a portrait seen from the front")
-    if len(faces) > 1:
-        notes.append(f"{len(faces)} faces in {name}: animating the largest")
-    if len(found.points) in EYE_CORNERS and abs(turned := roll(found.points)) > TURNED:
+    if found.faces > 1:
+        notes.append(f"{found.faces} faces in {name}: animating the largest")
+    if found.turned:
+        notes.append(f"the face lay in {name}: the picture is turned by {found.turned} degrees clockwise")
+    if abs(turned := upright.roll(found.points)) > TURNED:
         notes.append(f"the face is turned by {turned:.0f} degrees; a picture that is upright gives more")
-    square = whole if cropped else crop.face_square(found.points, pixels.shape)
+    if upright.beyond_edge(found.points, found.pixels.shape) > CUT:
+        notes.append("the face is cut off by the picture's edge, and drawn from what is there; show it whole")
+    square = whole if cropped else crop.face_square(found.points, found.pixels.shape)
     if square.size < least:
         notes.append(f"the face is small ({square.size} px with its surroundings): the video will look soft")
-    return Portrait(pixels, square, found.points)
+    return Portrait(found.pixels, square, found.points)
 
 
 def _is_path(given: Any) -> bool:
     return isinstance(given, (str, os.PathLike))
-
-
-def roll(points: Float[np.ndarray, "n d"]) -> float:
-    """By how many degrees a face is turned in the picture's plane, clockwise.
-
-    Args:
-      points: 478 of the mesh, or 68; x right, y down.
-    """
-    right, left = points[list(EYE_CORNERS[len(points)]), :2]  # of the face: left in an upright picture
-    across, down = left - right
-    return float(np.degrees(np.arctan2(down, across)))
 
 
 def read_sound(

@@ -257,18 +257,16 @@ def check_writable(path: Path) -> None:
     Raises:
       UserError: unknown suffix, missing or read-only folder, a folder of that name, or a read-only file.
     """
-    target = pathlib.Path(path)
+    target = pathlib.Path(os.path.realpath(path))  # where a link leads to
     if os.path.isdir(target):
         raise errors.UserError(f"{_name(path)} is a folder; name a file in it, such as talk.mp4")
     if len(os.fsencode(target.name)) > LONGEST_NAME:
         raise errors.UserError(
             f"{_name(target.name[:20] + '...')} has more than {LONGEST_NAME} bytes; choose a shorter --output"
         )
-    if target.suffix.lower() not in SUFFIXES:
+    if (suffix := pathlib.Path(path).suffix).lower() not in SUFFIXES:
         known = ", ".join(SUFFIXES)
-        raise errors.UserError(
-            f"{_name(path)} ends with {target.suffix!r}; the video is H.264: use one of {known}"
-        )
+        raise errors.UserError(f"{_name(path)} ends with {suffix!r}; the video is H.264: use one of {known}")
     if not os.path.isdir(target.parent):
         raise errors.UserError(f"the folder {_name(target.parent)} does not exist; make it first")
     if target.exists() and not _may_write(target):
