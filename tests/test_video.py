@@ -163,6 +163,36 @@ def test_video_is_written_where_a_link_points_to(tmp_path):
     assert (tmp_path / "a.mp4").is_symlink() and len(list(video.read_frames(tmp_path / "real/b.mp4"))) == 2
 
 
+def test_video_output_that_is_a_link_is_judged_by_where_it_leads(tmp_path):
+    (tmp_path / "a.mp4").symlink_to(tmp_path / "none" / "b")
+    with pytest.raises(errors.UserError, match="none' does not exist"):
+        video.check_writable(tmp_path / "a.mp4")
+    (tmp_path / "none").mkdir()
+    write(tmp_path / "a.mp4", ramp(2))  # the link's name says what it is
+    assert (tmp_path / "a.mp4").is_symlink() and len(list(video.read_frames(tmp_path / "none/b"))) == 2
+
+
+def test_pictures_that_end_long_before_their_film_are_told(tmp_path, caplog):
+    write(tmp_path / "a.mp4", ramp(25), audio=tone(4.0))
+    assert len(list(video.read_frames(tmp_path / "a.mp4"))) == 25
+    assert "end at 1.00 s of the file's 4.0" in caplog.text
+    caplog.clear()
+    write(tmp_path / "b.mp4", ramp(25), audio=tone(1.5))
+    assert len(list(video.read_frames(tmp_path / "b.mp4"))) == 25 and not caplog.records
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda b: b[: len(b) * 2 // 3], lambda b: b[:9000] + bytes(9000) + b[18000:]]
+)
+def test_pictures_that_are_damaged_are_told(tmp_path, caplog, spoil):
+    noise = np.random.default_rng(0).integers(0, 256, (50, 64, 64, 3), dtype=np.uint8)
+    write(tmp_path / "a.mkv", noise)
+    content = (tmp_path / "a.mkv").read_bytes()
+    (tmp_path / "a.mkv").write_bytes(spoil(content))
+    count = len(list(video.read_frames(tmp_path / "a.mkv")))
+    assert "a.mkv is damaged (" in caplog.text and f"{count / 25:.2f} s of its pictures" in caplog.text
+
+
 @pytest.mark.parametrize("reads, said", [(True, "cannot be written"), (False, "cannot be read as sound")])
 def test_video_leaves_nothing_when_ffmpeg_fails(tmp_path, monkeypatch, reads, said):
     monkeypatch.setattr(video, "PRESET", "no preset of x264's")
