@@ -116,6 +116,19 @@ def test_video_of_any_rate_is_read_at_25(tmp_path, rate, count):
     assert abs(frames[20].mean() - 4 * int(20 / 25 * rate)) <= 6  # the frame shown at .8 s
 
 
+@pytest.mark.parametrize("kind", ["ts", "h264"])
+def test_video_whose_size_changes_on_the_way_keeps_its_times(tmp_path, kind):
+    joined = b""
+    for size, level in ((32, 0), (64, 255)):
+        write(tmp_path / "part.mp4", np.full((50, size, size, 3), level, np.uint8))
+        ffmpeg("-i", tmp_path / "part.mp4", "-c", "copy", tmp_path / f"part.{kind}")
+        joined += (tmp_path / f"part.{kind}").read_bytes()
+    (tmp_path / f"a.{kind}").write_bytes(joined)
+    frames = list(video.read_frames(tmp_path / f"a.{kind}"))
+    assert abs(len(frames) - 100) <= 2 and {frame.shape for frame in frames} == {(32, 32, 3)}
+    assert frames[47].mean() < 10 and frames[53].mean() > 245
+
+
 def test_video_rotation_is_honoured(tmp_path):
     frames = ramp(2)
     frames[:, :, :24] = 255  # left half

@@ -135,7 +135,7 @@ class _Stream:
         self._lead = 0.0 if clockless else lead
         form = ["-c:a", "pcm_f32le", "-bitexact", "-f", "wav", "-"]
         # Where the format changes on the way, ffmpeg begins its filters anew: none may reckon from time 0.
-        # Nor may it guess what three and more channels are for: a recorder's third microphone is no subwoofer.
+        # Nor may it guess what three and more channels are for: a third microphone is no subwoofer.
         source = ["-guess_layout_max", "2", *container.source(path), "-map", f"0:a:{number}"]
         self._decoder = container.Decoder([*source, *clock, *form])
         self.complaint = self._decoder.complaint

@@ -58,7 +58,9 @@ def read_frames(
     method = ":flags=area" if size else ""
     filters += [f"scale={width}:{height}{method}{colours.scale}", "setsar=1", *colours.after]
     passthrough = [] if frame_rate else ["-fps_mode", "passthrough"]
-    command = [*container.source(path), "-map", "0:V:0", "-vf", ",".join(filters)]
+    # Where the pictures' size changes on the way, filters that begin anew would reckon from time 0 again.
+    steady = ["-reinit_filter", "0", *container.source(path), "-map", "0:V:0"]
+    command = [*steady, "-vf", ",".join(filters)]
     command += [*passthrough, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     return _decode(command, (height, width), path, found, frame_rate, colours.table)
 
