@@ -1,5 +1,6 @@
 """Colours of films: what is meant is what is read, of high dynamic range and without tags too."""
 
+import re
 import subprocess
 
 import numpy as np
@@ -36,7 +37,11 @@ def film(path, rgb, filters, *, size=(64, 64), codec=("-c:v", "libx264", "-crf",
     """A film of one colour, given in [0, 1]."""
     frame = np.broadcast_to(np.round(np.asarray(rgb) * 65535).astype("<u2"), (*size, 3)).tobytes()
     given = ["-f", "rawvideo", "-pix_fmt", "rgb48le", "-s", f"{size[1]}x{size[0]}", "-r", "25", "-i", "-"]
-    command = [container.ffmpeg(), "-v", "error", "-y", *given, "-vf", filters, *codec, str(path)]
+    tags = dict(re.findall(r"(colorspace|color_primaries|color_trc)=([\w-]+)", filters))
+    named = [
+        word for name, value in tags.items() for word in (f"-{name}", value)
+    ]  # an old ffmpeg goes by these
+    command = [container.ffmpeg(), "-v", "error", "-y", *given, "-vf", filters, *named, *codec, str(path)]
     subprocess.run(command, input=2 * frame, check=True)
     return path
 

@@ -30,12 +30,16 @@ TO_709 = {
     "smpte432": ((1.2249, -0.2247, 0.0), (-0.0420, 1.0419, 0.0), (-0.0197, -0.0786, 1.0979)),
 }
 NOT_YUV = ("rgb", "bgr", "gbr", "gray", "pal", "mono", "argb", "abgr", "0rgb", "0bgr", "ya")
-# Filters that make our own films what their tags say; the encoder goes by the frames, not by its options.
+# What makes our own films what their tags say: filters, and options, by which older ffmpegs go and not by the
+# frames.
 WRITTEN = (
     "scale=out_color_matrix=bt709:out_range=tv",
     "format=yuv420p",
     "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv",
 )
+TAGS = [
+    "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv",
+]  # fmt: skip
 
 
 class Reading(NamedTuple):

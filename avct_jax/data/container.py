@@ -268,6 +268,15 @@ def command_line() -> list[str]:
     return [_found(os.environ.get("IMAGEIO_FFMPEG_EXE")), "-nostdin", "-hide_banner"]
 
 
+@functools.cache
+def every_frame() -> list[str]:
+    """What makes ffmpeg give each frame once; its name changed in version 5.1."""
+    told = subprocess.run([*command_line()[:1], "-version"], stdin=subprocess.DEVNULL, capture_output=True)
+    version = re.search(rb"ffmpeg version n?(\d+)\.(\d+)", told.stdout)
+    old = version is not None and tuple(map(int, version.groups())) < (5, 1)
+    return ["-vsync", "0"] if old else ["-fps_mode", "passthrough"]
+
+
 def source(path: Path) -> list[str]:
     """A file as ffmpeg's input, whatever folder it works in.
 

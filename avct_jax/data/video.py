@@ -30,7 +30,7 @@ LONGEST_NAME = 255  # bytes, of every usual file system
 
 Path = str | os.PathLike
 
-Probe, probe, check_readable = container.Probe, container.probe, container.check_readable
+probe, check_readable = container.probe, container.check_readable
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def read_frames(
         filters.insert(0, f"setpts=PTS-STARTPTS+{container.probe_stream(path, 'V:0')[1]:.6f}/TB")
     method = ":flags=area" if size else ""
     filters += [f"scale={width}:{height}{method}{colours.scale}", "setsar=1", *colours.after]
-    passthrough = [] if frame_rate else ["-fps_mode", "passthrough"]
+    passthrough = [] if frame_rate else container.every_frame()
     # Where the pictures' size changes on the way, filters that begin anew would reckon from time 0 again.
     steady = ["-reinit_filter", "0", *container.source(path), "-map", "0:V:0"]
     command = [*steady, "-vf", ",".join(filters)]
@@ -69,7 +69,7 @@ def _decode(
     command: list[str],
     size: tuple[int, int],
     path: Path,
-    found: Probe,
+    found: container.Probe,
     frame_rate: int | float | None,
     table: bytes | None,
 ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
@@ -90,7 +90,7 @@ def _decode(
 
 
 def _tell_of_missing(
-    path: Path, found: Probe, count: int, frame_rate: int | float | None, complaint: str
+    path: Path, found: container.Probe, count: int, frame_rate: int | float | None, complaint: str
 ) -> None:
     """Log damage, and pictures that end long before the file does."""
     seconds = count / (frame_rate or found.frame_rate or FRAME_RATE)
@@ -217,7 +217,7 @@ class VideoWriter:
         command += self._audio_input()
         command += ["-map", "0:v:0", "-c:v", "libx264", "-preset", PRESET, "-crf", str(QUALITY)]
         pad = ["pad=ceil(iw/2)*2:ceil(ih/2)*2"] if height % 2 or width % 2 else []
-        command += ["-vf", ",".join([*pad, *colour.WRITTEN])]
+        command += ["-vf", ",".join([*pad, *colour.WRITTEN]), *colour.TAGS]
         if self._audio is not None:
             command += ["-map", "1:a:0", "-af", AUDIO_FILTER, "-c:a", "aac", "-b:a", "128k"]
         if self._partial.suffix != ".mkv":
