@@ -206,8 +206,9 @@ class VideoWriter:
 
     def _failure(self) -> errors.UserError:
         reason = _last_line(self._log)
+        full = "free space or " if "No space left" in reason else ""
         return errors.UserError(
-            f"{_name(self.path)} cannot be written: {reason}; free space or choose another --output"
+            f"{_name(self.path)} cannot be written: {reason}; {full}choose another --output"
         )
 
     def _ffmpeg(self) -> list[str]:
