@@ -12,7 +12,7 @@ import PIL.PngImagePlugin
 import pytest
 
 from avct_jax import errors
-from avct_jax.data import image, video
+from avct_jax.data import colour, image, video
 
 
 @pytest.fixture
@@ -210,3 +210,18 @@ def test_image_of_avif_is_not_taken_for_heic(tmp_path, picture, monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     PIL.Image.fromarray(picture).save(tmp_path / "a.heic", "avif", quality=95)
     assert np.abs(image.read_image(tmp_path / "a.heic").astype(int) - picture).mean() < 4
+
+
+@pytest.mark.parametrize("transfer, name", [(16, "smpte2084"), (18, "arib-std-b67")])
+def test_image_of_high_dynamic_range_is_as_bright_as_it_was_meant(tmp_path, transfer, name):
+    """A png's chunk cICP says so. .55 and .70 of PQ and HLG: somewhat darker than paper."""
+    signal = np.full((8, 8, 3), 140 if transfer == 16 else 178, np.uint8)
+    PIL.Image.fromarray(signal).save(tmp_path / "a.png")
+    body = b"cICP" + bytes([9, transfer, 0, 1])
+    chunk = struct.pack(">I", 4) + body + struct.pack(">I", zlib.crc32(body))
+    content = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(content[:33] + chunk + content[33:])
+    found = image.read_image(tmp_path / "a.png")
+    expected = 255 * colour.to_srgb(signal[0, 0] / 255, name, "bt2020")
+    np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape), atol=0.51)
+    assert 200 < found.min() < 245

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import struct
 import warnings
 from typing import Any
 
@@ -13,11 +14,16 @@ import PIL.ImageOps
 from jaxtyping import UInt8
 
 from avct_jax import errors
-from avct_jax.data import png_chunks, video
+from avct_jax.data import colour, png_chunks, video
 
 MOST_PIXELS = 150_000_000  # 0.45 GB of RGB; larger headers are more often attacks than portraits
 HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}  # brands, ISO 23008-12
 AVIF = {b"avif", b"avis"}  # its other codec, which Pillow reads
+HEAD = 1 << 16  # bytes of a file that tell what it is
+PRIMARIES, TRANSFER = (
+    {1: "bt709", 9: "bt2020", 12: "smpte432"},
+    {16: colour.PQ, 18: colour.HLG},
+)  # ITU-T H.273
 SAME = 2  # of 255: a profile that moves no colour farther is sRGB's
 BACKGROUND = (255, 255, 255)  # under transparent pixels: white, as cut-out portraits are usually shown
 Path = str | os.PathLike
@@ -54,13 +60,26 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
 
 def _open(path: Path) -> PIL.Image.Image:
     with open(path, "rb") as file:
-        head = file.read(64)
+        head = file.read(HEAD)
     if head.startswith(png_chunks.SIGNATURE):
         content, profile = png_chunks.without_texts(path)
         opened = PIL.Image.open(content)
         opened.info |= {"icc_profile": profile} if profile else {}
-        return opened
-    return _open_heic(path) if _is_heic(head) else PIL.Image.open(path)
+    else:
+        opened = _open_heic(path) if _is_heic(head) else PIL.Image.open(path)
+    if opened.format in ("PNG", "AVIF", "HEIF", None):
+        opened.info["code points"] = _code_points(head)
+    return opened
+
+
+def _code_points(head: bytes) -> tuple[str, str]:
+    """Primaries and curve, named as `colour` does, where a png or a file of HEIF's family tells them."""
+    for label in (b"cICP", b"colrnclx"):
+        at = head.find(label) + len(label)
+        if at >= len(label) and len(head) >= at + 4:
+            primaries, transfer = struct.unpack_from(">BB" if label == b"cICP" else ">HH", head, at)
+            return PRIMARIES.get(primaries, ""), TRANSFER.get(transfer, "")
+    return "", ""
 
 
 def _is_heic(head: bytes) -> bool:
@@ -134,6 +153,9 @@ def _to_rgb(image: PIL.Image.Image) -> UInt8[np.ndarray, "h w 3"]:
 def _to_srgb(image: PIL.Image.Image) -> PIL.Image.Image:
     """Apply the picture's own colour profile (Display P3 of phones, Adobe RGB); sRGB's changes nothing."""
     profile = image.info.get("icc_profile")
+    primaries, transfer = image.info.get("code points", ("", ""))
+    if transfer or (primaries in colour.TO_709 and not profile):
+        return _by_code_points(image.convert("RGB"), primaries or "bt2020", transfer)
     if image.mode in ("P", "1"):
         image = image.convert("RGB")
     if profile and image.mode in ("RGB", "L", "CMYK", "LAB"):
@@ -143,6 +165,13 @@ def _to_srgb(image: PIL.Image.Image) -> PIL.Image.Image:
             if image.mode in ("CMYK", "LAB") or _changes(to_srgb, image.mode):
                 return PIL.ImageCms.applyTransform(image, to_srgb) or image.convert("RGB")
     return image.convert("RGB")
+
+
+def _by_code_points(image: PIL.Image.Image, primaries: str, transfer: str) -> PIL.Image.Image:
+    pixels = np.array(image)
+    for row in pixels:  # one at a time: the sums take 24 bytes and more for each pixel
+        row[:] = np.round(255 * colour.to_srgb(row / 255, transfer, primaries))
+    return PIL.Image.fromarray(pixels)
 
 
 def _changes(to_srgb: PIL.ImageCms.ImageCmsTransform, mode: str) -> bool:
