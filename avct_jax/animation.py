@@ -12,13 +12,13 @@ from jaxtyping import Float, Int, UInt8
 
 from avct_jax import errors
 from avct_jax.data import audio as sound
-from avct_jax.data import crop, face, phoneme_recognition, pose, video
+from avct_jax.data import crop, face, phoneme_recognition, pose, soundtrack, upright, video
 from avct_jax.data import image as picture
 from avct_jax.data import phonemes as phoneme_labels
 
 LENGTH_SLACK = (25, 0.1)  # frames, or share, by which given poses may differ from the sound in length
 TURNED = 30.0  # degrees by which a face may be turned in the picture's plane, unremarked
-EYE_CORNERS = {478: (33, 263), 68: (36, 45)}  # outer ones, by the number of landmarks
+CUT = 0.02  # of the face's size beyond the picture's edge; whole faces keep away from it by .06 and more
 
 Path = str | os.PathLike
 Picture = Any  # a Path, or what image.from_pixels takes
@@ -51,6 +51,7 @@ class Request(NamedTuple):
     cropped: bool = False
     size: int | None = None
     seed: int | None = None
+    audio_track: int | None = None
 
     def check(self) -> None:
         """Refuse what contradicts itself.
@@ -80,13 +81,17 @@ class Clock:
 
 
 class Ready(NamedTuple):
-    """A portrait and the track that drives it, for `Animator.draw`. size: px. seconds: of the sound."""
+    """A portrait and the track that drives it, for `Animator.draw`.
+
+    size: px. seconds: of the sound. sound: what the video is to hold of it, for `video.VideoWriter`.
+    """
 
     portrait: Any
     track: Any
     size: int
     frames: int
     seconds: float
+    sound: Any = None
 
 
 class Animator(abc.ABC):
@@ -106,6 +111,7 @@ class Animator(abc.ABC):
         cropped: bool = False,
         size: int | None = None,
         seed: int | None = None,
+        audio_track: int | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Report:
         """Write a video of the pictured face speaking.
@@ -125,6 +131,7 @@ class Animator(abc.ABC):
             picture and 512 at most; the keypoint family has one only.
           seed: decides blinks, gaze and head motion of the mesh family; by default the picture does, so two
             faces differ. Without effect where nothing is drawn by lot.
+          audio_track: which of a file's sound tracks, from 1; by default the first that is not silent.
           progress: called with frames done and frames in all.
         Raises:
           UserError: something cannot be read, used or written; nothing is left behind.
@@ -132,14 +139,13 @@ class Animator(abc.ABC):
         clock = Clock()
         notes: list[str] = []
         video.check_writable(output)
-        request = Request(phonemes, transcript, recogniser, poses, still, cropped, size, seed)
+        request = Request(phonemes, transcript, recogniser, poses, still, cropped, size, seed, audio_track)
         request.check()
         for given in (image, audio, poses, phonemes):
             if isinstance(given, Path):
                 video.check_readable(given)  # before the work starts
-        audio = audio if isinstance(audio, Path) else sound.from_samples(audio)
         ready = self._ready(image, audio, request, notes, clock)
-        writer = video.VideoWriter(output, size=ready.size, audio=audio)
+        writer = video.VideoWriter(output, size=ready.size, audio=ready.sound)
         with writer, contextlib.closing(self.draw(ready.portrait, ready.track, clock)) as frames:
             for block in frames:
                 with clock("encode"):
@@ -175,7 +181,7 @@ class Animator(abc.ABC):
 
 
 class Portrait(NamedTuple):
-    """A picture and where the head is in it. points: of its face, px; None where none was looked for."""
+    """A picture, upright, and where the head is in it. points: of its face, px; None: not looked for."""
 
     pixels: UInt8[np.ndarray, "h w 3"]
     square: crop.Square
@@ -202,41 +208,41 @@ def read_portrait(
     whole = crop.Square(0, 0, width)
     if not find:
         return Portrait(pixels, whole, None)
-    faces = landmarker.detect(pixels)
-    found = landmarker.landmarks(pixels, faces[0]) if faces else None
+    found = upright.find(pixels, landmarker, turn=not cropped)
     if found is None:
         raise errors.UserError(f"no face was found in {name}; use a portrait seen from the front")
-    if len(faces) > 1:
-        notes.append(f"{len(faces)} faces in {name}: animating the largest")
-    if len(found.points) in EYE_CORNERS and abs(turned := roll(found.points)) > TURNED:
+    if found.faces > 1:
+        notes.append(f"{found.faces} faces in {name}: animating the largest")
+    if found.turned:
+        notes.append(f"the face lay in {name}: the picture is turned by {found.turned} degrees clockwise")
+    if abs(turned := upright.roll(found.points)) > TURNED:
         notes.append(f"the face is turned by {turned:.0f} degrees; a picture that is upright gives more")
-    square = whole if cropped else crop.face_square(found.points, pixels.shape)
+    if upright.beyond_edge(found.points, found.pixels.shape) > CUT:
+        notes.append("the face is cut off by the picture's edge, and drawn from what is there; show it whole")
+    square = whole if cropped else crop.face_square(found.points, found.pixels.shape)
     if square.size < least:
         notes.append(f"the face is small ({square.size} px with its surroundings): the video will look soft")
-    return Portrait(pixels, square, found.points)
+    return Portrait(found.pixels, square, found.points)
 
 
-def roll(points: Float[np.ndarray, "n d"]) -> float:
-    """By how many degrees a face is turned in the picture's plane, clockwise.
-
-    Args:
-      points: 478 of the mesh, or 68; x right, y down.
-    """
-    right, left = points[list(EYE_CORNERS[len(points)]), :2]  # of the face: left in an upright picture
-    across, down = left - right
-    return float(np.degrees(np.arctan2(down, across)))
-
-
-def read_sound(audio: Sound, notes: list[str]) -> Float[np.ndarray, " n"]:
+def read_sound(
+    audio: Sound, notes: list[str], track: int | None = None
+) -> tuple[Float[np.ndarray, " n"], soundtrack.Track | Float[np.ndarray, " n"]]:
     """Read the sound, and note where there is nothing to hear.
 
+    Args:
+      track: of a file, from 1.
+    Returns: the samples, and what `video.VideoWriter` makes of the same sound.
     Raises:
       UserError: it cannot be read.
     """
-    wav = sound.read_audio(audio) if isinstance(audio, Path) else sound.from_samples(audio)
+    if isinstance(audio, Path):
+        wav, source = sound.read_heard(audio, track=track)
+    else:
+        wav = source = sound.from_samples(audio)
     if sound.silent_frames(wav).all():
         notes.append("the sound is silent: the mouth stays shut")
-    return wav
+    return wav, source
 
 
 def labels(wav: Float[np.ndarray, " n"], count: int, request: Request) -> Int[np.ndarray, "t"]:

@@ -57,7 +57,7 @@ class KeypointAnimator(animation.Animator):
                 image, notes, cropped=request.cropped, with_pose=looked_for
             )
         with clock("sound"):
-            wav = animation.read_sound(audio, notes)
+            wav, heard = animation.read_sound(audio, notes, request.audio_track)
             count = sound.frame_count(len(wav))
             features = sound.frame_features(sound.audio_features(wav, f0=self.config.pitch), frames=count)
         with clock("phonemes"):
@@ -65,7 +65,8 @@ class KeypointAnimator(animation.Animator):
         with clock("head motion"):
             head = self._poses(features, first_pose, request, notes)
         track = Track(labels, features, head)
-        return animation.Ready(portrait, track, self.config.image_size, count, len(wav) / sound.SAMPLE_RATE)
+        seconds = len(wav) / sound.SAMPLE_RATE
+        return animation.Ready(portrait, track, self.config.image_size, count, seconds, heard)
 
     def draw(
         self, portrait: UInt8[np.ndarray, "s s 3"], track: Track, clock: animation.Clock | None = None

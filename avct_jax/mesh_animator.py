@@ -68,7 +68,7 @@ class MeshAnimator(animation.Animator):
         with clock("picture"):
             portrait, pixels = self._read_portrait(image, notes, cropped=request.cropped, size=request.size)
         with clock("sound"):
-            wav = animation.read_sound(audio, notes)
+            wav, heard = animation.read_sound(audio, notes, request.audio_track)
             speech = speech_features.listen(wav, self._recognise)
         with clock("phonemes"):
             if request.phonemes is not None or request.transcript is not None:
@@ -79,7 +79,7 @@ class MeshAnimator(animation.Animator):
             turned = head_turn(np.asarray(portrait.portrait.head))
             track = self._track(speech, loudness(wav), seed, request.poses, request.still, notes, turned)
         seconds = len(wav) / sound.SAMPLE_RATE
-        return animation.Ready(portrait, track, len(pixels), len(track.speech), seconds)
+        return animation.Ready(portrait, track, len(pixels), len(track.speech), seconds, heard)
 
     def draw(
         self, portrait: mesh_inference.Prepared, track: Track, clock: animation.Clock | None = None

@@ -1,6 +1,8 @@
 """Pictures of every kind become upright 8-bit RGB; what is no picture is refused in one line."""
 
 import struct
+import sys
+import types
 import zlib
 
 import numpy as np
@@ -10,7 +12,7 @@ import PIL.PngImagePlugin
 import pytest
 
 from avct_jax import errors
-from avct_jax.data import image, video
+from avct_jax.data import colour, image, video
 
 
 @pytest.fixture
@@ -144,3 +146,82 @@ def test_image_with_a_very_long_text_or_profile_is_read(tmp_path, picture):
     opened.save(tmp_path / "b.png", icc_profile=bytes(1_300_000))
     for name in ("a.png", "b.png"):
         np.testing.assert_array_equal(image.read_image(tmp_path / name), picture)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_image_of_any_mode_is_shown_by_its_profile(tmp_path, picture, mode):
+    opened = PIL.Image.fromarray(picture).quantize(200) if mode == "P" else PIL.Image.fromarray(picture)
+    opened.convert(mode).save(tmp_path / "a.png", icc_profile=swapped())
+    shown = np.asarray(opened.convert("RGB"))[..., [1, 0, 2]]
+    np.testing.assert_allclose(image.read_image(tmp_path / "a.png").astype(int), shown, atol=3)
+
+
+def test_image_of_grey_is_shown_by_its_profile(tmp_path, picture):
+    """A curve of gamma 1 instead of sRGB's: the greys in between are brighter than they are stored."""
+    grey = PIL.Image.fromarray(picture).convert("L")
+    white = struct.pack(">III", 63190, 65536, 54061)  # D50
+    parts = (b"desc" + bytes(96), b"XYZ " + bytes(4) + white, b"curv" + struct.pack(">IIHH", 0, 1, 256, 0))
+    offsets = [128 + 4 + 3 * 12 + sum(map(len, parts[:i])) for i in range(4)]
+    kind = (0x02100000, b"mntr", b"GRAY", b"XYZ ", b"acsp")
+    head = struct.pack(">I4xI4s4s4s12x4s28x12s", offsets[3], *kind, white)
+    profile = head.ljust(128, b"\0") + struct.pack(">I", 3)
+    for name, offset, part in zip((b"desc", b"wtpt", b"kTRC"), offsets[:3], parts, strict=True):
+        profile += name + struct.pack(">II", offset, len(part))
+    profile += b"".join(parts)
+    grey.save(tmp_path / "a.png", icc_profile=profile)
+    found = image.read_image(tmp_path / "a.png")[..., 0]
+    assert abs(int(found[np.asarray(grey) == 128].mean()) - 188) < 4  # 128 / 255 of light
+
+
+def test_image_with_a_long_text_keeps_its_turn_alpha_and_profile(tmp_path, picture):
+    """What a decoder that only knows pixels would lose."""
+    alpha = np.concatenate([picture, np.full((40, 60, 1), 255, np.uint8)], -1)
+    alpha[:, :30, 3] = 0
+    text, exif = PIL.PngImagePlugin.PngInfo(), PIL.Image.Exif()
+    text.add_itxt("prompt", "ü" * 800_000, zip=True)
+    exif[0x0112] = 6
+    PIL.Image.fromarray(alpha).save(tmp_path / "a.png", pnginfo=text, exif=exif, icc_profile=swapped())
+    found = image.read_image(tmp_path / "a.png").astype(int)
+    expected = np.where(alpha[..., 3:] > 0, picture[..., [1, 0, 2]], 255)
+    np.testing.assert_allclose(found, np.rot90(expected, -1), atol=3)
+
+
+def test_image_with_a_profile_too_long_for_pillow_is_shown_by_it(tmp_path, picture):
+    """The profile's own length says where it ends; what follows is filler."""
+    long = swapped() + np.random.default_rng(0).bytes(1_300_000)
+    PIL.Image.fromarray(picture).save(tmp_path / "a.png", icc_profile=struct.pack(">I", len(long)) + long[4:])
+    found = image.read_image(tmp_path / "a.png").astype(int)
+    np.testing.assert_allclose(found, picture[..., [1, 0, 2]], atol=3)
+
+
+@pytest.mark.parametrize("name", ["a.heic", "a.jpg"])
+def test_image_of_a_phone_needs_an_extra_whatever_its_name(tmp_path, monkeypatch, picture, name):
+    (tmp_path / name).write_bytes(b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(99))
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(errors.UserError, match=r"is HEIC; pip install 'avct-jax\[heic\]', or save"):
+        image.read_image(tmp_path / name)
+    opened = types.SimpleNamespace(to_pillow=lambda: PIL.Image.fromarray(picture))
+    module = types.SimpleNamespace(open_heif=lambda path: opened)
+    monkeypatch.setitem(sys.modules, "pillow_heif", module)
+    np.testing.assert_array_equal(image.read_image(tmp_path / name), picture)
+
+
+def test_image_of_avif_is_not_taken_for_heic(tmp_path, picture, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    PIL.Image.fromarray(picture).save(tmp_path / "a.heic", "avif", quality=95)
+    assert np.abs(image.read_image(tmp_path / "a.heic").astype(int) - picture).mean() < 4
+
+
+@pytest.mark.parametrize("transfer, name", [(16, "smpte2084"), (18, "arib-std-b67")])
+def test_image_of_high_dynamic_range_is_as_bright_as_it_was_meant(tmp_path, transfer, name):
+    """A png's chunk cICP says so. .55 and .70 of PQ and HLG: somewhat darker than paper."""
+    signal = np.full((8, 8, 3), 140 if transfer == 16 else 178, np.uint8)
+    PIL.Image.fromarray(signal).save(tmp_path / "a.png")
+    body = b"cICP" + bytes([9, transfer, 0, 1])
+    chunk = struct.pack(">I", 4) + body + struct.pack(">I", zlib.crc32(body))
+    content = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(content[:33] + chunk + content[33:])
+    found = image.read_image(tmp_path / "a.png")
+    expected = 255 * colour.to_srgb(signal[0, 0] / 255, name, "bt2020")
+    np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape), atol=0.51)
+    assert 200 < found.min() < 245

@@ -158,7 +158,11 @@ def test_a_video_serves_as_sound(avct, tmp_path):
 MESH = {
     "several faces": ("image", several, "2 faces in"),
     "a small face": ("image", PICTURES["tiny.png"][0], "the face is small (4"),
-    "a face on its side": ("image", lambda p: PIL.Image.fromarray(np.rot90(HEAD)).save(p), "turned by -"),
+    "a face on its side": (
+        "image",
+        lambda p: PIL.Image.fromarray(np.rot90(HEAD)).save(p),
+        "is turned by 90 degrees",
+    ),
     "CMYK": ("image", lambda p: PIL.Image.fromarray(HEAD).convert("CMYK").save(p, "jpeg"), None),
     "silence": ("audio", lambda p: write_wav(p, np.zeros(3200)), "the sound is silent"),
     "one frame": ("audio", lambda p: write_wav(p, speech(0.04)), "silent"),

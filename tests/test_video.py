@@ -116,6 +116,19 @@ def test_video_of_any_rate_is_read_at_25(tmp_path, rate, count):
     assert abs(frames[20].mean() - 4 * int(20 / 25 * rate)) <= 6  # the frame shown at .8 s
 
 
+@pytest.mark.parametrize("kind", ["ts", "h264"])
+def test_video_whose_size_changes_on_the_way_keeps_its_times(tmp_path, kind):
+    joined = b""
+    for size, level in ((32, 0), (64, 255)):
+        write(tmp_path / "part.mp4", np.full((50, size, size, 3), level, np.uint8))
+        ffmpeg("-i", tmp_path / "part.mp4", "-c", "copy", tmp_path / f"part.{kind}")
+        joined += (tmp_path / f"part.{kind}").read_bytes()
+    (tmp_path / f"a.{kind}").write_bytes(joined)
+    frames = list(video.read_frames(tmp_path / f"a.{kind}"))
+    assert abs(len(frames) - 100) <= 2 and {frame.shape for frame in frames} == {(32, 32, 3)}
+    assert frames[47].mean() < 10 and frames[53].mean() > 245
+
+
 def test_video_rotation_is_honoured(tmp_path):
     frames = ramp(2)
     frames[:, :, :24] = 255  # left half
@@ -161,6 +174,36 @@ def test_video_is_written_where_a_link_points_to(tmp_path):
     (tmp_path / "a.mp4").symlink_to(tmp_path / "real" / "b.mp4")
     write(tmp_path / "a.mp4", ramp(2))
     assert (tmp_path / "a.mp4").is_symlink() and len(list(video.read_frames(tmp_path / "real/b.mp4"))) == 2
+
+
+def test_video_output_that_is_a_link_is_judged_by_where_it_leads(tmp_path):
+    (tmp_path / "a.mp4").symlink_to(tmp_path / "none" / "b")
+    with pytest.raises(errors.UserError, match="none' does not exist"):
+        video.check_writable(tmp_path / "a.mp4")
+    (tmp_path / "none").mkdir()
+    write(tmp_path / "a.mp4", ramp(2))  # the link's name says what it is
+    assert (tmp_path / "a.mp4").is_symlink() and len(list(video.read_frames(tmp_path / "none/b"))) == 2
+
+
+def test_pictures_that_end_long_before_their_film_are_told(tmp_path, caplog):
+    write(tmp_path / "a.mp4", ramp(25), audio=tone(4.0))
+    assert len(list(video.read_frames(tmp_path / "a.mp4"))) == 25
+    assert "end at 1.00 s of the file's 4.0" in caplog.text
+    caplog.clear()
+    write(tmp_path / "b.mp4", ramp(25), audio=tone(1.5))
+    assert len(list(video.read_frames(tmp_path / "b.mp4"))) == 25 and not caplog.records
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda b: b[: len(b) * 2 // 3], lambda b: b[:9000] + bytes(9000) + b[18000:]]
+)
+def test_pictures_that_are_damaged_are_told(tmp_path, caplog, spoil):
+    noise = np.random.default_rng(0).integers(0, 256, (50, 64, 64, 3), dtype=np.uint8)
+    write(tmp_path / "a.mkv", noise)
+    content = (tmp_path / "a.mkv").read_bytes()
+    (tmp_path / "a.mkv").write_bytes(spoil(content))
+    count = len(list(video.read_frames(tmp_path / "a.mkv")))
+    assert "a.mkv is damaged (" in caplog.text and f"{count / 25:.2f} s of its pictures" in caplog.text
 
 
 @pytest.mark.parametrize("reads, said", [(True, "cannot be written"), (False, "cannot be read as sound")])

@@ -26,3 +26,11 @@ def test_full_disk_or_missing_folder_is_told_in_one_line(tmp_path):
         temporary.write_bytes(b"half")
         raise OSError(28, "No space left on device")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_link_stays_one_and_what_it_names_is_written(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "a.json").symlink_to(tmp_path / "real" / "b.json")
+    whole_file.write(tmp_path / "a.json", b"new")
+    assert (tmp_path / "a.json").is_symlink() and (tmp_path / "real" / "b.json").read_bytes() == b"new"
+    assert [path.name for path in (tmp_path / "real").iterdir()] == ["b.json"]

@@ -57,6 +57,12 @@ def add_picture(group) -> None:
 
 
 def _add_speech(group) -> None:
+    group.add_argument(
+        "--audio-track",
+        type=option.positive,
+        metavar="N",
+        help="which of the file's sound tracks, from 1 (default: the first that is not silent)",
+    )
     either = group.add_mutually_exclusive_group()
     either.add_argument("--transcript", metavar="TEXT", help="the words, in English: aligned with the sound")
     either.add_argument("--phonemes", metavar="FILE", help="phonemes: a Praat TextGrid, or .json as released")
@@ -109,6 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
         still=arguments.still,
         size=arguments.size,
         seed=arguments.seed,
+        audio_track=arguments.audio_track,
     )
 
 

@@ -3,22 +3,16 @@
 import functools
 import importlib.machinery
 import importlib.util
-import logging
 import os
-import pathlib
-import re
-import shutil
-import subprocess
-import tempfile
 import types
 from concurrent import futures
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from avct_jax import errors
-from avct_jax.data import mel
+from avct_jax.data import container, mel, soundtrack
 
 SAMPLE_RATE = mel.SAMPLE_RATE  # samples/s
 FRAME_RATE = 25  # frames/s, Wang et al. 2022
@@ -30,47 +24,41 @@ F0_CHUNK = 500  # rows = 5 s
 F0_MARGIN = 100  # rows = 1 s heard on both sides of a chunk, so that seams do not show
 F0_THREADS = 4  # at most; WORLD lets go of the interpreter, and takes 20 MB a chunk
 SILENCE_FLOOR = -60.0  # dB of full scale: below this nobody speaks, whatever the rest of the clip does
-SILENT_MIX = 1e-4  # of full scale: channels that cancel each other out leave less
 SILENCE_RUN = 3  # frames = 120 ms: shorter gaps are stop consonants, not pauses
 
-_log = logging.getLogger(__name__)
+ffmpeg = container.ffmpeg
 
 
-def read_audio(path: str | os.PathLike, *, sample_rate: int = SAMPLE_RATE) -> Float[np.ndarray, "n"]:
-    """Read the sound of any file that ffmpeg knows, a video's first sound track too.
+def read_audio(
+    path: str | os.PathLike, *, sample_rate: int = SAMPLE_RATE, track: int | None = None
+) -> Float[np.ndarray, "n"]:
+    """Read the sound of any file that ffmpeg knows, a video's too, from the file's time 0 on.
 
-    Channels are averaged, other rates resampled (soxr where this ffmpeg has it). Damage, and channels that
-    cancel each other out, are logged.
+    Channels are averaged, other rates resampled (soxr). Damage, and what is heard where that is not the first
+    track and all of its channels, are logged; see `soundtrack.listen`.
 
     Args:
       path: a sound or video file; never seen by a shell, so any name will do.
       sample_rate: samples/s of the answer.
+      track: which of several sound tracks, from 1; by default the first in which there is something to hear.
     Returns: samples, full scale = 1, float32.
     Raises:
-      UserError: missing, a folder, empty, not readable as sound, without sound, or shorter than 40 ms; or the
-        disk is full.
+      UserError: missing, a folder, empty, not readable as sound, without sound, or shorter than 40 ms.
     """
-    path = pathlib.Path(path)
-    _check_file(path)
-    wav, complaint = _decode(path, sample_rate)
-    if len(wav) == 0:
-        raise errors.UserError(_why_nothing(path, complaint))
-    if np.abs(wav).max() < SILENT_MIX:
-        first, _ = _decode(path, sample_rate, before="pan=mono|c0=c0,")
-        if np.abs(first).max(initial=0) >= SILENT_MIX:
-            _log.warning("the channels of %s cancel each other out: the first one is heard", path)
-            wav = first
-    if complaint := complaint.strip():
-        _log.warning(
-            "%s is damaged (%s): %.2f s of its sound could be read",
-            path, re.sub(r"^(\[[^\]]*\] )+", "", complaint.splitlines()[-1]), len(wav) / sample_rate,
-        )  # fmt: skip
-    if len(wav) * FRAME_RATE < sample_rate:
-        milliseconds = 1000 * len(wav) / sample_rate
+    return read_heard(path, sample_rate=sample_rate, track=track).samples
+
+
+def read_heard(
+    path: str | os.PathLike, *, sample_rate: int = SAMPLE_RATE, track: int | None = None
+) -> soundtrack.Heard:
+    """`read_audio`, and which track and channel it was: what a film of this sound has to hold."""
+    heard = soundtrack.listen(path, sample_rate=sample_rate, number=None if track is None else track - 1)
+    if len(heard.samples) * FRAME_RATE < sample_rate:
+        milliseconds = 1000 * len(heard.samples) / sample_rate
         raise errors.UserError(
             f"{path}: {milliseconds:.0f} ms of sound; at least 40 ms are needed, give a longer recording"
         )
-    return np.nan_to_num(wav, copy=False, posinf=1.0, neginf=-1.0)
+    return heard
 
 
 def from_samples(given: Any) -> Float[np.ndarray, "n"]:
@@ -94,22 +82,12 @@ def from_samples(given: Any) -> Float[np.ndarray, "n"]:
 
 
 def map_audio(path: str | os.PathLike) -> Float[np.ndarray, "n"]:
-    """The sound of a film from its time 0 on, 16 kHz mono, on disk until it is looked at.
-
-    Unlike `read_audio`, which counts samples, this keeps the container's clock: gaps are silence, and sound
-    that begins later than the picture does so here.
+    """What `read_audio` reads, on disk until it is looked at.
 
     Raises:
-      UserError: as read_audio.
+      UserError: as read_audio; or the disk is full.
     """
-    path = pathlib.Path(path)
-    _check_file(path)
-    with tempfile.TemporaryFile() as decoded:
-        command = _decode_command(path, SAMPLE_RATE, before="aresample=async=1:first_pts=0,")
-        complaint = _run(command, decoded)
-        if os.fstat(decoded.fileno()).st_size < 4:
-            raise errors.UserError(_why_nothing(path, complaint))
-        return np.memmap(decoded, np.float32, mode="r")  # the mapping outlives the file's name
+    return soundtrack.listen(path, sample_rate=SAMPLE_RATE, on_disk=True).samples
 
 
 def frame_count(samples: int) -> int:
@@ -245,101 +223,3 @@ def load_world() -> types.ModuleType:
     module = importlib.util.module_from_spec(part)
     part.loader.exec_module(module)
     return module
-
-
-def _check_file(path: pathlib.Path) -> None:
-    if os.path.isdir(path):
-        raise errors.UserError(f"{path}: a folder, not a sound; name a sound or video file inside it")
-    if not os.path.exists(path):
-        raise errors.UserError(f"{path}: no such sound file; check the name and the folder")
-    if not os.access(path, os.R_OK):
-        raise errors.UserError(f"{path}: not allowed to read this sound; change its permissions")
-    if path.stat().st_size == 0:
-        raise errors.UserError(f"{path}: an empty file (0 bytes); record or download the sound again")
-
-
-def decode_to(path: str | os.PathLike, folder: str | os.PathLike) -> pathlib.Path:
-    """Decode a sound once, at its own rate, to 16-bit samples of one format from beginning to end.
-
-    Joined mp3 files change from mono to stereo on the way, and an encoder's filters would begin anew there.
-
-    Returns: the .wav in `folder`.
-    Raises:
-      UserError: no such file, no sound in it, or the disk is full.
-    """
-    path, output = pathlib.Path(path), pathlib.Path(folder) / "sound.wav"
-    _check_file(path)
-    command = [*_input(path), "-map", "0:a:0", "-c:a", "pcm_s16le", "-f", "wav", "-rf64", "auto"]
-    complaint = _run([*command, "-y", f"file:{output.absolute()}"])
-    if not output.exists():
-        raise errors.UserError(_why_nothing(path, complaint))
-    return output
-
-
-def _decode(path, sample_rate, *, before=""):
-    """Samples, and what the decoder complained of."""
-    with tempfile.TemporaryFile() as decoded:  # a pipe would hold the sound twice while it is joined
-        complaint = _run(_decode_command(path, sample_rate, before=before), decoded)
-        decoded.seek(0)
-        return np.fromfile(decoded, np.float32), complaint
-
-
-def _run(command: list[str], output: IO[bytes] | None = None) -> str:
-    """Call ffmpeg and return what it complains of.
-
-    Raises:
-      UserError: the disk is full: whatever it wrote is not all.
-    """
-    nowhere, told = subprocess.DEVNULL, subprocess.PIPE
-    result = subprocess.run(command, stdin=nowhere, stdout=output or nowhere, stderr=told)
-    text = result.stderr.decode(errors="replace")
-    if result.returncode and "No space left on device" in text:
-        raise errors.UserError(
-            f"the disk of {tempfile.gettempdir()} is full; free space, or set TMPDIR to another folder"
-        )
-    return text
-
-
-def _input(path: pathlib.Path) -> list[str]:
-    # "file:" and the absolute path keep names like "-y.wav" or "a:b.wav" from being options or protocols.
-    return [
-        ffmpeg(), "-nostdin", "-v", "error", "-protocol_whitelist", "file", "-i", f"file:{path.absolute()}",
-    ]  # fmt: skip
-
-
-def _decode_command(path: pathlib.Path, sample_rate: int, *, before: str = "") -> list[str]:
-    # rematrix_maxval averages channels where float output would add them
-    resample = f"{before}aresample={sample_rate}:rematrix_maxval=1.0" + (
-        ":resampler=soxr" if _has_soxr() else ""
-    )
-    rate = str(sample_rate)
-    return [*_input(path), "-map", "0:a:0", "-af", resample, "-ac", "1", "-ar", rate, "-f", "f32le", "-"]
-
-
-def ffmpeg() -> str:
-    """The ffmpeg to call: imageio-ffmpeg's own, or the one IMAGEIO_FFMPEG_EXE or the system names."""
-    import imageio_ffmpeg
-
-    try:
-        found = imageio_ffmpeg.get_ffmpeg_exe()
-    except RuntimeError as error:
-        raise errors.UserError(
-            "no ffmpeg found; pip install imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE"
-        ) from error
-    if not shutil.which(found):
-        raise errors.UserError(f"IMAGEIO_FFMPEG_EXE is {found!r}, which is no program; unset or correct it")
-    return found
-
-
-@functools.cache
-def _has_soxr() -> bool:
-    shown = subprocess.run(
-        [ffmpeg(), "-hide_banner", "-buildconf"], stdin=subprocess.DEVNULL, capture_output=True
-    )
-    return b"--enable-libsoxr" in shown.stdout + shown.stderr
-
-
-def _why_nothing(path: pathlib.Path, complaint: str) -> str:
-    if re.search(r"matches no streams|does not contain any stream", complaint):
-        return f"{path}: has no sound track; give a file with speech in it"
-    return f"{path}: cannot be read as sound (corrupt or not a media file); try converting it to wav"

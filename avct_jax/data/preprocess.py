@@ -5,6 +5,7 @@ looks for the face, because a clip's square is known at its end only. Memory doe
 """
 
 import dataclasses
+import logging
 import os
 import pathlib
 import shutil
@@ -25,6 +26,8 @@ QUIET = 1e-4  # of full scale: a sound track that never exceeds it holds no soun
 MOST_TURNED = 1.0  # rad = 57 degrees, median turn of the head: beyond it half of the face is guessed
 
 Report = Callable[[int], None]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,10 +231,17 @@ def read(
 
 
 def _open_sound(source: str) -> np.ndarray | None:
-    """The video's sound; a track that cannot be decoded is none."""
+    """The video's sound; a track that cannot be decoded is none, and said to be.
+
+    Raises:
+      UserError: the disk is full: what was read is not all.
+    """
     try:
         return audio.map_audio(source)
-    except errors.UserError:
+    except errors.UserError as error:
+        if not _is_about(error, source):
+            raise
+        _log.warning("%s; its clips have no sound", error)
         return None
 
 

@@ -2,23 +2,22 @@
 
 import contextlib
 import errno
-import functools
+import logging
 import os
 import pathlib
-import re
 import secrets
 import signal
 import subprocess
 import tempfile
 import threading
 from collections.abc import Generator, Iterator
-from typing import IO, NamedTuple
+from typing import IO
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from avct_jax import errors
-from avct_jax.data import audio as sound
+from avct_jax.data import colour, container, soundtrack
 
 FRAME_RATE = 25  # frames/s, Wang et al. 2022
 SAMPLE_RATE = 16000  # Hz, of sound given as an array
@@ -31,57 +30,9 @@ LONGEST_NAME = 255  # bytes, of every usual file system
 
 Path = str | os.PathLike
 
+probe, check_readable = container.probe, container.check_readable
 
-class Probe(NamedTuple):
-    """What a media file holds; size: (height, width) as shown, turned and with square pixels, or 0, 0."""
-
-    frame_rate: float
-    duration: float  # seconds; 0 where the file does not say
-    size: tuple[int, int]
-    has_video: bool
-    has_audio: bool
-
-
-def probe(path: Path) -> Probe:
-    """Look into a media file.
-
-    Raises:
-      UserError: there is no such file, it is empty, or ffmpeg knows no such format.
-    """
-    check_readable(path)
-    done = subprocess.run([*_command(), *_input(_url(path))], stdin=subprocess.DEVNULL, capture_output=True)
-    text = done.stderr.decode(errors="replace")
-    streams = text[text.find("Input #0") :].split("Stream #0:")
-    video = next((s for s in streams[1:] if "Video:" in s and "(attached pic)" not in s), "")
-    audio = any("Audio:" in stream for stream in streams[1:])
-    size = _shown_size(video)
-    video = (
-        video if min(size) > 0 else ""
-    )  # a stream without a size is none: ffmpeg went by the file's suffix
-    if "Input #0" not in text or not (video or audio or "(attached pic)" in text):
-        raise errors.UserError(
-            f"{_name(path)} is no sound or video file that ffmpeg can read; convert it first"
-        )
-    hours, minutes, seconds = _numbers(r"Duration: (\d+):(\d+):([\d.]+)", streams[0]) or (0, 0, 0)
-    rate = _numbers(r"([\d.]+) (?:fps|tbr)", video)
-    if video and not rate:
-        rate = (float(FRAME_RATE),)
-    duration = 3600 * hours + 60 * minutes + seconds
-    return Probe(rate[0] if rate else 0.0, duration, size, bool(video), audio)
-
-
-def _shown_size(stream: str) -> tuple[int, int]:
-    width, height = (int(v) for v in _numbers(r", (\d+)x(\d+)[ ,\[]", stream) or (0, 0))
-    across, down = _numbers(r"SAR (\d+):(\d+)", stream) or (1, 1)
-    if across and down and abs(across / down - 1) > 0.02:  # less is rounding, not worth a resampling
-        width = round(width * across / down)
-    turn = _numbers(r"rotation of (-?[\d.]+)", stream) or (0.0,)
-    return (width, height) if round(abs(turn[0]) / 90) % 2 else (height, width)
-
-
-def _numbers(pattern: str, text: str) -> tuple[float, ...]:
-    match = re.search(pattern, text)
-    return tuple(float(v) for v in match.groups()) if match else ()
+_log = logging.getLogger(__name__)
 
 
 def read_frames(
@@ -100,42 +51,53 @@ def read_frames(
     if not found.has_video:
         raise errors.UserError(f"{_name(path)} holds no video; give a video file")
     height, width = _pair(size) or found.size
+    colours = colour.reading(found)
     filters = [f"fps={frame_rate}:start_time=0"] if frame_rate else []
-    filters += [f"scale={width}:{height}:flags=area" if size else f"scale={width}:{height}", "setsar=1"]
-    passthrough = [] if frame_rate else ["-fps_mode", "passthrough"]
-    command = [
-        *_command(),
-        "-loglevel",
-        "error",
-        *_input(_url(path)),
-        "-map",
-        "0:V:0",
-        "-vf",
-        ",".join(filters),
-    ]
-    return _decode([*command, *passthrough, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], height, width, path)
+    if frame_rate and container.DISCONTINUOUS.fullmatch(found.kind):
+        filters.insert(0, f"setpts=PTS-STARTPTS+{container.probe_stream(path, 'V:0')[1]:.6f}/TB")
+    method = ":flags=area" if size else ""
+    filters += [f"scale={width}:{height}{method}{colours.scale}", "setsar=1", *colours.after]
+    passthrough = [] if frame_rate else container.every_frame()
+    # Where the pictures' size changes on the way, filters that begin anew would reckon from time 0 again.
+    steady = ["-reinit_filter", "0", *container.source(path), "-map", "0:V:0"]
+    command = [*steady, "-vf", ",".join(filters)]
+    command += [*passthrough, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    return _decode(command, (height, width), path, found, frame_rate, colours.table)
 
 
 def _decode(
-    command: list[str], height: int, width: int, path: Path
+    command: list[str],
+    size: tuple[int, int],
+    path: Path,
+    found: container.Probe,
+    frame_rate: int | float | None,
+    table: bytes | None,
 ) -> Generator[UInt8[np.ndarray, "h w 3"], None, None]:
-    count, length = 0, height * width * 3
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
-        stream = process.stdout
-        assert stream is not None
-        try:
-            while len(data := stream.read(length)) == length:
-                yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
-                count += 1
-        finally:  # also where the caller stops early
-            stream.close()
-            process.kill()
-            process.wait()
-        if not count:
-            raise errors.UserError(
-                f"no frame of {_name(path)} can be decoded: {_last_line(log)}; convert it first"
-            )
+    count, length = 0, size[0] * size[1] * 3
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory()) if table else None
+        if folder and table:
+            colour.write_table(folder, table)
+        decoder = stack.enter_context(container.Decoder(command, folder=folder))
+        while len(data := decoder.read(length)) == length:
+            yield np.frombuffer(data, np.uint8).reshape(*size, 3)
+            count += 1
+        complaint = decoder.complaint()  # not where the caller stops early
+    if not count:
+        reason = complaint or "ffmpeg gave no reason"
+        raise errors.UserError(f"no frame of {_name(path)} can be decoded: {reason}; convert it first")
+    _tell_of_missing(path, found, count, frame_rate, complaint)
+
+
+def _tell_of_missing(
+    path: Path, found: container.Probe, count: int, frame_rate: int | float | None, complaint: str
+) -> None:
+    """Log damage, and pictures that end long before the file does."""
+    seconds = count / (frame_rate or found.frame_rate or FRAME_RATE)
+    if complaint:
+        _log.warning("%s is damaged (%s): %.2f s of its pictures could be read", path, complaint, seconds)
+    elif said := container.missing_seconds(path, found, seconds) if frame_rate else 0.0:
+        _log.warning("the pictures of %s end at %.2f s of the file's %.2f s", path, seconds, said)
 
 
 class VideoWriter:
@@ -152,7 +114,7 @@ class VideoWriter:
         *,
         size: int | tuple[int, int],
         frame_rate: int | float = FRAME_RATE,
-        audio: Path | Float[np.ndarray, "n"] | None = None,
+        audio: Path | soundtrack.Track | Float[np.ndarray, "n"] | None = None,
         sample_rate: int = SAMPLE_RATE,
     ):
         """Prepare to write.
@@ -160,7 +122,8 @@ class VideoWriter:
         Args:
           path: ends with one of SUFFIXES.
           size: side of square frames, or (height, width); odd sides are padded by one pixel (yuv420p).
-          audio: a sound or video file, whose first sound track is taken whole, or mono samples in [-1, 1].
+          audio: a sound or video file, of which is taken whole what `soundtrack.listen` hears; what it has
+            heard; or mono samples in [-1, 1].
           sample_rate: Hz, of `audio` as samples.
         Raises:
           UserError: the path cannot be written (see check_writable).
@@ -243,35 +206,38 @@ class VideoWriter:
 
     def _failure(self) -> errors.UserError:
         reason = _last_line(self._log)
+        full = "free space or " if "No space left" in reason else ""
         return errors.UserError(
-            f"{_name(self.path)} cannot be written: {reason}; free space or choose another --output"
+            f"{_name(self.path)} cannot be written: {reason}; {full}choose another --output"
         )
 
     def _ffmpeg(self) -> list[str]:
         height, width = self.size
-        command = [*_command(), "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"]
-        command += ["-s", f"{width}x{height}", "-r", str(self._rate), *_input("pipe:0")]
+        command = [*container.command_line(), "-loglevel", "error", "-y", "-f", "rawvideo"]
+        command += ["-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(self._rate), "-i", "pipe:0"]
         command += self._audio_input()
         command += ["-map", "0:v:0", "-c:v", "libx264", "-preset", PRESET, "-crf", str(QUALITY)]
-        command += ["-pix_fmt", "yuv420p"]
-        if height % 2 or width % 2:
-            command += ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"]
+        pad = ["pad=ceil(iw/2)*2:ceil(ih/2)*2"] if height % 2 or width % 2 else []
+        command += ["-vf", ",".join([*pad, *colour.WRITTEN]), *colour.TAGS]
         if self._audio is not None:
             command += ["-map", "1:a:0", "-af", AUDIO_FILTER, "-c:a", "aac", "-b:a", "128k"]
         if self._partial.suffix != ".mkv":
             command += ["-movflags", "+faststart"]
-        return [*command, _url(self._partial)]
+        return [*command, container.url(self._partial)]
 
     def _audio_input(self) -> list[str]:
         if self._audio is None:
             return []
         folder = pathlib.Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         if not isinstance(self._audio, np.ndarray):
-            check_readable(self._audio)
-            return _input(_url(sound.decode_to(self._audio, folder)))
+            heard = self._audio
+            if not isinstance(heard, soundtrack.Track):
+                heard = soundtrack.listen(heard, sample_rate=self._sample_rate).track
+            return soundtrack.write_native(heard, folder)
         samples = folder / "sound.f32"
-        samples.write_bytes(np.clip(self._audio, -1, 1).astype("<f4").tobytes())
-        return ["-f", "f32le", "-ar", str(self._sample_rate), "-ac", "1", *_input(_url(samples))]
+        with container.full_disk_refused():
+            samples.write_bytes(np.clip(self._audio, -1, 1).astype("<f4").tobytes())
+        return ["-f", "f32le", "-ar", str(self._sample_rate), "-ac", "1", *container.source(samples)]
 
 
 @contextlib.contextmanager
@@ -288,42 +254,22 @@ def _undisturbed() -> Iterator[None]:
             signal.signal(number, handler or signal.SIG_DFL)
 
 
-def check_readable(path: Path) -> None:
-    """Refuse a path that cannot be a media file.
-
-    Raises:
-      UserError: nothing there, a folder, an empty file, or no permission to read.
-    """
-    if not os.path.exists(path):
-        raise errors.UserError(f"there is no file {_name(path)}; check the path")
-    if os.path.isdir(path):
-        raise errors.UserError(f"{_name(path)} is a folder; give a file in it")
-    try:
-        with open(path, "rb") as file:
-            if not file.read(1):
-                raise errors.UserError(f"{_name(path)} is empty (0 bytes); give another file")
-    except OSError as error:
-        raise errors.UserError(f"{_name(path)} cannot be read: {error.strerror}") from None
-
-
 def check_writable(path: Path) -> None:
     """Refuse, before any work is done, an output that could not be written at the end.
 
     Raises:
       UserError: unknown suffix, missing or read-only folder, a folder of that name, or a read-only file.
     """
-    target = pathlib.Path(path)
+    target = pathlib.Path(os.path.realpath(path))  # where a link leads to
     if os.path.isdir(target):
         raise errors.UserError(f"{_name(path)} is a folder; name a file in it, such as talk.mp4")
     if len(os.fsencode(target.name)) > LONGEST_NAME:
         raise errors.UserError(
             f"{_name(target.name[:20] + '...')} has more than {LONGEST_NAME} bytes; choose a shorter --output"
         )
-    if target.suffix.lower() not in SUFFIXES:
+    if (suffix := pathlib.Path(path).suffix).lower() not in SUFFIXES:
         known = ", ".join(SUFFIXES)
-        raise errors.UserError(
-            f"{_name(path)} ends with {target.suffix!r}; the video is H.264: use one of {known}"
-        )
+        raise errors.UserError(f"{_name(path)} ends with {suffix!r}; the video is H.264: use one of {known}")
     if not os.path.isdir(target.parent):
         raise errors.UserError(f"the folder {_name(target.parent)} does not exist; make it first")
     if target.exists() and not _may_write(target):
@@ -345,23 +291,8 @@ def _may_write(path: pathlib.Path) -> bool:
     return os.access(path, os.W_OK) and bool(path.stat().st_mode & 0o222)
 
 
-@functools.cache
-def _command() -> tuple[str, ...]:
-    return (sound.ffmpeg(), "-nostdin", "-hide_banner")
-
-
-def _input(url: str) -> list[str]:
-    # Local files only: a playlist could otherwise make ffmpeg open addresses on the network.
-    return ["-protocol_whitelist", "file,pipe", "-i", url]
-
-
-def _url(path: Path) -> str:
-    """Return ffmpeg's name of a local file: '-x' or 'concat:x' would mean something else to it."""
-    return f"file:{os.fspath(path)}"
-
-
 def _name(path: Path) -> str:
-    return repr(os.fspath(path))  # a line break in a name must not break the message's one line
+    return container.shown(path)
 
 
 def _pair(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
@@ -370,5 +301,4 @@ def _pair(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
 
 def _last_line(log: IO[bytes]) -> str:
     log.seek(0)
-    lines = [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.strip()]
-    return re.sub(r"^(\[[^\]]*\] )+", "", lines[-1])[:200] if lines else "ffmpeg gave no reason"
+    return container.last_line(log.read().decode(errors="replace")) or "ffmpeg gave no reason"

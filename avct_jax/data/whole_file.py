@@ -20,7 +20,7 @@ def writing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     Raises:
       UserError: the folder is missing, full, or not to be written to.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(os.path.realpath(path))  # a link stays one: what it names is written
     temporary = path.with_name(f".{path.stem}-{secrets.token_hex(TOKEN_BYTES)}{path.suffix}")
     try:
         yield temporary
