@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from avct_jax import errors
-from avct_jax.data import audio, phoneme_recognition, phonemes
+from avct_jax.data import audio, phoneme_decoders, phoneme_recognition, phonemes
 
 SYNTHETIC = pathlib.Path(__file__).parent / "voices" / "flite.json"  # 7.1 s
 SENTENCE = (
@@ -84,7 +84,7 @@ def test_recognise_falls_back_when_the_transcript_is_far_too_long(caplog):
 
 
 def test_recognise_without_pocketsphinx_says_what_to_do(monkeypatch):
-    for decoder in (phoneme_recognition._align_decoder, phoneme_recognition._allphone_decoder):
+    for decoder in (phoneme_decoders.aligner, phoneme_decoders.allphone):
         decoder.cache_clear()
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
     for how in ({"transcript": "hello"}, {"method": "pocketsphinx"}):

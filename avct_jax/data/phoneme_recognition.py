@@ -4,27 +4,22 @@ pocketsphinx carries its acoustic model. Alone it recognises phones (allphone); 
 recognises, so phones come from a transcript, or from hama's network where installed, when there is a choice.
 """
 
-import functools
 import importlib.util
 import logging
-import pathlib
-import tempfile
 import threading
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from avct_jax import errors
-from avct_jax.data import audio, phonemes, pronunciation
+from avct_jax.data import audio, phoneme_decoders, phonemes, pronunciation
 
 # Measured on five voices with reference phones (26 to 78% of frames hang on these): pocketsphinx places
 # boundaries early, and silence begins too soon after a phone and ends too late before one.
 SHIFT = 0.025  # s, added to every boundary
 SILENCE_TRIM = (0.02, 0.04)  # s, by which silences begin later and end sooner
-ALIGN_BEAM = 1e-80  # wide: a forced path must not be lost
-ALLPHONE_BEAM = 1e-20
 PIECE_SECONDS = 15.0  # longest stretch recognised at once; shorter ones cost accuracy, longer ones memory
 WHOLE_SECONDS = 60.0  # longest sound aligned with its transcript at once; 45 MB a minute
 TRUSTED_DISTANCE = 0.75  # edits per phone between heard and written; unrelated texts lie above .8
@@ -247,11 +242,11 @@ def _recognise_piece(
 
 def _allphone(wav: Float[np.ndarray, "n"]) -> list[phonemes.Segment]:
     with _one_at_a_time:
-        return _run(_allphone_decoder(), wav)
+        return _run(phoneme_decoders.allphone(), wav)
 
 
 def _hama_words(wav: Float[np.ndarray, "n"]) -> list[Variants]:
-    heard = _hama_model()(_normalised(wav), audio.SAMPLE_RATE).word_phoneme_text
+    heard = phoneme_decoders.hama()(_normalised(wav), audio.SAMPLE_RATE).word_phoneme_text
     spelled = (phonemes.ipa_to_arpabet(word) for word in heard.split("|"))
     words = [tuple(phone for phone in word if phone != "NSN") for word in spelled]
     return [(word,) for word in words if word]
@@ -276,7 +271,7 @@ def _decode_graph(wav: Float[np.ndarray, "n"], words: Sequence[Variants]) -> lis
                 at = to
         here = end
     with _one_at_a_time:
-        decoder = _align_decoder()
+        decoder = phoneme_decoders.aligner()
         decoder.add_fsg("graph", decoder.create_fsg("graph", 0, here, arcs))
         decoder.activate_search("graph")
         return _run(decoder, wav)
@@ -354,61 +349,3 @@ def _normalised(wav: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
 
 def _has_hama() -> bool:
     return importlib.util.find_spec("hama") is not None
-
-
-@functools.cache
-def _hama_model() -> Any:
-    import hama
-
-    return hama.ASRModel()
-
-
-def check_installed() -> Any:
-    """Return pocketsphinx, which places phonemes in time.
-
-    Raises:
-      UserError: it is not installed: there are no wheels for Python 3.14.
-    """
-    try:
-        import pocketsphinx
-    except ImportError:
-        raise errors.UserError(
-            "phonemes of a sound by transcript, hama or pocketsphinx need pocketsphinx, which is missing: "
-            "take Python 3.11 to 3.13, or `pip install pocketsphinx` (it needs cmake and a C compiler)"
-        ) from None
-    return pocketsphinx
-
-
-@functools.cache
-def _align_decoder() -> Any:
-    """A decoder whose words are single phones, so that any row of phones is a sentence."""
-    pocketsphinx = check_installed()
-
-    lines = [f"{phone.lower()} {phone}" for phone in phonemes.SYMBOLS if phone != "NSN"]
-    with tempfile.TemporaryDirectory() as folder:
-        dictionary = pathlib.Path(folder, "phones.dict")
-        dictionary.write_text("\n".join(lines) + "\n", encoding="ascii")
-        return pocketsphinx.Decoder(
-            lm=None,
-            dict=str(dictionary),
-            beam=ALIGN_BEAM,
-            pbeam=ALIGN_BEAM,
-            wbeam=ALIGN_BEAM,
-            bestpath=False,  # the lattice pass loses phones at the ends
-            loglevel="FATAL",
-        )
-
-
-@functools.cache
-def _allphone_decoder() -> Any:
-    """Context-independent phone recognition; the context-dependent one does not finish."""
-    pocketsphinx = check_installed()
-
-    return pocketsphinx.Decoder(
-        allphone=pocketsphinx.get_model_path("en-us/en-us-phone.lm.bin"),
-        allphone_ci=True,
-        lw=2.0,
-        beam=ALLPHONE_BEAM,
-        pbeam=ALLPHONE_BEAM,
-        loglevel="FATAL",
-    )
