@@ -8,7 +8,7 @@ import importlib.util
 import logging
 import threading
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
