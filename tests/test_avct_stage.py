@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -89,10 +90,10 @@ def test_eight_devices_that_render_frame_by_frame_take_the_same_step(whole, give
     everywhere = jax.device_put((begun, built.frozen), NamedSharding(mesh, PartitionSpec()))
     again = quick.jit(make(WHOLE, given, remat=True).step)
     one, eight = step(begun, built.frozen, doubled(), KEY), again(*everywhere, spread, KEY)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), one[1], eight[1])
+    chex.assert_trees_all_close(one[1], eight[1], rtol=1e-4)
     one, eight = first_moments(one[0]), first_moments(eight[0])
     assert max(np.abs(x).max() for x in jax.tree.leaves(one)) > 1e-3
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), one, eight)
+    chex.assert_trees_all_close(one, eight, atol=1e-5)
 
 
 def test_warm_up_renders_nothing_and_its_loss_falls(given):

@@ -5,6 +5,7 @@ import json
 import pickle
 import struct
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def test_load_gives_back_what_was_saved(tmp_path, system):
     checkpoint_file.save(tmp_path / "a.safetensors", system, dtype="float32")
     back = checkpoint_file.load(tmp_path / "a.safetensors", required=("keypoint_detector",))
     assert back.config == system.config
-    jax.tree.map(np.testing.assert_array_equal, back.variables, system.variables)
+    chex.assert_trees_all_equal(back.variables, system.variables)
     assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
 
 

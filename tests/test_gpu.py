@@ -6,6 +6,7 @@ AVCT_TEST_DEVICE=cpu tries these tests themselves where there is no GPU.
 import os
 import pathlib
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -53,7 +54,7 @@ def test_convolution_and_its_gradients_are_the_cpus(device, cpu, padding):
         return jnp.square(conv.convolve(x, kernel, (1, 1), (padding, padding))).mean()
 
     found, wanted = (on(d, jax.value_and_grad(loss, (0, 1)), x, kernel) for d in (device, cpu))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), found, wanted)
+    chex.assert_trees_all_close(found, wanted, rtol=1e-3, atol=1e-5)
     text = jax.jit(loss).lower(*jax.device_put((x, kernel), device)).as_text()
     assert device.platform == "cpu" or "stablehlo.convolution" in text
 
@@ -79,7 +80,7 @@ def test_patches_held_by_the_device_are_those_of_the_host(device):
     found = made(mesh=mesh).batch("patches", None, **ask)
     assert {d for x in jax.tree.leaves(found) for d in x.devices()} == {device}
     wanted = made().batch("patches", None, **ask)
-    jax.tree.map(np.testing.assert_array_equal, jax.device_get(found), wanted)
+    chex.assert_trees_all_equal(jax.device_get(found), wanted)
 
 
 def test_paper_gives_the_reference_systems_numbers(device):

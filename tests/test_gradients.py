@@ -1,5 +1,6 @@
 """Gradients in parts are those of the whole; computed twice they are the same and need less memory."""
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -104,7 +105,7 @@ def test_rematerialised_gives_the_same_gradients_in_less_memory(tower):
         options = gradients.ComputeConfig(remat=remat).compiler_options("cpu")
         program = step.lower(params).compile(compiler_options=options)
         found[remat], memory[remat] = program(params), program.memory_analysis().temp_size_in_bytes
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found[False], found[True])
+    chex.assert_trees_all_close(found[False], found[True], atol=1e-5)
     assert memory[True] < 0.5 * memory[False]
 
 

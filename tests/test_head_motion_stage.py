@@ -1,5 +1,6 @@
 """E_h learns poses; eight devices, parts of a batch and recomputed activations give the same gradients."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -73,13 +74,13 @@ def test_step_is_the_same_on_eight_devices(begun, step):
     spread = jax.device_put(doubled(), NamedSharding(mesh, PartitionSpec("data")))
     whole = jax.device_put(begun, NamedSharding(mesh, PartitionSpec()))
     one, eight = (first_moments(step(*x, KEY)[0]) for x in ((begun, {}, doubled()), (whole, {}, spread)))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), one, eight)
+    chex.assert_trees_all_close(one, eight, atol=1e-5)
 
 
 def test_parts_of_a_batch_and_remat_give_the_whole_batchs_gradient(begun, step):
     parts = quick.jit(make(remat=True, microbatches=2).step)
     one, two = (first_moments(f(begun, {}, doubled(), KEY)[0]) for f in (step, parts))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), one, two)
+    chex.assert_trees_all_close(one, two, atol=1e-5)
     assert max(np.abs(x).max() for x in jax.tree.leaves(one)) > 1e-3
 
 

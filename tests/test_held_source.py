@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import made_clips
 import numpy as np
@@ -25,7 +26,7 @@ def test_held_source_yields_the_numpy_sources_batches_on_all_devices(clips, kind
     ask = {"seed": 3, "batch_size": 8}
     told = clips.batch(kind, CONFIG, step=5, **ask)
     found = next(held.batches(kind, CONFIG, first_step=5, **ask))
-    jax.tree.map(np.testing.assert_array_equal, jax.device_get(found), told)
+    chex.assert_trees_all_equal(jax.device_get(found), told)
     placed = sharding.place_batch(found, mesh)  # as the loop does: nothing moves
     assert all(a is b for a, b in zip(jax.tree.leaves(placed), jax.tree.leaves(found), strict=True))
     assert all(len(x.sharding.device_set) == 8 for x in jax.tree.leaves(found))

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -272,9 +273,9 @@ def test_frozen_detector_is_neither_player_nor_exported(judged, tiny_variables):
     stage, current, _ = judged
     assert set(current.players) == set(stage.export(current)) == {"renderer"}
     wanted = tiny_variables["keypoint_detector"]
-    jax.tree.map(np.testing.assert_array_equal, stage.frozen.detector, wanted)
+    chex.assert_trees_all_equal(stage.frozen.detector, wanted)
     renderer = stage.export(current)["renderer"]
-    jax.tree.map(np.testing.assert_array_equal, renderer["params"], tiny_variables["renderer"]["params"])
+    chex.assert_trees_all_equal(renderer["params"], tiny_variables["renderer"]["params"])
 
 
 def test_picture_shows_everything_in_order(begin):

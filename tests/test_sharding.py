@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 
+import chex
 import jax
 import numpy as np
 import optax
@@ -31,7 +32,7 @@ def test_gradients_are_the_same_on_one_device_and_on_eight():
         current, (metrics, _) = step(current, frozen, batch, sharding.make_key(0, mesh), asked)
         after.append(jax.device_get((current.players["toy"].params, metrics)))
         assert len(current.step.sharding.device_set) == count
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), *after)
+    chex.assert_trees_all_close(*after, atol=1e-6)
 
 
 def test_batch_is_dealt_out_evenly_or_refused_with_the_remedy():

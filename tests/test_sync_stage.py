@@ -1,5 +1,6 @@
 """D_sync learns what belongs together; what it is shown, and what keeps it from standing still."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -86,7 +87,7 @@ def test_step_is_the_same_on_eight_devices_that_recompute(begun, step):
     again = quick.jit(make(remat=True).step)
     one = first_moments(step(begun, {}, speaking(0), KEY)[0])
     eight = first_moments(again(everywhere, {}, spread, KEY)[0])
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), one, eight)
+    chex.assert_trees_all_close(one, eight, atol=1e-5)
     assert max(np.abs(x).max() for x in jax.tree.leaves(one)) > 1e-3
 
 

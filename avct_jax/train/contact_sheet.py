@@ -1,9 +1,9 @@
 """Pictures of what a stage does, side by side: a sheet as PNG, and a short film."""
 
-import io
 import pathlib
 from collections.abc import Mapping
 
+import imageio.v3 as iio
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
@@ -51,9 +51,7 @@ def as_bytes(pictures: Pictures) -> list[UInt8[np.ndarray, "n height _ 3"]]:
 
 def png(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
     """Encode."""
-    content = io.BytesIO()
-    Image.fromarray(picture).save(content, "PNG")
-    return content.getvalue()
+    return iio.imwrite("<bytes>", picture, extension=".png")
 
 
 def save(path: pathlib.Path, pictures: Pictures) -> tuple[bytes, tuple[int, int]]:

@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Literal
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -129,6 +130,7 @@ def accumulate_embeddings(
 
 def _deal(batch: Any, microbatches: int) -> Any:
     """Every microbatches-th example: each part keeps its share of every device."""
+    chex.assert_equal_shape_prefix(jax.tree.leaves(batch), 1)
     size = len(jax.tree.leaves(batch)[0])
     if size % microbatches:
         raise ValueError(

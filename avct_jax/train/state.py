@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import chex
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -70,6 +71,8 @@ def update(
     Args:
       decay: share of the moving average kept this step, a number or a scalar array.
     """
+    chex.assert_trees_all_equal_shapes(gradients, player.params)
+    chex.assert_trees_all_equal_structs(batch_stats, player.batch_stats)
     changes, opt_state = optimizer.update(gradients, player.opt_state, player.params)
     params = optax.apply_updates(player.params, changes)
     mean = lambda old, new: jax.tree.map(lambda a, x: decay * a + (1 - decay) * x, old, new)
