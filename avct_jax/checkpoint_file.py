@@ -20,7 +20,7 @@ import safetensors
 import safetensors.numpy
 
 from avct_jax import errors, motion
-from avct_jax.data import whole_file
+from avct_jax.data import file_kind, whole_file
 from avct_jax.models import (
     avct,
     head_motion,
@@ -42,6 +42,8 @@ Part = Mapping[str, Any]
 
 DEFAULT = "mesh.safetensors"  # what animates unless another checkpoint is named
 LEARNED_WARP = "lite.safetensors"  # the keypoint family's: for poses beyond what a portrait's mesh bears
+
+PRETRAINED = (DEFAULT, LEARNED_WARP, "sync.safetensors")
 
 PARTS = ("keypoint_detector", "renderer", "avct", "head_motion")
 # The two families: learned keypoints as in the paper, and the face mesh.
@@ -269,15 +271,9 @@ def _field(name: str, hint: Any, value: Any) -> Any:
 
 
 def _why_not_read(path: pathlib.Path, error: Exception) -> str:
-    """Say what a file is that safetensors cannot read, and what to do."""
-    begin = b""
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        begin = file.read(40)
-    if begin.startswith(b"version https://git-lfs"):
-        return "is a Git LFS pointer, not the checkpoint itself; run `git lfs pull`"
-    # torch.save writes a zip, or a pickle; safetensors 8 bytes and JSON.
-    if begin.startswith((b"PK", b"\x80")) and begin[8:9] != b"{":
-        return "is a PyTorch checkpoint; run `avct convert` on it first"
+    """Say what a file is that safetensors cannot read, and what to do; what is another thing is refused."""
+    file_kind.refuse_pointer(path)
+    file_kind.refuse_torch(path)
     return f"is damaged ({_one_line(error)}); copy or download it again"
 
 

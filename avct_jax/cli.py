@@ -6,6 +6,7 @@ Nothing heavy is imported before a subcommand runs: `avct --help` answers at onc
 import argparse
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -46,6 +47,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Refuse."""
+        if found := re.fullmatch(r"argument (\S+?)(/\S+)*: expected one argument", message):
+            message += f", which may begin with a dash where it is written {found[1]}=..."
         raise errors.UserError(f"{message}; see `{self.prog} --help`")
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from avct_jax import checkpoint_file, errors
+from avct_jax.data import whole_file
 from avct_jax.models import sizes, torch_file, torch_weights
 
 # A tensor that only this network has, by its torch name.
@@ -69,7 +70,10 @@ class Report(NamedTuple):
 
 
 def convert(
-    paths: Sequence[str | os.PathLike], output: str | os.PathLike, *, dtype: str = "float32"
+    paths: str | os.PathLike | Sequence[str | os.PathLike],
+    output: str | os.PathLike,
+    *,
+    dtype: str = "float32",
 ) -> Report:
     """Read released files and write what they hold as one checkpoint of ours.
 
@@ -79,8 +83,10 @@ def convert(
       output: the .safetensors file to write.
       dtype: of the stored kernels, "float32" or "float16" (half the size, frames equal within 1/255).
     Raises:
-      UserError: a file cannot be read or holds no known network, or two hold the same one.
+      UserError: a file cannot be read or holds no known network, two hold the same one, or `output` is one.
     """
+    paths = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    whole_file.refuse_overwriting(output, *paths)
     found = _collect([pathlib.Path(p) for p in paths])
     variables, problems, fatal = {}, [], False
     for part, (_, tensors) in found.items():

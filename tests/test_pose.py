@@ -153,7 +153,7 @@ def test_pose_array_that_is_none_is_refused(tmp_path, values, reason):
         ("a.csv", b"a,b\n1,x", "no OpenFace csv"),
         ("a.csv", b"a,b\n1,2,3", "no OpenFace csv"),
         ("a.csv", b"a,b\n", "no rows"),
-        ("a.csv", b"\xff\xfe\x00", "no OpenFace csv"),
+        ("a.csv", b"\xff\xfe\x00", "no rows"),
         ("a.txt", b"1", "OpenFace csv"),
     ],
 )

@@ -61,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     from avct_jax.evaluation import ablation, networks
     from avct_jax.train import host_memory, sharding
 
+    evaluate.keep_inputs(arguments)
     host_memory.keep_freed()
     compile_cache.enable()
     judges = networks.make(arguments.fid, arguments.syncnet, arguments.sync, arguments.identity)

@@ -41,9 +41,9 @@ def add(subparsers) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it; 2 when tensors were missing or misshapen and nothing was written."""
+    option.check_files(arguments.output, *arguments.files, quiet=arguments.quiet)
     from avct_jax import convert
 
-    option.refuse_overwriting(arguments.output, *arguments.files)
     report = convert.convert(arguments.files, arguments.output, dtype=arguments.dtype)
     if report.output is None:
         print("\n".join(report.lines()), file=sys.stderr)

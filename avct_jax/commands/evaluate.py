@@ -21,6 +21,8 @@ report.json, report.md, report.html (all in one file, with films to play) and ra
 blinded). The real films themselves, a still face and the right film with a wrong sound are measured too. A
 run that is stopped goes on where it was. A protocol makes the films first, of clips that training never sees.
 """
+REPORTS = ("report.json", "report.md", "report.html", "rating.html")
+JUDGES = ("fid", "syncnet", "sync", "identity")  # files of the networks that judge
 PROTOCOLS = {
     "reenactment": "the first frame of people never seen, moved as their clip moves (FOMM's)",
     "speech": "the speaker's clips never seen: first frame, own sound, real head poses (as in the ablation)",
@@ -200,6 +202,17 @@ def _check(arguments) -> None:
         raise errors.UserError("--portraits and --voices are for --protocol strangers; leave them out")
     if arguments.sync and arguments.syncnet:
         raise errors.UserError("--sync and --syncnet are given; leave one of them out")
+    keep_inputs(arguments, arguments.real, *_named(arguments.generated).values())
+
+
+def keep_inputs(arguments, *films: str | None) -> None:
+    """Refuse an --output whose own folders hold inputs."""
+    from avct_jax.data import whole_file
+
+    names = ("clips", "portraits", "voices", "checkpoint", "init", "vgg", *JUDGES)
+    given = [getattr(arguments, name, None) for name in names]
+    for own in ("films", "generated", *REPORTS):
+        whole_file.refuse_overwriting(os.path.join(arguments.output, own), *films, *given)
 
 
 def _named(words: list[str]) -> dict[str, str]:

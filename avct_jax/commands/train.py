@@ -106,7 +106,7 @@ def export(arguments: argparse.Namespace) -> int:
     from avct_jax.train import mesh_run, parts
 
     folder, output = pathlib.Path(arguments.folder), pathlib.Path(arguments.output)
-    option.refuse_overwriting(arguments.output, arguments.init, *map(str, folder.glob("*.safetensors")))
+    option.check_files(arguments.output, quiet=arguments.quiet)
     if any(mesh_run.path_of(folder, name).exists() for name in MESH):
         said = mesh_run.export(folder, output, init=arguments.init)
     else:

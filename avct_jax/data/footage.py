@@ -2,14 +2,16 @@
 
 import csv
 import glob
+import io
 import os
 import pathlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import Any
 
 from avct_jax import errors
-from avct_jax.data import clip, manifest, preprocess
+from avct_jax.data import clip, manifest, preprocess, text_file, video
 
 CONTAINERS = "mp4|m4v|mov|mkv|webm|avi|mpg|mpeg|mts|m2ts|ts|wmv|flv|3gp|ogv|gif"
 LONGEST_NAME = 100  # characters; file systems end at 255 bytes
@@ -37,8 +39,8 @@ def find_videos(
             inside = _videos_in(path, output) if path.is_dir() else [path]
             if not inside and len(paths) == 1:
                 raise errors.UserError(f"no video is in the folder {name!r}; name another one")
-            for video in inside:  # named as asked for, also where that is a link; each file once
-                found.setdefault(video.resolve(), video.absolute())
+            for film in inside:  # named as asked for, also where that is a link; each file once
+                found.setdefault(film.resolve(), film.absolute())
     return list(found.values())
 
 
@@ -88,12 +90,13 @@ def read_words(path: str | os.PathLike) -> dict[str, list[clip.Word]]:
 def _read_rows(path: str | os.PathLike, columns: Sequence[str]) -> list[dict[str, str]]:
     name = repr(os.fspath(path))
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-    except FileNotFoundError:
-        raise errors.UserError(f"there is no file {name}; check the path") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        video.check_readable(path)
+        text = text_file.read(path)
+        mark = text_file.separator(text.partition("\n")[0]) or ","
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark, skipinitialspace=True)
+        reader.fieldnames = [column.strip() for column in reader.fieldnames or ()]
+        rows = [{column: _stripped(value) for column, value in row.items()} for row in reader]
+    except csv.Error as error:
         raise errors.UserError(f"{name} cannot be read as csv ({error}); save it as UTF-8 csv") from None
     missing = [column for column in columns if column not in (reader.fieldnames or ())]
     if missing:
@@ -101,6 +104,10 @@ def _read_rows(path: str | os.PathLike, columns: Sequence[str]) -> list[dict[str
     if any(row[column] is None for row in rows for column in columns):
         raise errors.UserError(f"{name} has a row with fewer than its {len(columns)} columns; correct it")
     return rows
+
+
+def _stripped(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
 
 
 def make_jobs(

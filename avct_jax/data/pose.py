@@ -3,14 +3,14 @@
 import logging
 import os
 import pathlib
-import re
+from typing import Any
 
 import cv2
 import numpy as np
 from jaxtyping import Float
 
 from avct_jax import errors
-from avct_jax.data import video
+from avct_jax.data import in_memory, text_file, video
 
 # REFERENCE: the box of the pose image is projected with these; the poses have to be made with them too.
 FOCAL_LENGTH = 233.333  # px, of a 256 px crop
@@ -20,7 +20,6 @@ CAMERA = np.array([[FOCAL_LENGTH, 0, CENTRE], [0, FOCAL_LENGTH, CENTRE], [0, 0, 
 LOW = np.array([-0.6, -0.6, -0.6, -128, -128, 128], np.float32)
 HIGH = np.array([0.6, 0.6, 0.6, 128, 128, 384], np.float32)
 
-SEPARATOR = re.compile(r"\s*[,;\t]\s*")  # between a csv's columns, as programs and spreadsheets write them
 _log = logging.getLogger(__name__)
 
 # A mean head, mm: x right, y down, z away from the camera. Derived for this project from 617 near-frontal
@@ -205,21 +204,25 @@ def read_openface_csv(
 
 def _read_table(path: str | os.PathLike, name: str) -> tuple[list[str], np.ndarray]:
     try:
-        text = pathlib.Path(path).read_text(encoding="utf-8-sig")
-        first, *lines = [line for line in text.splitlines() if line.strip()]
-        header = [column.strip() for column in SEPARATOR.split(first)]
-        rows = np.array([[_number(value) for value in SEPARATOR.split(line)] for line in lines], np.float64)
-        rows = rows.reshape(len(lines), len(header))
-    except (ValueError, UnicodeDecodeError):
+        first, *lines = [line for line in text_file.read(path).splitlines() if line.strip()]
+        mark = text_file.separator(first)
+        header = [column.strip() for column in first.split(mark)]
+        rows = np.array([[_number(v, comma=mark != ",") for v in line.split(mark)] for line in lines])
+        rows = rows.astype(np.float64).reshape(len(lines), len(header))
+    except errors.UserError:
+        raise
+    except ValueError:
         raise errors.UserError(f"{name} is no OpenFace csv: a header and rows of as many numbers") from None
     if not len(rows):
         raise errors.UserError(f"{name} has no rows; it needs one for each frame")
     return header, rows
 
 
-def _number(text: str) -> float:
-    """Read a number; a C++ program on Windows writes -nan(ind)."""
-    return float("nan") if "nan" in text.lower() else float(text)
+def _number(text: str, *, comma: bool) -> float:
+    """Read a number; a C++ program on Windows writes -nan(ind), and some spreadsheets 0,5."""
+    if "nan" in text.lower():
+        return float("nan")
+    return float(text.replace(",", ".") if comma else text)
 
 
 def _one_face(rows, faces, name):
@@ -230,6 +233,15 @@ def _one_face(rows, faces, name):
     chosen = known[np.argmax(counts)]
     _log.warning("%s follows %d faces: that of face_id %d is taken", name, len(known), chosen)
     return rows[faces == chosen]
+
+
+def from_array(given: Any) -> Float[np.ndarray, "t 6"]:
+    """Take poses (rad, mm) that are in memory, one row a frame.
+
+    Raises:
+      UserError: another shape, or values that are no poses.
+    """
+    return _checked(in_memory.array(given, "a table of poses"), "given")
 
 
 def _checked(poses: np.ndarray, name: str) -> Float[np.ndarray, "t 6"]:

@@ -19,6 +19,7 @@ from jaxtyping import Float, UInt8
 
 from avct_jax import errors
 from avct_jax.data import audio as sound
+from avct_jax.data import file_kind
 
 FRAME_RATE = 25  # frames/s, Wang et al. 2022
 SAMPLE_RATE = 16000  # Hz, of sound given as an array
@@ -298,8 +299,9 @@ def check_readable(path: Path) -> None:
         raise errors.UserError(f"{_name(path)} is a folder; give a file in it")
     try:
         with open(path, "rb") as file:
-            if not file.read(1):
+            if not (begin := file.read(file_kind.LENGTH)):
                 raise errors.UserError(f"{_name(path)} is empty (0 bytes); give another file")
+            file_kind.refuse_pointer(path, begin)
     except OSError as error:
         raise errors.UserError(f"{_name(path)} cannot be read: {error.strerror}") from None
 

@@ -1,4 +1,4 @@
-"""Files that bear their name only when they are whole."""
+"""Files that bear their name only when they are whole, and never in the place of an input."""
 
 import contextlib
 import os
@@ -9,6 +9,27 @@ from collections.abc import Iterator
 from avct_jax import errors
 
 TOKEN_BYTES = 4  # tell apart files of one name that are being written
+Path = str | os.PathLike
+
+
+def refuse_overwriting(output: Path, *inputs: Path | None, option: str = "--output") -> None:
+    """Refuse an output that is one of the inputs, whatever names lead to it, or a folder that holds one.
+
+    Every command, and what it calls, asks here before it begins.
+
+    Raises:
+      UserError: an input would be lost.
+    """
+    for given in inputs:
+        if given is not None and os.path.exists(given) and os.path.exists(output) and _covers(output, given):
+            raise errors.UserError(
+                f"{option} {os.fspath(output)!r} is an input or holds one that would be lost; name another"
+            )
+
+
+def _covers(output: Path, given: Path) -> bool:
+    place = pathlib.Path(os.path.realpath(output))
+    return os.path.samefile(given, output) or place in pathlib.Path(os.path.realpath(given)).parents
 
 
 @contextlib.contextmanager

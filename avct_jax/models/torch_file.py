@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from avct_jax import errors
+from avct_jax.data import file_kind
 
 MAGIC = 0x1950A86A20F9469CFC6C  # first pickle of the plain stream (torch.serialization)
 
@@ -57,6 +58,7 @@ def read(path: str | pathlib.Path) -> Any:
       UserError: the file is missing, damaged, no such file, or holds more than tensors.
     """
     path = pathlib.Path(path)
+    file_kind.refuse_pointer(path)
     try:
         with path.open("rb") as file:
             read_layout = _read_zip if file.read(4) == b"PK\x03\x04" else _read_stream
