@@ -114,13 +114,16 @@ def recognise(tensors: Mapping[str, np.ndarray]) -> str | None:
 
 def state_dicts(content: Any) -> Iterator[dict[str, np.ndarray]]:
     """Every dict of named tensors in a checkpoint, at any depth, without the prefix `module.`."""
-    if not isinstance(content, dict):
-        return
-    tensors = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, np.ndarray)}
-    if tensors:
-        yield {k.removeprefix("module."): v for k, v in tensors.items() if not k.startswith(UNUSED)}
-    for value in content.values():
-        yield from state_dicts(value)
+    waiting, seen = [content], set()
+    while waiting:
+        found = waiting.pop()
+        if not isinstance(found, dict) or id(found) in seen:
+            continue
+        seen.add(id(found))
+        waiting += reversed(found.values())
+        tensors = {k: v for k, v in found.items() if isinstance(k, str) and isinstance(v, np.ndarray)}
+        if tensors:
+            yield {k.removeprefix("module."): v for k, v in tensors.items() if not k.startswith(UNUSED)}
 
 
 def _collect(paths: Sequence[pathlib.Path]) -> dict[str, tuple[pathlib.Path, dict[str, np.ndarray]]]:

@@ -147,6 +147,14 @@ def test_people_of_any_spreadsheet_are_read(mark, encoding, tmp_path):
     assert footage.read_people(path) == {tmp_path / "a film.mp4": "Ann Ö"}
 
 
+def test_rows_of_people_and_words_may_be_in_any_order_but_not_contradict(tmp_path):
+    (tmp_path / "a.csv").write_text("file,person\na.mp4,Ann\na.mp4,Bob\n")
+    with pytest.raises(errors.UserError, match="two people"):
+        footage.read_people(tmp_path / "a.csv")
+    (tmp_path / "b.csv").write_text("clip,start_s,end_s,word\na,2,3,second\na,1,2,first\n")
+    assert [word for word, *_ in footage.read_words(tmp_path / "b.csv")["a"]] == ["first", "second"]
+
+
 def test_text_has_a_limit(tmp_path, monkeypatch):
     monkeypatch.setattr(text_file, "MOST_BYTES", 9)
     (tmp_path / "a.json").write_text("[" * 10)

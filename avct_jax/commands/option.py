@@ -34,8 +34,8 @@ def check_files(output: str, *inputs: str | None, checkpoint: str | None = None,
     Raises:
       UserError: an input is missing or unreadable, a checkpoint is PyTorch's, or `output` is an input.
     """
-    from avct_jax import console
-    from avct_jax.data import file_kind, video, whole_file
+    from avct_jax import console, file_kind
+    from avct_jax.data import video, whole_file
 
     for given in filter(None, inputs):
         video.check_readable(given)

@@ -17,8 +17,8 @@ from typing import IO, Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
-from avct_jax import errors
-from avct_jax.data import file_kind, in_memory, mel
+from avct_jax import errors, file_kind
+from avct_jax.data import in_memory, mel
 
 SAMPLE_RATE = mel.SAMPLE_RATE  # samples/s
 FRAME_RATE = 25  # frames/s, Wang et al. 2022

@@ -62,11 +62,17 @@ def read_people(path: str | os.PathLike) -> dict[pathlib.Path, str]:
     """Who is seen in which video, of a csv with columns file (relative to the csv) and person.
 
     Raises:
-      UserError: no such file, or a column is missing.
+      UserError: no such file, a column is missing, or a file is there twice, with two people.
     """
     folder = pathlib.Path(path).absolute().parent
     rows = _read_rows(path, ("file", "person"))
-    return {folder / row["file"]: row["person"] for row in rows}
+    people: dict[pathlib.Path, str] = {}
+    for row in rows:
+        if people.setdefault(folder / row["file"], row["person"]) != row["person"]:
+            raise errors.UserError(
+                f"{os.fspath(path)!r} says of {row['file']!r} that two people are seen; leave one row out"
+            )
+    return people
 
 
 def read_words(path: str | os.PathLike) -> dict[str, list[clip.Word]]:
@@ -84,7 +90,7 @@ def read_words(path: str | os.PathLike) -> dict[str, list[clip.Word]]:
                 f"{os.fspath(path)!r}: {row['start_s']!r} - {row['end_s']!r} are no seconds; correct that row"
             ) from None
         words.setdefault(row["clip"], []).append(said)
-    return words
+    return {name: sorted(said, key=lambda word: word[1:]) for name, said in words.items()}
 
 
 def _read_rows(path: str | os.PathLike, columns: Sequence[str]) -> list[dict[str, str]]:

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from avct_jax import errors
-from avct_jax.data import file_kind, in_memory, text_file
+from avct_jax import errors, file_kind
+from avct_jax.data import in_memory, text_file
 
 SYMBOLS = tuple(  # CMUdict's phones with NSN (noise) and SIL, alphabetical
     re.findall(

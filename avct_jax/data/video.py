@@ -17,9 +17,8 @@ from typing import IO, NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from avct_jax import errors
+from avct_jax import errors, file_kind
 from avct_jax.data import audio as sound
-from avct_jax.data import file_kind
 
 FRAME_RATE = 25  # frames/s, Wang et al. 2022
 SAMPLE_RATE = 16000  # Hz, of sound given as an array
