@@ -4,12 +4,14 @@ Nothing heavy is imported before a subcommand runs: `avct --help` answers at onc
 """
 
 import argparse
+import codecs
 import contextlib
 import os
 import re
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
@@ -24,6 +26,8 @@ TERMINATED = 143  # asked to end (128 + SIGTERM; 129 where the terminal was clos
 PIPE_CLOSED = 141  # nobody reads the output any more (128 + SIGPIPE),
 BUG = 1  # a failure nobody foresaw
 ENDING = (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+PRINTABLE = "avct.printable"  # how streams encode what they cannot: see _printable
+GRACE = 10.0  # seconds after a signal in which further ones do not disturb the cleaning up
 ABOUT = "One portrait and one voice in, a talking video out: the AVCT of Wang et al. (AAAI 2022) in JAX."
 MORE = """\
 start here:
@@ -128,15 +132,27 @@ def _parse(top: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.
 
 @contextlib.contextmanager
 def _ending_cleanly() -> Iterator[None]:
-    """Let a polite kill, or a closed terminal, unwind like Ctrl-C does: half-written files are removed."""
+    """Let a polite kill, or a closed terminal, unwind like Ctrl-C does: half-written files are removed.
+
+    What comes right after the first signal is not heard: an impatient Ctrl-C would end the cleaning up.
+    """
+    asked = float("-inf")
 
     def end(number, frame):
+        nonlocal asked
+        if time.monotonic() - asked < GRACE:
+            return
+        asked = time.monotonic()
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         raise SystemExit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    ending = (number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN)  # as nohup asks
+    ending = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup asks
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        ending.append(signal.SIGINT)
     before = {number: signal.signal(number, end) for number in ending}
     try:
         yield
@@ -150,8 +166,21 @@ def _open_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - open to the end of the process
-    with contextlib.suppress(AttributeError):  # somebody's own stream
-        sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+        with contextlib.suppress(AttributeError):  # somebody's own stream
+            getattr(sys, name).reconfigure(errors=PRINTABLE)
+
+
+def _printable(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Bytes of a file's name as they are, and letters that a terminal lacks by their number."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letter = error.object[error.start]
+    if 0xDC80 <= ord(letter) <= 0xDCFF:
+        return bytes([ord(letter) - 0xDC00]), error.start + 1
+    return letter.encode("ascii", "backslashreplace").decode(), error.start + 1
+
+
+codecs.register_error(PRINTABLE, _printable)
 
 
 def _flush() -> None:

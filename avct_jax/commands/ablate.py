@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
             checkpoints, places.clips, output, judges, films=arguments.films, show=show
         )
     evaluate.publish(report, generated, real, output, arguments.shown)
-    print(ablation.table(report))
+    console.show(ablation.table(report))
     if not arguments.quiet:
-        print(f"wrote {output / 'report.html'}")
+        console.show(f"wrote {output / 'report.html'}")
     return 0

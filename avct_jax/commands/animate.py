@@ -2,7 +2,6 @@
 
 import argparse
 import pathlib
-import sys
 
 from avct_jax.commands import option
 
@@ -154,6 +153,6 @@ def animate(arguments: argparse.Namespace, image, audio, **options) -> int:
     for line in report.notes:
         console.note(line)
     if arguments.verbose or arguments.debug:
-        print(console.timing_table(report.timings, report.frames), file=sys.stderr)
-    print(f"wrote {arguments.output}: {report.frames} frames, {report.seconds:.2f} s of sound")
+        console.tell(console.timing_table(report.timings, report.frames))
+    console.show(f"wrote {arguments.output}: {report.frames} frames, {report.seconds:.2f} s of sound")
     return 0

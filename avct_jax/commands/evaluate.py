@@ -3,7 +3,6 @@
 import argparse
 import os
 import pathlib
-import sys
 from typing import Any
 
 from avct_jax.commands import option
@@ -120,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
     publish(report, generated, real, output, arguments.shown)
     if not arguments.quiet:
         print_table(report)
-        print(f"wrote {output / 'report.html'}")
+        console.show(f"wrote {output / 'report.html'}")
     if not any(system["films"] for system in report["systems"]):
         reason = report["failed"][0]["reason"] if report["failed"] else "there is none"
         raise errors.UserError(f"no film could be measured ({reason}); see {output / 'report.json'}")
@@ -148,11 +147,12 @@ def publish(report: dict[str, Any], generated: Any, real: Any, output: pathlib.P
 
 def print_table(report: dict[str, Any]) -> None:
     """Print the table, and what could not be measured."""
+    from avct_jax import console
     from avct_jax.evaluation import markdown
 
-    print(markdown.table(report))
+    console.show(markdown.table(report))
     for failure in report["failed"][:10]:
-        print(f"{failure['system']}, {failure['film']}: {failure['reason']}", file=sys.stderr)
+        console.tell(f"{failure['system']}, {failure['film']}: {failure['reason']}")
 
 
 def _of_protocol(arguments, output, judges, show):

@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
             )
             manifest.clean(folder)
     if not arguments.quiet:
-        print("\n".join(summary(made, arguments.output)))
+        console.show("\n".join(summary(made, arguments.output)))
     if not made.clips:
         reasons = "; ".join(made.counts["refused"]) or "no video was given"
         raise errors.UserError(
@@ -215,11 +215,11 @@ class _Lines:
         self.said = now
         done, spent = state.videos - self.first, now - self.begun
         left = f", {spent / done * (state.total - state.videos):.0f} s left" if done else ""
-        print(
-            f"avct: {state.videos}/{state.total} videos, {state.clips} clips, {state.refused} left out, "
-            f"{state.frames / max(spent, 1e-9):.0f} frames/s{left}",
-            file=sys.stderr,
-            flush=True,
+        from avct_jax import console
+
+        console.note(
+            f"{state.videos}/{state.total} videos, {state.clips} clips, {state.refused} left out, "
+            f"{state.frames / max(spent, 1e-9):.0f} frames/s{left}"
         )
 
 

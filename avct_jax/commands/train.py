@@ -71,7 +71,7 @@ def _add_export(stages) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train a stage; 0 also where it was asked to stop, and saved."""
-    from avct_jax import compile_cache
+    from avct_jax import compile_cache, console
     from avct_jax.commands import training_options
 
     asked = training_options.parse(arguments.stage, arguments.rest)
@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
         outcome = training.train(arguments.stage, asked.training, places, mesh, quiet=arguments.quiet)
     if not (arguments.quiet or outcome.stopped) and sharding.is_first_process():
         file = training.parts.path(where.run, arguments.stage)
-        print(f"wrote {file}: {arguments.stage} after {outcome.step} steps")
+        console.show(f"wrote {file}: {arguments.stage} after {outcome.step} steps")
     return 0
 
 
@@ -114,5 +114,5 @@ def export(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         for line in said:
             console.note(line)
-        print(f"wrote {output}")
+        console.show(f"wrote {output}")
     return 0
