@@ -66,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in argv or bool(os.environ.get("AVCT_DEBUG"))
     for name, level in SILENCED.items():
         os.environ.setdefault(name, level)
+    os.environ["JAX_ENABLE_X64"] = "0"  # everything here is of 32 bits, whatever other programs need
     _open_streams()
     try:
         with _ending_cleanly():

@@ -77,6 +77,13 @@ def test_a_platform_that_is_not_there_is_refused_in_one_line(tmp_path):
     assert done.stderr == "avct: JAX_PLATFORMS is 'rocm', which is not here; unset it\n"
 
 
+def test_other_programs_64_bits_are_not_taken(monkeypatch):
+    monkeypatch.setenv("JAX_ENABLE_X64", "1")
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert os.environ["JAX_ENABLE_X64"] == "0"
+
+
 def test_debug_shows_where_a_refusal_comes_from(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "skimage", None)
     monkeypatch.setitem(sys.modules, "skimage.data", None)

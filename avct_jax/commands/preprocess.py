@@ -96,6 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.videos and not people:
         raise errors.UserError("no VIDEO and no --people; name videos, a folder, or a csv of them")
     given, output = arguments.videos, arguments.output
+    speaker = arguments.speaker and footage.printable(arguments.speaker)
     videos = footage.find_videos(given, output=output) if given else list(people or ())
     options = _options(arguments)
     folder = clip_folder.open_folder(arguments.output, videos)
@@ -115,9 +116,7 @@ def run(arguments: argparse.Namespace) -> int:
             console.note("interrupted; what is finished is kept, and the same command goes on from there")
             return INTERRUPTED
         finally:  # a run that is stopped leaves a folder that can be trained on
-            made = clip_folder.sum_up(
-                folder, failed, speaker=arguments.speaker, new_mean_face=arguments.new_mean_face
-            )
+            made = clip_folder.sum_up(folder, failed, speaker=speaker, new_mean_face=arguments.new_mean_face)
             manifest.clean(folder)
     if not arguments.quiet:
         console.show("\n".join(summary(made, arguments.output)))

@@ -33,6 +33,7 @@ SILENCE_FLOOR = -60.0  # dB of full scale: below this nobody speaks, whatever th
 SILENT_MIX = 1e-4  # of full scale: channels that cancel each other out leave less
 WHOLE = {("u", 1), ("i", 2), ("i", 4)}  # samples as wav files have them
 LOUDEST = 8.0  # of full scale: floats may overshoot; far more are whole numbers under another name
+FFMPEG_SECONDS = 60  # in which an ffmpeg says its version
 SILENCE_RUN = 3  # frames = 120 ms: shorter gaps are stop consonants, not pauses
 
 _log = logging.getLogger(__name__)
@@ -342,7 +343,28 @@ def ffmpeg() -> str:
         ) from error
     if not shutil.which(found):
         raise errors.UserError(f"IMAGEIO_FFMPEG_EXE is {found!r}, which is no program; unset or correct it")
+    ffmpeg_version(found)
     return found
+
+
+@functools.cache
+def ffmpeg_version(program: str) -> tuple[int, int]:
+    """The version of an ffmpeg, (5, 1) of 5.1.2; one that was built from between versions is the newest.
+
+    Raises:
+      UserError: it is another program.
+    """
+    try:
+        done = subprocess.run(
+            [program, "-version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=FFMPEG_SECONDS
+        )
+        said = done.stdout.decode(errors="replace")
+    except (OSError, subprocess.TimeoutExpired):
+        said = ""
+    if not said.startswith("ffmpeg version "):
+        raise errors.UserError(f"IMAGEIO_FFMPEG_EXE is {program!r}, which is no ffmpeg; unset or correct it")
+    number = re.match(r"ffmpeg version n?(\d+)\.(\d+)", said)
+    return (int(number[1]), int(number[2])) if number else (999, 0)
 
 
 @functools.cache

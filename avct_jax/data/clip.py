@@ -60,7 +60,7 @@ def held_out(name: str, person: str, *, speaker: str | None) -> bool:
     By hash, so that the split stays when clips are added.
     """
     word, share = (name, HELD_OUT_CLIPS) if person == speaker else (person, HELD_OUT_PERSONS)
-    return int(hashlib.md5(word.encode()).hexdigest(), 16) % share == 0
+    return int(hashlib.md5(word.encode(errors="surrogateescape")).hexdigest(), 16) % share == 0
 
 
 def to_unit(points: Float[np.ndarray, "t 478 3"], square: crop.Square) -> Float16[np.ndarray, "t 478 3"]:

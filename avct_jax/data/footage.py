@@ -14,7 +14,7 @@ from avct_jax import errors
 from avct_jax.data import clip, manifest, preprocess, text_file, video
 
 CONTAINERS = "mp4|m4v|mov|mkv|webm|avi|mpg|mpeg|mts|m2ts|ts|wmv|flv|3gp|ogv|gif"
-LONGEST_NAME = 100  # characters; file systems end at 255 bytes
+LONGEST_NAME, LONGEST_BYTES = 100, 200  # characters and bytes; file systems end at 255 bytes in all
 
 
 def find_videos(
@@ -140,7 +140,7 @@ def make_jobs(
     jobs = []
     for path in videos:
         name = names[path]
-        who = known[path.resolve()] if people is not None else person or name
+        who = printable(known[path.resolve()] if people is not None else person or name)
         said = (words or {}).get(path.stem)
         jobs.append(preprocess.Job(str(path), name, who, tuple(said) if said else None))
     return jobs
@@ -184,4 +184,11 @@ def _clashes(name: str, taken: Set[str]) -> bool:
 
 def _clean(name: str) -> str:
     """A name that is safe for a file: no spaces, no dot or dash in front."""
-    return re.sub(r"^[.-]", "_", re.sub(r"[\s\x00-\x1f/\\:*?\"<>|]+", "_", name))[-LONGEST_NAME:] or "video"
+    name = re.sub(r"[\s\x00-\x1f/\\:*?\"<>|]+", "_", printable(name))[-LONGEST_NAME:]
+    name = name.encode()[-LONGEST_BYTES:].decode(errors="ignore")
+    return re.sub(r"^[.-]", "_", name) or "video"
+
+
+def printable(name: str) -> str:
+    """A name as text: bytes that are none, as older systems have in files' names, are replaced."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -102,7 +102,8 @@ def read_frames(
     height, width = _pair(size) or found.size
     filters = [f"fps={frame_rate}:start_time=0"] if frame_rate else []
     filters += [f"scale={width}:{height}:flags=area" if size else f"scale={width}:{height}", "setsar=1"]
-    passthrough = [] if frame_rate else ["-fps_mode", "passthrough"]
+    option = "-fps_mode" if sound.ffmpeg_version(_command()[0]) >= (5, 1) else "-vsync"
+    passthrough = [] if frame_rate else [option, "passthrough"]
     command = [
         *_command(),
         "-loglevel",
