@@ -158,8 +158,11 @@ def _ending_cleanly() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
+        for (
+            number,
+            handler,
+        ) in before.items():  # once asked, the process ends by that signal
+            signal.signal(number, signal.SIG_IGN if asked > 0 else handler or signal.SIG_DFL)
 
 
 def _open_streams() -> None:

@@ -179,6 +179,7 @@ try:
                 os.kill(os.getpid(), number)
             print("clean")
 except KeyboardInterrupt:
+    os.kill(os.getpid(), signal.SIGTERM)
     print("once")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
