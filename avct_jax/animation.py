@@ -4,6 +4,7 @@ import abc
 import contextlib
 import os
 import time
+import typing
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, NamedTuple
 
@@ -12,7 +13,17 @@ from jaxtyping import Float, Int, UInt8
 
 from avct_jax import errors
 from avct_jax.data import audio as sound
-from avct_jax.data import crop, face, phoneme_recognition, pose, soundtrack, upright, video
+from avct_jax.data import (
+    crop,
+    face,
+    in_memory,
+    phoneme_recognition,
+    pose,
+    soundtrack,
+    upright,
+    video,
+    whole_file,
+)
 from avct_jax.data import image as picture
 from avct_jax.data import phonemes as phoneme_labels
 
@@ -23,8 +34,8 @@ CUT = 0.02  # of the face's size beyond the picture's edge; whole faces keep awa
 Path = str | os.PathLike
 Picture = Any  # a Path, or what image.from_pixels takes
 Sound = Any  # a Path, or what audio.from_samples takes
-Poses = Path | Float[np.ndarray, "t 6"]
-Phonemes = Path | Int[np.ndarray, "t"]
+Poses = Any  # a Path, or what pose.from_array takes
+Phonemes = Any  # a Path, or what phonemes.from_indices takes
 
 
 class Report(NamedTuple):
@@ -53,16 +64,32 @@ class Request(NamedTuple):
     seed: int | None = None
     audio_track: int | None = None
 
-    def check(self) -> None:
-        """Refuse what contradicts itself.
+    def checked(self) -> "Request":
+        """Bring what is in memory to its form, and refuse what contradicts itself.
 
         Raises:
-          UserError: two of the same kind are given.
+          UserError: something is of another kind, or two of the same kind are given.
         """
+        if not isinstance(self.transcript, str | None):
+            raise errors.UserError(f"the transcript is {self.transcript!r}; it must be text")
+        if self.recogniser not in (known := typing.get_args(phoneme_recognition.Method)):
+            raise errors.UserError(f"the recogniser is {self.recogniser!r}; choose of {', '.join(known)}")
         if self.poses is not None and self.still:
             raise errors.UserError("poses are given and --still is too; leave one of them out")
         if self.phonemes is not None and self.transcript is not None:
             raise errors.UserError("phonemes and a transcript are given; leave one of them out")
+        return self._replace(
+            phonemes=_taken(self.phonemes, phoneme_labels.from_indices),
+            poses=_taken(self.poses, pose.from_array),
+            size=in_memory.whole_number(self.size, "the size"),
+            seed=in_memory.whole_number(self.seed, "the seed"),
+            audio_track=in_memory.whole_number(self.audio_track, "the sound track"),
+        )
+
+
+def _taken(given: Any, take: Callable[[Any], Any]) -> Any:
+    """What is in memory, as `take` makes it; a path, or None, as it is."""
+    return given if given is None or in_memory.is_path(given) else take(given)
 
 
 class Clock:
@@ -134,16 +161,20 @@ class Animator(abc.ABC):
           audio_track: which of a file's sound tracks, from 1; by default the first that is not silent.
           progress: called with frames done and frames in all.
         Raises:
-          UserError: something cannot be read, used or written; nothing is left behind.
+          UserError: something cannot be read, used or written, or would be lost; nothing is left behind.
         """
         clock = Clock()
         notes: list[str] = []
+        if not in_memory.is_path(output) or "\0" in os.fspath(output):
+            raise errors.UserError(f"the output is {output!r}; it must be a file's name, such as 'talk.mp4'")
         video.check_writable(output)
+        paths = list(filter(in_memory.is_path, (image, audio, poses, phonemes)))
+        whole_file.refuse_overwriting(output, *paths)
+        for given in paths:
+            video.check_readable(given)  # before the work starts
         request = Request(phonemes, transcript, recogniser, poses, still, cropped, size, seed, audio_track)
-        request.check()
-        for given in (image, audio, poses, phonemes):
-            if isinstance(given, Path):
-                video.check_readable(given)  # before the work starts
+        request = request.checked()
+        audio = audio if in_memory.is_path(audio) else sound.from_samples(audio)
         ready = self._ready(image, audio, request, notes, clock)
         writer = video.VideoWriter(output, size=ready.size, audio=ready.sound)
         with writer, contextlib.closing(self.draw(ready.portrait, ready.track, clock)) as frames:
@@ -165,7 +196,7 @@ class Animator(abc.ABC):
         seed: int | None = None,
     ) -> Generator[UInt8[np.ndarray, "n s s 3"], None, None]:
         """Yield the video's frames in blocks, without writing a file; arguments as for `animate`."""
-        request = Request(transcript=transcript, still=still, size=size, seed=seed)
+        request = Request(transcript=transcript, still=still, size=size, seed=seed).checked()
         ready = self._ready(image, audio, request, [], Clock())
         yield from self.draw(ready.portrait, ready.track)
 
@@ -199,7 +230,7 @@ def read_portrait(
     Raises:
       UserError: it cannot be read, is cropped and not square, or has no face.
     """
-    is_file = isinstance(image, Path)
+    is_file = in_memory.is_path(image)
     pixels = picture.read_image(image) if is_file else picture.from_pixels(image)
     name = repr(os.fspath(image)) if is_file else "the picture"
     height, width = pixels.shape[:2]
@@ -236,7 +267,7 @@ def read_sound(
     Raises:
       UserError: it cannot be read.
     """
-    if isinstance(audio, Path):
+    if in_memory.is_path(audio):
         wav, source = sound.read_heard(audio, track=track)
     else:
         wav = source = sound.from_samples(audio)
@@ -257,20 +288,18 @@ def labels(wav: Float[np.ndarray, " n"], count: int, request: Request) -> Int[np
             wav, method=request.recogniser, transcript=request.transcript
         )
         return phoneme_labels.labels_from_segments(segments, count)
-    if isinstance(given, Path):
+    if in_memory.is_path(given):
         found = phoneme_labels.labels_from_segments(phoneme_labels.read_segments(given))
     else:
-        found, known = np.asarray(given), len(phoneme_labels.SYMBOLS)
-        if found.ndim != 1 or found.dtype.kind not in "iu" or ((found < 0) | (found >= known)).any():
-            raise errors.UserError(f"phonemes are given that are not whole numbers from 0 to {known - 1}")
-    return phoneme_labels.fit_to_frames(found.astype(np.int32), count)
+        found = phoneme_labels.from_indices(given)
+    return phoneme_labels.fit_to_frames(found, count)
 
 
 def read_poses(poses: Poses, count: int, notes: list[str]) -> Float[np.ndarray, "t 6"]:
     """Read poses and fit them to `count` frames, see fit_poses."""
-    if isinstance(poses, Path):
+    if in_memory.is_path(poses):
         return fit_poses(pose.read_poses(poses), count, repr(os.fspath(poses)), notes)
-    return fit_poses(poses, count, "the array", notes)
+    return fit_poses(pose.from_array(poses), count, "the array", notes)
 
 
 def landmarker(name: str) -> Any:

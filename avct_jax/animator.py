@@ -1,6 +1,7 @@
 """Animators of checkpoints, whichever family of networks they hold."""
 
-from avct_jax import animation, checkpoint_file, keypoint_animator, mesh_animator
+from avct_jax import animation, checkpoint_file, errors, keypoint_animator, mesh_animator
+from avct_jax.data import in_memory
 from avct_jax.models import mesh_system
 
 Report = animation.Report
@@ -17,6 +18,8 @@ def load(checkpoint: animation.Path | None = None, *, landmarks: str = "mediapip
       UserError: no such checkpoint, or it is damaged or incomplete; unknown or missing landmarks.
     """
     if checkpoint is not None:
+        if not in_memory.is_path(checkpoint):
+            raise errors.UserError(f"the checkpoint is {checkpoint!r}; name a .safetensors file")
         return make(checkpoint_file.load(checkpoint, required=None), landmarks=landmarks)
     with checkpoint_file.embedded() as path:
         return make(checkpoint_file.load(path, required=None), landmarks=landmarks)

@@ -16,10 +16,9 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import safetensors
 import safetensors.numpy
 
-from avct_jax import errors, motion
+from avct_jax import array_file, errors, motion
 from avct_jax.data import whole_file
 from avct_jax.models import (
     avct,
@@ -36,12 +35,16 @@ from avct_jax.models import (
 )
 
 FORMAT = "avct_jax system"
+DEEPEST = 32  # modules in each other
+LARGEST = 2**14  # number in a config: widths, px, frames, counts
 VERSION = 2
 OLDER = {"1": "keypoints"}  # versions that named no family, which can still be read
 Part = Mapping[str, Any]
 
 DEFAULT = "mesh.safetensors"  # what animates unless another checkpoint is named
 LEARNED_WARP = "lite.safetensors"  # the keypoint family's: for poses beyond what a portrait's mesh bears
+
+PRETRAINED = (DEFAULT, LEARNED_WARP, "sync.safetensors")
 
 PARTS = ("keypoint_detector", "renderer", "avct", "head_motion")
 # The two families: learned keypoints as in the paper, and the face mesh.
@@ -104,17 +107,11 @@ def load(path: str | os.PathLike, *, required: tuple[str, ...] | None = ()) -> S
     path = pathlib.Path(path)
     if not path.is_file():
         raise errors.UserError(f"no checkpoint at {path}; name an existing .safetensors file")
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            _check_format(path, metadata)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no iterator
-    except (safetensors.SafetensorError, OSError) as error:
-        raise errors.UserError(f"{path} {_why_not_read(path, error)}") from None
+    tensors, metadata = array_file.read_safetensors(path, lambda words: _check_format(path, words))
     config = _read_config(
         path, metadata.get("family", OLDER.get(metadata["version"], "")), metadata.get("config", "")
     )
-    system = System(config, _nest(tensors))
+    system = System(config, _nest(path, tensors))
     _check(path, system, parts_of(config) if required is None else required)
     return system
 
@@ -161,12 +158,14 @@ def _example(config: sizes.SystemConfig, part: str) -> tuple[Any, ...]:
     raise ValueError(f"part {part!r} is not one of {PARTS + EXTRA}")
 
 
-def config_from_dict(kind: type, values: Mapping[str, Any]) -> Any:
+def config_from_dict(kind: type, values: Any) -> Any:
     """Rebuild a nested frozen dataclass; fields that are absent take their defaults.
 
     Raises:
       ValueError: a field is unknown or of another type.
     """
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{kind.__name__} is {str(values)[:20]!r}, must be fields by name")
     hints = typing.get_type_hints(kind)
     unknown = sorted(set(values) - {f.name for f in dataclasses.fields(kind)})
     if unknown:
@@ -185,13 +184,17 @@ def _stored(value: Any, dtype: np.dtype) -> np.ndarray:
     return np.ascontiguousarray(value if small else value.astype(dtype))
 
 
-def _nest(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _nest(path: pathlib.Path, tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for name, value in tensors.items():
         *modules, leaf = name.split("/")
         node = tree
-        for module in modules:
-            node = node.setdefault(module, {})
+        for module in modules[:DEEPEST]:
+            node = node.setdefault(module, {}) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or leaf in node or not 2 <= len(modules) <= DEEPEST:
+            raise errors.UserError(f"{path} has a tensor {name[:60]!r} in no place; make it again")
+        if value.dtype.kind != "f" or not np.isfinite(value).all():
+            raise errors.UserError(f"{path}: {name} holds what is no finite number; train it again")
         node[leaf] = value.astype(np.float32)
     return {part: {"params": {}, "batch_stats": {}, **variables} for part, variables in tree.items()}
 
@@ -202,7 +205,7 @@ def _check_format(path: pathlib.Path, metadata: Mapping[str, str]) -> None:
             f"{path} is not a checkpoint of this program; `avct convert` makes one of released files"
         )
     if metadata.get("version") not in (str(VERSION), *OLDER):
-        found = metadata.get("version")
+        found = str(metadata.get("version"))[:20]
         raise errors.UserError(
             f"{path} has format version {found}, this program reads {VERSION}; "
             "train or convert it with this version"
@@ -214,9 +217,10 @@ def _read_config(path: pathlib.Path, family: str, text: str) -> Config:
         if family not in FAMILIES:
             raise ValueError(f"its family of networks {family!r} is not one of {', '.join(FAMILIES)}")
         return config_from_dict(FAMILIES[family], json.loads(text))
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, RecursionError, OverflowError) as error:
+        why = _one_line(error)[:200]
         raise errors.UserError(
-            f"{path} has a config that this version does not know ({_one_line(error)}); upgrade avct-jax"
+            f"{path} has a config that this version does not know ({why}); upgrade avct-jax"
         ) from None
 
 
@@ -227,12 +231,22 @@ def _check(path: pathlib.Path, system: System, required: tuple[str, ...]) -> Non
         raise errors.UserError(f"{path} lacks {', '.join(missing)}; convert or train a whole system")
     lines = [f"{part}: unknown" for part in system.variables if part not in names]
     for part in (p for p in system.variables if p in names and p not in SIZED_BY_USE):
-        lines += _differences(part, system.variables[part], expected(system.config, part))
+        lines += _differences(part, system.variables[part], _expected(path, system.config, part))
     if lines:
         more = f" and {len(lines) - 3} more" if len(lines) > 3 else ""
         raise errors.UserError(
             f"{path} does not fit its own config: {'; '.join(lines[:3])}{more}; convert or train it again"
         )
+
+
+def _expected(path: pathlib.Path, config: Config, part: str) -> Part:
+    jax.devices()  # a platform that is not there is no fault of the file
+    try:
+        return expected(config, part)
+    except Exception as error:  # sizes that no network can have fail in every way there is
+        raise errors.UserError(
+            f"{path} has a config of which {part} cannot be made ({_one_line(error)[:120]}); make it again"
+        ) from None
 
 
 def _differences(part: str, found: Part, wanted: Part) -> list[str]:
@@ -262,23 +276,12 @@ def _field(name: str, hint: Any, value: Any) -> Any:
         return value
     if hint is float and type(value) is int:
         return float(value)
+    if isinstance(value, int | float) and not abs(value) <= LARGEST:
+        raise ValueError(f"{name} is {value}, at most {LARGEST} can be")
     if type(value) is not hint:
         kind = getattr(hint, "__name__", hint)
         raise ValueError(f"{name} is {value!r}, must be a {kind}")
     return value
-
-
-def _why_not_read(path: pathlib.Path, error: Exception) -> str:
-    """Say what a file is that safetensors cannot read, and what to do."""
-    begin = b""
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        begin = file.read(40)
-    if begin.startswith(b"version https://git-lfs"):
-        return "is a Git LFS pointer, not the checkpoint itself; run `git lfs pull`"
-    # torch.save writes a zip, or a pickle; safetensors 8 bytes and JSON.
-    if begin.startswith((b"PK", b"\x80")) and begin[8:9] != b"{":
-        return "is a PyTorch checkpoint; run `avct convert` on it first"
-    return f"is damaged ({_one_line(error)}); copy or download it again"
 
 
 def _one_line(error: Exception) -> str:

@@ -4,11 +4,14 @@ Nothing heavy is imported before a subcommand runs: `avct --help` answers at onc
 """
 
 import argparse
+import codecs
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
@@ -23,6 +26,8 @@ TERMINATED = 143  # asked to end (128 + SIGTERM; 129 where the terminal was clos
 PIPE_CLOSED = 141  # nobody reads the output any more (128 + SIGPIPE),
 BUG = 1  # a failure nobody foresaw
 ENDING = (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+PRINTABLE = "avct.printable"  # how streams encode what they cannot: see _printable
+GRACE = 10.0  # seconds after a signal in which further ones do not disturb the cleaning up
 ABOUT = "One portrait and one voice in, a talking video out: the AVCT of Wang et al. (AAAI 2022) in JAX."
 MORE = """\
 start here:
@@ -46,6 +51,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Refuse."""
+        if found := re.fullmatch(r"argument (\S+?)(/\S+)*: expected one argument", message):
+            message += f", which may begin with a dash where it is written {found[1]}=..."
         raise errors.UserError(f"{message}; see `{self.prog} --help`")
 
 
@@ -59,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in argv or bool(os.environ.get("AVCT_DEBUG"))
     for name, level in SILENCED.items():
         os.environ.setdefault(name, level)
+    os.environ["JAX_ENABLE_X64"] = "0"  # everything here is of 32 bits, whatever other programs need
     _open_streams()
     try:
         with _ending_cleanly():
@@ -125,21 +133,36 @@ def _parse(top: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.
 
 @contextlib.contextmanager
 def _ending_cleanly() -> Iterator[None]:
-    """Let a polite kill, or a closed terminal, unwind like Ctrl-C does: half-written files are removed."""
+    """Let a polite kill, or a closed terminal, unwind like Ctrl-C does: half-written files are removed.
+
+    What comes right after the first signal is not heard: an impatient Ctrl-C would end the cleaning up.
+    """
+    asked = float("-inf")
 
     def end(number, frame):
+        nonlocal asked
+        if time.monotonic() - asked < GRACE:
+            return
+        asked = time.monotonic()
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         raise SystemExit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    ending = (number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN)  # as nohup asks
+    ending = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup asks
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        ending.append(signal.SIGINT)
     before = {number: signal.signal(number, end) for number in ending}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
+        for (
+            number,
+            handler,
+        ) in before.items():  # once asked, the process ends by that signal
+            signal.signal(number, signal.SIG_IGN if asked > 0 else handler or signal.SIG_DFL)
 
 
 def _open_streams() -> None:
@@ -147,8 +170,21 @@ def _open_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - open to the end of the process
-    with contextlib.suppress(AttributeError):  # somebody's own stream
-        sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+        with contextlib.suppress(AttributeError):  # somebody's own stream
+            getattr(sys, name).reconfigure(errors=PRINTABLE)
+
+
+def _printable(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Bytes of a file's name as they are, and letters that a terminal lacks by their number."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letter = error.object[error.start]
+    if 0xDC80 <= ord(letter) <= 0xDCFF:
+        return bytes([ord(letter) - 0xDC00]), error.start + 1
+    return letter.encode("ascii", "backslashreplace").decode(), error.start + 1
+
+
+codecs.register_error(PRINTABLE, _printable)
 
 
 def _flush() -> None:

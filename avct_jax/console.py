@@ -15,8 +15,27 @@ PLAIN_SECONDS = 10.0  # between lines where standard error is no terminal
 
 def note(text: str) -> None:
     """Say in one line what was decided."""
-    with contextlib.suppress(OSError, ValueError):  # a closed terminal must not stop the work
-        print(f"avct: {' '.join(text.split())}", file=sys.stderr)
+    tell(f"avct: {' '.join(text.split())}")
+
+
+def tell(text: str) -> None:
+    """Write beside the results, to standard error; a terminal that was closed must not stop the work."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def show(text: str) -> None:
+    """Write a result to standard output; a full disk does not undo what is done.
+
+    Raises:
+      BrokenPipeError: nobody reads it any more.
+    """
+    try:
+        print(text)
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError):
+        pass
 
 
 class NoteHandler(logging.Handler):

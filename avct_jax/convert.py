@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from avct_jax import checkpoint_file, errors
+from avct_jax.data import whole_file
 from avct_jax.models import sizes, torch_file, torch_weights
 
 # A tensor that only this network has, by its torch name.
@@ -69,7 +70,10 @@ class Report(NamedTuple):
 
 
 def convert(
-    paths: Sequence[str | os.PathLike], output: str | os.PathLike, *, dtype: str = "float32"
+    paths: str | os.PathLike | Sequence[str | os.PathLike],
+    output: str | os.PathLike,
+    *,
+    dtype: str = "float32",
 ) -> Report:
     """Read released files and write what they hold as one checkpoint of ours.
 
@@ -79,8 +83,10 @@ def convert(
       output: the .safetensors file to write.
       dtype: of the stored kernels, "float32" or "float16" (half the size, frames equal within 1/255).
     Raises:
-      UserError: a file cannot be read or holds no known network, or two hold the same one.
+      UserError: a file cannot be read or holds no known network, two hold the same one, or `output` is one.
     """
+    paths = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    whole_file.refuse_overwriting(output, *paths)
     found = _collect([pathlib.Path(p) for p in paths])
     variables, problems, fatal = {}, [], False
     for part, (_, tensors) in found.items():
@@ -108,13 +114,16 @@ def recognise(tensors: Mapping[str, np.ndarray]) -> str | None:
 
 def state_dicts(content: Any) -> Iterator[dict[str, np.ndarray]]:
     """Every dict of named tensors in a checkpoint, at any depth, without the prefix `module.`."""
-    if not isinstance(content, dict):
-        return
-    tensors = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, np.ndarray)}
-    if tensors:
-        yield {k.removeprefix("module."): v for k, v in tensors.items() if not k.startswith(UNUSED)}
-    for value in content.values():
-        yield from state_dicts(value)
+    waiting, seen = [content], set()
+    while waiting:
+        found = waiting.pop()
+        if not isinstance(found, dict) or id(found) in seen:
+            continue
+        seen.add(id(found))
+        waiting += reversed(found.values())
+        tensors = {k: v for k, v in found.items() if isinstance(k, str) and isinstance(v, np.ndarray)}
+        if tensors:
+            yield {k.removeprefix("module."): v for k, v in tensors.items() if not k.startswith(UNUSED)}
 
 
 def _collect(paths: Sequence[pathlib.Path]) -> dict[str, tuple[pathlib.Path, dict[str, np.ndarray]]]:

@@ -12,6 +12,8 @@ RUNGS = {"errors": 0, "data": 1, "metrics": 1, "motion": 1, "layers": 2, "models
 RUNGS |= {"evaluation": 7}  # it trains, animates and measures
 RUNGS |= {
     "face_topology": 0,
+    "file_kind": 0,
+    "array_file": 0,
     "convert": 5,
     "inference": 5,
     "mesh_inference": 5,

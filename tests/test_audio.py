@@ -257,7 +257,7 @@ def test_samples_of_any_type_are_of_one_scale(dtype):
 
 @pytest.mark.parametrize(
     "given, said",
-    [(np.zeros((800, 2)), "one row"), (np.zeros(0), "640 are the least"), (["a"] * 800, "one row")],
+    [(np.zeros((800, 2)), "one row"), (np.zeros(0), "640 are the least"), (["a"] * 800, "array of numbers")],
 )
 def test_samples_of_another_kind_are_refused(given, said):
     with pytest.raises(errors.UserError, match=said):

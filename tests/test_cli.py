@@ -77,6 +77,13 @@ def test_a_platform_that_is_not_there_is_refused_in_one_line(tmp_path):
     assert done.stderr == "avct: JAX_PLATFORMS is 'rocm', which is not here; unset it\n"
 
 
+def test_other_programs_64_bits_are_not_taken(monkeypatch):
+    monkeypatch.setenv("JAX_ENABLE_X64", "1")
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert os.environ["JAX_ENABLE_X64"] == "0"
+
+
 def test_debug_shows_where_a_refusal_comes_from(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "skimage", None)
     monkeypatch.setitem(sys.modules, "skimage.data", None)
@@ -105,7 +112,9 @@ def test_the_bundled_sentence_is_short_and_clean():
     assert audio.silent_frames(samples)[-3:].all() and len(demo.transcript().split()) > 10
 
 
-def test_convert_exits_with_2_when_tensors_are_misshapen(monkeypatch, capsys):
+def test_convert_exits_with_2_when_tensors_are_misshapen(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.ckpt").write_bytes(b"x")
     found = convert.Report(None, {}, ("kp_detector/kp.bias: missing",), {})
     monkeypatch.setattr(convert, "convert", lambda *_, **__: found)
     assert cli.main(["convert", "a.ckpt", "--output", "b.safetensors"]) == cli.REFUSED
@@ -130,12 +139,22 @@ def test_streams_that_take_nothing_do_not_undo_what_is_done(streams):
     command = f"{shlex.quote(sys.executable)} -m avct_jax.cli --version {streams}"
     done = subprocess.run(["sh", "-c", command], env=usual, capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
+    code = (
+        "from avct_jax import cli, console; cli._open_streams(); console.show('x' * 99999); console.tell('x')"
+    )
+    command = f"{shlex.quote(sys.executable)} -u -c {shlex.quote(code)} {streams}"
+    done = subprocess.run(["sh", "-c", command], env=usual, capture_output=True)
+    assert (done.returncode, done.stderr) in ((0, b""), (0, b"x\n"))
 
 
 def test_names_that_are_not_utf_8_are_printed():
-    code = "from avct_jax import cli; cli._open_streams(); print(__import__('os').fsdecode(b'l\\xe9.mp4'))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-    assert done.stdout == b"l\xe9.mp4\n"
+    code = "import os; from avct_jax import cli, console; cli._open_streams()"
+    code += "; name = os.fsdecode(b'l\\xe9\\xc3\\xa9')"
+    code += "; console.show(name); console.note(name)"
+    for encoding, shown in (("utf-8", b"l\xe9\xc3\xa9\n"), ("ascii", b"l\xe9\\xe9\n")):
+        usual = os.environ | {"PYTHONIOENCODING": encoding}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=usual)
+        assert (done.stdout, done.stderr) == (shown, b"avct: " + shown)
 
 
 def test_a_closed_terminal_ends_the_command_and_nohup_keeps_it():
@@ -144,6 +163,27 @@ def test_a_closed_terminal_ends_the_command_and_nohup_keeps_it():
         kind = "SIG_IGN" if ignored else "SIG_DFL"  # the tests themselves may run under nohup
         before = f"import signal; signal.signal(1, signal.{kind})\n"
         assert subprocess.run([sys.executable, "-c", before + code]).returncode == expected
+
+
+def test_further_signals_do_not_disturb_the_cleaning_up():
+    code = """
+import os, signal
+from avct_jax import cli
+signal.signal(signal.SIGINT, signal.default_int_handler)
+try:
+    with cli._ending_cleanly():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        finally:
+            for number in 3 * (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                os.kill(os.getpid(), number)
+            print("clean")
+except KeyboardInterrupt:
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("once")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("clean\nonce\n", 0), done.stderr
 
 
 def test_progress_bar_is_for_terminals(monkeypatch, capsys):

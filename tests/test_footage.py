@@ -1,11 +1,12 @@
 """Which videos are meant, and what their clips are called."""
 
+import os
 import pathlib
 
 import pytest
 
 from avct_jax import errors
-from avct_jax.data import footage, manifest
+from avct_jax.data import clip, footage, lip_offset, manifest
 
 
 def record(name, source):
@@ -78,3 +79,19 @@ def test_words_are_given_to_the_video_of_their_name(tmp_path):
     (tmp_path / "words.csv").write_text("clip,start_s,end_s,word\na,zero,0.5,sil\n")
     with pytest.raises(errors.UserError, match=r"'zero' - '0\.5' are no seconds"):
         footage.read_words(tmp_path / "words.csv")
+
+
+def test_names_are_text_that_any_disk_takes():
+    strange = os.fsdecode(b"/a/l\xe9.mp4")
+    (job,) = footage.make_jobs([pathlib.Path(strange)], {})
+    assert job.name == job.person == "l\N{REPLACEMENT CHARACTER}" and job.source == strange
+    (job,) = footage.make_jobs([pathlib.Path(strange)], {}, person=os.fsdecode(b"p\xff"))
+    assert job.person == "p\N{REPLACEMENT CHARACTER}"
+    for letter in ("n", "é", "\N{GRINNING FACE}"):
+        (name,) = names(f"/a/{letter * (250 // len(letter.encode()))}.mp4")
+        assert 50 <= len(name.encode()) <= 255 - len(".avct-0123456789ab_01.npz")
+
+
+def test_folders_of_older_versions_may_hold_names_that_are_no_text():
+    strange = os.fsdecode(b"l\xe9")
+    assert clip.held_out(strange, "a", speaker="a") in (True, False) and lip_offset._fold(strange) >= 0

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avct_jax.layers import conv, grid
+from avct_jax.layers import box, conv, grid
 
 RANDOM = np.random.default_rng(0)
 PICTURES = jnp.asarray(RANDOM.standard_normal((8, 6, 6, 3)), jnp.float32)
@@ -26,3 +26,12 @@ def test_sharded_batch_is_not_brought_together(name):
     assert "all-gather" not in gradient.lower(*spread).compile().as_text()
     for found, expected in zip(gradient(*spread), gradient(PICTURES, PLACES), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_part_is_cut_and_pasted_also_where_64_bits_are_on():
+    frame = jnp.arange(36, dtype=jnp.float32).reshape(1, 6, 6, 1)
+    with jax.enable_x64(True):
+        part = box.box_around(jnp.zeros(2, jnp.float32), 2, 4, 6)
+        cut = part.cut(frame)
+        assert part.paste(frame, cut + 1).sum() == frame.sum() + 8
+    np.testing.assert_array_equal(cut[0, :, :, 0], frame[0, 2:4, :4, 0])

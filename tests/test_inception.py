@@ -152,7 +152,7 @@ def test_file_of_another_network_is_refused(tmp_path):
     with pytest.raises(errors.UserError, match="has no conv_1"):
         inception.load(tmp_path / "other.npz")
     (tmp_path / "bad.npz").write_bytes(b"no zip")
-    with pytest.raises(errors.UserError, match="cannot be read"):
+    with pytest.raises(errors.UserError, match="is damaged"):
         inception.load(tmp_path / "bad.npz")
 
 

@@ -15,7 +15,7 @@ import pytest
 import toy_stage
 
 from avct_jax import errors
-from avct_jax.train import checkpoint, loop, metric_log, profile_trace, sharding
+from avct_jax.train import checkpoint, loop, metric_log, profile_trace, sharding, stop_request
 
 
 @pytest.fixture(scope="module")
@@ -207,3 +207,14 @@ def test_sigterm_ends_a_process_with_0_and_a_checkpoint(tmp_path):
 def checkpoint_steps(folder):
     """The names are whole checkpoints' alone."""
     return sorted(int(p.name) for p in (folder / loop.CHECKPOINTS).glob("*") if p.name.isdigit())
+
+
+@pytest.mark.parametrize("usual, heard", [(signal.SIG_DFL, "SIGHUP"), (signal.SIG_IGN, "")])
+def test_a_closed_terminal_asks_to_stop_unless_nohup_says_no(usual, heard):
+    before = signal.signal(signal.SIGHUP, usual)
+    try:
+        with stop_request.listening() as request:
+            signal.raise_signal(signal.SIGHUP)
+            assert request.signal == heard
+    finally:
+        signal.signal(signal.SIGHUP, before)

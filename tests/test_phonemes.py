@@ -126,6 +126,12 @@ def test_of_several_tiers_of_phones_the_fullest_is_read(caplog):
     assert "tiers of phones are ['A phones', 'phones']: 'phones' is read" in caplog.text
 
 
+def test_intervals_are_put_in_order(monkeypatch):
+    monkeypatch.setitem(globals(), "TIMES", TIMES[::-1])
+    found = phonemes.parse_textgrid(short_grid("phones", ["T", "AA", "B", ""]))
+    assert [s.phone for s in found] == ["SIL", "B", "AA", "T"]
+
+
 def test_json_is_put_in_order_and_absurd_ones_are_refused():
     phone = lambda name, begin, end: f'{{"ph": "{name}", "bg": {begin}, "ed": {end}}}'
     text = lambda *phones: f'[{{"word": "x", "phones": [{", ".join(phones)}]}}]'

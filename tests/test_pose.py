@@ -112,6 +112,36 @@ def test_pose_csv_of_two_people_gives_the_one_seen_most(tmp_path, caplog):
     assert "follows 2 faces: that of face_id 0 is taken" in caplog.text
 
 
+def write_rows(path, *rows, header="timestamp, face_id, confidence, success"):
+    lines = [f"{header}, {', '.join(pose.COLUMNS)}"]
+    path.write_text("\n".join([*lines, *(", ".join(map(str, row)) for row in rows)]))
+
+
+def test_pose_csv_gives_the_face_that_is_seen_longest_and_most_surely(tmp_path):
+    one, other = POSES[0], POSES[1]
+    several = [(i / 25, face, sure, good, *at) for i in range(6) for face, sure, good, at in (
+        (0, 0.99, 0, one), (1, 0.9, 1, other), (2, 0.5, 1, one))]  # fmt: skip
+    write_rows(tmp_path / "a.csv", *several)
+    np.testing.assert_allclose(pose.read_poses(tmp_path / "a.csv"), np.tile(other, (6, 1)), atol=1e-3)
+
+
+def test_pose_csv_of_a_face_that_comes_late_keeps_the_films_clock(tmp_path):
+    late = [(i / 25, 1, 0.9, 1, *(POSES[0] if i < 8 else POSES[1])) for i in range(4, 12)]
+    write_rows(tmp_path / "a.csv", (0, 0, 0.9, 1, *POSES[1]), *late)
+    wanted = np.repeat([POSES[0], POSES[1]], [8, 4], axis=0)
+    np.testing.assert_allclose(pose.read_poses(tmp_path / "a.csv"), wanted, atol=1e-3)
+
+
+@pytest.mark.parametrize("first", ["timestamp", "frame"])
+def test_pose_csv_out_of_order_is_sorted(first, tmp_path, caplog):
+    rows = np.linspace(POSES[0], POSES[1], 5)
+    scale = 0.04 if first == "timestamp" else 1
+    shuffled = [(scale * i, *rows[i]) for i in (3, 0, 4, 2, 1)]
+    write_rows(tmp_path / "a.csv", *shuffled, header=first)
+    np.testing.assert_allclose(pose.read_poses(tmp_path / "a.csv"), rows, atol=1e-3)
+    assert "not in order of time" in caplog.text
+
+
 def test_pose_csv_of_other_programs_is_read(tmp_path):
     """Semicolons of a spreadsheet, and what C++ writes for no number."""
     rows = np.linspace(POSES[0], POSES[1], 5)
@@ -153,7 +183,7 @@ def test_pose_array_that_is_none_is_refused(tmp_path, values, reason):
         ("a.csv", b"a,b\n1,x", "no OpenFace csv"),
         ("a.csv", b"a,b\n1,2,3", "no OpenFace csv"),
         ("a.csv", b"a,b\n", "no rows"),
-        ("a.csv", b"\xff\xfe\x00", "no OpenFace csv"),
+        ("a.csv", b"\xff\xfe\x00", "no rows"),
         ("a.txt", b"1", "OpenFace csv"),
     ],
 )

@@ -272,3 +272,31 @@ def test_video_reads_no_playlist_of_addresses(tmp_path):
     (tmp_path / "a.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nhttp://localhost:9/x.ts\n#EXT-X-ENDLIST\n")
     with pytest.raises(errors.UserError):
         list(video.read_frames(tmp_path / "a.m3u8"))
+
+
+@pytest.mark.parametrize(
+    "said, version",
+    [
+        ("ffmpeg version 4.2.2-static", (4, 2)),
+        ("ffmpeg version n7.1", (7, 1)),
+        ("ffmpeg version N-1-g", (999, 0)),
+    ],
+)
+def test_every_ffmpeg_gets_the_option_that_it_knows(said, version, tmp_path, monkeypatch):
+    program = tmp_path / "ffmpeg"
+    program.write_text(f"#!/bin/sh\necho '{said}'\n")
+    program.chmod(0o755)
+    assert audio.ffmpeg_version(str(program)) == version
+    commands = []
+    monkeypatch.setattr(video, "_decode", lambda command, *_: iter(commands.append(command) or ()))
+    monkeypatch.setattr(video, "_command", lambda: (str(program),))
+    monkeypatch.setattr(video, "probe", lambda path: video.Probe(25.0, 1.0, (8, 8), True, False))
+    list(video.read_frames("a.mp4", frame_rate=None))
+    assert ("-fps_mode" in commands[0], "-vsync" in commands[0]) == (version > (5, 0), version < (5, 0))
+
+
+@pytest.mark.parametrize("program", ["/bin/true", "/bin/cat"])
+def test_what_is_no_ffmpeg_is_called_so(program, monkeypatch):
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", program)
+    with pytest.raises(errors.UserError, match=f"IMAGEIO_FFMPEG_EXE is '{program}', which is no ffmpeg"):
+        audio.ffmpeg()

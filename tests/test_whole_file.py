@@ -1,5 +1,8 @@
 """Files bear their name only when they are whole."""
 
+import subprocess
+import sys
+
 import pytest
 
 from avct_jax import errors
@@ -34,3 +37,31 @@ def test_a_link_stays_one_and_what_it_names_is_written(tmp_path):
     whole_file.write(tmp_path / "a.json", b"new")
     assert (tmp_path / "a.json").is_symlink() and (tmp_path / "real" / "b.json").read_bytes() == b"new"
     assert [path.name for path in (tmp_path / "real").iterdir()] == ["b.json"]
+
+
+def test_what_dead_writers_left_is_removed_and_what_living_ones_hold_stays(tmp_path):
+    left, other = tmp_path / f"{whole_file.PREFIX}0123456789ab.mp4", tmp_path / ".avct-notes"
+    for path in (left, other):
+        path.write_bytes(b"half")
+    code = (
+        "import pathlib, sys\nfrom avct_jax.data import whole_file\n"
+        "with whole_file.writing(sys.argv[1]) as path:\n"
+        "    path.write_bytes(b'half'); print(path.name, flush=True); sys.stdin.read()"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "a.json")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) as living:
+        name = living.stdout.readline().strip()
+        assert not left.exists()
+        whole_file.write(tmp_path / "b.json", b"")
+        assert {path.name for path in tmp_path.iterdir()} == {".avct-notes", name, "b.json"}
+        living.kill()
+    assert (tmp_path / name).exists()
+    whole_file.write(tmp_path / "b.json", b"")
+    assert {path.name for path in tmp_path.iterdir()} == {".avct-notes", "b.json"}
+
+
+@pytest.mark.parametrize("name", ["n" * 250 + ".json", "ü" * 120 + ".json", ".hidden", "s." + "x" * 250])
+def test_names_may_be_as_long_as_the_disk_takes(name, tmp_path):
+    whole_file.write(tmp_path / name, b"x")
+    assert [path.name for path in tmp_path.iterdir()] == [name]

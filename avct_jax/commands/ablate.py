@@ -61,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     from avct_jax.evaluation import ablation, networks
     from avct_jax.train import host_memory, sharding
 
+    evaluate.keep_inputs(arguments)
     host_memory.keep_freed()
     compile_cache.enable()
     judges = networks.make(arguments.fid, arguments.syncnet, arguments.sync, arguments.identity)
@@ -86,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
             checkpoints, places.clips, output, judges, films=arguments.films, show=show
         )
     evaluate.publish(report, generated, real, output, arguments.shown)
-    print(ablation.table(report))
+    console.show(ablation.table(report))
     if not arguments.quiet:
-        print(f"wrote {output / 'report.html'}")
+        console.show(f"wrote {output / 'report.html'}")
     return 0

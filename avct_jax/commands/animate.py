@@ -1,14 +1,16 @@
 """`avct animate`: a portrait and a voice become a talking video."""
 
 import argparse
-import sys
+import pathlib
 
 from avct_jax.commands import option
 
+LONGEST_STEM = 60  # characters of a name that a default output takes
 EXAMPLES = """\
 examples:
   avct animate --image face.jpg --audio speech.wav --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --transcript "Hello, world." --output talk.mp4
+  avct animate --image face.jpg --audio speech.wav --transcript-file words.txt
   avct animate --image face.jpg --audio interview.mov --still --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --poses openface.csv --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --size 256 --seed 7 --output talk.mp4
@@ -20,7 +22,7 @@ def add(subparsers) -> argparse.ArgumentParser:
     about = "Make the pictured face speak: H.264 and AAC, 25 frames/s, as long as the sound."
     parser = subparsers.add_parser(
         "animate",
-        usage="avct animate --image FILE --audio FILE --output FILE [options]",
+        usage="avct animate --image FILE --audio FILE [--output FILE] [options]",
         help="a portrait and a voice become a talking video",
         description=about,
         epilog=EXAMPLES,
@@ -32,7 +34,9 @@ def add(subparsers) -> argparse.ArgumentParser:
     need.add_argument(
         "--audio", required=True, metavar="FILE", help="a sound, or a video whose sound is taken"
     )
-    need.add_argument("--output", required=True, metavar="FILE", help="the video: .mp4, .mov or .mkv")
+    need.add_argument(
+        "--output", metavar="FILE", help="the video: .mp4, .mov or .mkv (default: IMAGE_says_AUDIO.mp4, here)"
+    )
     _add_speech(parser.add_argument_group("what is said (recognised from the sound otherwise)"))
     _add_head(parser.add_argument_group("how the head moves (as people's do otherwise)"))
     _add_networks(parser.add_argument_group("networks"))
@@ -65,6 +69,7 @@ def _add_speech(group) -> None:
     )
     either = group.add_mutually_exclusive_group()
     either.add_argument("--transcript", metavar="TEXT", help="the words, in English: aligned with the sound")
+    either.add_argument("--transcript-file", metavar="FILE", help="a file of text that holds the words")
     either.add_argument("--phonemes", metavar="FILE", help="phonemes: a Praat TextGrid, or .json as released")
     group.add_argument(
         "--recogniser",
@@ -90,7 +95,7 @@ def _add_networks(group) -> None:
     group.add_argument(
         "--checkpoint",
         metavar="FILE",
-        help=".safetensors of `avct convert`; otherwise the one in the package",
+        help=".safetensors of `avct train export` or `avct convert`; otherwise the one in the package",
     )
     group.add_argument(
         "--landmarks",
@@ -102,8 +107,13 @@ def _add_networks(group) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
-    files = (arguments.image, arguments.audio, arguments.phonemes, arguments.poses, arguments.checkpoint)
-    option.refuse_overwriting(arguments.output, *files)
+    arguments.output = arguments.output or default_output(arguments.image, arguments.audio)
+    given = {name: getattr(arguments, name) for name in ("phonemes", "poses", "transcript_file")}
+    check(arguments, *given.values())
+    if arguments.transcript_file:
+        from avct_jax.data import text_file
+
+        arguments.transcript = text_file.read(arguments.transcript_file)
     return animate(
         arguments,
         arguments.image,
@@ -119,12 +129,26 @@ def run(arguments: argparse.Namespace) -> int:
     )
 
 
+def default_output(image: str, audio: str) -> str:
+    """Name a video after its portrait and its voice, in the current folder."""
+    stems = [pathlib.Path(name).stem[:LONGEST_STEM] for name in (image, audio)]
+    return "_says_".join(stems) + ".mp4"
+
+
+def check(arguments: argparse.Namespace, *files: str | None) -> None:
+    """Look at all files, those of --image and --audio too, before imports and weights take seconds."""
+    from avct_jax.data import video
+
+    video.check_writable(arguments.output)
+    media = (getattr(arguments, name, None) for name in ("image", "audio"))
+    how = {"checkpoint": arguments.checkpoint, "quiet": arguments.quiet}
+    option.check_files(arguments.output, *media, *files, **how)
+
+
 def animate(arguments: argparse.Namespace, image, audio, **options) -> int:
     """Animate and tell of it, as the common options of `arguments` ask."""
     from avct_jax import compile_cache, console
-    from avct_jax.data import video
 
-    video.check_writable(arguments.output)  # before seconds are spent on imports and weights
     compile_cache.enable()
     from avct_jax import animator
 
@@ -136,6 +160,6 @@ def animate(arguments: argparse.Namespace, image, audio, **options) -> int:
     for line in report.notes:
         console.note(line)
     if arguments.verbose or arguments.debug:
-        print(console.timing_table(report.timings, report.frames), file=sys.stderr)
-    print(f"wrote {arguments.output}: {report.frames} frames, {report.seconds:.2f} s of sound")
+        console.tell(console.timing_table(report.timings, report.frames))
+    console.show(f"wrote {arguments.output}: {report.frames} frames, {report.seconds:.2f} s of sound")
     return 0

@@ -50,14 +50,14 @@ def add(subparsers) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
-    from avct_jax import compile_cache
+    from avct_jax import compile_cache, console
 
     compile_cache.enable()
     from avct_jax import bench
 
     names = ("mesh-256", "mesh-512", "lite", "paper") if arguments.size == "all" else (arguments.size,)
     report = bench.measure(names, frames=arguments.frames, rounds=arguments.rounds)
-    print(json.dumps(as_json(report), indent=2) if arguments.json else table(report))
+    console.show(json.dumps(as_json(report), indent=2) if arguments.json else table(report))
     return 0
 
 

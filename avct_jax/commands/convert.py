@@ -1,7 +1,6 @@
 """`avct convert`: released weights become a checkpoint that --checkpoint takes."""
 
 import argparse
-import sys
 
 from avct_jax.commands import option
 
@@ -41,13 +40,13 @@ def add(subparsers) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it; 2 when tensors were missing or misshapen and nothing was written."""
-    from avct_jax import convert
+    option.check_files(arguments.output, *arguments.files, quiet=arguments.quiet)
+    from avct_jax import console, convert
 
-    option.refuse_overwriting(arguments.output, *arguments.files)
     report = convert.convert(arguments.files, arguments.output, dtype=arguments.dtype)
     if report.output is None:
-        print("\n".join(report.lines()), file=sys.stderr)
+        console.tell("\n".join(report.lines()))
         return 2
     if not arguments.quiet:
-        print("\n".join(report.lines()))
+        console.show("\n".join(report.lines()))
     return 0

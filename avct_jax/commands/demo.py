@@ -37,6 +37,7 @@ def add(subparsers) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
+    animate.check(arguments)
     from avct_jax import demo
 
     image = demo.portrait()

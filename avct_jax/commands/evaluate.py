@@ -3,7 +3,6 @@
 import argparse
 import os
 import pathlib
-import sys
 from typing import Any
 
 from avct_jax.commands import option
@@ -21,6 +20,8 @@ report.json, report.md, report.html (all in one file, with films to play) and ra
 blinded). The real films themselves, a still face and the right film with a wrong sound are measured too. A
 run that is stopped goes on where it was. A protocol makes the films first, of clips that training never sees.
 """
+REPORTS = ("report.json", "report.md", "report.html", "rating.html")
+JUDGES = ("fid", "syncnet", "sync", "identity")  # files of the networks that judge
 PROTOCOLS = {
     "reenactment": "the first frame of people never seen, moved as their clip moves (FOMM's)",
     "speech": "the speaker's clips never seen: first frame, own sound, real head poses (as in the ablation)",
@@ -118,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
     publish(report, generated, real, output, arguments.shown)
     if not arguments.quiet:
         print_table(report)
-        print(f"wrote {output / 'report.html'}")
+        console.show(f"wrote {output / 'report.html'}")
     if not any(system["films"] for system in report["systems"]):
         reason = report["failed"][0]["reason"] if report["failed"] else "there is none"
         raise errors.UserError(f"no film could be measured ({reason}); see {output / 'report.json'}")
@@ -146,11 +147,12 @@ def publish(report: dict[str, Any], generated: Any, real: Any, output: pathlib.P
 
 def print_table(report: dict[str, Any]) -> None:
     """Print the table, and what could not be measured."""
+    from avct_jax import console
     from avct_jax.evaluation import markdown
 
-    print(markdown.table(report))
+    console.show(markdown.table(report))
     for failure in report["failed"][:10]:
-        print(f"{failure['system']}, {failure['film']}: {failure['reason']}", file=sys.stderr)
+        console.tell(f"{failure['system']}, {failure['film']}: {failure['reason']}")
 
 
 def _of_protocol(arguments, output, judges, show):
@@ -200,6 +202,17 @@ def _check(arguments) -> None:
         raise errors.UserError("--portraits and --voices are for --protocol strangers; leave them out")
     if arguments.sync and arguments.syncnet:
         raise errors.UserError("--sync and --syncnet are given; leave one of them out")
+    keep_inputs(arguments, arguments.real, *_named(arguments.generated).values())
+
+
+def keep_inputs(arguments, *films: str | None) -> None:
+    """Refuse an --output whose own folders hold inputs."""
+    from avct_jax.data import whole_file
+
+    names = ("clips", "portraits", "voices", "checkpoint", "init", "vgg", *JUDGES)
+    given = [getattr(arguments, name, None) for name in names]
+    for own in ("films", "generated", *REPORTS):
+        whole_file.refuse_overwriting(os.path.join(arguments.output, own), *films, *given)
 
 
 def _named(words: list[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What options have in common: numbers of things, and outputs that must not be inputs."""
+"""What options have in common: numbers of things."""
 
 import argparse
 import os
@@ -26,12 +26,23 @@ def natural(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 0 or more")
 
 
-def refuse_overwriting(output: str, *inputs: str | None) -> None:
-    """Refuse an output that is one of the inputs, whatever names lead to it.
+def check_files(output: str, *inputs: str | None, checkpoint: str | None = None, quiet: bool = False) -> None:
+    """Look at all files before seconds are spent on imports and weights; say where one is written over.
 
+    Args:
+      inputs: media, tables and texts. checkpoint: of our own format.
     Raises:
-      UserError: it would be lost.
+      UserError: an input is missing or unreadable, a checkpoint is PyTorch's, or `output` is an input.
     """
-    for given in inputs:
-        if given and os.path.exists(given) and os.path.exists(output) and os.path.samefile(given, output):
-            raise errors.UserError(f"--output {output!r} is an input, it would be lost; choose another name")
+    from avct_jax import console, file_kind
+    from avct_jax.data import video, whole_file
+
+    for given in filter(None, inputs):
+        video.check_readable(given)
+    if checkpoint is not None:
+        if not os.path.isfile(checkpoint):
+            raise errors.UserError(f"no checkpoint at {checkpoint!r}; name an existing .safetensors file")
+        file_kind.refuse_torch(checkpoint)
+    whole_file.refuse_overwriting(output, *inputs, checkpoint)
+    if os.path.exists(output) and not quiet:
+        console.note(f"{output} is there already and will be written over")

@@ -96,6 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.videos and not people:
         raise errors.UserError("no VIDEO and no --people; name videos, a folder, or a csv of them")
     given, output = arguments.videos, arguments.output
+    speaker = arguments.speaker and footage.printable(arguments.speaker)
     videos = footage.find_videos(given, output=output) if given else list(people or ())
     options = _options(arguments)
     folder = clip_folder.open_folder(arguments.output, videos)
@@ -115,12 +116,10 @@ def run(arguments: argparse.Namespace) -> int:
             console.note("interrupted; what is finished is kept, and the same command goes on from there")
             return INTERRUPTED
         finally:  # a run that is stopped leaves a folder that can be trained on
-            made = clip_folder.sum_up(
-                folder, failed, speaker=arguments.speaker, new_mean_face=arguments.new_mean_face
-            )
+            made = clip_folder.sum_up(folder, failed, speaker=speaker, new_mean_face=arguments.new_mean_face)
             manifest.clean(folder)
     if not arguments.quiet:
-        print("\n".join(summary(made, arguments.output)))
+        console.show("\n".join(summary(made, arguments.output)))
     if not made.clips:
         reasons = "; ".join(made.counts["refused"]) or "no video was given"
         raise errors.UserError(
@@ -215,11 +214,11 @@ class _Lines:
         self.said = now
         done, spent = state.videos - self.first, now - self.begun
         left = f", {spent / done * (state.total - state.videos):.0f} s left" if done else ""
-        print(
-            f"avct: {state.videos}/{state.total} videos, {state.clips} clips, {state.refused} left out, "
-            f"{state.frames / max(spent, 1e-9):.0f} frames/s{left}",
-            file=sys.stderr,
-            flush=True,
+        from avct_jax import console
+
+        console.note(
+            f"{state.videos}/{state.total} videos, {state.clips} clips, {state.refused} left out, "
+            f"{state.frames / max(spent, 1e-9):.0f} frames/s{left}"
         )
 
 

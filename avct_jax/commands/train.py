@@ -71,7 +71,7 @@ def _add_export(stages) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train a stage; 0 also where it was asked to stop, and saved."""
-    from avct_jax import compile_cache
+    from avct_jax import compile_cache, console
     from avct_jax.commands import training_options
 
     asked = training_options.parse(arguments.stage, arguments.rest)
@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
         outcome = training.train(arguments.stage, asked.training, places, mesh, quiet=arguments.quiet)
     if not (arguments.quiet or outcome.stopped) and sharding.is_first_process():
         file = training.parts.path(where.run, arguments.stage)
-        print(f"wrote {file}: {arguments.stage} after {outcome.step} steps")
+        console.show(f"wrote {file}: {arguments.stage} after {outcome.step} steps")
     return 0
 
 
@@ -106,7 +106,7 @@ def export(arguments: argparse.Namespace) -> int:
     from avct_jax.train import mesh_run, parts
 
     folder, output = pathlib.Path(arguments.folder), pathlib.Path(arguments.output)
-    option.refuse_overwriting(arguments.output, arguments.init, *map(str, folder.glob("*.safetensors")))
+    option.check_files(arguments.output, quiet=arguments.quiet)
     if any(mesh_run.path_of(folder, name).exists() for name in MESH):
         said = mesh_run.export(folder, output, init=arguments.init)
     else:
@@ -114,5 +114,5 @@ def export(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         for line in said:
             console.note(line)
-        print(f"wrote {output}")
+        console.show(f"wrote {output}")
     return 0

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from avct_jax import errors
-from avct_jax.data import container, mel, soundtrack
+from avct_jax.data import container, in_memory, mel, soundtrack
 
 SAMPLE_RATE = mel.SAMPLE_RATE  # samples/s
 FRAME_RATE = 25  # frames/s, Wang et al. 2022
@@ -24,6 +24,8 @@ F0_CHUNK = 500  # rows = 5 s
 F0_MARGIN = 100  # rows = 1 s heard on both sides of a chunk, so that seams do not show
 F0_THREADS = 4  # at most; WORLD lets go of the interpreter, and takes 20 MB a chunk
 SILENCE_FLOOR = -60.0  # dB of full scale: below this nobody speaks, whatever the rest of the clip does
+WHOLE = {("u", 1), ("i", 2), ("i", 4)}  # samples as wav files have them
+LOUDEST = 8.0  # of full scale: floats may overshoot; far more are whole numbers under another name
 SILENCE_RUN = 3  # frames = 120 ms: shorter gaps are stop consonants, not pauses
 
 ffmpeg = container.ffmpeg
@@ -62,12 +64,13 @@ def read_heard(
 
 
 def from_samples(given: Any) -> Float[np.ndarray, "n"]:
-    """Take a sound that is in memory: mono, 16 kHz, whole numbers of full scale or floats.
+    """Take a sound that is in memory: mono, 16 kHz, whole numbers of full scale or floats of -1 to 1.
 
     Raises:
-      UserError: not one row of numbers, or shorter than 40 ms.
+      UserError: not one row of numbers, shorter than 40 ms, whole numbers whose full scale nobody knows (as
+        a list's are), or floats far beyond 1.
     """
-    samples = np.asarray(given)
+    samples = in_memory.array(given, "a sound")
     if samples.ndim != 1 or samples.dtype.kind not in "iuf":
         raise errors.UserError(
             f"a sound of {samples.dtype} and shape {samples.shape} is given; it must be one row of samples, "
@@ -75,8 +78,18 @@ def from_samples(given: Any) -> Float[np.ndarray, "n"]:
         )
     if len(samples) < FRAME_SAMPLES:
         raise errors.UserError(f"{len(samples)} samples of sound are given; {FRAME_SAMPLES} are the least")
+    if samples.dtype.kind != "f" and (samples.dtype.kind, samples.dtype.itemsize) not in WHOLE:
+        raise errors.UserError(
+            f"a sound of {samples.dtype} is given, whose full scale is unknown; give floats of -1 to 1, "
+            "or int16"
+        )
     if samples.dtype.kind == "f":
-        return np.nan_to_num(samples.astype(np.float32), posinf=1.0, neginf=-1.0)
+        samples = np.where(np.isfinite(samples), samples, 0)
+        if (top := float(np.abs(samples).max())) > LOUDEST:
+            raise errors.UserError(
+                f"a sound of {samples.dtype} up to {top:.4g} is given; divide it: floats go from -1 to 1"
+            )
+        return samples.astype(np.float32)
     scale = 2.0 ** (8 * samples.dtype.itemsize - 1)
     return ((samples - (scale if samples.dtype.kind == "u" else 0.0)) / scale).astype(np.float32)
 

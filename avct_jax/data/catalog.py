@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 
-from avct_jax import errors
-from avct_jax.data import clip, face_motion, manifest, phonemes
+from avct_jax import array_file, errors
+from avct_jax.data import clip, face, face_motion, manifest, phonemes
 
 UPPER_LIP, LOWER_LIP = 0, 1  # among the keypoints of data/face_motion.py
 WIDE, SHUT = 0.7, 0.5  # quantiles of a clip's lip opening: wide open mouths lie above, shut ones below
@@ -119,12 +119,10 @@ def read_mean_face(folder: str | os.PathLike) -> Float[np.ndarray, "478 2"]:
       UserError: it is missing or damaged.
     """
     path = pathlib.Path(folder) / "mean_face.npy"
-    try:
-        return np.load(path, allow_pickle=False).astype(np.float32)
-    except (OSError, ValueError, EOFError) as error:
-        raise errors.UserError(
-            f"{path} cannot be read ({error}); run `avct preprocess` again: it makes the mean face at its end"
-        ) from None
+    found = array_file.read_npy(path, remedy="run `avct preprocess` again: it makes it at its end")
+    if found.shape != (face.POINTS, 2) or found.dtype.kind != "f":
+        raise errors.UserError(f"{path} is no mean face; run `avct preprocess` again: it makes it at its end")
+    return found.astype(np.float32)
 
 
 def read_columns(

@@ -6,17 +6,16 @@ NAME.mp4 is 256x256, 25 frames/s; NAME.npz holds the fields of `Clip`, all of th
 import hashlib
 import os
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Float16, Float32, Int8, UInt8
 
-from avct_jax import errors
+from avct_jax import array_file, errors
 from avct_jax.data import audio, crop, face, mel, phoneme_recognition, phonemes, video, whole_file
 
+REMEDY = "preprocess it again"
 VERSION = 1  # of the files
 MEL_STEPS = 16  # of Wav2Lip's mel picture that go with 5 frames
 MEL_RATE = 80  # steps/s
@@ -61,7 +60,7 @@ def held_out(name: str, person: str, *, speaker: str | None) -> bool:
     By hash, so that the split stays when clips are added.
     """
     word, share = (name, HELD_OUT_CLIPS) if person == speaker else (person, HELD_OUT_PERSONS)
-    return int(hashlib.md5(word.encode()).hexdigest(), 16) % share == 0
+    return int(hashlib.md5(word.encode(errors="surrogateescape")).hexdigest(), 16) % share == 0
 
 
 def to_unit(points: Float[np.ndarray, "t 478 3"], square: crop.Square) -> Float16[np.ndarray, "t 478 3"]:
@@ -149,20 +148,19 @@ def load(path: str | os.PathLike) -> Clip:
     Raises:
       UserError: no such file, not a clip, a damaged one, or one of another version.
     """
-    try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            version = int(file["version"]) if "version" in file.files else 0
-            values = {name: file[name] for name in Clip._fields if name in file.files}
-    except FileNotFoundError:
-        raise errors.UserError(f"no clip at {path}; make clips by `avct preprocess`") from None
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise errors.UserError(f"{path} is damaged or no clip ({error}); preprocess it again") from None
+    if not os.path.exists(path):
+        raise errors.UserError(f"no clip at {path}; make clips by `avct preprocess`")
+    values = array_file.read_npz(path, lambda name: name in (*Clip._fields, "version"), remedy=REMEDY)
+    version = _number(values.pop("version", None))
     missing = [name for name in Clip._fields if name not in (*values, *SPEECH)]
     if missing or version != VERSION:
         lacks = f"lacks {', '.join(missing)}" if missing else f"is of version {version}, not {VERSION}"
         raise errors.UserError(f"{path} is no clip, it {lacks}; preprocess it again")
-    scalars = {"person": str(values["person"]), "offset": float(values["offset"])}
-    clip = Clip(**{**values, **scalars, "in_sync": bool(values["in_sync"])})
+    try:
+        scalars = {"person": str(values["person"]), "offset": float(values["offset"])}
+        clip = Clip(**{**values, **scalars, "in_sync": bool(values["in_sync"])})
+    except (TypeError, ValueError):
+        raise errors.UserError(f"{path} is damaged; preprocess it again") from None
     if wrong := _misfit(clip):
         raise errors.UserError(f"{path} is damaged ({wrong}); preprocess it again")
     return clip
@@ -176,6 +174,11 @@ def frames(path: str | os.PathLike) -> UInt8[np.ndarray, "t 256 256 3"]:
     """
     film = pathlib.Path(path).with_suffix(".mp4")
     return np.stack(list(video.read_frames(film, frame_rate=None, size=crop.SIZE)))
+
+
+def _number(value: Any) -> int:
+    """A version; 0 where there is none."""
+    return int(value) if value is not None and value.dtype.kind in "iu" and value.ndim == 0 else 0
 
 
 def _misfit(clip: Clip) -> str:

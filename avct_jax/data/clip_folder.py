@@ -45,7 +45,8 @@ def open_folder(path: str | os.PathLike, videos: Sequence[pathlib.Path] = ()) ->
       UserError: it cannot, or it holds the videos themselves, which clips of their names would overwrite.
     """
     folder = pathlib.Path(path).resolve()
-    if inside := [video for video in videos if video.parent.resolve() == folder]:
+    places = (folder, folder / manifest.UNFINISHED)
+    if inside := [v for v in videos if v.resolve().parent in places or v.parent.resolve() == folder]:
         raise errors.UserError(
             f"--output {os.fspath(path)!r} holds the video {inside[0].name!r}; name another"
         )

@@ -13,9 +13,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from avct_jax import errors
+from avct_jax import errors, file_kind
 
 FRAME_RATE = 25.0  # frames/s, of a video that does not say
+VERSION_SECONDS = 60  # in which an ffmpeg says its version
 LINES = 20  # last ones of what ffmpeg complains of; a damaged hour complains in every packet
 # Formats whose packets bear no times: ffmpeg counts, and counts wrong where parts of two rates were joined.
 CLOCKLESS = re.compile("mp3|aac|wav|w64|aiff|au|flac|e?ac3|dts|truehd|amr|caf|wv|ape|tta|gsm")
@@ -237,8 +238,9 @@ def check_readable(path: Path) -> None:
         raise errors.UserError(f"{shown(path)} is a folder; give a file in it")
     try:
         with open(path, "rb") as file:
-            if not file.read(1):
+            if not (begin := file.read(file_kind.LENGTH)):
                 raise errors.UserError(f"{shown(path)} is empty (0 bytes); give another file")
+            file_kind.refuse_pointer(path, begin)
     except OSError as error:
         raise errors.UserError(f"{shown(path)} cannot be read: {error.strerror}") from None
 
@@ -255,7 +257,28 @@ def ffmpeg() -> str:
         ) from error
     if not shutil.which(found):
         raise errors.UserError(f"IMAGEIO_FFMPEG_EXE is {found!r}, which is no program; unset or correct it")
+    version(found)
     return found
+
+
+@functools.cache
+def version(program: str) -> tuple[int, int]:
+    """The version of an ffmpeg, (5, 1) of 5.1.2; one that was built from between versions is the newest.
+
+    Raises:
+      UserError: it is another program.
+    """
+    try:
+        done = subprocess.run(
+            [program, "-version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=VERSION_SECONDS
+        )
+        said = done.stdout.decode(errors="replace")
+    except (OSError, subprocess.TimeoutExpired):
+        said = ""
+    if not said.startswith("ffmpeg version "):
+        raise errors.UserError(f"IMAGEIO_FFMPEG_EXE is {program!r}, which is no ffmpeg; unset or correct it")
+    number = re.match(r"ffmpeg version n?(\d+)\.(\d+)", said)
+    return (int(number[1]), int(number[2])) if number else (999, 0)
 
 
 @functools.cache
@@ -271,10 +294,7 @@ def command_line() -> list[str]:
 @functools.cache
 def every_frame() -> list[str]:
     """What makes ffmpeg give each frame once; its name changed in version 5.1."""
-    told = subprocess.run([*command_line()[:1], "-version"], stdin=subprocess.DEVNULL, capture_output=True)
-    version = re.search(rb"ffmpeg version n?(\d+)\.(\d+)", told.stdout)
-    old = version is not None and tuple(map(int, version.groups())) < (5, 1)
-    return ["-vsync", "0"] if old else ["-fps_mode", "passthrough"]
+    return ["-vsync", "0"] if version(command_line()[0]) < (5, 1) else ["-fps_mode", "passthrough"]
 
 
 def source(path: Path) -> list[str]:

@@ -2,17 +2,19 @@
 
 import csv
 import glob
+import io
 import os
 import pathlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import Any
 
 from avct_jax import errors
-from avct_jax.data import clip, manifest, preprocess
+from avct_jax.data import clip, manifest, preprocess, text_file, video
 
 CONTAINERS = "mp4|m4v|mov|mkv|webm|avi|mpg|mpeg|mts|m2ts|ts|wmv|flv|3gp|ogv|gif"
-LONGEST_NAME = 100  # characters; file systems end at 255 bytes
+LONGEST_NAME, LONGEST_BYTES = 100, 200  # characters and bytes; file systems end at 255 bytes in all
 
 
 def find_videos(
@@ -37,8 +39,8 @@ def find_videos(
             inside = _videos_in(path, output) if path.is_dir() else [path]
             if not inside and len(paths) == 1:
                 raise errors.UserError(f"no video is in the folder {name!r}; name another one")
-            for video in inside:  # named as asked for, also where that is a link; each file once
-                found.setdefault(video.resolve(), video.absolute())
+            for film in inside:  # named as asked for, also where that is a link; each file once
+                found.setdefault(film.resolve(), film.absolute())
     return list(found.values())
 
 
@@ -60,11 +62,17 @@ def read_people(path: str | os.PathLike) -> dict[pathlib.Path, str]:
     """Who is seen in which video, of a csv with columns file (relative to the csv) and person.
 
     Raises:
-      UserError: no such file, or a column is missing.
+      UserError: no such file, a column is missing, or a file is there twice, with two people.
     """
     folder = pathlib.Path(path).absolute().parent
     rows = _read_rows(path, ("file", "person"))
-    return {folder / row["file"]: row["person"] for row in rows}
+    people: dict[pathlib.Path, str] = {}
+    for row in rows:
+        if people.setdefault(folder / row["file"], row["person"]) != row["person"]:
+            raise errors.UserError(
+                f"{os.fspath(path)!r} says of {row['file']!r} that two people are seen; leave one row out"
+            )
+    return people
 
 
 def read_words(path: str | os.PathLike) -> dict[str, list[clip.Word]]:
@@ -82,18 +90,19 @@ def read_words(path: str | os.PathLike) -> dict[str, list[clip.Word]]:
                 f"{os.fspath(path)!r}: {row['start_s']!r} - {row['end_s']!r} are no seconds; correct that row"
             ) from None
         words.setdefault(row["clip"], []).append(said)
-    return words
+    return {name: sorted(said, key=lambda word: word[1:]) for name, said in words.items()}
 
 
 def _read_rows(path: str | os.PathLike, columns: Sequence[str]) -> list[dict[str, str]]:
     name = repr(os.fspath(path))
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-    except FileNotFoundError:
-        raise errors.UserError(f"there is no file {name}; check the path") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        video.check_readable(path)
+        text = text_file.read(path)
+        mark = text_file.separator(text.partition("\n")[0]) or ","
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark, skipinitialspace=True)
+        reader.fieldnames = [column.strip() for column in reader.fieldnames or ()]
+        rows = [{column: _stripped(value) for column, value in row.items()} for row in reader]
+    except csv.Error as error:
         raise errors.UserError(f"{name} cannot be read as csv ({error}); save it as UTF-8 csv") from None
     missing = [column for column in columns if column not in (reader.fieldnames or ())]
     if missing:
@@ -101,6 +110,10 @@ def _read_rows(path: str | os.PathLike, columns: Sequence[str]) -> list[dict[str
     if any(row[column] is None for row in rows for column in columns):
         raise errors.UserError(f"{name} has a row with fewer than its {len(columns)} columns; correct it")
     return rows
+
+
+def _stripped(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
 
 
 def make_jobs(
@@ -127,7 +140,7 @@ def make_jobs(
     jobs = []
     for path in videos:
         name = names[path]
-        who = known[path.resolve()] if people is not None else person or name
+        who = printable(known[path.resolve()] if people is not None else person or name)
         said = (words or {}).get(path.stem)
         jobs.append(preprocess.Job(str(path), name, who, tuple(said) if said else None))
     return jobs
@@ -171,4 +184,11 @@ def _clashes(name: str, taken: Set[str]) -> bool:
 
 def _clean(name: str) -> str:
     """A name that is safe for a file: no spaces, no dot or dash in front."""
-    return re.sub(r"^[.-]", "_", re.sub(r"[\s\x00-\x1f/\\:*?\"<>|]+", "_", name))[-LONGEST_NAME:] or "video"
+    name = re.sub(r"[\s\x00-\x1f/\\:*?\"<>|]+", "_", printable(name))[-LONGEST_NAME:]
+    name = name.encode()[-LONGEST_BYTES:].decode(errors="ignore")
+    return re.sub(r"^[.-]", "_", name) or "video"
+
+
+def printable(name: str) -> str:
+    """A name as text: bytes that are none, as older systems have in files' names, are replaced."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

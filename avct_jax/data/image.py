@@ -14,7 +14,7 @@ import PIL.ImageOps
 from jaxtyping import UInt8
 
 from avct_jax import errors
-from avct_jax.data import colour, png_chunks, video
+from avct_jax.data import colour, in_memory, png_chunks, video
 
 MOST_PIXELS = 150_000_000  # 0.45 GB of RGB; larger headers are more often attacks than portraits
 HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}  # brands, ISO 23008-12
@@ -111,8 +111,10 @@ def from_pixels(given: Any) -> UInt8[np.ndarray, "h w 3"]:
       UserError: pixels of another type or shape.
     """
     if isinstance(given, PIL.Image.Image):
-        return _to_rgb(PIL.ImageOps.exif_transpose(given))
-    pixels = np.asarray(given)
+        return _from_pillow(given)
+    pixels = in_memory.array(given, "a picture")
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[:, :, 0]
     grey = pixels.ndim == 2
     if pixels.dtype != np.uint8 or not (grey or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):
         raise errors.UserError(
@@ -122,6 +124,15 @@ def from_pixels(given: Any) -> UInt8[np.ndarray, "h w 3"]:
     if not pixels.size:
         raise errors.UserError(f"a picture of shape {pixels.shape} is given; it has no pixel")
     return pixels if pixels.shape[-1] == 3 and not grey else _to_rgb(PIL.Image.fromarray(pixels))
+
+
+def _from_pillow(given: PIL.Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+    if (count := given.width * given.height) > MOST_PIXELS:
+        raise _too_large("the picture", f"{count / 1e6:.0f}")
+    try:
+        return _to_rgb(PIL.ImageOps.exif_transpose(given))
+    except Exception as error:  # read at last: its file is closed, cut short, or damaged
+        raise _damaged("in memory", error) from None
 
 
 def _damaged(path: Path, error: Exception) -> errors.UserError:

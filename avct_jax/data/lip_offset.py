@@ -150,4 +150,4 @@ def _fit(parts: Sequence[_Sums]) -> Float[np.ndarray, " c"]:
 
 
 def _fold(name: str) -> int:
-    return int(hashlib.md5(name.encode()).hexdigest(), 16) // 1000 % FOLDS
+    return int(hashlib.md5(name.encode(errors="surrogateescape")).hexdigest(), 16) // 1000 % FOLDS

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from avct_jax import errors
+from avct_jax import errors, file_kind
+from avct_jax.data import in_memory, text_file
 
 SYMBOLS = tuple(  # CMUdict's phones with NSN (noise) and SIL, alphabetical
     re.findall(
@@ -82,14 +83,24 @@ def read_segments(path: str | os.PathLike) -> list[Segment]:
         raise errors.UserError(
             f"{path}: phonemes are read from .json or .TextGrid; convert the file to one of them"
         )
-    try:
-        text = _decode(path.read_bytes())
-    except OSError as error:
-        raise errors.UserError(f"{path}: cannot be read ({error.strerror}); check the name") from error
+    text = text_file.read(path)
+    file_kind.refuse_pointer(path)
     try:
         return reader(text)
     except errors.UserError as error:
         raise errors.UserError(f"{path}: {error}") from error
+
+
+def from_indices(given: Any) -> Int[np.ndarray, "t"]:
+    """Take labels that are in memory: one of SYMBOLS' indices a frame.
+
+    Raises:
+      UserError: they are something else.
+    """
+    labels, known = in_memory.array(given, "a row of phonemes"), len(SYMBOLS)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or ((labels < 0) | (labels >= known)).any():
+        raise errors.UserError(f"phonemes are given that are not whole numbers from 0 to {known - 1}")
+    return labels.astype(np.int32)
 
 
 def read_phoneme_json(path: str | os.PathLike) -> Int[np.ndarray, "t"]:
@@ -102,7 +113,7 @@ def parse_json(text: str) -> list[Segment]:
     try:
         phones = [phone for word in json.loads(text) for phone in word["phones"]]
         segments = [Segment(_arpabet(p["ph"])[0], p["bg"] / 100, p["ed"] / 100) for p in phones]
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError) as error:
         expected = '[{"word": .., "phones": [{"ph": "AA", "bg": 0, "ed": 12}, ..]}, ..]'
         raise errors.UserError(f"not phonemes in the released JSON format; write {expected}") from error
     return sorted(_checked(segments), key=lambda segment: segment.start_s)
@@ -141,7 +152,7 @@ def parse_textgrid(text: str) -> list[Segment]:
         for i, phone in enumerate(phones):
             step = (end - start) / len(phones)
             segments.append(Segment(phone, start + i * step, start + (i + 1) * step))
-    return _checked(segments)
+    return sorted(_checked(segments), key=lambda segment: segment.start_s)
 
 
 def labels_from_segments(segments: Sequence[Segment], frames: int | None = None) -> Int[np.ndarray, "t"]:
@@ -227,14 +238,16 @@ def _notation(labels: Sequence[str]):
 
 def _interval_tiers(text: str) -> list[tuple[str, list[tuple[str, float, float]]]]:
     tokens = re.findall(r'"((?:[^"]|"")*)"|(?<!\S)([-+]?\d[\d.]*(?:[eE][-+]?\d+)?)(?!\S)', text)
-    values = [float(number) if number else quoted.replace('""', '"') for quoted, number in tokens]
     tiers = []
     try:
+        values = [float(number) if number else quoted.replace('""', '"') for quoted, number in tokens]
         if values[1] != "TextGrid":
             raise ValueError("another kind of object")
         at = 5  # two strings, the grid's two times, the number of tiers
         for _ in range(int(values[4])):
             kind, name, size = values[at], values[at + 1], int(values[at + 4])
+            if not 0 <= size <= len(values):
+                raise ValueError("a tier of more intervals than there are numbers")
             width = 3 if kind == "IntervalTier" else 2
             items = [values[i : i + width] for i in range(at + 5, at + 5 + width * size, width)]
             at += 5 + width * size
@@ -242,7 +255,7 @@ def _interval_tiers(text: str) -> list[tuple[str, list[tuple[str, float, float]]
                 tiers.append(
                     (str(name), [(str(label), float(begin), float(end)) for begin, end, label in items])
                 )
-    except (IndexError, ValueError, TypeError) as error:
+    except (IndexError, ValueError, TypeError, OverflowError) as error:
         raise errors.UserError("not a Praat TextGrid in text format; save it from Praat as text") from error
     return tiers
 
@@ -257,15 +270,3 @@ def _checked(segments: list[Segment]) -> list[Segment]:
                 "and end within a day"
             )
     return segments
-
-
-def _decode(data: bytes) -> str:
-    """Praat writes UTF-8 or UTF-16, in either order, with or without a mark."""
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16", errors="replace")
-    if b"\x00" in data[:2]:
-        return data.decode("utf-16-be" if data[0] == 0 else "utf-16-le", errors="replace")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")

@@ -3,14 +3,14 @@
 import logging
 import os
 import pathlib
-import re
+from typing import Any
 
 import cv2
 import numpy as np
 from jaxtyping import Float
 
-from avct_jax import errors
-from avct_jax.data import video
+from avct_jax import array_file, errors
+from avct_jax.data import in_memory, text_file, video
 
 # REFERENCE: the box of the pose image is projected with these; the poses have to be made with them too.
 FOCAL_LENGTH = 233.333  # px, of a 256 px crop
@@ -20,7 +20,6 @@ CAMERA = np.array([[FOCAL_LENGTH, 0, CENTRE], [0, FOCAL_LENGTH, CENTRE], [0, 0, 
 LOW = np.array([-0.6, -0.6, -0.6, -128, -128, 128], np.float32)
 HIGH = np.array([0.6, 0.6, 0.6, 128, 128, 384], np.float32)
 
-SEPARATOR = re.compile(r"\s*[,;\t]\s*")  # between a csv's columns, as programs and spreadsheets write them
 _log = logging.getLogger(__name__)
 
 # A mean head, mm: x right, y down, z away from the camera. Derived for this project from 617 near-frontal
@@ -69,6 +68,7 @@ FEWEST_POINTS = 6  # of HEAD that must be known for a pose
 
 COLUMNS = ("pose_Rx", "pose_Ry", "pose_Rz", "pose_Tx", "pose_Ty", "pose_Tz")  # OpenFace's csv
 SWAY_MEMORY = 50  # frames, 2 s: what moves slower is drift
+LONGEST = 24 * 3600.0  # seconds: a time beyond is a mistake, whose poses would fill the memory
 MOST_ROTATION = np.pi  # rad; more is a file in degrees
 
 
@@ -159,11 +159,7 @@ def read_poses(
         raise errors.UserError(
             f"poses {name} end with {suffix!r}; give a .npy file of shape (t, 6) or an OpenFace csv"
         )
-    try:
-        poses = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError):
-        raise errors.UserError(f"poses {name} are no numpy array file; save them by numpy.save") from None
-    return _checked(poses, name)
+    return _checked(array_file.read_npy(path), name)
 
 
 def read_openface_csv(
@@ -173,63 +169,89 @@ def read_openface_csv(
 
     OpenFace's Euler angles are taken as the rotation vector, as the released system took them in training;
     run OpenFace on the 256 px crop with fx = fy = 233.333. Frames it marks as failed are filled in from their
-    neighbours. Of several faces the one that was found most often is taken; which is logged.
+    neighbours, rows are sorted by time, and of several faces the one that is seen longest and most surely
+    is taken, which is logged.
 
     Raises:
       UserError: a column is missing, a value is no number, or no frame succeeded.
     """
     name = repr(os.fspath(path))
     header, rows = _read_table(path, name)
-    if "face_id" in header:
-        rows = _one_face(rows, rows[:, header.index("face_id")], name)
     missing = [column for column in COLUMNS if column not in header]
     if missing:
         raise errors.UserError(f"{name} lacks the column {missing[0]}; write it with OpenFace's -pose option")
-    poses = rows[:, [header.index(column) for column in COLUMNS]]
-    good = np.isfinite(poses).all(1)
-    if "success" in header:
-        good &= rows[:, header.index("success")] > 0
+    column = lambda other, otherwise: rows[:, header.index(other)] if other in header else otherwise
+    poses = rows[:, [header.index(one) for one in COLUMNS]]
+    good = np.isfinite(poses).all(1) & (column("success", np.ones(len(rows))) > 0)
+    trust = np.nan_to_num(column("confidence", np.ones(len(rows)))) * good
+    good &= _of_one_face(column("face_id", np.zeros(len(rows))), trust, name)
     if not good.any():
         raise errors.UserError(f"{name} has no frame in which OpenFace found a face; use another video")
-    times = rows[:, header.index("timestamp")] if "timestamp" in header else np.zeros(len(rows))
-    if not np.isfinite(times).all() or len(times) < 2 or times[-1] <= times[0]:
-        times = np.arange(len(rows)) / frame_rate
-    times = times - times[0]
-    step = times[-1] / max(len(times) - 1, 1) or 1 / frame_rate
-    count = max(1, round((times[-1] + step) * frame_rate))
-    wanted = np.arange(count) / frame_rate
-    return np.stack([np.interp(wanted, times[good], column[good]) for column in poses.T], -1).astype(
-        np.float32
-    )
+    counted = column("frame", np.arange(len(rows)))
+    times = _times(column("timestamp", np.zeros(len(rows))), counted / frame_rate, name)
+    seconds, at = np.ptp(times), np.argsort(times[good], kind="stable")
+    step = seconds / max(len(np.unique(times)) - 1, 1) or 1 / frame_rate
+    wanted = np.arange(max(1, round((seconds + step) * frame_rate))) / frame_rate
+    known = times[good][at] - times.min()  # of all rows: a face that comes in late does so here
+    found = [np.interp(wanted, known, values[at]) for values in poses[good].T]
+    return np.stack(found, -1).astype(np.float32)
 
 
 def _read_table(path: str | os.PathLike, name: str) -> tuple[list[str], np.ndarray]:
     try:
-        text = pathlib.Path(path).read_text(encoding="utf-8-sig")
-        first, *lines = [line for line in text.splitlines() if line.strip()]
-        header = [column.strip() for column in SEPARATOR.split(first)]
-        rows = np.array([[_number(value) for value in SEPARATOR.split(line)] for line in lines], np.float64)
-        rows = rows.reshape(len(lines), len(header))
-    except (ValueError, UnicodeDecodeError):
+        first, *lines = [line for line in text_file.read(path).splitlines() if line.strip()]
+        mark = text_file.separator(first)
+        header = [column.strip() for column in first.split(mark)]
+        rows = np.array([[_number(v, comma=mark != ",") for v in line.split(mark)] for line in lines])
+        rows = rows.astype(np.float64).reshape(len(lines), len(header))
+    except errors.UserError:
+        raise
+    except ValueError:
         raise errors.UserError(f"{name} is no OpenFace csv: a header and rows of as many numbers") from None
     if not len(rows):
         raise errors.UserError(f"{name} has no rows; it needs one for each frame")
     return header, rows
 
 
-def _number(text: str) -> float:
-    """Read a number; a C++ program on Windows writes -nan(ind)."""
-    return float("nan") if "nan" in text.lower() else float(text)
+def _number(text: str, *, comma: bool) -> float:
+    """Read a number; a C++ program on Windows writes -nan(ind), and some spreadsheets 0,5."""
+    if "nan" in text.lower():
+        return float("nan")
+    return float(text.replace(",", ".") if comma else text)
 
 
-def _one_face(rows, faces, name):
-    """The rows of the face that is in most of them."""
-    known, counts = np.unique(faces[np.isfinite(faces)], return_counts=True)
+def _of_one_face(faces: np.ndarray, trust: np.ndarray, name: str) -> np.ndarray:
+    """Which rows are of the face that is seen longest, and most surely."""
+    known, index = np.unique(faces[np.isfinite(faces)], return_inverse=True)
     if len(known) < 2:
-        return rows
-    chosen = known[np.argmax(counts)]
-    _log.warning("%s follows %d faces: that of face_id %d is taken", name, len(known), chosen)
-    return rows[faces == chosen]
+        return np.ones(len(faces), bool)
+    chosen = known[np.argmax(np.bincount(index, trust[np.isfinite(faces)]))]
+    _log.warning("%s follows %d faces: that of face_id %g is taken", name, len(known), chosen)
+    return faces == chosen
+
+
+def _times(times: np.ndarray, counted: np.ndarray, name: str) -> np.ndarray:
+    """When each row is, in seconds: by its timestamp, else by its frame's number, else by its place."""
+    for found in (times, counted):
+        if np.isfinite(found).all() and np.ptp(found) > 0:
+            times = found
+            break
+    else:
+        times = np.zeros(1) if len(times) == 1 else np.arange(len(times)) / video.FRAME_RATE
+    if np.ptp(times) > LONGEST:
+        raise errors.UserError(f"{name} lasts {np.ptp(times):.4g} s by its timestamps; a day is the most")
+    if (np.diff(times) < 0).any():
+        _log.warning("%s is not in order of time: it is sorted", name)
+    return times
+
+
+def from_array(given: Any) -> Float[np.ndarray, "t 6"]:
+    """Take poses (rad, mm) that are in memory, one row a frame.
+
+    Raises:
+      UserError: another shape, or values that are no poses.
+    """
+    return _checked(in_memory.array(given, "a table of poses"), "given")
 
 
 def _checked(poses: np.ndarray, name: str) -> Float[np.ndarray, "t 6"]:

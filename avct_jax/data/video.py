@@ -5,7 +5,6 @@ import errno
 import logging
 import os
 import pathlib
-import secrets
 import signal
 import subprocess
 import tempfile
@@ -17,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from avct_jax import errors
-from avct_jax.data import colour, container, soundtrack
+from avct_jax.data import colour, container, soundtrack, whole_file
 
 FRAME_RATE = 25  # frames/s, Wang et al. 2022
 SAMPLE_RATE = 16000  # Hz, of sound given as an array
@@ -136,12 +135,13 @@ class VideoWriter:
         self.size, self._rate = pair, frame_rate
         self._audio, self._sample_rate = audio, sample_rate
         suffix = pathlib.Path(path).suffix.lower()
-        self._partial = self.path.with_name(f".avct-{secrets.token_hex(6)}{suffix}")
+        self._partial = whole_file.hidden_beside(self.path.with_suffix(suffix))
         self._process: subprocess.Popen | None = None
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "VideoWriter":
         try:
+            self._stack.enter_context(whole_file.held(self._partial))
             self._log = self._stack.enter_context(tempfile.TemporaryFile())
             # A session of its own: Ctrl-C reaches only this process, which decides what becomes of the file.
             self._process = subprocess.Popen(

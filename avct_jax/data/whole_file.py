@@ -1,4 +1,4 @@
-"""Files that bear their name only when they are whole."""
+"""Files that bear their name only when they are whole, and never in the place of an input."""
 
 import contextlib
 import os
@@ -8,7 +8,35 @@ from collections.abc import Iterator
 
 from avct_jax import errors
 
-TOKEN_BYTES = 4  # tell apart files of one name that are being written
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None
+
+PREFIX = ".avct-"  # of files that are being written
+TOKEN_BYTES = 6  # tell them apart
+LONGEST_SUFFIX = 32  # characters; file systems end at 255 bytes in all
+Path = str | os.PathLike
+
+
+def refuse_overwriting(output: Path, *inputs: Path | None, option: str = "--output") -> None:
+    """Refuse an output that is one of the inputs, whatever names lead to it, or a folder that holds one.
+
+    Every command, and what it calls, asks here before it begins.
+
+    Raises:
+      UserError: an input would be lost.
+    """
+    for given in inputs:
+        if given is not None and os.path.exists(given) and os.path.exists(output) and _covers(output, given):
+            raise errors.UserError(
+                f"{option} {os.fspath(output)!r} is an input or holds one that would be lost; name another"
+            )
+
+
+def _covers(output: Path, given: Path) -> bool:
+    place = pathlib.Path(os.path.realpath(output))
+    return os.path.samefile(given, output) or place in pathlib.Path(os.path.realpath(given)).parents
 
 
 @contextlib.contextmanager
@@ -21,9 +49,10 @@ def writing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
       UserError: the folder is missing, full, or not to be written to.
     """
     path = pathlib.Path(os.path.realpath(path))  # a link stays one: what it names is written
-    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(TOKEN_BYTES)}{path.suffix}")
+    temporary = hidden_beside(path)
     try:
-        yield temporary
+        with held(temporary):
+            yield temporary
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -36,10 +65,34 @@ def writing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
             temporary.unlink(missing_ok=True)
 
 
+def hidden_beside(path: pathlib.Path) -> pathlib.Path:
+    """Name a file that is being written: beside `path`, as short as any name, of the same suffix."""
+    return path.with_name(f"{PREFIX}{secrets.token_hex(TOKEN_BYTES)}{path.suffix[:LONGEST_SUFFIX]}")
+
+
+@contextlib.contextmanager
+def held(path: pathlib.Path) -> Iterator[None]:
+    """Make an empty file, and show while the block runs that its writer lives: see remove_half_written.
+
+    Raises:
+      OSError: the folder is missing, full, or not to be written to.
+    """
+    remove_half_written(path.parent)
+    with open(path, "ab") as file:
+        if fcntl:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
 def remove_half_written(folder: pathlib.Path) -> None:
-    """Remove what `writing` left in a folder when the process was killed; nobody may be writing there."""
-    for path in folder.glob(f".*-{'[0-9a-f]' * 2 * TOKEN_BYTES}.*"):
-        path.unlink(missing_ok=True)
+    """Remove what writers left in a folder when they were killed; what a living one holds stays."""
+    if not fcntl:  # on Windows nobody can tell
+        return
+    for path in folder.glob(f"{PREFIX}{'[0-9a-f]' * 2 * TOKEN_BYTES}*"):
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)
 
 
 def write(path: str | os.PathLike, content: bytes) -> None:

@@ -167,10 +167,12 @@ def maker(name: str, checkpoint: str | os.PathLike | None, transcribed: bool) ->
 
 
 def _begin(folder: pathlib.Path, maker: str) -> None:
-    """Remove films that another checkpoint made: they would be taken for this one's."""
+    """Remove films that another checkpoint made: they would be taken for this one's. Others stay."""
     note = folder / MAKER
     if note.exists() and note.read_text() == maker:
         return
+    if not note.exists() and any(folder.glob("*.mp4")):
+        raise errors.UserError(f"{str(folder)!r} holds films that were not made here; name another --output")
     for path in folder.glob("*.mp4"):
         path.unlink()
     note.write_text(maker)

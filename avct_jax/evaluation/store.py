@@ -92,4 +92,4 @@ def write_text(path: pathlib.Path, text: str) -> None:
       UserError: it cannot be written.
     """
     make_folder(path.parent)
-    whole_file.write(path, text.encode())
+    whole_file.write(path, text.encode(errors="backslashreplace"))  # names need not be UTF-8

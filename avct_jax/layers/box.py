@@ -36,13 +36,17 @@ class Box(NamedTuple):
     def cut(self, frame: Float[Array, "b h w c"]) -> Float[Array, "b hh ww c"]:
         """Take this part of frames."""
         b, _, _, c = frame.shape
-        return jax.lax.dynamic_slice(frame, (0, self.top, self.left, 0), (b, self.height, self.width, c))
+        return jax.lax.dynamic_slice(frame, self._corner(), (b, self.height, self.width, c))
 
     def paste(
         self, frame: Shaped[Array, "b h w c"], part: Shaped[Array, "b hh ww c"]
     ) -> Shaped[Array, "b h w c"]:
         """Put this part into frames."""
-        return jax.lax.dynamic_update_slice(frame, part, (0, self.top, self.left, 0))
+        return jax.lax.dynamic_update_slice(frame, part, self._corner())
+
+    def _corner(self):
+        # All of one type, also where somebody has switched 64 bits on.
+        return [jnp.asarray(place, jnp.int32) for place in (0, self.top, self.left, 0)]
 
 
 def box_around(centre: Float[Array, " 2"], height: int, width: int, size: int) -> Box:

@@ -7,7 +7,6 @@ maxima where the others take means.
 import functools
 import os
 import pathlib
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from avct_jax import errors
+from avct_jax import array_file, errors
 from avct_jax.layers import conv
 from avct_jax.models import torch_file
 
@@ -231,11 +230,7 @@ def _pools(name):
 
 
 def _from_tensorflow(path):
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files if "/" in name}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise errors.UserError(f"{path} cannot be read: {error}; give the weights as .npz or .pth") from None
+    arrays = array_file.read_npz(path, lambda name: "/" in name)
     params: dict[str, dict[str, Any]] = {}
     for name, value in arrays.items():
         module, leaf = name.rsplit("/", 1)

@@ -11,9 +11,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32
-from safetensors import numpy as safetensors_numpy
 
-from avct_jax import errors
+from avct_jax import array_file, errors
 from avct_jax.layers import activation, conv
 from avct_jax.models import torch_file, torch_weights
 
@@ -158,8 +157,7 @@ def load(path: str | pathlib.Path | None = None) -> PerceptualNetwork:
     if not path.is_file():
         raise errors.UserError(f"no VGG weights at {path}; name an existing .npz, .pth or .safetensors file")
     if path.suffix == ".npz":
-        with np.load(path) as arrays:
-            return caffe_network(_from_keras(arrays, path))
+        return caffe_network(_from_keras(array_file.read_npz(path, lambda name: "conv" in name), path))
     return torchvision_network(_from_torch(_read_torch(path), path))
 
 
@@ -176,13 +174,15 @@ def _from_keras(arrays, path):
 
 
 def _from_torch(tensors, path):
+    if not isinstance(tensors, Mapping):
+        raise errors.UserError(f"{path} holds no tensors by name; give the weights of a VGG-19 or VGG-16")
     convolutions = {name: np.asarray(t) for name, t in tensors.items() if name.startswith("features.")}
     return _checked(torch_weights.import_part("vgg19", convolutions)["params"], path)
 
 
 def _read_torch(path):
     if path.suffix == ".safetensors":
-        return safetensors_numpy.load_file(path)
+        return array_file.read_safetensors(path)[0]
     return torch_file.read(path)
 
 

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import pathlib
+import shutil
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from avct_jax.train import state as states
 
 STATE = "state"  # the name of the state's tree in a checkpoint
 DAMAGED = ".damaged"  # behind the name of a checkpoint that could not be read, or gone on from
+UNFINISHED = ".orbax-checkpoint-tmp"  # in the name of a folder that is being written
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -76,11 +78,11 @@ class Checkpoints:
             )
         with self._failures("open"), _silence():
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._clear_unfinished()
             self._put_aside_unreadable()
             self._orbax = ocp.training.Checkpointer(
                 str(self.folder),
                 preservation_policy=policies.AnyPreservationPolicy(kept),
-                cleanup_tmp_directories=True,
             )
         self._judged_by = judged_by
 
@@ -194,6 +196,12 @@ class Checkpoints:
         # One of an older version, which saved whatever its losses did not betray.
         finite = bool(states.is_finite(state))
         return (Restored(state, step, dict(facts or {})), "") if finite else (None, "not finite")
+
+    def _clear_unfinished(self) -> None:
+        """Remove what unfinished saves left. Orbax would, in a thread that nobody waits for."""
+        if sharding.is_first_process():
+            for place in self.folder.glob(f"*{UNFINISHED}*"):
+                shutil.rmtree(place, ignore_errors=True)
 
     def _put_aside_unreadable(self) -> None:
         """Metrics that are no JSON would keep Orbax from opening the folder at all."""

@@ -26,6 +26,7 @@ from avct_jax.train import (
     stage,
     training,
 )
+from avct_jax.train import parts as weights
 
 Hear = Callable[[str, Callable[[], np.ndarray]], speech_set.Voice]
 HEARD = "heard"  # folder of a run: what was heard of each sound
@@ -130,6 +131,7 @@ def train(
     Raises:
       UserError: settings that cannot be, a file that is missing, and all that loop.train refuses.
     """
+    weights.refuse_overwriting(path_of(run, name), init, vgg_file, option="the stage's result")
     sharding.check_batch_size(config.batch_size, mesh, microbatches=config.compute.microbatches)
     training.check(config)
     config = training.with_schedule(config)
@@ -191,8 +193,9 @@ def export(run: pathlib.Path, output: pathlib.Path, *, init: str | None = None) 
       init: whence parts come whose stage was not run.
     Returns: a line for each part: whence it came.
     Raises:
-      UserError: a stage was not run, and there is no `init`.
+      UserError: a stage was not run, and there is no `init`; or `output` is an input.
     """
+    weights.refuse_overwriting(output, init, *run.glob("*.safetensors"))
     base = read(init) if init else None
     parts: dict[str, Any] = {"face_basis": {"params": face_basis.embedded()._asdict()}}
     config, said = base.config if base else None, ["face_basis from this package"]

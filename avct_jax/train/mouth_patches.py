@@ -110,7 +110,9 @@ def pack(
         if not path.exists():
             mine = entry.person == found.speaker
             counts = (1, speaker_per_clip) if mine else (sources, per_source)
-            rng = np.random.default_rng((seed, int.from_bytes(entry.name.encode()[-6:], "little")))
+            rng = np.random.default_rng(
+                (seed, int.from_bytes(entry.name.encode(errors="surrogateescape")[-6:], "little"))
+            )
             one = clip.load(folder / f"{entry.name}.npz")
             frames = clip.frames(folder / f"{entry.name}.npz")
             made: dict[str, Any] = pack_clip(one, frames, canonical, counts, rng)

@@ -1,5 +1,6 @@
 """Trained networks in a run folder: RUN/STAGE.safetensors, for later stages, for export and for animating."""
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from typing import Any
 import jax
 
 from avct_jax import checkpoint_file, errors
+from avct_jax.data import whole_file
 from avct_jax.models import sizes
 from avct_jax.train import run_record
 
@@ -68,6 +70,22 @@ def read(name: str | pathlib.Path) -> checkpoint_file.System:
         return checkpoint_file.load(file)
 
 
+def refuse_overwriting(
+    output: pathlib.Path, init: str | pathlib.Path | None, *others: Any, option: str = "--output"
+) -> None:
+    """Refuse an output that is the file `init`, the package's own for EMBEDDED, or one of others.
+
+    Raises:
+      UserError: it would be lost.
+    """
+    if str(init) != EMBEDDED:
+        whole_file.refuse_overwriting(output, init, *others, option=option)
+        return
+    with contextlib.ExitStack() as stack:
+        own = [stack.enter_context(checkpoint_file.embedded(name)) for name in checkpoint_file.PRETRAINED]
+        whole_file.refuse_overwriting(output, *own, *others, option=option)
+
+
 def check_sizes(
     file: pathlib.Path, made: checkpoint_file.Config, wanted: sizes.SystemConfig, names: tuple[str, ...]
 ) -> None:
@@ -95,8 +113,9 @@ def export(
       init: whence parts come whose stage was not run.
     Returns: a line for each part: whence it came.
     Raises:
-      UserError: a stage was not run, or two of them have networks of different sizes.
+      UserError: a stage was not run, two of them have networks of different sizes, or `output` is an input.
     """
+    refuse_overwriting(output, init, *run.glob("*.safetensors"))
     base = read(init) if init else None
     config, found, said = base.config if base else None, {}, []
     for stage, names in OF_STAGE.items():

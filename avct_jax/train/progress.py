@@ -1,5 +1,6 @@
 """What the person in front of the terminal sees of a run: a live line, or a plain one each report."""
 
+import contextlib
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -77,13 +78,13 @@ class Progress:
         if self._bar:
             self._bar.console.print(line, markup=False, highlight=False)
         else:
-            print(line, file=sys.stderr, flush=True)
+            _tell(line)
 
 
 def show_decoding(done: int, total: int) -> None:
     """Tell, ten times in all, how many clips' pictures have been decoded."""
     if done and done * 10 // total > (done - 1) * 10 // total:
-        print(f"avct: pictures of {done} of {total} clips are decoded", file=sys.stderr, flush=True)
+        _tell(f"avct: pictures of {done} of {total} clips are decoded")
 
 
 def _values(metrics: Iterable[tuple[str, float]]) -> str:
@@ -94,3 +95,8 @@ def _duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}"
+
+
+def _tell(line: str) -> None:
+    with contextlib.suppress(OSError, ValueError):  # a closed terminal or a full disk must not stop the work
+        print(line, file=sys.stderr, flush=True)

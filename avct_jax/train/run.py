@@ -118,6 +118,9 @@ def train(
       UserError: settings that cannot be, an earlier stage or a file that is missing, another run in the
         folder, and all that loop.train refuses.
     """
+    for best in (False, True):
+        result = parts.path(places.run, name, best=best)
+        parts.refuse_overwriting(result, places.init, places.vgg, option="the stage's result")
     sharding.check_batch_size(config.batch_size, mesh, microbatches=config.compute.microbatches)
     config = complete(config, catalog.read_manifest(places.clips).speaker)
     check(config)

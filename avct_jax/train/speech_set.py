@@ -112,7 +112,7 @@ class _Part(NamedTuple):
 def _copy(part: _Part, which: int, folder: pathlib.Path, hear: Any) -> _Part:
     """The same lips, at the tempo at which another voice says the same; the name decides which voice."""
     name = f"{part.name}~{which}"
-    voice = speech_revoicing.draw(np.random.default_rng(zlib.crc32(name.encode())))
+    voice = speech_revoicing.draw(np.random.default_rng(zlib.crc32(name.encode(errors="surrogateescape"))))
     heard = hear(name, lambda: speech_revoicing.revoice(_sound(folder, part.name), voice))
     place = at_tempo(len(part.gap), voice.tempo)[: len(heard.audio)]
     cut = Voice(heard.posteriors[: len(place)], heard.audio[: len(place)])

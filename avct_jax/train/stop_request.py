@@ -1,11 +1,11 @@
-"""Being asked to stop: SIGTERM (a scheduler's) or Ctrl-C end the running step, not the process."""
+"""Being asked to stop: SIGTERM (a scheduler's), Ctrl-C or a closed terminal end the step, not the process."""
 
 import contextlib
 import signal
 import threading
 from collections.abc import Iterator
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
 
 class StopRequest:
@@ -34,7 +34,10 @@ def listening() -> Iterator[StopRequest]:
             raise KeyboardInterrupt("interrupted; the last checkpoint is kept")
         request.signal = signal.Signals(number).name
 
-    before = {number: signal.signal(number, hear) for number in SIGNALS}
+    hung_up = getattr(signal, "SIGHUP", None)  # left alone where nohup asks so
+    ignored = hung_up and signal.getsignal(hung_up) is signal.SIG_IGN
+    heard = [number for number in SIGNALS if not (ignored and number == hung_up)]
+    before = {number: signal.signal(number, hear) for number in heard}
     try:
         yield request
     finally:

@@ -1,0 +1,46 @@
+"""What a caller of the Python API hands over, as arrays, or refused in one line."""
+
+import numbers
+import os
+from typing import Any, TypeGuard
+
+import numpy as np
+
+from avct_jax import errors
+
+
+def is_path(given: Any) -> TypeGuard[str | os.PathLike[str]]:
+    """Whether this names a file: text, or a path object of text (bytes are content, not a name)."""
+    return isinstance(given, str) or (isinstance(given, os.PathLike) and isinstance(os.fspath(given), str))
+
+
+def array(given: Any, what: str) -> np.ndarray:
+    """Make an array of a list, a JAX array, or whatever numpy takes.
+
+    Args:
+      what: "a picture", for the refusal.
+    Raises:
+      UserError: numpy takes it not.
+    """
+    try:
+        found = np.asarray(given)
+    except Exception as error:  # rows of different lengths, a closed picture, somebody's own class
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise errors.UserError(f"{what} is given that is no array ({reason}); give one array") from None
+    if found.dtype.kind not in "biufc":
+        kind = type(given).__name__ if found.ndim == 0 else f"{found.dtype} and shape {found.shape}"
+        raise errors.UserError(f"{what} of {kind} is given; it must be an array of numbers, or a file's path")
+    return found
+
+
+def whole_number(given: Any, what: str) -> int | None:
+    """Take a whole number, 0 or more, or None.
+
+    Raises:
+      UserError: it is something else.
+    """
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, numbers.Integral) or given < 0:
+        raise errors.UserError(f"{what} is {given!r}; it must be a whole number, 0 or more")
+    return int(given)

@@ -1,0 +1,117 @@
+"""No command writes over what it reads: told before any work, whatever names lead to a file."""
+
+import contextlib
+import os
+
+import jax
+import numpy as np
+import pytest
+import test_in_memory
+
+from avct_jax import checkpoint_file, cli, errors
+from avct_jax.data import whole_file
+from avct_jax.evaluation import protocols
+from avct_jax.train import mesh_run, parts
+from avct_jax.train import run as training
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """Make a file, and see at the end that it is as it was."""
+    made = {}
+
+    def make(name):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(made.setdefault(path, name.encode()))
+        return path
+
+    yield make
+    assert made and all(path.read_bytes() == content for path, content in made.items())
+
+
+@pytest.mark.parametrize("make", [os.symlink, os.link, lambda source, path: None])
+def test_an_output_is_no_input_by_any_name(kept, tmp_path, make):
+    path, other = kept("a.mp4"), tmp_path / "b.mp4"
+    make(path, other)
+    whole_file.refuse_overwriting(tmp_path / "new.mp4", path, None, tmp_path / "gone")
+    with pytest.raises(errors.UserError, match="is an input or holds one"):
+        whole_file.refuse_overwriting(other if other.exists() else f"{tmp_path}/./a.mp4", None, path)
+
+
+def test_a_folder_to_be_filled_holds_no_input(kept, tmp_path):
+    path = kept("out/deep/a.mp4")
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    whole_file.refuse_overwriting(tmp_path / "out" / "other", path)
+    with pytest.raises(errors.UserError, match=r"'.*link' is an input or holds one"):
+        whole_file.refuse_overwriting(tmp_path / "link", path)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "convert {a} {b} --output {b}",
+        "animate --image {b} --audio {a} --output {b}",
+        "animate --image {a} --audio {b} --output {b}",
+        "animate --image {a} --audio {a} --poses {b} --output {b}",
+        "animate --image {a} --audio {a} --phonemes {b} --output {b}",
+        "animate --image {a} --audio {a} --checkpoint {b} --output {b}",
+        "demo --checkpoint {b} --output {b}",
+        "evaluate --real {real} --generated {made} --output {out}",
+        "evaluate --protocol speech --clips {made} --output {out}",
+        "evaluate --protocol strangers --portraits {p} --voices {made} --output {out}",
+        "evaluate --real {real} --generated {p} --output {out} --fid {out}/report.json",
+        "ablate --clips {made} --run {out}/r --output {out}",
+        "preprocess {link} --output {real}",
+    ],
+)
+def test_every_command_keeps_its_inputs(words, kept, tmp_path, capsys):
+    kept("real/films/x.mp4")
+    (tmp_path / "link.mp4").symlink_to(kept("real/x.mp4"))
+    kept("out/report.json")
+    names = {"a": kept("a.mp4"), "b": kept("b.mp4"), "real": tmp_path / "real", "out": tmp_path / "out"}
+    names |= {"made": kept("out/generated/x.mp4").parent, "p": kept("p/x.png").parent}
+    names |= {"link": tmp_path / "link.mp4"}
+    assert cli.main([word.format(**names) for word in words.split()]) == cli.REFUSED
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and ("is an input" in said or "holds the video" in said), said
+
+
+def test_films_of_others_are_not_taken_for_old_ones(kept):
+    with pytest.raises(errors.UserError, match="were not made here"):
+        protocols._begin(kept("generated/speech/x.mp4").parent, "maker")
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("export", [parts.export, mesh_run.export])
+def test_export_keeps_what_it_is_made_of(export, own, kept, tmp_path):
+    run, init = kept("run/speech.safetensors").parent, kept("init.safetensors")
+    output = run / "speech.safetensors" if own else init
+    with pytest.raises(errors.UserError, match="is an input"):
+        export(run, output, init=str(init))
+
+
+def test_export_keeps_the_weights_of_this_package(kept, tmp_path, monkeypatch):
+    path = kept("own.safetensors")
+    monkeypatch.setattr(checkpoint_file, "embedded", lambda name="": contextlib.nullcontext(path))
+    with pytest.raises(errors.UserError, match="is an input"):
+        mesh_run.export(tmp_path, path, init=parts.EMBEDDED)
+
+
+@pytest.mark.parametrize("name", ["speech", "renderer"])
+def test_a_stage_keeps_the_weights_that_it_begins_with(name, kept, tmp_path):
+    run, mesh = kept(f"run/{name}.safetensors").parent, jax.sharding.Mesh(np.array(jax.devices()), "data")
+    with pytest.raises(errors.UserError, match=r"the stage's result .* is an input"):
+        if name == "speech":
+            mesh_run.train(
+                name, mesh_run.SpeechTraining(), tmp_path, run, mesh, init=f"{run}/{name}.safetensors"
+            )
+        else:
+            places = training.Places(tmp_path, run, init=f"{run}/{name}.safetensors")
+            training.train(name, training.RendererTraining(), places, mesh)
+
+
+def test_the_python_api_keeps_its_inputs(kept, tmp_path):
+    path = kept("a.mp4")
+    with pytest.raises(errors.UserError, match="is an input"):
+        test_in_memory.Idle().animate(test_in_memory.FACE, str(path), path)
