@@ -10,7 +10,7 @@ FIND := for p in python3 python3.13 python3.12 python3.14 python3.11; do \
 PYTHON ?= $(shell $(FIND))
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test lint types clean
+.PHONY: demo test test-fast lint types clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -18,6 +18,10 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.dev lint types
 	$(DEVICE_FREE) $(RUN) -m pytest -n 2 --dist loadfile
+
+# For the inner loop: what does not compile much, in two minutes.
+test-fast: $(VENV)/.dev
+	$(DEVICE_FREE) $(RUN) -m pytest -n 2 --dist loadfile -m "not slow and not gpu"
 
 lint: $(VENV)/.dev
 	$(RUN) -m ruff check .

@@ -8,15 +8,49 @@ import pathlib
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+# Compiling is what takes time: hardly optimised, half as much.
+os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0"
 
 import jax
 import numpy as np
 import pytest
 
+jax.devices()  # reads the flags; commands that tests start run as users' do
+os.environ["XLA_FLAGS"] = os.environ["XLA_FLAGS"].removesuffix(" --xla_backend_optimization_level=0")
+
 CACHE = pathlib.Path(__file__).parent.parent / ".jax_cache"
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+# Files that take more than ten seconds of CPU, most of it the compiler's: `make test-fast` leaves them out.
+SLOW = {
+    "test_ablation",
+    "test_augment",
+    "test_avct",
+    "test_avct_stage",
+    "test_conv_gradient",
+    "test_evaluate",
+    "test_lips",
+    "test_loop",
+    "test_losses",
+    "test_mesh_animator",
+    "test_mouth_painter",
+    "test_odd_input",
+    "test_painter_stage",
+    "test_preprocess",
+    "test_renderer_stage",
+    "test_sharding",
+    "test_talking_head",
+}
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what is slow by its file."""
+    for item in items:
+        if item.path.stem in SLOW:
+            item.add_marker("slow")
 
 
 MOST_MEMORY = 1.2 * 2**30  # bytes of a test process from which on compiled programs are let go

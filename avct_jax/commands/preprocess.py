@@ -89,8 +89,10 @@ def _add_what(group) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do it; 2 where no clip came out."""
     from avct_jax import console, errors
-    from avct_jax.data import clip_folder, footage, manifest
+    from avct_jax.data import clip_folder, footage, manifest, phoneme_decoders
 
+    if not arguments.no_sound:
+        phoneme_decoders.pocketsphinx()  # told before the work
     people = footage.read_people(arguments.people) if arguments.people else None
     words = footage.read_words(arguments.words) if arguments.words else None
     if not arguments.videos and not people:
