@@ -34,12 +34,12 @@ clean:
 	rm -rf $(VENV) .jax_cache .pytest_cache .ruff_cache build dist demo.mp4
 
 # The environment for working on the project can also show the demo: one installation serves both.
-$(VENV)/.dev: $(VENV)/.made pyproject.toml
-	$(call install,-e '.[dev]')
+$(VENV)/.dev: $(VENV)/.made pyproject.toml requirements-dev.lock
+	$(call install,-c requirements-dev.lock -e '.[dev]')
 	@touch $(VENV)/.demo $@
 
 $(VENV)/.demo: $(VENV)/.made pyproject.toml
-	$(call install,-e '.[demo]')
+	$(call install,-e .)
 	@touch $@
 
 install = $(if $(UV),$(UV) pip install --python $(RUN),$(RUN) -m pip install --disable-pip-version-check) $(1)

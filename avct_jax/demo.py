@@ -1,6 +1,6 @@
 """A portrait and a sentence that anyone may use, to see the whole at work at once.
 
-The portrait is scikit-image's astronaut: Eileen Collins, photographed by NASA, public domain. The sentence
+The portrait is Eileen Collins, photographed by NASA, public domain, as scikit-image has it. The sentence
 was spoken by a speech synthesiser, hibari-tts 0.2.1 (Apache-2.0): no person's voice.
 """
 
@@ -9,25 +9,15 @@ import importlib.resources
 import pathlib
 from typing import Any
 
+import imageio.v3 as iio
 import numpy as np
 from jaxtyping import UInt8
 
-from avct_jax import errors
-
 
 def portrait() -> UInt8[np.ndarray, "h w 3"]:
-    """Return the astronaut, RGB.
-
-    Raises:
-      UserError: scikit-image, which carries it, is not installed.
-    """
-    try:
-        import skimage.data
-    except ImportError:
-        raise errors.UserError(
-            "the demo's portrait is in scikit-image, which is not installed; pip install 'avct-jax[demo]'"
-        ) from None
-    return np.asarray(skimage.data.astronaut())
+    """Return the astronaut, RGB."""
+    with (_assets() / "astronaut.webp").open("rb") as file:
+        return iio.imread(file, extension=".webp")[..., :3]
 
 
 def sentence() -> contextlib.AbstractContextManager[pathlib.Path]:

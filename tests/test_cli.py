@@ -9,6 +9,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+import skimage.data
 
 from avct_jax import bench, checkpoint_file, cli, compile_cache, console, convert, demo, errors
 from avct_jax.data import audio, video
@@ -84,12 +85,14 @@ def test_other_programs_64_bits_are_not_taken(monkeypatch):
     assert os.environ["JAX_ENABLE_X64"] == "0"
 
 
-def test_debug_shows_where_a_refusal_comes_from(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "skimage", None)
-    monkeypatch.setitem(sys.modules, "skimage.data", None)
-    assert cli.main(["demo", "--debug"]) == cli.REFUSED
+def test_debug_shows_where_a_refusal_comes_from(tmp_path, capsys):
+    assert cli.main(["demo", "--debug", "--output", str(tmp_path / "none" / "a.mp4")]) == cli.REFUSED
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("Traceback") and "pip install 'avct-jax[demo]'" in lines[-1]
+    assert lines[0].startswith("Traceback") and "does not exist; make it first" in lines[-1]
+
+
+def test_demo_needs_no_package_for_its_portrait():
+    np.testing.assert_array_equal(demo.portrait(), skimage.data.astronaut())
 
 
 def test_demo_speaks_and_verbose_tells_where_time_went(short_demo, capsys):
@@ -222,5 +225,6 @@ def test_missing_embedded_weights_never_look_like_a_bug(monkeypatch, capsys, tmp
     monkeypatch.setattr(checkpoint_file.importlib.resources, "files", lambda _: tmp_path)
     monkeypatch.setattr(demo, "sentence", lambda: contextlib.nullcontext(tmp_path / "a.flac"))
     monkeypatch.setattr(demo, "transcript", lambda: "hello")
+    monkeypatch.setattr(demo, "portrait", lambda: np.zeros((64, 64, 3), np.uint8))
     assert cli.main(["demo", "--output", str(tmp_path / "a.mp4")]) == cli.REFUSED
     assert "no checkpoint at" in capsys.readouterr().err
