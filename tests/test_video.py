@@ -11,7 +11,7 @@ import pytest
 import scipy.io.wavfile
 
 from avct_jax import errors
-from avct_jax.data import audio, video
+from avct_jax.data import audio, container, video
 
 
 def ramp(count, height=32, width=48, step=8):
@@ -286,13 +286,10 @@ def test_every_ffmpeg_gets_the_option_that_it_knows(said, version, tmp_path, mon
     program = tmp_path / "ffmpeg"
     program.write_text(f"#!/bin/sh\necho '{said}'\n")
     program.chmod(0o755)
-    assert audio.ffmpeg_version(str(program)) == version
-    commands = []
-    monkeypatch.setattr(video, "_decode", lambda command, *_: iter(commands.append(command) or ()))
-    monkeypatch.setattr(video, "_command", lambda: (str(program),))
-    monkeypatch.setattr(video, "probe", lambda path: video.Probe(25.0, 1.0, (8, 8), True, False))
-    list(video.read_frames("a.mp4", frame_rate=None))
-    assert ("-fps_mode" in commands[0], "-vsync" in commands[0]) == (version > (5, 0), version < (5, 0))
+    assert container.version(str(program)) == version
+    monkeypatch.setattr(container, "command_line", lambda: [str(program)])
+    wanted = ["-vsync", "0"] if version < (5, 1) else ["-fps_mode", "passthrough"]
+    assert container.every_frame.__wrapped__() == wanted
 
 
 @pytest.mark.parametrize("program", ["/bin/true", "/bin/cat"])
