@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 import skimage.data
 from scipy.spatial import transform
 
@@ -163,7 +164,7 @@ def test_gradients_reach_portrait_and_weights(player):
         given = portrait._replace(portrait=portrait.portrait._replace(skin=skin))
         return mesh_inference.draw(TINY, variables, given, controls).mean()
 
-    slopes = jax.grad(brightness, argnums=(0, 1))(player.variables, portrait.portrait.skin)
+    slopes = quick.jit(jax.grad(brightness, argnums=(0, 1)))(player.variables, portrait.portrait.skin)
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(slopes))
     assert np.abs(slopes[1]).max() > 0 and np.abs(slopes[0]["face_basis"]["params"]["components"]).max() > 0
 
@@ -174,8 +175,8 @@ def test_draw_maps_over_people(player):
     two = jax.tree.map(lambda x: jnp.stack([x, x]), portrait)
     zeros = jnp.zeros
     controls = face_mesh.Controls(zeros((2, 16)) + 0.5, *2 * [zeros((2, 2))], *2 * [zeros((2, 3))], zeros(2))
-    one = mesh_inference.draw(TINY, player.variables, portrait, controls)
-    both = jax.vmap(lambda p: mesh_inference.draw(TINY, player.variables, p, controls))(two)
+    draw = lambda p: mesh_inference.draw(TINY, player.variables, p, controls)
+    one, both = quick.jit(draw)(portrait), quick.jit(jax.vmap(draw))(two)
     np.testing.assert_allclose(both[1], one, atol=1e-4)
 
 
