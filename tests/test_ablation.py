@@ -14,7 +14,7 @@ import pytest
 import toy_stage
 
 from avct_jax import bench, checkpoint_file, demo, errors, inference, keypoint_animator
-from avct_jax.data import audio, video
+from avct_jax.data import audio, clip, video
 from avct_jax.evaluation import ablation, protocols
 from avct_jax.models import sizes
 from avct_jax.train import initial, sharding
@@ -52,10 +52,13 @@ def test_variant_that_sees_the_image_trains_and_speaks(tmp_path):
         wav = audio.read_audio(sound)[2400 : 2400 + 32 * 640]
     with video.VideoWriter(tmp_path / "clips" / "s1_1.mp4", size=made_clips.SIZE, audio=wav) as writer:
         writer.write(made_clips.pictures(8, 32))
+    # Poses that only tell their frame are no head's.
+    path = tmp_path / "clips" / "s1_1.npz"
+    known = clip.load(path)
+    clip.save(path, known._replace(poses=known.poses / 1000))
     shared_networks(tmp_path / "shared.safetensors")
-    environment = toy_stage.environment() | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
     words = [sys.executable, "-c", SMOKE, str(tmp_path), IMAGE]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(words, env=toy_stage.environment(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     frames = np.stack(list(video.read_frames(tmp_path / "films" / "speech" / "s1_1.mp4")))
     assert frames.shape == (32, 64, 64, 3) and frames.std() > 0

@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import portraits
 import pytest
+import quick
 
 from avct_jax import face_topology as topology
 from avct_jax.data import face_basis, portrait_layers
-from avct_jax.layers import mesh_warp
+from avct_jax.layers import grid, mesh_warp
 from avct_jax.models import face_mesh
 
 SIZE = 128
@@ -48,10 +49,15 @@ def controls(count=1, **given):
     return face_mesh.Controls(**{**zeros, **{k: jnp.asarray(v, jnp.float32) for k, v in given.items()}})
 
 
+@quick.jit
+def drawn(portrait, basis, given):
+    """The frame; one program for all portraits."""
+    return face_mesh.draw(portrait, face_mesh.move(portrait, *basis, given)).frame
+
+
 @pytest.fixture(scope="module")
 def frame_of(portrait, basis):
-    drawn = jax.jit(lambda c: face_mesh.draw(portrait, face_mesh.move(portrait, *basis, c)).frame)
-    return lambda **given: np.asarray(drawn(controls(**given)))[0]
+    return lambda **given: np.asarray(drawn(portrait, basis, controls(**given)))[0]
 
 
 def opening(moved):
@@ -78,14 +84,15 @@ def at_rest(portrait):
 
 def difference_outside_lips(portrait):
     """Of the unmoved drawing and the picture; her mouth is open, and drawn anew."""
-    drawn = face_mesh.draw(portrait._replace(seam=jnp.zeros(())), at_rest(portrait)).frame[0]
+    draw = quick.jit(lambda p: face_mesh.draw(p._replace(seam=jnp.zeros(())), at_rest(p)).frame[0])
+    found = draw(portrait)
     places = jnp.asarray(portrait_layers.to_pixels(np.asarray(portrait.vertices[:468, :2]), SIZE)).astype(int)
     outside = np.ones((SIZE, SIZE), bool)
     lips = places[jnp.asarray(topology.UPPER_OUTER_LIP + topology.LOWER_OUTER_LIP)]
     reach = 4  # px beside her lips, where teeth are covered
     rows, columns = (slice(lips[:, i].min() - reach, lips[:, i].max() + reach) for i in (1, 0))
     outside[rows, columns] = False
-    return np.abs(np.asarray(drawn) - plain(portrait.image))[outside]
+    return np.abs(np.asarray(found) - plain(portrait.image))[outside]
 
 
 def test_unmoved_mesh_draws_the_portrait(portrait, refused):
@@ -120,7 +127,7 @@ def test_background_stays_when_the_head_turns(frame_of, portrait, refused, basis
     np.testing.assert_allclose(turned[still], plain(portrait.image)[still], atol=1e-6)
     assert np.abs(turned - plain(portrait.image)).mean() > 0.01
     # Where no person was found for sure, the picture is warped with the head.
-    warped = face_mesh.draw(refused, face_mesh.move(refused, *basis, move)).frame[0]
+    warped = drawn(refused, basis, move)[0]
     assert np.abs(np.asarray(warped) - plain(portrait.image))[still].max() > 0.03
 
 
@@ -173,12 +180,14 @@ def test_blink_covers_the_iris(frame_of, portrait):
 
 def test_patch_shows_what_the_picture_shows(portrait, basis):
     moved = face_mesh.move(portrait, *basis, controls(rotation=[[0.05, 0.05, 0.02]]))
-    patch = face_mesh.draw_patch(portrait, moved)
-    places = face_mesh.patch_places(moved.head, moved.origin, portrait.anchor)
-    whole = face_mesh.draw(portrait, moved).frame
-    from avct_jax.layers import grid
 
-    seen = grid.grid_sample(whole, places, align_corners=True, padding_mode="border")
+    def look(portrait, moved):
+        places = face_mesh.patch_places(moved.head, moved.origin, portrait.anchor)
+        whole = face_mesh.draw(portrait, moved).frame
+        seen = grid.grid_sample(whole, places, align_corners=True, padding_mode="border")
+        return face_mesh.draw_patch(portrait, moved), seen
+
+    patch, seen = quick.jit(look)(portrait, moved)
     outside = np.asarray(patch.inside) < 0.01
     assert np.abs(np.asarray(seen - patch.skin))[outside].mean() < 0.02
 
@@ -192,7 +201,7 @@ def test_gradients_reach_picture_layers_and_speech(portrait, basis):
         return (frame * jnp.linspace(0, 1, SIZE)[None, :, None, None]).mean()
 
     layers = (portrait.image, portrait.cover, portrait.background)
-    slopes = jax.tree.leaves(jax.grad(brightness, argnums=(0, 1))(layers, jnp.full((1, 16), 0.3)))
+    slopes = jax.tree.leaves(quick.jit(jax.grad(brightness, argnums=(0, 1)))(layers, jnp.full((1, 16), 0.3)))
     assert len(slopes) == 4 and all(np.isfinite(s).all() and np.abs(s).max() > 0 for s in slopes)
 
 

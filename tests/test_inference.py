@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 
 from avct_jax import checkpoint_file, inference, keypoint_animator, motion
 from avct_jax.models import avct, sizes
@@ -207,7 +208,8 @@ def test_shut_is_drawn_before_anything_is_said(variables, image):
     still = jax.tree.map(lambda x: x[:1], begun.reference)
     for share in (0.0, 1.0):
         config = dataclasses.replace(TINY, shut=share)
-        drawn[share] = inference.render(config, variables, begun.portrait, begun.reference, still)
+        draw = quick.jit(lambda b, m, c=config: inference.render(c, variables, b.portrait, b.reference, m))
+        drawn[share] = draw(begun, still)
     rest = begun.portrait.motion
     by_hand = rest._replace(keypoints=motion.shut_mouth(rest.keypoints, 1.0))
     expected = inference.draw(TINY, variables, begun.portrait, by_hand)

@@ -83,10 +83,10 @@ def test_films_of_others_are_not_taken_for_old_ones(kept):
 
 
 @pytest.mark.parametrize("own", [False, True])
-@pytest.mark.parametrize("export", [parts.export, mesh_run.export])
-def test_export_keeps_what_it_is_made_of(export, own, kept, tmp_path):
-    run, init = kept("run/speech.safetensors").parent, kept("init.safetensors")
-    output = run / "speech.safetensors" if own else init
+@pytest.mark.parametrize("export, stage", [(parts.export, "renderer"), (mesh_run.export, "speech")])
+def test_export_keeps_what_it_is_made_of(export, stage, own, kept):
+    run, init = kept(f"run/{stage}.safetensors").parent, kept("init.safetensors")
+    output = run / f"{stage}.safetensors" if own else init
     with pytest.raises(errors.UserError, match="is an input"):
         export(run, output, init=str(init))
 

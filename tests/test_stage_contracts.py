@@ -172,7 +172,7 @@ def test_head_motion_hears_the_sound_before_each_pose(monkeypatch):
     begun = stage.initial()
     with monkeypatch.context() as patched:
         patched.setattr(head_motion_stage, "predict", predict)
-        _, heard = stage.step(begun, {}, batch, KEY)
+        _, heard = quick.jit(stage.step)(begun, {}, batch, KEY)
     poses = head_motion.to_network_range(jnp.asarray(batch.poses))
     loud = jnp.broadcast_to(jnp.asarray(batch.audio).mean((2, 3))[..., None], poses.shape)
     wanted = head_motion_stage.pose_losses(head_motion_stage.HeadMotionStageConfig(), loud, poses)
@@ -184,7 +184,7 @@ def test_head_motion_hears_the_sound_before_each_pose(monkeypatch):
     _, later = inference.predict_poses(sizes.TINY, variables, carry, jnp.asarray(batch.audio[0, :-1]))
     said = jnp.concatenate([pose[None], later])
     one = jax.tree.map(lambda x: x[:1], batch)
-    judged = stage.judge(begun, {}, one, KEY)
+    judged = quick.jit(stage.judge)(begun, {}, one, KEY)
     np.testing.assert_allclose(judged["rotation_rad"], jnp.abs(said - one.poses[0])[:, :3].mean(), rtol=1e-4)
 
 

@@ -117,7 +117,7 @@ def make_task(folder, *, made=None, source=None, export=None, **config):
 def environment():
     """For a process of its own: one CPU device, and the tests' compile cache."""
     cache = {"JAX_COMPILATION_CACHE_DIR": str(HERE.parent / ".jax_cache")}
-    usual = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    usual = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}  # as the tests' own programs
     return usual | cache | {"JAX_PLATFORMS": "cpu", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
 
 

@@ -195,7 +195,7 @@ def export(run: pathlib.Path, output: pathlib.Path, *, init: str | None = None) 
     Raises:
       UserError: a stage was not run, and there is no `init`; or `output` is an input.
     """
-    weights.refuse_overwriting(output, init, *run.glob("*.safetensors"))
+    weights.refuse_overwriting(output, init, *(path_of(run, name) for name in OF_STAGE))
     base = read(init) if init else None
     parts: dict[str, Any] = {"face_basis": {"params": face_basis.embedded()._asdict()}}
     config, said = base.config if base else None, ["face_basis from this package"]

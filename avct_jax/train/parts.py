@@ -115,7 +115,8 @@ def export(
     Raises:
       UserError: a stage was not run, two of them have networks of different sizes, or `output` is an input.
     """
-    refuse_overwriting(output, init, *run.glob("*.safetensors"))
+    results = (path(run, stage, best=best) for stage in OF_STAGE for best in (False, True))
+    refuse_overwriting(output, init, *results)
     base = read(init) if init else None
     config, found, said = base.config if base else None, {}, []
     for stage, names in OF_STAGE.items():

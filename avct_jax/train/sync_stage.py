@@ -83,7 +83,7 @@ def make_stage(
 
         def loss(embedded):
             sound, face = embedded
-            cosines = face @ sound.T
+            cosines = cosines_of(sound, face)
             terms = sync_losses(config, cosines, batch.in_sync, current.step)
             total = losses.total(config.weights, terms)
             return total, terms | scores(cosines, batch.in_sync) | {"total": total}
@@ -148,6 +148,11 @@ def similarities(
     """Cosines of every mouth (row) with every sound (column), nothing learned."""
     seen = see(batch)
     sound, face = network.apply(variables, seen.mel, seen.faces)
+    return cosines_of(sound, face)
+
+
+def cosines_of(sound: Float[Array, "b d"], face: Float[Array, "b d"]) -> Float[Array, "b b"]:
+    """Of every mouth (row) with every sound (column)."""
     return face @ sound.T
 
 
