@@ -25,31 +25,57 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 # Files that take more than ten seconds of CPU, most of it the compiler's: `make test-fast` leaves them out.
-SLOW = {
-    "test_ablation",
-    "test_augment",
-    "test_avct",
-    "test_avct_stage",
-    "test_conv_gradient",
-    "test_evaluate",
-    "test_lips",
-    "test_loop",
-    "test_losses",
-    "test_mesh_animator",
-    "test_mouth_painter",
-    "test_odd_input",
-    "test_painter_stage",
-    "test_preprocess",
-    "test_renderer_stage",
-    "test_sharding",
-    "test_talking_head",
-}
+SLOW = [
+    "ablation",
+    "augment",
+    "avct",
+    "avct_stage",
+    "bench",
+    "blocks",
+    "cli",
+    "conv_gradient",
+    "equivariance",
+    "evaluate",
+    "face_landmarker",
+    "face_mesh",
+    "head_motion",
+    "head_motion_stage",
+    "inference",
+    "lips",
+    "loop",
+    "losses",
+    "memory",
+    "mesh_animator",
+    "mesh_run",
+    "mouth",
+    "mouth_painter",
+    "mouth_patches",
+    "odd_input",
+    "painter_stage",
+    "phoneme_net",
+    "portrait_teeth",
+    "pose_image",
+    "preprocess",
+    "protocols",
+    "reference",
+    "renderer_contracts",
+    "renderer_stage",
+    "sharding",
+    "speech_motion",
+    "stage_contracts",
+    "stages",
+    "strangers",
+    "sync_stage",
+    "talking_head",
+    "train_end_to_end",
+    "voice",
+]
 
 
 def pytest_collection_modifyitems(items):
     """Mark what is slow by its file."""
     for item in items:
-        if item.path.stem in SLOW:
+        if item.path.stem.removeprefix("test_") in SLOW:
             item.add_marker("slow")
 
 

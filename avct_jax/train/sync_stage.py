@@ -147,7 +147,8 @@ def similarities(
 ) -> Float[Array, "b b"]:
     """Cosines of every mouth (row) with every sound (column), nothing learned."""
     seen = see(batch)
-    sound, face = network.apply(variables, seen.mel, seen.faces)
+    embedded: Any = network.apply(variables, seen.mel, seen.faces)
+    sound, face = embedded
     return cosines_of(sound, face)
 
 
