@@ -16,6 +16,12 @@ from avct_jax.data import audio, video
 from avct_jax.models import sizes
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    """Where no file lies in a command's way, as demo.mp4 does after `make demo`."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
