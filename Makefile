@@ -10,7 +10,7 @@ FIND := for p in python3 python3.13 python3.12 python3.14 python3.11; do \
 PYTHON ?= $(shell $(FIND))
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test test-fast lint types clean
+.PHONY: demo test test-fast test-lowest lint types clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -22,6 +22,12 @@ test: $(VENV)/.dev lint types
 # For the inner loop: what does not compile much, in two minutes.
 test-fast: $(VENV)/.dev
 	$(DEVICE_FREE) $(RUN) -m pytest -n 2 --dist loadfile -m "not slow and not gpu"
+
+# The lowest versions that pyproject.toml names, for a release; needs uv.
+test-lowest:
+	uv venv --quiet --allow-existing --python "$(PYTHON)" .venv-lowest
+	uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct -e '.[dev]'
+	$(DEVICE_FREE) .venv-lowest/bin/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu"
 
 lint: $(VENV)/.dev
 	$(RUN) -m ruff check .
