@@ -8,7 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from avct_jax.animator import Animator, Report, load
+    from avct_jax.animator.factory import Animator, Report, load
     from avct_jax.errors import UserError
     from avct_jax.motion import Motion, relative_transfer
 
@@ -16,11 +16,11 @@ __all__ = ["Animator", "Motion", "Report", "UserError", "load", "relative_transf
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Animator": "animator",
+    "Animator": "animator.factory",
     "Motion": "motion",
-    "Report": "animator",
+    "Report": "animator.factory",
     "UserError": "errors",
-    "load": "animator",
+    "load": "animator.factory",
     "relative_transfer": "motion",
 }
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from avct_jax import cli
+from avct_jax.cli import main
 
 if __name__ == "__main__":
-    sys.exit(cli.main())
+    sys.exit(main.main())

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-# Keypoints of data/face_motion.py that shut a mouth, and how far each goes for one unit of opening: the jaw
+# Keypoints of landmark_motion.py that shut a mouth, and how far each goes for one unit of opening: the jaw
 # brings the lower lip up, the upper lip gives a little.
 SHUTTING = {0: 0.25, 1: -0.75, 4: -0.6}
 EYES = (6, 7)

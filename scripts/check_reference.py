@@ -20,7 +20,8 @@ def main() -> int:
     # The limits are for float32 on CPU; and this checkout is checked, installed or not.
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-    from avct_jax import errors, parity
+    from avct_jax import errors
+    from avct_jax.convert import parity
 
     try:
         lines = parity.compare(args.arrays, args.shapes, seed=args.seed)

@@ -4,7 +4,7 @@
   python scripts/convert_face_landmarker.py parts --output avct_jax/pretrained/face_landmarker.safetensors
 
 The weighted operations of each graph, in order, are given the names of
-avct_jax/models/face_landmarker.py; then each network is run beside its tflite file, and the result is written
+face_landmarker.py; then each network is run beside its tflite file, and the result is written
 only where they agree. `--golden` also keeps what face_blendshapes.tflite, not in the package, answers.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from safetensors import numpy as safetensors_numpy
 
-from avct_jax.models import face_landmarker
+from avct_jax.models.frozen import face_landmarker
 
 FILES = {
     "detector": "face_detector.tflite",

@@ -7,7 +7,8 @@ speech, people weighing alike but for the speaker, who has as much as a dozen ot
 import clip_arguments
 import numpy as np
 
-from avct_jax.data import clip, face_basis, manifest
+from avct_jax.data.clips import clip, manifest
+from avct_jax.data.faces import face_basis
 
 FRONT = 0.25  # rad of yaw within which a view counts as from the front
 FRAMES = 600  # of each person; of the speaker SPEAKER times as many

@@ -8,7 +8,8 @@ import clip_arguments
 import numpy as np
 from scipy import ndimage
 
-from avct_jax.data import clip, face_basis, manifest
+from avct_jax.data.clips import clip, manifest
+from avct_jax.data.faces import face_basis
 
 SECONDS = 75  # frames = 3 s, within which a head's spread is measured
 LEAST, MOST = 0.8, 3.2  # degrees: stiller heads teach nothing, wilder ones a portrait cannot follow

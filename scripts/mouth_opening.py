@@ -12,7 +12,8 @@ import pathlib
 import numpy as np
 
 import avct_jax
-from avct_jax.data import face, video
+from avct_jax.data.faces import face_detector
+from avct_jax.data.media import video
 from avct_jax.metrics import mouth_opening
 
 
@@ -25,12 +26,12 @@ def main() -> None:
     parser.add_argument("--json", type=pathlib.Path, help="where to write the figures")
     arguments = parser.parse_args()
     animator = avct_jax.load(arguments.checkpoint)
-    landmarker = face.FaceLandmarker()
+    landmarker = face_detector.FaceLandmarker()
     figures = {}
     for clip in arguments.clips:
         real = list(video.read_frames(clip))
         made = np.concatenate(list(animator.frames(real[0], clip, still=True)))
-        openings = [face.mouth_opening(landmarker.track(x)[0]) for x in (made, real)]
+        openings = [face_detector.mouth_opening(landmarker.track(x)[0]) for x in (made, real)]
         ratio = float(np.nanstd(openings[0]) / np.nanstd(openings[1]))
         figures[clip.name] = mouth_opening.opening_correlation(*openings), ratio
         print(

@@ -27,27 +27,26 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # Files that take more than ten seconds of CPU, most of it the compiler's: `make test-fast` leaves them out.
 SLOW = [
     "ablation",
-    "augment",
     "avct",
     "avct_stage",
     "bench",
     "blocks",
-    "cli",
-    "conv_gradient",
-    "equivariance",
+    "cpu_conv",
     "evaluate",
     "face_landmarker",
     "face_mesh",
     "head_motion",
     "head_motion_stage",
-    "inference",
-    "lips",
+    "image_augmentation",
+    "keypoint_inference",
     "loop",
     "losses",
+    "main",
+    "make_clips",
     "memory",
     "mesh_animator",
     "mesh_run",
-    "mouth",
+    "mouth_crops",
     "mouth_painter",
     "mouth_patches",
     "odd_input",
@@ -55,20 +54,21 @@ SLOW = [
     "phoneme_net",
     "portrait_teeth",
     "pose_image",
-    "preprocess",
     "protocols",
+    "random_warps",
     "reference",
     "renderer_contracts",
     "renderer_stage",
     "sharding",
+    "speech_augmentation",
     "speech_motion",
     "stage_contracts",
     "stages",
     "strangers",
+    "sync_scorers",
     "sync_stage",
-    "talking_head",
+    "tfds_builder",
     "train_end_to_end",
-    "voice",
 ]
 
 
@@ -106,8 +106,8 @@ def _resident() -> float:
 @pytest.fixture(scope="session")
 def tiny_variables():
     """Random variables of the TINY system, by part."""
-    from avct_jax import checkpoint_file
-    from avct_jax.models import sizes
+    from avct_jax import weights_file
+    from avct_jax.models import system_config
 
     rng = np.random.default_rng(0)
 
@@ -118,16 +118,16 @@ def tiny_variables():
         identity = np.tile([1.0, 0, 0, 1], x.shape[0] // 4) if names[-2:] == ["jacobian", "bias"] else 0
         return (identity + rng.normal(0, 0.1, x.shape)).astype(np.float32)
 
-    shapes = {part: checkpoint_file.expected(sizes.TINY, part) for part in checkpoint_file.PARTS}
+    shapes = {part: weights_file.expected(system_config.TINY, part) for part in weights_file.PARTS}
     return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tiny_variables, tmp_path_factory):
     """A TINY system's file."""
-    from avct_jax import checkpoint_file
-    from avct_jax.models import sizes
+    from avct_jax import weights_file
+    from avct_jax.models import system_config
 
     path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
-    checkpoint_file.save(path, checkpoint_file.System(sizes.TINY, tiny_variables))
+    weights_file.save(path, weights_file.System(system_config.TINY, tiny_variables))
     return path

@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 
-from avct_jax.data import clip, phonemes, video
+from avct_jax.data.clips import clip
+from avct_jax.data.media import video
+from avct_jax.data.phonemes import symbols
 
 SIZE = 64  # px
 SPEAKER = "s1"
@@ -34,7 +36,7 @@ def columns(number, person, frames, *, sound=True, in_sync=True):
         return made
     heard = np.tile(time[:, None, None] + 1 + 100 * number, (1, 4, 41)).astype(np.float32)
     mel = np.tile((time[:, None, None] / 16 - 2), (1, 80, 16)).astype(np.float16)
-    said = np.where(time < 8, phonemes.SIL, 5).astype(np.int8)
+    said = np.where(time < 8, symbols.SIL, 5).astype(np.int8)
     return made._replace(
         audio=heard, mel=mel, phonemes=said, recognised=(said + 1).astype(np.int8), silent=time < 6,
         offset=0.0, in_sync=in_sync,

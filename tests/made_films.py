@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from avct_jax.data import face, video
-from avct_jax.evaluation import lip_crops, observation
+from avct_jax.data.faces import face_detector
+from avct_jax.data.media import video
+from avct_jax.evaluation import video_features
+from avct_jax.evaluation.scorers import face_crops
 from avct_jax.metrics import syncnet
 
 SIZE, FRAMES = 64, 30
@@ -34,10 +36,10 @@ class Landmarker:
 
     def __init__(self):
         self.looked = 0
-        self.mesh = np.random.default_rng(0).uniform(10, 50, (face.POINTS, 3)).astype(np.float32)
-        self.mesh[[face.FOREHEAD, face.CHIN], :2] = (32, 5), (32, 60)
-        self.mesh[list(face.OUTER_EYE_CORNERS), :2] = (20, 25), (44, 25)
-        self.mesh[face.UPPER_INNER_LIP, :2] = 32, 45
+        self.mesh = np.random.default_rng(0).uniform(10, 50, (face_detector.POINTS, 3)).astype(np.float32)
+        self.mesh[[face_detector.FOREHEAD, face_detector.CHIN], :2] = (32, 5), (32, 60)
+        self.mesh[list(face_detector.OUTER_EYE_CORNERS), :2] = (20, 25), (44, 25)
+        self.mesh[face_detector.UPPER_INNER_LIP, :2] = 32, 45
 
     def follow(self, image, before):
         self.looked += 1
@@ -45,8 +47,8 @@ class Landmarker:
         if level > LOST:
             return None
         points = self.mesh.copy()
-        points[face.LOWER_INNER_LIP, :2] = 32, 45 + (level - 40) / 15
-        return face.Landmarks(points, 1.0)
+        points[face_detector.LOWER_INNER_LIP, :2] = 32, 45 + (level - 40) / 15
+        return face_detector.Landmarks(points, 1.0)
 
 
 class Judge:
@@ -56,7 +58,7 @@ class Judge:
 
     def lips(self, frames, points):
         levels = np.array([np.median(frame) for frame in frames])
-        assert len(levels) == len(lip_crops.filled(points))
+        assert len(levels) == len(face_crops.filled(points))
         values = (levels - levels.mean()) / max(levels.std(), 1e-6)
         return np.lib.stride_tricks.sliding_window_view(values, 5).astype(np.float32)
 
@@ -73,7 +75,7 @@ class Judge:
 def networks():
     """Both, and features: a frame's mean and spread."""
     embed = lambda x: {"fid_64": np.stack([x.mean((1, 2, 3)), x.std((1, 2, 3))], 1)}
-    return observation.Networks(Landmarker(), Judge(), embed, None, {"landmarks": "made up"}, identify)
+    return video_features.Networks(Landmarker(), Judge(), embed, None, {"landmarks": "made up"}, identify)
 
 
 def identify(frame, points):

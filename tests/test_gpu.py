@@ -11,13 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import test_head_motion_stage
-import test_painter_stage
-import training_batches
 
-from avct_jax import parity
-from avct_jax.layers import conv
-from avct_jax.train import patch_source, sharding
+from avct_jax.convert import parity
+from avct_jax.layers.convolution import conv
+from avct_jax.train.core import sharding
+from avct_jax.train.mesh_stages import patch_source
+from tests import training_batches
+from tests.train.mesh_stages import test_painter_stage
+from tests.train.stages import test_head_motion_stage
 
 pytestmark = pytest.mark.gpu
 KEY = jax.random.key(0)

@@ -51,9 +51,11 @@ def test_bfloat16_frames_are_those_of_float32(script):
     """The three precisions draw the same frames, but for rounding."""
     import numpy as np
 
-    from avct_jax.models import sizes
+    from avct_jax.models import system_config
 
-    frames = {name: np.asarray(script.our_frames(sizes.TINY, name, 2)()) for name in script.PRECISIONS}
+    frames = {
+        name: np.asarray(script.our_frames(system_config.TINY, name, 2)()) for name in script.PRECISIONS
+    }
     off = np.abs(frames["bfloat16"].astype(int) - frames["float32"])
     assert frames["float32"].dtype == np.uint8 and np.ptp(frames["float32"]) > 20
     np.testing.assert_array_equal(frames["tf32"], frames["float32"])  # a CPU has no TF32

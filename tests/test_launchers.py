@@ -10,7 +10,7 @@ import time
 import pytest
 import yaml
 
-from avct_jax.train import sharding
+from avct_jax.train.core import sharding
 
 SCRIPTS = pathlib.Path(__file__).parent.parent / "scripts"
 SBATCH = SCRIPTS / "slurm" / "train.sbatch"

@@ -15,9 +15,9 @@ COUNT = f"import sys; print([name for name in {HEAVY!r} if name in sys.modules])
     "statement",
     [
         "import avct_jax",
-        "from avct_jax import cli; cli.parser().format_help()",
-        "from avct_jax import cli, errors\ntry: cli.main(['animate', '--help'])\nexcept SystemExit: pass",
-        "from avct_jax import cli\ncli.main(['animate', '--image', 'a.jpg'])",
+        "from avct_jax.cli import main; main.parser().format_help()",
+        "from avct_jax.cli import main\ntry: main.main(['animate', '--help'])\nexcept SystemExit: pass",
+        "from avct_jax.cli import main\nmain.main(['animate', '--image', 'a.jpg'])",
     ],
 )
 def test_import_and_help_load_nothing_heavy(statement):

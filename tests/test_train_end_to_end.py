@@ -6,23 +6,28 @@ import subprocess
 import sys
 import time
 
-import made_clips
 import numpy as np
 import pytest
 import scipy.io.wavfile
 import skimage.data
-import toy_stage
 from PIL import Image
 
-from avct_jax import checkpoint_file, cli, demo
-from avct_jax.data import audio, video
-from avct_jax.train import loop, metric_log, parts
+from avct_jax import demo, weights_file
+from avct_jax.cli import main
+from avct_jax.data.media import video
+from avct_jax.data.speech import audio
+from avct_jax.train import run_weights
+from avct_jax.train.core import loop
+from avct_jax.train.monitoring import metric_log
+from tests import made_clips, toy_stage
 
 # Seconds count here, not speed: code that LLVM has not improved runs slower, and is there sooner.
 FLAGS = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count="
 WORDS = ["--preset", "tiny", "--steps", "2", "--judge-every", "2", "--picture-every", "2"]
 FILES = {"image": "a.png", "audio": "a.wav", "output": "a.mp4"}
-STEPS = "import sys\nfrom avct_jax import cli\nfor words in {}:\n    assert cli.main(words) == 0, words\n"
+STEPS = (
+    "import sys\nfrom avct_jax.cli import main\nfor words in {}:\n    assert main.main(words) == 0, words\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -92,16 +97,16 @@ def test_all_stages_train_and_a_killed_one_goes_on(trained):
 def test_exported_run_animates_a_portrait(trained, tmp_path, capsys):
     folder, _, _ = trained
     output = tmp_path / "tiny.safetensors"
-    assert cli.main(["train", "export", "--run", str(folder), "--output", str(output)]) == 0
-    found = checkpoint_file.load(output, required=checkpoint_file.PARTS)
-    kept = checkpoint_file.load(parts.path(folder, "avct"))
+    assert main.main(["train", "export", "--run", str(folder), "--output", str(output)]) == 0
+    found = weights_file.load(output, required=weights_file.PARTS)
+    kept = weights_file.load(run_weights.path(folder, "avct"))
     a, b = (x.variables["avct"]["params"]["kp"]["kernel"] for x in (found, kept))
     np.testing.assert_allclose(a, b, atol=1e-3)
     Image.fromarray(skimage.data.astronaut()).save(tmp_path / "a.png")
     with demo.sentence() as sound:
         scipy.io.wavfile.write(tmp_path / "a.wav", 16000, audio.read_audio(sound)[2400:6400])
     files = [f"--{name}={tmp_path / file}" for name, file in FILES.items()]
-    assert cli.main(["animate", "--checkpoint", str(output), "--recogniser", "pocketsphinx", *files]) == 0
+    assert main.main(["animate", "--checkpoint", str(output), "--recogniser", "pocketsphinx", *files]) == 0
     assert video.probe(tmp_path / "a.mp4").has_video
 
 
@@ -124,7 +129,7 @@ def test_two_processes_train_as_one_does(trained, clips, tmp_path):
 def test_run_folder_is_named_where_it_cannot_be_made(clips, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     words = [str(w) for w in train("sync", clips, tmp_path / "file")]
-    assert cli.main([*words, "--devices", "1"]) == cli.REFUSED
+    assert main.main([*words, "--devices", "1"]) == main.REFUSED
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and os.fspath(tmp_path / "file") in said
     assert pathlib.Path(tmp_path / "file").read_text() == ""

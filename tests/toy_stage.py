@@ -16,11 +16,12 @@ import numpy as np
 import optax
 
 from avct_jax import errors
-from avct_jax.data import source as sources
-from avct_jax.train import loop, sharding, stage, state
+from avct_jax.data.dataset import source as sources
+from avct_jax.train.core import loop, sharding, train_state
+from avct_jax.train.stages import stage
 
 NAME = "toy"
-HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(__file__).parent.parent  # where `tests` is imported from
 
 
 class Network(nn.Module):
@@ -52,7 +53,7 @@ def make_stage(rule=None, *, nan_at=-1, nan_gradient_at=-1):
             return loss * bad + hidden, updates["batch_stats"]
 
         (loss, stats), slopes = jax.value_and_grad(loss_fn, has_aux=True)(player.params)
-        after, norm = state.advance(current, {NAME: slopes}, {NAME: stats}, {NAME: rule}, decay=0.9)
+        after, norm = train_state.advance(current, {NAME: slopes}, {NAME: stats}, {NAME: rule}, decay=0.9)
         return after, {"loss": loss, **norm}
 
     def judge(current, frozen, batch, key):
@@ -64,7 +65,7 @@ def make_stage(rule=None, *, nan_at=-1, nan_gradient_at=-1):
         return {"input": grey * 0.5 + 0.5, "map": jnp.zeros((len(grey), 1, 8, 3))}
 
     def initial():
-        return state.make_state({NAME: network.init(jax.random.key(0), jnp.zeros((1, 2)))}, rule)
+        return train_state.make_state({NAME: network.init(jax.random.key(0), jnp.zeros((1, 2)))}, rule)
 
     frozen = {"scale": jnp.float32(1.5)}
     export = lambda current: {NAME: current.players[NAME].averaged}
@@ -116,7 +117,7 @@ def make_task(folder, *, made=None, source=None, export=None, **config):
 
 def environment():
     """For a process of its own: one CPU device, and the tests' compile cache."""
-    cache = {"JAX_COMPILATION_CACHE_DIR": str(HERE.parent / ".jax_cache")}
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(HERE / ".jax_cache")}
     usual = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}  # as the tests' own programs
     return usual | cache | {"JAX_PLATFORMS": "cpu", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
 

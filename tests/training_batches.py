@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from avct_jax.data import schema
+from avct_jax.data.dataset import batch_types
 
-# Somewhere about where data/face_motion.py finds the ten keypoints of a face that fills the picture.
+# Somewhere about where landmark_motion.py finds the ten keypoints of a face that fills the picture.
 FACE = np.array(
     [(0, 0.3), (0, 0.42), (-0.2, 0.36), (0.2, 0.36), (0, 0.75),
      (0, 0.05), (-0.3, -0.15), (0.3, -0.15), (0, -0.5), (0, 0)], np.float32)  # fmt: skip
@@ -18,7 +18,7 @@ def variation(seed=0, b=2, *, vary=True, zoom=0.1, turn=0.1, shift=0.05, colour=
     draw = lambda *limits: np.stack([rng.uniform(-x, x, b) for x in limits], -1).astype(np.float32)
     view, colours = draw(zoom, turn, shift, shift), draw(*[colour] * 4)
     mirrored = np.arange(b) % 2 == 1
-    return schema.Variation(mirrored & vary, view * vary, colours * np.float32(vary))
+    return batch_types.Variation(mirrored & vary, view * vary, colours * np.float32(vary))
 
 
 def face_motion(seed=0, *lead, spread=0.05):
@@ -26,7 +26,7 @@ def face_motion(seed=0, *lead, spread=0.05):
     rng = np.random.default_rng((seed, 2))
     keypoints = FACE + spread * rng.normal(size=(*lead, 10, 2))
     jacobians = np.eye(2) + spread * rng.normal(size=(*lead, 10, 2, 2))
-    return schema.FaceMotion(keypoints.astype(np.float32), jacobians.astype(np.float32))
+    return batch_types.FaceMotion(keypoints.astype(np.float32), jacobians.astype(np.float32))
 
 
 def frames(motion, size=64, *, seed=0):
@@ -44,7 +44,7 @@ def pairs(seed=0, b=2, n=1, size=64, *, vary=True):
     """For the renderer stage."""
     source, driving = face_motion(seed, b), face_motion(seed + 1, b, n)
     pictures = (frames(m, size, seed=seed) for m in (source, driving))
-    return schema.Pairs(*pictures, source, driving, variation(seed, b, vary=vary))
+    return batch_types.Pairs(*pictures, source, driving, variation(seed, b, vary=vary))
 
 
 def sync_windows(seed=0, b=4, size=64, *, vary=True):
@@ -55,7 +55,7 @@ def sync_windows(seed=0, b=4, size=64, *, vary=True):
     pictures = frames(face_motion(seed, b, 5), size, seed=seed)
     mel = rng.uniform(-4, 4, (b, *MEL)).astype(np.float32)
     in_sync = (np.arange(b) % 2 == 0).astype(np.float32)
-    return schema.SyncWindows(pictures, boxes, mel, in_sync, variation(seed, b, vary=vary))
+    return batch_types.SyncWindows(pictures, boxes, mel, in_sync, variation(seed, b, vary=vary))
 
 
 def sequences(seed=0, b=2, t=6, radius=5, size=64, *, with_frames=True, vary=True):
@@ -63,10 +63,10 @@ def sequences(seed=0, b=2, t=6, radius=5, size=64, *, with_frames=True, vary=Tru
     rng = np.random.default_rng((seed, 5))
     n, normal = t + 2 * radius, lambda *shape: rng.normal(size=shape).astype(np.float32)
     moving = face_motion(seed, b, n)
-    inner = schema.FaceMotion(*(x[:, radius : radius + t] for x in moving))
+    inner = batch_types.FaceMotion(*(x[:, radius : radius + t] for x in moving))
     portrait = face_motion(seed + 1, b)
     box = np.array([0.2, 0.5, 0.8, 0.9], np.float32) * size
-    return schema.Sequences(
+    return batch_types.Sequences(
         portrait=frames(portrait, size, seed=seed),
         portrait_motion=portrait,
         portrait_pose=REST + 0.01 * normal(b, 6),
@@ -88,4 +88,4 @@ def poses(seed=0, b=2, t=8):
     """For the head-motion stage."""
     rng = np.random.default_rng((seed, 6))
     audio = rng.normal(size=(b, t, 4, 41)).astype(np.float32)
-    return schema.Poses(audio, (REST + 0.05 * rng.normal(size=(b, t, 6))).astype(np.float32))
+    return batch_types.Poses(audio, (REST + 0.05 * rng.normal(size=(b, t, 6))).astype(np.float32))

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 import jax
 
-from avct_jax import checkpoint_file, errors
-from avct_jax.configs import avct as presets
-from avct_jax.evaluation import evaluate, lips, observation, protocols, store
-from avct_jax.train import ablations, parts, run, run_record
+from avct_jax import errors, weights_file
+from avct_jax.evaluation import evaluate, protocols, result_cache, video_features
+from avct_jax.evaluation.scorers import sync_scorers
+from avct_jax.presets import avct as presets
+from avct_jax.train import ablations, run, run_weights
+from avct_jax.train.core import run_record
 
 FULL = "full"
 VARIANTS = (FULL, *ablations.ABLATIONS)
@@ -53,7 +55,7 @@ class Places(NamedTuple):
 
     clips: pathlib.Path
     run: pathlib.Path
-    init: str = parts.EMBEDDED
+    init: str = run_weights.EMBEDDED
     sync: pathlib.Path | None = None
     vgg: pathlib.Path | None = None
 
@@ -87,7 +89,7 @@ def _check_recipe(recipe, places):
     facts = {part: _what_counts(config) for part, config in recipe._asdict().items()}
     facts |= {"shared networks": _digest(places.init), "D_sync": _digest(places.sync)}
     if not file.exists():
-        store.write_text(file, json.dumps(facts, indent=1) + "\n")
+        result_cache.write_text(file, json.dumps(facts, indent=1) + "\n")
         return
     try:
         old = json.loads(file.read_text(encoding="utf-8"))
@@ -108,8 +110,8 @@ def _what_counts(config):
 
 def _digest(file):
     """A mark of a file's content; the package's own counts by its name."""
-    if file is None or str(file) == parts.EMBEDDED:
-        return parts.EMBEDDED
+    if file is None or str(file) == run_weights.EMBEDDED:
+        return run_weights.EMBEDDED
     try:
         return hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest()[:16]
     except OSError as error:
@@ -128,11 +130,11 @@ def _train_one(name, recipe, places, mesh, output, quiet):
     begun = second / "begun.safetensors"
     if not begun.exists():
         begun.parent.mkdir(parents=True, exist_ok=True)
-        learned = parts.read(parts.path(first, "avct"))
-        variables = {**parts.read(shared).variables, "avct": learned.variables["avct"]}
-        checkpoint_file.save(begun, checkpoint_file.System(learned.config, variables), dtype="float32")
+        learned = run_weights.read(run_weights.path(first, "avct"))
+        variables = {**run_weights.read(shared).variables, "avct": learned.variables["avct"]}
+        weights_file.save(begun, weights_file.System(learned.config, variables), dtype="float32")
     _finish(whole, run.Places(places.clips, second, vgg=places.vgg, init=str(begun)), mesh, quiet)
-    parts.export(second, output, init=shared)
+    run_weights.export(second, output, init=shared)
 
 
 def _finish(config, places, mesh, quiet):
@@ -154,13 +156,13 @@ def _shared_parts(places: Places) -> pathlib.Path:
     path = places.run / "shared.safetensors"
     if path.exists():
         return path
-    base = parts.read(places.init)
+    base = run_weights.read(places.init)
     kept: dict[str, Any] = {name: value for name, value in base.variables.items() if name != "avct"}
     if SYNC not in kept or places.sync is not None:
-        with lips.sync_file(places.sync) as file:
-            kept[SYNC] = lips.read(file, SYNC)
+        with sync_scorers.sync_file(places.sync) as file:
+            kept[SYNC] = sync_scorers.read(file, SYNC)
     places.run.mkdir(parents=True, exist_ok=True)
-    checkpoint_file.save(path, checkpoint_file.System(base.config, kept), dtype="float32")
+    weights_file.save(path, weights_file.System(base.config, kept), dtype="float32")
     return path
 
 
@@ -168,7 +170,7 @@ def score(
     checkpoints: Mapping[str, str | os.PathLike],
     clips: str | os.PathLike,
     output: str | os.PathLike,
-    networks: observation.Networks,
+    networks: video_features.Networks,
     *,
     films: int = 0,
     show: evaluate.Show = lambda done, total, text: None,

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 
 import avct_jax
 from avct_jax import errors
-from avct_jax.evaluation import evaluate, measures, observation, scores, store
-from avct_jax.evaluation import film as films
+from avct_jax.evaluation import evaluate, measures, result_cache, scores, video_features
+from avct_jax.evaluation import video_files as films
 from avct_jax.metrics import landmarks
 
 PEOPLE = "real people"
@@ -18,7 +18,7 @@ def measure(
     generated: Mapping[str, str | os.PathLike],
     real: str | os.PathLike | None,
     output: str | os.PathLike,
-    networks: observation.Networks,
+    networks: video_features.Networks,
     protocol: Mapping[str, str] | None = None,
     show: evaluate.Show = lambda done, total, text: None,
     *,
@@ -39,7 +39,7 @@ def measure(
       UserError: a folder is missing or empty, or a system's name is no name of a folder.
     """
     evaluate.check_names(generated)
-    run = _Run(networks._replace(embed=None), store.Store(pathlib.Path(output) / evaluate.FOLDER))
+    run = _Run(networks._replace(embed=None), result_cache.Store(pathlib.Path(output) / evaluate.FOLDER))
     folders = ({evaluate.TRUTH: real} if real is not None else {}) | dict(generated)
     work = [
         (system, name, path)
@@ -59,7 +59,7 @@ def measure(
 class _Run:
     """One evaluation of films by system and name."""
 
-    def __init__(self, networks: observation.Networks, kept: store.Store):
+    def __init__(self, networks: video_features.Networks, kept: result_cache.Store):
         self.networks, self.kept = networks, kept
         self.seen_by = {**networks.labels, "sync": networks.judge.label}
         self.found: dict[str, dict[str, scores.Scores]] = {}
@@ -78,7 +78,7 @@ class _Run:
         if record := self.kept.read(system, name, stamp):
             return record["scores"]
         is_real = system == evaluate.TRUTH
-        seen = observation.observe(film, self.networks, tick=tick, needs_face=is_real)
+        seen = video_features.observe(film, self.networks, tick=tick, needs_face=is_real)
         if is_real and not landmarks.found(seen.points).any():
             raise errors.UserError("no frame of the film shows a face; give a film of one from the front")
         figures = scores.score(seen, seen, {}, self.networks.judge, paired=False)

@@ -12,8 +12,8 @@ from typing import Any
 
 import avct_jax
 from avct_jax import errors
-from avct_jax.evaluation import film as films
-from avct_jax.evaluation import measures, observation, scores, store
+from avct_jax.evaluation import measures, result_cache, scores, video_features
+from avct_jax.evaluation import video_files as films
 from avct_jax.metrics import frechet
 
 VERSION = 1
@@ -47,7 +47,7 @@ def evaluate(
     generated: Mapping[str, str | os.PathLike],
     real: str | os.PathLike,
     output: str | os.PathLike,
-    networks: observation.Networks,
+    networks: video_features.Networks,
     options: Options | None = None,
     show: Show = lambda done, total, text: None,
 ) -> Report:
@@ -76,9 +76,9 @@ def check_names(systems: Iterable[str]) -> None:
     Raises:
       UserError: a name is empty, hidden, a path, one of the baselines', or as good as another's.
     """
-    used = {store.folder(kind): kind for kind in KINDS}
+    used = {result_cache.folder(kind): kind for kind in KINDS}
     for name in systems:
-        place = store.folder(name).casefold()
+        place = result_cache.folder(name).casefold()
         if not name or name.startswith(".") or "/" in name or "\\" in name:
             raise errors.UserError(
                 f"a system cannot be called {name!r}; write --generated NAME=DIR, a plain NAME"
@@ -100,7 +100,7 @@ class _Run:
         names, missing = films.in_common(self.made, self.real)
         self.names = choose(names, options.films)
         self.networks, self.options = networks, options
-        self.store = store.Store(pathlib.Path(output) / FOLDER)
+        self.store = result_cache.Store(pathlib.Path(output) / FOLDER)
         self.systems = [TRUTH, *((STILL, WRONG) if options.baselines else ()), *self.made]
         self.scores: dict[str, dict[str, scores.Scores]] = {system: {} for system in self.systems}
         self.failed = [
@@ -156,7 +156,7 @@ class _Run:
         record = self.store.read(TRUTH, name, stamp)
         if record and self.store.has_observation(TRUTH, name):
             return record
-        seen = observation.observe(real, self.networks, tick=self.tick)
+        seen = video_features.observe(real, self.networks, tick=self.tick)
         return self._keep(TRUTH, name, stamp, seen, seen, self._same())
 
     def _kept(self, system, name, stamp, measure):
@@ -174,7 +174,7 @@ class _Run:
         return self.store.write(system, name, stamp, {"scores": found, "openings": scores.openings(seen)})
 
     def _still(self, real, truth):
-        seen = observation.hold_still(truth, real, self.networks.judge)
+        seen = video_features.hold_still(truth, real, self.networks.judge)
         return seen, self._pictures(films.still_of(real), real)
 
     def _wrong(self, truth, other):
@@ -203,7 +203,7 @@ class _Run:
         return lesser
 
     def _made(self, path, real, truth):
-        seen = observation.observe(films.from_file(path, real.name), self.networks, truth, self.tick)
+        seen = video_features.observe(films.from_file(path, real.name), self.networks, truth, self.tick)
         if len(seen.points) < WHOLE * len(truth.points):
             raise errors.UserError(
                 f"{path} has {len(seen.points)} frames, the real film {len(truth.points)}; "
@@ -284,7 +284,7 @@ class _Run:
         moments: dict[str, dict[str, frechet.Moments]] = {system: {} for system in self.systems}
         for system in self.systems:
             for name in names if self.networks.embed and self.scores[system] else ():
-                kept = observation.features_of(self.store.path(system, name, ".npz"))
+                kept = video_features.features_of(self.store.path(system, name, ".npz"))
                 for key, values in kept.items():
                     moments[system].setdefault(key, frechet.Moments(values.shape[1])).add(values)
         return {

@@ -15,10 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
-from avct_jax import animator as animators
-from avct_jax import checkpoint_file, errors, inference, keypoint_animator, mesh_animator, mesh_inference
-from avct_jax.data import catalog, clip, crop, face_basis, video
-from avct_jax.evaluation import companion, evaluate, film
+from avct_jax import errors, weights_file
+from avct_jax.animator import factory as animators
+from avct_jax.animator import keypoint_animator, mesh_animator
+from avct_jax.data.clips import clip
+from avct_jax.data.dataset import dataset_index
+from avct_jax.data.faces import crop, face_basis
+from avct_jax.data.media import video
+from avct_jax.evaluation import evaluate, sidecar, video_files
+from avct_jax.inference import keypoint_inference, mesh_inference
 
 ABOUT = {
     "reenactment": "People that training never saw: the first frame, moved as E_kd sees the clip move "
@@ -85,7 +90,7 @@ def make(
       UserError: no such protocol, folder or checkpoint, no clip for this protocol, or no film could be made.
     """
     folder = pathlib.Path(clips)
-    jobs = {job.name: job for job in plan(name, catalog.read_manifest(folder))}
+    jobs = {job.name: job for job in plan(name, dataset_index.read_manifest(folder))}
     chosen = [jobs[job] for job in evaluate.choose(list(jobs), films)]
     output = pathlib.Path(output)
     generated, real = output / name, output / f"{name}-real"
@@ -105,7 +110,7 @@ def make(
     for job in chosen if name in UNPAIRED else ():
         if job.name not in failed:
             portrait = _first(folder / f"{job.portrait}.mp4")
-            companion.write_portrait(generated / f"{job.name}.mp4", portrait)
+            sidecar.write_portrait(generated / f"{job.name}.mp4", portrait)
     return Made(generated, real, ABOUT[name], name not in UNPAIRED, failed, tuple(links))
 
 
@@ -178,7 +183,7 @@ def _begin(folder: pathlib.Path, maker: str) -> None:
     note.write_text(maker)
 
 
-def plan(name: str, manifest: catalog.Manifest) -> list[Job]:
+def plan(name: str, manifest: dataset_index.Manifest) -> list[Job]:
     """Which films a protocol has, of held-out clips.
 
     Raises:
@@ -203,13 +208,13 @@ def plan(name: str, manifest: catalog.Manifest) -> list[Job]:
     return jobs
 
 
-def _heard(entries: Sequence[catalog.Entry]) -> list[catalog.Entry]:
+def _heard(entries: Sequence[dataset_index.Entry]) -> list[dataset_index.Entry]:
     """Clips with sound that is the face's own; with any sound where there is none of them."""
     sounding = [entry for entry in entries if entry.sound]
     return [entry for entry in sounding if entry.in_sync] or sounding
 
 
-def _cross(others: Sequence[catalog.Entry]) -> list[Job]:
+def _cross(others: Sequence[dataset_index.Entry]) -> list[Job]:
     """Each person's portrait with the voice of another, the voices in turn; every person is shown once."""
     voices = _heard(others)
     faces = list({entry.person: entry for entry in reversed(others)}.values())[::-1]
@@ -247,7 +252,7 @@ def _checkpoint(name: str, checkpoint):
     if checkpoint is not None:
         return contextlib.nullcontext(checkpoint)
     reenacted = name == "reenactment"
-    return checkpoint_file.embedded(checkpoint_file.LEARNED_WARP if reenacted else checkpoint_file.DEFAULT)
+    return weights_file.embedded(weights_file.LEARNED_WARP if reenacted else weights_file.DEFAULT)
 
 
 def _speak(animator, name, transcribed, folder, job, path):
@@ -269,8 +274,8 @@ class _Reenactor:
 
     def __init__(self, animator: keypoint_animator.KeypointAnimator):
         self.size, self.variables = animator.config.image_size, animator.variables
-        self.encode = jax.jit(functools.partial(inference.encode_portrait, animator.config))
-        self.draw = jax.jit(functools.partial(inference.reenact, animator.config))
+        self.encode = jax.jit(functools.partial(keypoint_inference.encode_portrait, animator.config))
+        self.draw = jax.jit(functools.partial(keypoint_inference.reenact, animator.config))
 
     def __call__(self, folder: pathlib.Path, job: Job, path: pathlib.Path) -> None:
         source = folder / f"{job.driver}.mp4"
@@ -278,8 +283,8 @@ class _Reenactor:
         sound = source if video.probe(source).has_audio else None
         frames = video.read_frames(source, size=self.size)
         with video.VideoWriter(path, size=self.size, audio=sound) as writer, contextlib.closing(frames):
-            for block in film.chunks(frames, CHUNK):
-                made = self.draw(self.variables, portrait, film.filled(block, CHUNK))
+            for block in video_files.chunks(frames, CHUNK):
+                made = self.draw(self.variables, portrait, video_files.filled(block, CHUNK))
                 writer.write(np.asarray(made)[: len(block)])
 
 
@@ -307,7 +312,7 @@ class _MeshReenactor:
 
 
 def _first(path: pathlib.Path, size: int | None = None) -> UInt8[np.ndarray, "h w 3"]:
-    return film.first(video.read_frames(path, size=size))
+    return video_files.first(video.read_frames(path, size=size))
 
 
 def link_all(sources: Mapping[str, pathlib.Path], real: pathlib.Path) -> None:
@@ -323,7 +328,7 @@ def link_all(sources: Mapping[str, pathlib.Path], real: pathlib.Path) -> None:
         known = source.with_suffix(".npz")
         said = clip.load(known).phonemes if known.exists() else None
         if said is not None:
-            companion.write_phonemes(real / f"{name}.mp4", said)
+            sidecar.write_phonemes(real / f"{name}.mp4", said)
 
 
 def _link(source: pathlib.Path, path: pathlib.Path) -> None:

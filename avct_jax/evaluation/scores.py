@@ -6,18 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from avct_jax.data import face
-from avct_jax.evaluation import film as films
-from avct_jax.evaluation import lips, measures
-from avct_jax.evaluation import observation as observations
+from avct_jax.data.faces import face_detector
+from avct_jax.evaluation import measures
+from avct_jax.evaluation import video_features as observations
+from avct_jax.evaluation import video_files as films
+from avct_jax.evaluation.scorers import sync_scorers
 from avct_jax.metrics import (
     eyelids,
-    head_turns,
+    head_rotation,
     identity,
+    image_similarity,
     landmarks,
     lip_motion,
     mouth_opening,
-    picture,
     sharpness,
 )
 
@@ -31,7 +32,7 @@ def score(
     made: observations.Observation,
     real: observations.Observation,
     pictures: Mapping[str, float],
-    judge: lips.Judge,
+    judge: sync_scorers.Judge,
     *,
     paired: bool = True,
 ) -> Scores:
@@ -95,7 +96,7 @@ def _lips(made, real):
 def _head(made):
     """Blinks and turns of the head."""
     eyes = eyelids.eye_opening(made.points)
-    turns = head_turns.head_turns(made.points)
+    turns = head_rotation.head_turns(made.points)
     found = {f"head_{axis}": degrees for axis, degrees in turns._asdict().items()}
     return found | {"blinks": eyelids.blinks_per_minute(eyes), "blink_length": eyelids.blink_length(eyes)}
 
@@ -137,9 +138,9 @@ def compare(made: films.Film, real: films.Film, networks: observations.Networks)
     for one, other in blocks:
         count = min(len(one), len(other))
         one, other = one[:count], other[:count]
-        l1.append(picture.l1(one, other))
-        ssim.append(picture.ssim(one, other))
-        squares.append(picture.squared_error(one, other))
+        l1.append(image_similarity.l1(one, other))
+        ssim.append(image_similarity.ssim(one, other))
+        squares.append(image_similarity.squared_error(one, other))
         if networks.distance:
             pair = (films.filled(x, observations.CHUNK) for x in (one, other))
             distance.append(np.asarray(networks.distance(*pair))[:count])
@@ -147,7 +148,7 @@ def compare(made: films.Film, real: films.Film, networks: observations.Networks)
         return {}
     error = float(np.concatenate(squares).mean())
     found = {"l1": float(np.concatenate(l1).mean()), "ssim": float(np.concatenate(ssim).mean())}
-    found["psnr"] = picture.decibels(error)
+    found["psnr"] = image_similarity.decibels(error)
     return found | ({"lpips": float(np.concatenate(distance).mean())} if distance else {})
 
 
@@ -158,4 +159,4 @@ def _plain(value):
 
 def openings(seen: observations.Observation) -> list[float | None]:
     """The mouth's opening frame by frame, for curves."""
-    return [_plain(x) for x in face.mouth_opening(seen.points)]
+    return [_plain(x) for x in face_detector.mouth_opening(seen.points)]

@@ -8,10 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from avct_jax import animator as animators
 from avct_jax import errors
-from avct_jax.data import audio, catalog, clip, image, phonemes, video
-from avct_jax.evaluation import companion, film, protocols
+from avct_jax.animator import factory as animators
+from avct_jax.data.clips import clip
+from avct_jax.data.dataset import dataset_index
+from avct_jax.data.media import image, video
+from avct_jax.data.phonemes import symbols
+from avct_jax.data.speech import audio
+from avct_jax.evaluation import protocols, sidecar, video_files
 
 NAME = "strangers"
 ABOUT = (
@@ -21,7 +25,7 @@ ABOUT = (
 VOICES = 3  # by default each portrait speaks with so many
 SECONDS = 8.0  # of a voice at most: the real people's clips are no longer
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-SOUNDS = (".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", *film.SUFFIXES)
+SOUNDS = (".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", *video_files.SUFFIXES)
 
 
 class Source(NamedTuple):
@@ -133,7 +137,7 @@ def _one_each(sources: Sequence[Source]) -> list[Source]:
 
 def _held(folder: pathlib.Path) -> list[Source]:
     """Held-out clips of people other than the speaker, in order of name."""
-    manifest = catalog.read_manifest(folder)
+    manifest = dataset_index.read_manifest(folder)
     kept = [entry for entry in manifest.entries if entry.held_out and entry.person != manifest.speaker]
     return [Source(entry.name, entry.person, folder / f"{entry.name}.mp4", entry.sound) for entry in kept]
 
@@ -154,16 +158,16 @@ def _speak(animator, transcribed, job: Job, path: pathlib.Path) -> None:
     """Write one film, with its portrait and what is said beside it."""
     wav, said = _heard(job.voice.path)
     picture = _portrait(job.portrait.path)
-    companion.write_portrait(path, picture)
+    sidecar.write_portrait(path, picture)
     if said is not None:
-        companion.write_phonemes(path, said)
+        sidecar.write_phonemes(path, said)
     animator.animate(picture, wav, path, phonemes=said if transcribed else None)
 
 
 def _portrait(path: pathlib.Path) -> UInt8[np.ndarray, "h w 3"]:
     if path.suffix.lower() in PICTURES:
         return image.read_image(path)
-    return film.first(video.read_frames(path))
+    return video_files.first(video.read_frames(path))
 
 
 def _heard(path: pathlib.Path) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, " t"] | None]:
@@ -171,7 +175,7 @@ def _heard(path: pathlib.Path) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray,
     wav = audio.read_audio(path)[: round(SECONDS * audio.SAMPLE_RATE)]
     frames = audio.frame_count(len(wav))
     known = _known_phonemes(path)
-    return wav, None if known is None else phonemes.fit_to_frames(known[:frames].astype(np.int32), frames)
+    return wav, None if known is None else symbols.fit_to_frames(known[:frames].astype(np.int32), frames)
 
 
 def _known_phonemes(path):
@@ -179,4 +183,4 @@ def _known_phonemes(path):
         return clip.load(beside).phonemes
     files = (path.with_name(path.stem + ending) for ending in (".json", ".TextGrid"))
     found = next((file for file in files if file.is_file()), None)
-    return phonemes.labels_from_segments(phonemes.read_segments(found)) if found else None
+    return symbols.labels_from_segments(symbols.read_segments(found)) if found else None

@@ -8,7 +8,8 @@ from typing import Any
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from avct_jax.layers import activation, conv, norm
+from avct_jax.layers import activation, norm
+from avct_jax.layers.convolution import conv
 
 
 class SameBlock(nn.Module):

@@ -6,7 +6,8 @@ from typing import Any
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from avct_jax.layers import conv, norm
+from avct_jax.layers import norm
+from avct_jax.layers.convolution import conv
 
 
 class ResNet(nn.Module):

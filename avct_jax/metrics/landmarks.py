@@ -8,7 +8,7 @@ NaN comes out only where nothing can be compared.
 import numpy as np
 from jaxtyping import Bool, Float
 
-from avct_jax.data import face
+from avct_jax.data.faces import face_detector
 
 # The lips of MediaPipe's face mesh: two rings, each from the picture's left corner on below, back above.
 OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
@@ -30,7 +30,7 @@ def face_scale(points: Points) -> Float[np.ndarray, " t"]:
     Speech leaves it alone, unlike the height of the face: in 58 clips its standard deviation is 1.2% of its
     mean. A face turned by 40 degrees makes it a quarter less.
     """
-    left, right = (points[:, corner, :2].astype(np.float64) for corner in face.OUTER_EYE_CORNERS)
+    left, right = (points[:, corner, :2].astype(np.float64) for corner in face_detector.OUTER_EYE_CORNERS)
     return np.maximum(np.linalg.norm(right - left, axis=-1), 1e-6)
 
 

@@ -8,12 +8,13 @@ mouth neither moves, nor is open, nor shuts.
 import numpy as np
 from jaxtyping import Float, Int
 
-from avct_jax.data import face, phonemes
+from avct_jax.data.faces import face_detector
+from avct_jax.data.phonemes import symbols
 from avct_jax.metrics import landmarks
 
 OPEN = 0.04  # of the face's height, above which lips are plainly parted
 SHUT = 0.025  # eye distances, below which lips meet
-BILABIALS = tuple(phonemes.INDEX[phone] for phone in ("B", "M", "P"))
+BILABIALS = tuple(symbols.INDEX[phone] for phone in ("B", "M", "P"))
 SLACK = 1  # frame before and after a phone, within which its lips may meet
 
 Points = Float[np.ndarray, "t 478 3"]
@@ -22,12 +23,12 @@ Course = Float[np.ndarray, " t"]
 
 def lip_gap(points: Points) -> Course:
     """The distance of the inner lips (points 13 and 14), eye distances."""
-    return _apart(points, (face.UPPER_INNER_LIP, face.LOWER_INNER_LIP))
+    return _apart(points, (face_detector.UPPER_INNER_LIP, face_detector.LOWER_INNER_LIP))
 
 
 def mouth_width(points: Points) -> Course:
     """The distance of the mouth's corners (points 61 and 291), eye distances: rounded lips make it less."""
-    return _apart(points, face.OUTER_MOUTH_CORNERS)
+    return _apart(points, face_detector.OUTER_MOUTH_CORNERS)
 
 
 def spread(course: Course) -> float:

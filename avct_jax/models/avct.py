@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from avct_jax import motion
-from avct_jax.layers import antialias, conv, norm, tower, transformer
+from avct_jax.layers import conv_encoder, norm, transformer
+from avct_jax.layers.convolution import antialias, conv
 
 SILENCE = 31  # index of SIL among the 41 alphabetical symbols
 AUDIO_ROWS, AUDIO_COLUMNS = 4, 41  # 10 ms rows in a frame; features in a row
@@ -98,8 +99,8 @@ class AVCT(nn.Module):
         image = c.phoneme_encoder == "image"
         if c.phonemes:
             self.embedding = nn.Embed(c.num_phonemes, c.phoneme_features if image else c.d_model)
-        self.feature_extract = tower.make_tower(c.channels, self.dtype)
-        self.decodefeature_extract = tower.make_tower(c.channels, self.dtype)
+        self.feature_extract = conv_encoder.make_tower(c.channels, self.dtype)
+        self.decodefeature_extract = conv_encoder.make_tower(c.channels, self.dtype)
         if c.channels[-1] != c.d_model:
             self.encode_projection = nn.Dense(c.d_model, dtype=self.dtype)
             self.decode_projection = nn.Dense(c.d_model, dtype=self.dtype)
@@ -116,7 +117,9 @@ class AVCT(nn.Module):
     def _setup_audio(self):
         c = self.config
         if c.audio_encoder == "conv":
-            self.audio_embedding_0 = tower.ConvTranspose(c.audio_channels, (29, 14), (0, 11), self.dtype)
+            self.audio_embedding_0 = conv_encoder.ConvTranspose(
+                c.audio_channels, (29, 14), (0, 11), self.dtype
+            )
             self.audio_embedding_1 = norm.BatchNorm(dtype=self.dtype)
             k = c.audio_kernel
             self.audio_embedding_3 = conv.Conv(c.feature_channels, (k, k), padding=k // 2, dtype=self.dtype)
@@ -182,7 +185,7 @@ class AVCT(nn.Module):
         return x.reshape(b, t, -1)
 
     def _encode(self, x, train):
-        x = tower.run_tower(self.feature_extract, x, train=train)
+        x = conv_encoder.run_tower(self.feature_extract, x, train=train)
         return x if self.config.channels[-1] == self.config.d_model else self.encode_projection(x)
 
     def decode_frames(
@@ -212,7 +215,7 @@ class AVCT(nn.Module):
         return self._decode(x, train).reshape(b, t, -1)
 
     def _decode(self, x, train):
-        x = tower.run_tower(self.decodefeature_extract, x, train=train)
+        x = conv_encoder.run_tower(self.decodefeature_extract, x, train=train)
         return x if self.config.channels[-1] == self.config.d_model else self.decode_projection(x)
 
     def predict_windows(

@@ -10,7 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from avct_jax import motion
-from avct_jax.layers import antialias, conv, grid, heatmap, hourglass
+from avct_jax.layers import hourglass
+from avct_jax.layers.convolution import antialias, conv
+from avct_jax.layers.geometry import grid, heatmap
 
 
 @dataclasses.dataclass(frozen=True)

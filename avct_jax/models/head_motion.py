@@ -73,7 +73,7 @@ class HeadMotion(nn.Module):
         """Predict n = t + 1 poses in network range; pose 0 is read from the picture alone.
 
         Args:
-          first_pose_image: 0 or 255, see layers/pose_image.py.
+          first_pose_image: 0 or 255, see layers/geometry/pose_image.py.
         """
         carry, first = self.initial(first_pose_image, train=train)
         _, rest = self.run(carry, audio, train=train)

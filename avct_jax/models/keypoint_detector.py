@@ -8,7 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from avct_jax import motion
-from avct_jax.layers import antialias, conv, heatmap, hourglass
+from avct_jax.layers import hourglass
+from avct_jax.layers.convolution import antialias, conv
+from avct_jax.layers.geometry import heatmap
 
 
 @dataclasses.dataclass(frozen=True)

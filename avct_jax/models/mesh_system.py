@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from avct_jax import face_topology as topology
-from avct_jax.models import face_mesh, mouth_painter, phoneme_net, speech_motion
+from avct_jax.models.mesh import face_mesh, mouth_painter, phoneme_net, speech_motion
 
 # The fields below bear the modules' names, which would hide them.
 SpeechMotionConfig = speech_motion.SpeechMotionConfig
@@ -28,7 +28,7 @@ class MeshSystemConfig:
         as predicted. A regression predicts the mean of what could be meant, which moves less than any
         speaker, and the less so the stranger the voice.
       gain: further factor on the predicted motion.
-      centre: people's mean coefficients while they speak (train/speech_set.py mean_speech), from which both
+      centre: people's mean coefficients while they speak (speech_dataset.py mean_speech), from which both
         move the lips; () is rest.
       style: how lively the mouth is, natural logarithm of the spread against people's usual.
       hearing: what makes phoneme posteriors: "hama" hears the whole sound, "network" is phoneme_net, causal.

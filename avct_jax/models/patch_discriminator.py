@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from avct_jax.layers import conv, spectral_norm
+from avct_jax.layers.convolution import conv, spectral_norm
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from avct_jax import motion
-from avct_jax.layers import antialias, blocks, conv, grid, motion_map
+from avct_jax.layers import blocks
+from avct_jax.layers.convolution import antialias, conv
+from avct_jax.layers.geometry import grid, motion_map
 from avct_jax.models import dense_motion
 
 
@@ -22,7 +24,7 @@ class RendererConfig:
       blend: also carry the source picture itself to its new place, at full resolution, and let the
         network say per pixel how much of it to keep: detail costs one sampling, not a deep network
         at full resolution. The released network has no such path.
-      motion_map: tell the decoder where the keypoints are (layers/motion_map.py); the released network
+      motion_map: tell the decoder where the keypoints are (motion_map.py); the released network
         learns of them by the warp alone.
       motion_map_turns: the map knows the affine frames too.
     """

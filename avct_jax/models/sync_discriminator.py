@@ -7,7 +7,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from avct_jax.layers import conv, norm
+from avct_jax.layers import norm
+from avct_jax.layers.convolution import conv
 
 FRAMES = 5  # per window, .2 s at 25 frames/s
 MEL_STEPS = 16  # .2 s at 80 steps/s

@@ -3,11 +3,12 @@
 import dataclasses
 from collections.abc import Callable
 
-from avct_jax.models import sizes
-from avct_jax.train import avct_stage
+from avct_jax.models import system_config
+from avct_jax.train.stages import avct_stage
 
 Change = Callable[
-    [sizes.SystemConfig, avct_stage.AVCTStageConfig], tuple[sizes.SystemConfig, avct_stage.AVCTStageConfig]
+    [system_config.SystemConfig, avct_stage.AVCTStageConfig],
+    tuple[system_config.SystemConfig, avct_stage.AVCTStageConfig],
 ]
 
 
@@ -15,8 +16,8 @@ def _without(part: str, **switches) -> Change:
     """Other switches in the system's E_avct, or in the stage."""
 
     def change(
-        system: sizes.SystemConfig, config: avct_stage.AVCTStageConfig
-    ) -> tuple[sizes.SystemConfig, avct_stage.AVCTStageConfig]:
+        system: system_config.SystemConfig, config: avct_stage.AVCTStageConfig
+    ) -> tuple[system_config.SystemConfig, avct_stage.AVCTStageConfig]:
         if part == "stage":
             return system, dataclasses.replace(config, **switches)
         return dataclasses.replace(system, avct=dataclasses.replace(system.avct, **switches)), config

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from avct_jax import motion
-from avct_jax.layers import antialias
-from avct_jax.models import vgg
+from avct_jax.layers.convolution import antialias
+from avct_jax.models.frozen import vgg
 
 SCALES = (1, 2, 4, 8)  # FOMM: full size, 1/2, 1/4, 1/8
 PERCEPTUAL_WEIGHT = 10.0  # on each of the five features, FOMM vox-256

@@ -9,26 +9,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from avct_jax import checkpoint_file, errors
-from avct_jax.data import catalog, face_basis, schema, speech_features, speech_stream
-from avct_jax.models import mesh_system, phoneme_net, speech_motion, vgg
-from avct_jax.train import (
-    loop,
+from avct_jax import errors, weights_file
+from avct_jax.data.dataset import batch_types, dataset_index
+from avct_jax.data.faces import face_basis
+from avct_jax.data.speech import mesh_features, streaming_features
+from avct_jax.models import mesh_system
+from avct_jax.models.frozen import vgg
+from avct_jax.models.mesh import phoneme_net, speech_motion
+from avct_jax.train import run_weights as weights
+from avct_jax.train import training
+from avct_jax.train.core import loop, sharding
+from avct_jax.train.mesh_stages import (
     mouth_patches,
     painter_stage,
     patch_source,
-    people_codes,
-    phoneme_set,
+    person_embeddings,
+    phoneme_dataset,
     phoneme_stage,
-    sharding,
-    speech_set,
+    speech_dataset,
     speech_stage,
-    stage,
-    training,
 )
-from avct_jax.train import parts as weights
+from avct_jax.train.stages import stage
 
-Hear = Callable[[str, Callable[[], np.ndarray]], speech_set.Voice]
+Hear = Callable[[str, Callable[[], np.ndarray]], speech_dataset.Voice]
 HEARD = "heard"  # folder of a run: what was heard of each sound
 OF_STAGE = {"painter": "mouth_painter", "phonemes": "phoneme_net", "speech": "speech_motion"}
 WINDOW = 256  # frames that a model looks at together where it finds clips' lags
@@ -146,7 +149,7 @@ def train(
         save(path_of(run, name), made.system, made.stage.export(current))
 
     task = loop.Task(
-        made.stage, made.source, schema.DrawConfig(), config, folder, judged_by=made.judged_by,
+        made.stage, made.source, batch_types.DrawConfig(), config, folder, judged_by=made.judged_by,
         export=export, **begun._asdict(),
     )  # fmt: skip
     return loop.train(task, mesh, compute=config.compute, quiet=quiet)
@@ -172,10 +175,10 @@ def read(name: str | pathlib.Path) -> Weights:
     """
     embedded = str(name) == "embedded"
     if embedded:
-        with checkpoint_file.embedded() as path:
-            found = checkpoint_file.load(path)
+        with weights_file.embedded() as path:
+            found = weights_file.load(path)
     else:
-        found = checkpoint_file.load(name)
+        found = weights_file.load(name)
     if not isinstance(found.config, mesh_system.MeshSystemConfig):
         raise errors.UserError(f"{name} holds networks of the keypoint family; name a mesh checkpoint")
     return Weights(found.config, found.variables)
@@ -183,7 +186,7 @@ def read(name: str | pathlib.Path) -> Weights:
 
 def save(path: pathlib.Path, system: mesh_system.MeshSystemConfig, parts: Mapping[str, Any]) -> None:
     """Write a stage's weights in full precision."""
-    checkpoint_file.save(path, checkpoint_file.System(system, jax.device_get(dict(parts))), dtype="float32")
+    weights_file.save(path, weights_file.System(system, jax.device_get(dict(parts))), dtype="float32")
 
 
 def export(run: pathlib.Path, output: pathlib.Path, *, init: str | None = None) -> list[str]:
@@ -215,7 +218,7 @@ def export(run: pathlib.Path, output: pathlib.Path, *, init: str | None = None) 
     assert config is not None
     if config.hearing == "network" and mesh_system.HEARING not in parts:
         raise errors.UserError(f"{run} has no phoneme_net; run `avct train phonemes` first, or name --init")
-    checkpoint_file.save(output, checkpoint_file.System(config, parts))
+    weights_file.save(output, weights_file.System(config, parts))
     return said
 
 
@@ -225,7 +228,7 @@ def _painter(config: PainterTraining, clips, folder, given, *, vgg_file=None, me
     mouth_patches.pack(clips, packed, face_basis.embedded().canonical, leave_out=config.leave_out)
     known = mouth_patches.load(packed)
     return painter(
-        config, known, catalog.read_manifest(clips).speaker, given, perceptual=perceptual, mesh=mesh
+        config, known, dataset_index.read_manifest(clips).speaker, given, perceptual=perceptual, mesh=mesh
     )
 
 
@@ -268,7 +271,7 @@ def painter(
 def _shipped(names: list[str], person: str) -> int:
     """The row of a person's code; STRANGER where nobody is named."""
     if not person:
-        return people_codes.STRANGER
+        return person_embeddings.STRANGER
     if person not in names:
         raise errors.UserError(f"nobody of the training is {person!r}; people: {' '.join(names)}")
     return names.index(person)
@@ -277,43 +280,43 @@ def _shipped(names: list[str], person: str) -> int:
 def _speech(config: SpeechTraining, clips, folder, given) -> Prepared:
     basis = face_basis.embedded()
     hear = _hear(folder.parent / HEARD, _recogniser(config.system, folder.parent, given))
-    known = speech_set.build(clips, basis, hear, leave_out=config.leave_out, copies=config.copies)
-    speaker = catalog.read_manifest(clips).speaker
+    known = speech_dataset.build(clips, basis, hear, leave_out=config.leave_out, copies=config.copies)
+    speaker = dataset_index.read_manifest(clips).speaker
     compared = speech_stage.basis_of(basis.components, basis.scales)
     if OF_STAGE["speech"] in given:
         predicted = predict_gaps(config.system.speech_motion, given[OF_STAGE["speech"]], known, compared)
-        known = speech_set.trust(speech_set.with_lags(known, predicted), speaker)
+        known = speech_dataset.trust(speech_dataset.with_lags(known, predicted), speaker)
     rules = (config.stage, config.optimizer, config.compute)
     sizes = config.system.speech_motion
     radius, share = sizes.window_radius, config.speaker_share
     shares = {"frames": config.frames, "speaker": speaker, "speaker_share": share}
     shares["revoiced_share"] = config.revoiced_share
-    drawn = speech_set.SpeechSource(known, radius=radius, **shares)
+    drawn = speech_dataset.SpeechSource(known, radius=radius, **shares)
     codes = {"people": len(drawn.names), "shipped": _shipped(drawn.names, config.manner)}
     made = speech_stage.make_stage(sizes, *rules, basis=compared, **codes, init=given, seed=config.seed)
-    centre = speech_set.mean_speech(known, speaker)
+    centre = speech_dataset.mean_speech(known, speaker)
     return Prepared(made, drawn, "lips", dataclasses.replace(config.system, centre=centre))
 
 
 def _phonemes(config: PhonemeTraining, clips, folder, given) -> Prepared:
     hear = _hear(folder.parent / HEARD)
-    known = speech_set.build(
+    known = speech_dataset.build(
         clips, face_basis.embedded(), hear, leave_out=config.leave_out, copies=config.copies
     )
-    sounds = phoneme_set.of_clips(known, catalog.read_manifest(clips).speaker)
+    sounds = phoneme_dataset.of_clips(known, dataset_index.read_manifest(clips).speaker)
     if config.sounds:
-        sounds = phoneme_set.join(sounds, phoneme_set.of_folder(pathlib.Path(config.sounds), hear))
+        sounds = phoneme_dataset.join(sounds, phoneme_dataset.of_folder(pathlib.Path(config.sounds), hear))
     sizes = config.system.phoneme_net
     made = phoneme_stage.make_stage(
         sizes, config.stage, config.optimizer, config.compute, init=given, seed=config.seed
     )
     shares = (config.speaker_share, 1 - config.speaker_share - config.sounds_share, config.sounds_share)
-    drawn = phoneme_set.PhonemeSource(
+    drawn = phoneme_dataset.PhonemeSource(
         sounds,
         frames=config.frames,
         back=sizes.frames_back,
         ahead=sizes.frames_ahead,
-        shares=dict(zip(phoneme_set.GROUPS, shares, strict=True)),
+        shares=dict(zip(phoneme_dataset.GROUPS, shares, strict=True)),
     )
     return Prepared(made, drawn, "divergence", config.system)
 
@@ -341,23 +344,21 @@ def _hear(folder: pathlib.Path, recognise: Any = None) -> Hear:
     folder.mkdir(parents=True, exist_ok=True)
     needed = {"audio"} if recognise else {"audio", "posteriors"}
 
-    def hear(name: str, sound: Callable[[], np.ndarray]) -> speech_set.Voice:
+    def hear(name: str, sound: Callable[[], np.ndarray]) -> speech_dataset.Voice:
         path = folder / f"{name}.npz"
         known = _kept(path)
         if not needed <= known.keys():
             wav = sound()
-            known = {"audio": speech_stream.features(wav)}
+            known = {"audio": streaming_features.features(wav)}
             if not recognise:
-                known["posteriors"] = speech_features.posteriors(wav, len(known["audio"]))
+                known["posteriors"] = mesh_features.posteriors(wav, len(known["audio"]))
             partial = path.with_suffix(".partial.npz")
             small: dict[str, Any] = {part: rows.astype(np.float16) for part, rows in known.items()}
             np.savez(partial, **small)
             partial.replace(path)
         features = known["audio"].astype(np.float32)
-        logs = (
-            np.maximum(recognise(features), speech_features.LEAST_LOG) if recognise else known["posteriors"]
-        )
-        return speech_set.Voice(logs.astype(np.float32), features)
+        logs = np.maximum(recognise(features), mesh_features.LEAST_LOG) if recognise else known["posteriors"]
+        return speech_dataset.Voice(logs.astype(np.float32), features)
 
     return hear
 
@@ -372,7 +373,7 @@ def _kept(path: pathlib.Path) -> dict[str, np.ndarray]:
 def predict_gaps(
     config: speech_motion.SpeechMotionConfig,
     variables: Any,
-    known: speech_set.SpeechSet,
+    known: speech_dataset.SpeechSet,
     basis: speech_stage.Basis,
 ) -> list[np.ndarray]:
     """Predict the gap between the lips of every clip, as it is heard."""
@@ -383,7 +384,7 @@ def predict_gaps(
     for which, frames in enumerate(np.diff(known.begins)):
         parts = []
         for first in range(0, int(frames), WINDOW):
-            row = speech_set.example(unshifted, which, first, WINDOW, config.window_radius)
+            row = speech_dataset.example(unshifted, which, first, WINDOW, config.window_radius)
             given = (row[0][None], row[1][None], row[2][None], jnp.zeros(1))
             parts.append(np.asarray(gap(*given)))
         found.append(np.concatenate(parts)[:frames])

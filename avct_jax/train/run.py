@@ -11,23 +11,13 @@ from jax.experimental import multihost_utils
 from jaxtyping import Float
 
 from avct_jax import errors
-from avct_jax.data import catalog, numpy_source, schema, source
-from avct_jax.models import sizes, vgg
-from avct_jax.train import (
-    avct_stage,
-    head_motion_stage,
-    held_source,
-    initial,
-    loop,
-    parts,
-    progress,
-    renderer_stage,
-    sharding,
-    stage,
-    state,
-    sync_stage,
-    training,
-)
+from avct_jax.data.dataset import batch_types, dataset_index, numpy_source, source
+from avct_jax.models import system_config
+from avct_jax.models.frozen import vgg
+from avct_jax.train import run_weights, training
+from avct_jax.train.core import device_cache, init_params, loop, sharding, train_state
+from avct_jax.train.monitoring import progress
+from avct_jax.train.stages import avct_stage, head_motion_stage, renderer_stage, stage, sync_stage
 
 SHARDS = "tfrecords"  # in the folder of clips: what tf.data reads
 SPEAKER_SAMPLE = 32  # sequences from which the speaker's mean is taken
@@ -41,8 +31,8 @@ class TrainingConfig(training.StageTraining):
       draw: which examples, and how they are varied; a speaker "" is the folder's own.
     """
 
-    draw: schema.DrawConfig = schema.DrawConfig(speaker="")
-    system: sizes.SystemConfig = sizes.PAPER
+    draw: batch_types.DrawConfig = batch_types.DrawConfig(speaker="")
+    system: system_config.SystemConfig = system_config.PAPER
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,20 +109,20 @@ def train(
         folder, and all that loop.train refuses.
     """
     for best in (False, True):
-        result = parts.path(places.run, name, best=best)
-        parts.refuse_overwriting(result, places.init, places.vgg, option="the stage's result")
+        result = run_weights.path(places.run, name, best=best)
+        run_weights.refuse_overwriting(result, places.init, places.vgg, option="the stage's result")
     sharding.check_batch_size(config.batch_size, mesh, microbatches=config.compute.microbatches)
-    config = complete(config, catalog.read_manifest(places.clips).speaker)
+    config = complete(config, dataset_index.read_manifest(places.clips).speaker)
     check(config)
     folder = training.make_folder(places.run / name)
     clips = open_source(places, mesh, quiet=quiet)
-    given = parts.gather(places.run, name, config.system, places.init)
+    given = run_weights.gather(places.run, name, config.system, places.init)
     made = make_stage(name, config, given, clips, vgg_file=places.vgg)
     begun = training.begin(name, config, places.clips, folder, made.initial)
 
-    def export(current: state.State, best: bool) -> None:
+    def export(current: train_state.State, best: bool) -> None:
         # What the stage leaves alone is carried along: its file is whole.
-        parts.save(places.run, name, config.system, {**given, **made.export(current)}, best=best)
+        run_weights.save(places.run, name, config.system, {**given, **made.export(current)}, best=best)
 
     task = loop.Task(
         made,
@@ -193,7 +183,7 @@ def _check_avct(config: AVCTTraining) -> None:
 def make_stage(
     name: str,
     config: TrainingConfig,
-    given: parts.Parts,
+    given: run_weights.Parts,
     clips: source.Source,
     *,
     vgg_file: pathlib.Path | None = None,
@@ -213,16 +203,16 @@ def make_stage(
     return KINDS[name].make(config.system, config.stage, config.optimizer, config.compute, **options)
 
 
-def _frozen(config: AVCTTraining, given: parts.Parts) -> parts.Parts:
+def _frozen(config: AVCTTraining, given: run_weights.Parts) -> run_weights.Parts:
     """What E_avct is trained with, of the right sizes."""
     wanted: dict[str, Callable[[], Any]] = {
-        "keypoint_detector": lambda: initial.keypoint_detector_variables(config.system),
-        "renderer": lambda: initial.renderer_variables(config.system),
+        "keypoint_detector": lambda: init_params.keypoint_detector_variables(config.system),
+        "renderer": lambda: init_params.renderer_variables(config.system),
     }
     if config.stage.sync:
         sync = config.stage.sync_discriminator
-        wanted["sync_discriminator"] = lambda: initial.sync_discriminator_variables(sync)
-    return {part: initial.begin(part, given, make) for part, make in wanted.items() if part in given}
+        wanted["sync_discriminator"] = lambda: init_params.sync_discriminator_variables(sync)
+    return {part: init_params.begin(part, given, make) for part, make in wanted.items() if part in given}
 
 
 def _mean_keypoints(config: AVCTTraining, clips: source.Source) -> Float[np.ndarray, "k 2"]:
@@ -231,7 +221,7 @@ def _mean_keypoints(config: AVCTTraining, clips: source.Source) -> Float[np.ndar
     Of the same examples in every process, on any number of devices.
     """
     draw = dataclasses.replace(config.draw, with_frames=False)
-    clips = clips.host if isinstance(clips, held_source.HeldSource) else clips
+    clips = clips.host if isinstance(clips, device_cache.HeldSource) else clips
     drawn = clips.batch("sequences", draw, seed=config.seed, step=0, batch_size=SPEAKER_SAMPLE)
     return drawn.motion.keypoints.mean((0, 1))
 
@@ -245,9 +235,9 @@ def open_source(places: Places, mesh: jax.sharding.Mesh, *, quiet: bool = False)
     if places.source != "tfds":
         told = None if quiet else progress.show_decoding
         clips = numpy_source.NumpySource(places.clips, progress=told)
-        return held_source.HeldSource(clips, mesh) if places.source == "held" else clips
+        return device_cache.HeldSource(clips, mesh) if places.source == "held" else clips
     try:
-        from avct_jax.data import pipeline, talking_head
+        from avct_jax.data.dataset import tfds_builder, tfrecord_source
     except ImportError as error:
         raise errors.UserError(
             f"--source tfds needs {error.name}: pip install 'avct-jax[train]', or take --source numpy"
@@ -255,6 +245,6 @@ def open_source(places: Places, mesh: jax.sharding.Mesh, *, quiet: bool = False)
     # One process packs the shards; the others find them.
     if jax.process_count() > 1:
         if sharding.is_first_process():
-            talking_head.prepare(places.clips, places.clips / SHARDS)
+            tfds_builder.prepare(places.clips, places.clips / SHARDS)
         multihost_utils.sync_global_devices("shards are packed")
-    return pipeline.RecordSource(talking_head.prepare(places.clips, places.clips / SHARDS))
+    return tfrecord_source.RecordSource(tfds_builder.prepare(places.clips, places.clips / SHARDS))

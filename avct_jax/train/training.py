@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 
 from avct_jax import errors
-from avct_jax.train import gradients, loop, optimizer, run_record, state
+from avct_jax.train.core import grad_accumulation, loop, optimizer, run_record, train_state
 
 # A field below bears the module's name, which would hide it.
 OptimizerConfig = optimizer.OptimizerConfig
@@ -27,7 +27,7 @@ class StageTraining(loop.RunConfig):
 
     stage: Any = None
     optimizer: OptimizerConfig = OptimizerConfig()
-    compute: gradients.ComputeConfig = gradients.ComputeConfig()
+    compute: grad_accumulation.ComputeConfig = grad_accumulation.ComputeConfig()
     system: Any = None
 
 
@@ -81,7 +81,7 @@ def begin(
     config: StageTraining,
     clips: pathlib.Path,
     folder: pathlib.Path,
-    initial: Callable[[], state.State],
+    initial: Callable[[], train_state.State],
 ) -> Begun:
     """Record what a run is, and compare it with what its folder was begun with.
 

@@ -2,7 +2,7 @@
 
   python scripts/benchmarks/convolution_gradient.py --json conv.json     about two minutes
 
-What layers/cpu_conv.py does was chosen by this. The shapes are those of the networks' convolutions; all ways
+What cpu_conv.py does was chosen by this. The shapes are those of the networks' convolutions; all ways
 take turns, and the fastest turn counts. `ours` is cpu_conv, forward and backward; the others are tried for
 the kernel's gradient only:
 
@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from avct_jax.layers import cpu_conv
+from avct_jax.layers.convolution import cpu_conv
 
 PATCH_BYTES = 1 << 30  # patches larger than this are not tried
 

@@ -2,7 +2,7 @@
 
   python scripts/benchmarks/face_landmarker.py --json landmarker.json     about a minute
 
-data/face.py's way of tracking was chosen by this. Each number of threads has its own process, bound to so
+face_detector.py's way of tracking was chosen by this. Each number of threads has its own process, bound to so
 many cores; both ways take turns, and the fastest turn counts. ai-edge-litert takes one frame at a time: the
 file's batch is fixed at 1.
 """
@@ -27,12 +27,12 @@ def measure(threads: int, turns: int) -> list[dict[str, Any]]:
     import jax
     import numpy as np
 
-    from avct_jax.data import face
-    from avct_jax.models import face_landmarker
+    from avct_jax.data.faces import face_detector
+    from avct_jax.models.frozen import face_landmarker
 
     variables = face_landmarker.read_variables("landmarks")
     flax_network = jax.jit(face_landmarker.NETWORKS["landmarks"].apply)
-    landmarker = face.FaceLandmarker(num_threads=threads)
+    landmarker = face_detector.FaceLandmarker(num_threads=threads)
     rows = []
     for batch in BATCHES:
         frames = np.random.default_rng(0).uniform(size=(batch, 256, 256, 3)).astype(np.float32)

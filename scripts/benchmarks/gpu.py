@@ -35,11 +35,15 @@ import jax.numpy as jnp
 import numpy as np
 import training_step
 
-from avct_jax import bench, inference, motion
-from avct_jax.configs import painter as painter_presets
+from avct_jax import motion
+from avct_jax.benchmark import throughput
+from avct_jax.inference import keypoint_inference
 from avct_jax.layers import applied
-from avct_jax.models import face_mesh, keypoint_detector, renderer, sizes
-from avct_jax.train import optimizer, painter_stage, patch_source
+from avct_jax.models import keypoint_detector, renderer, system_config
+from avct_jax.models.mesh import face_mesh
+from avct_jax.presets import painter as painter_presets
+from avct_jax.train.core import optimizer
+from avct_jax.train.mesh_stages import painter_stage, patch_source
 
 PRECISIONS = {"float32": "highest", "tf32": "default", "bfloat16": "default"}
 BATCHES = (1, 16, 64)
@@ -95,7 +99,7 @@ def measure_product(options: argparse.Namespace) -> dict[str, Any]:
 
 def measure_inference(options: argparse.Namespace) -> dict[str, Any]:
     """Frames/s of the renderer at each precision and batch, and of PyTorch's."""
-    config = sizes.TINY if options.tiny else sizes.PAPER
+    config = system_config.TINY if options.tiny else system_config.PAPER
     found: dict[str, Any] = {}
     for name in options.precisions:
         for batch in options.batches:
@@ -110,7 +114,7 @@ def measure_inference(options: argparse.Namespace) -> dict[str, Any]:
     return {"frames_per_second": found, "gflop_per_frame": _gflop(config)}
 
 
-def our_frames(config: sizes.SystemConfig, precision: str, batch: int) -> Call:
+def our_frames(config: system_config.SystemConfig, precision: str, batch: int) -> Call:
     """The renderer's decoder on `batch` motions of one portrait, bytes on the device."""
     dtype = jnp.bfloat16 if precision == "bfloat16" else None
     made, picture = _portrait(config)
@@ -120,7 +124,7 @@ def our_frames(config: sizes.SystemConfig, precision: str, batch: int) -> Call:
         spread = lambda x: jnp.broadcast_to(x, (batch, *x.shape[1:]))
         source, own = jax.tree.map(spread, (source, own))
         decode = applied.function(renderer.Renderer.decode, network, variables)
-        return inference.to_bytes(decode(source, moved, own).frame)
+        return keypoint_inference.to_bytes(decode(source, moved, own).frame)
 
     with jax.default_matmul_precision(PRECISIONS[precision]):
         variables = jax.device_put(made.variables["renderer"])
@@ -130,9 +134,9 @@ def our_frames(config: sizes.SystemConfig, precision: str, batch: int) -> Call:
     return lambda: program(variables, *portrait, moved)
 
 
-def _portrait(config: sizes.SystemConfig):
+def _portrait(config: system_config.SystemConfig):
     picture = np.random.default_rng(1).random((1, config.image_size, config.image_size, 3), np.float32)
-    return bench.random_system(config), jnp.asarray(picture)
+    return throughput.random_system(config), jnp.asarray(picture)
 
 
 def _encode(config, network, variables, picture):
@@ -150,7 +154,7 @@ def _moved(own: motion.Motion, batch: int) -> motion.Motion:
     return motion.Motion(own.keypoints + step, turns)
 
 
-def _gflop(config: sizes.SystemConfig) -> float:
+def _gflop(config: system_config.SystemConfig) -> float:
     """Operations (1e9) of a frame, as XLA counts them."""
     made, picture = _portrait(config)
     network = renderer.Renderer(config.renderer)

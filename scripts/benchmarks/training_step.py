@@ -28,11 +28,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from avct_jax.data import schema
-from avct_jax.models import sizes, torch_weights, vgg
-from avct_jax.train import equivariance, gradients, optimizer, renderer_stage
+from avct_jax.convert import name_map
+from avct_jax.data.dataset import batch_types
+from avct_jax.models import system_config
+from avct_jax.models.frozen import vgg
+from avct_jax.train.augmentation import random_warps
+from avct_jax.train.core import grad_accumulation, optimizer
+from avct_jax.train.stages import renderer_stage
 
-SYSTEMS = {"paper": sizes.PAPER, "lite": sizes.LITE}
+SYSTEMS = {"paper": system_config.PAPER, "lite": system_config.LITE}
 BATCHES = {"cpu": {"paper": 2, "lite": 8}, "gpu": {"paper": 16, "lite": 64}}
 LIGHT = {"perceptual_layers": (1, 2, 3), "perceptual_scales": (2,)}  # LITE's: a sixteenth of the FLOPs
 PRODUCT = 2048  # side of the matrices whose product measures the machine
@@ -113,7 +117,7 @@ def make_ours(
     """Our step as `avct train` compiles it, bound to a batch, and the first step's losses, weighted."""
     config = renderer_stage.RendererStageConfig(**(LIGHT if name == "lite" else {}))
     rule = optimizer.OptimizerConfig(clip=0.0)  # FOMM's: Adam, 2e-4, (.5, .999)
-    compute = gradients.ComputeConfig(dtype=dtype)
+    compute = grad_accumulation.ComputeConfig(dtype=dtype)
     stage = renderer_stage.make_stage(SYSTEMS[name], config, rule, compute, init=init, perceptual=network)
     state = jax.jit(stage.initial)()
     batch, key = jax.device_put(_pairs(pictures)), jax.random.key(0)
@@ -160,7 +164,7 @@ def _initial(name: str, peer: Any) -> Mapping[str, Any] | None:
         return None
     parts = {"keypoint_detector": ("kp_detector", peer.detector), "renderer": ("generator", peer.generator)}
     return {
-        ours: torch_weights.import_part(
+        ours: name_map.import_part(
             theirs, {k: v.detach().cpu().numpy() for k, v in module.state_dict().items()}
         )
         for ours, (theirs, module) in parts.items()
@@ -173,7 +177,7 @@ def _peer_side(peer: Any, pictures: np.ndarray) -> tuple[Callable[[], Any], dict
 
     source, driving = (p.astype(np.float32) / 255 for p in pictures)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(0), 0), len(source))
-    warp = jax.jit(equivariance.random_warps, static_argnums=1)(keys, 1)
+    warp = jax.jit(random_warps.random_warps, static_argnums=1)(keys, 1)
     arguments = (source, driving, *(np.array(x) for x in (warp.theta, warp.control_params)))
     with flop_counter.FlopCounterMode(display=False) as counter:
         losses = peer(*arguments)
@@ -192,15 +196,15 @@ def random_vgg() -> vgg.PerceptualNetwork:
     return vgg.torchvision_network(params)
 
 
-def _pairs(pictures: np.ndarray) -> schema.Pairs:
+def _pairs(pictures: np.ndarray) -> batch_types.Pairs:
     b = pictures.shape[1]
-    still = schema.FaceMotion(
+    still = batch_types.FaceMotion(
         np.zeros((b, 10, 2), np.float32), np.tile(np.eye(2, dtype=np.float32), (b, 10, 1, 1))
     )
-    driving = schema.FaceMotion(still.keypoints[:, None], still.jacobians[:, None])
+    driving = batch_types.FaceMotion(still.keypoints[:, None], still.jacobians[:, None])
     colours = np.random.default_rng(2).uniform(-0.1, 0.1, (b, 4)).astype(np.float32)
-    variation = schema.Variation(np.zeros(b, bool), np.zeros((b, 4), np.float32), colours)
-    return schema.Pairs(pictures[0], pictures[1][:, None], still, driving, variation)
+    variation = batch_types.Variation(np.zeros(b, bool), np.zeros((b, 4), np.float32), colours)
+    return batch_types.Pairs(pictures[0], pictures[1][:, None], still, driving, variation)
 
 
 def _product() -> Callable[[], Any]:

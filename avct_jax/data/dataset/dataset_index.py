@@ -1,0 +1,200 @@
+"""What is known of all clips of a folder before a picture is read: what draws are decided by."""
+
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Num
+
+from avct_jax import errors
+from avct_jax.data.clips import clip, manifest
+from avct_jax.data.faces import face_detector as face
+from avct_jax.data.faces import landmark_motion
+from avct_jax.data.phonemes import symbols
+from avct_jax.files import array_file
+
+UPPER_LIP, LOWER_LIP = 0, 1  # among the keypoints of data/faces/landmark_motion.py
+WIDE, SHUT = 0.7, 0.5  # quantiles of a clip's lip opening: wide open mouths lie above, shut ones below
+LEAST_SILENT = 6  # frames from which a speaker's rest can be told
+CALMEST = 0.6  # share of the silent frames, those with the lips closest, that are rest
+
+
+class Column(NamedTuple):
+    """Type and shape of one frame's value."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+# What training needs of a clip beside its pictures; landmarks have become motion.
+COLUMNS = {
+    "keypoints": Column("float32", (10, 2)),
+    "jacobians": Column("float32", (10, 2, 2)),
+    "poses": Column("float32", (6,)),
+    "mouth_boxes": Column("float32", (4,)),
+    "score": Column("float32", ()),
+    "audio": Column("float32", (4, 41)),
+    "mel": Column("float16", (80, 16)),
+    "phonemes": Column("int8", ()),
+    "recognised": Column("int8", ()),
+    "silent": Column("bool", ()),
+}
+HEARD = ("audio", "mel", "phonemes", "recognised", "silent")  # of no length without sound
+
+Columns = dict[str, Num[np.ndarray, "t *_"] | Bool[np.ndarray, " t"]]
+
+
+class Entry(NamedTuple):
+    """A clip as training sees it; offset as in clip.Clip."""
+
+    name: str
+    person: str
+    held_out: bool
+    frames: int
+    sound: bool
+    in_sync: bool
+    offset: float
+
+
+class Manifest(NamedTuple):
+    """A folder's clips in order of name, and the person whose speech is learned."""
+
+    speaker: str
+    entries: tuple[Entry, ...]
+
+
+class Catalog(NamedTuple):
+    """c clips in order of name, their n frames one after the other.
+
+    held_out: never trained on. begins: the first of each clip's frames, and n. size: of the pictures, px.
+    opening: of the lips, [-1, 1] units. face: found by the tracker, not interpolated. silent: nobody speaks.
+    wide, shut: opening above which a clip's mouth is wide open, and below which it is shut.
+    rest_*: mean motion and pose while silent, NaN where there is hardly any silence.
+    """
+
+    names: tuple[str, ...]
+    persons: tuple[str, ...]
+    held_out: Bool[np.ndarray, " c"]
+    sound: Bool[np.ndarray, " c"]
+    in_sync: Bool[np.ndarray, " c"]
+    begins: Int[np.ndarray, " c_and_1"]
+    size: int
+    opening: Float[np.ndarray, " n"]
+    face: Bool[np.ndarray, " n"]
+    silent: Bool[np.ndarray, " n"]
+    wide: Float[np.ndarray, " c"]
+    shut: Float[np.ndarray, " c"]
+    rest_keypoints: Float[np.ndarray, "c 10 2"]
+    rest_jacobians: Float[np.ndarray, "c 10 2 2"]
+    rest_pose: Float[np.ndarray, "c 6"]
+
+    @property
+    def frames(self) -> Int[np.ndarray, " c"]:
+        """How many frames each clip has."""
+        return np.diff(self.begins)
+
+    def of(self, column: np.ndarray, which: int) -> np.ndarray:
+        """The part of an n-long column that is of one clip."""
+        return column[self.begins[which] : self.begins[which + 1]]
+
+
+def read_manifest(folder: str | os.PathLike) -> Manifest:
+    """Read which clips a folder has.
+
+    Raises:
+      UserError: there is no list, it is damaged, or it lists no clip.
+    """
+    found = manifest.read(folder)
+    if not found.clips:
+        raise errors.UserError(f"{os.fspath(folder)!r} lists no clip; give `avct preprocess` other videos")
+    entries = [
+        Entry(own.name, own.person, split == "test", own.frames, own.sound, own.in_sync, own.offset)
+        for own, split in zip(found.clips, found.splits, strict=True)
+    ]
+    return Manifest(found.speaker or "", tuple(sorted(entries)))
+
+
+def read_mean_face(folder: str | os.PathLike) -> Float[np.ndarray, "478 2"]:
+    """Read the canonical frame of a folder's Jacobians.
+
+    Raises:
+      UserError: it is missing or damaged.
+    """
+    path = pathlib.Path(folder) / "mean_face.npy"
+    found = array_file.read_npy(path, remedy="run `avct preprocess` again: it makes it at its end")
+    if found.shape != (face.POINTS, 2) or found.dtype.kind != "f":
+        raise errors.UserError(f"{path} is no mean face; run `avct preprocess` again: it makes it at its end")
+    return found.astype(np.float32)
+
+
+def read_columns(
+    folder: str | os.PathLike, entry: Entry, mean_face: Float[np.ndarray, "478 2"]
+) -> dict[str, Any]:
+    """Read a clip's columns (COLUMNS); those of HEARD have no rows where there is no sound.
+
+    silent: by the sound's level, or by transcript.
+
+    Raises:
+      UserError: the clip is missing or damaged, or not the one that the manifest lists.
+    """
+    path = pathlib.Path(folder) / f"{entry.name}.npz"
+    made = clip.load(path)
+    keypoints, jacobians = landmark_motion.face_motion(made.points.astype(np.float32), mean_face)
+    values = {**made._asdict(), "keypoints": keypoints, "jacobians": jacobians}
+    if made.audio is not None:
+        written = made.recognised if made.phonemes is None else made.phonemes
+        values |= {"phonemes": written, "silent": made.silent | (written == symbols.SIL)}
+    empty = {name: np.zeros((0, *column.shape), column.dtype) for name, column in COLUMNS.items()}
+    columns = {
+        name: empty[name] if values[name] is None else np.ascontiguousarray(values[name], column.dtype)
+        for name, column in COLUMNS.items()
+    }
+    lengths = {len(x) for name, x in columns.items() if name not in HEARD or entry.sound}
+    if lengths != {entry.frames} or (made.audio is not None) != entry.sound:
+        raise errors.UserError(
+            f"{path} is not the clip that manifest.json lists; run `avct preprocess` again"
+        )
+    return columns
+
+
+def make(entries: Sequence[Entry], columns: Sequence[dict[str, Any]], *, size: int) -> Catalog:
+    """Put together what is known of clips in order of name.
+
+    Args:
+      size: px, side of their pictures.
+    """
+    lengths = [len(own["score"]) for own in columns]
+    mouths = [own["keypoints"][:, LOWER_LIP, 1] - own["keypoints"][:, UPPER_LIP, 1] for own in columns]
+    faces = [own["score"] > 0 for own in columns]
+    silent = [own["silent"] if len(own["silent"]) else np.ones(len(own["score"]), bool) for own in columns]
+    seen = [mouth[face] if face.any() else mouth for mouth, face in zip(mouths, faces, strict=True)]
+    rests = [_rest(own, mouth) for own, mouth in zip(columns, mouths, strict=True)]
+    return Catalog(
+        names=tuple(entry.name for entry in entries),
+        persons=tuple(entry.person for entry in entries),
+        held_out=np.array([entry.held_out for entry in entries]),
+        sound=np.array([entry.sound for entry in entries]),
+        in_sync=np.array([entry.in_sync for entry in entries]),
+        begins=np.concatenate([[0], np.cumsum(lengths)]),
+        size=size,
+        opening=np.concatenate(mouths),
+        face=np.concatenate(faces),
+        silent=np.concatenate(silent),
+        wide=np.array([np.quantile(mouth, WIDE) for mouth in seen]),
+        shut=np.array([np.quantile(mouth, SHUT) for mouth in seen]),
+        rest_keypoints=np.stack([rest[0] for rest in rests]),
+        rest_jacobians=np.stack([rest[1] for rest in rests]),
+        rest_pose=np.stack([rest[2] for rest in rests]),
+    )
+
+
+def _rest(columns: dict[str, Any], mouth: Float[np.ndarray, " t"]) -> list[np.ndarray]:
+    """Mean keypoints, Jacobians and pose of the silent frames with the lips closest."""
+    parts = [columns[name] for name in ("keypoints", "jacobians", "poses")]
+    silent = columns["silent"]
+    if silent.sum() < LEAST_SILENT:
+        return [np.full(part.shape[1:], np.nan, np.float32) for part in parts]
+    rest = silent & (mouth <= np.quantile(mouth[silent], CALMEST))
+    return [part[rest].mean(0) for part in parts]

@@ -1,0 +1,1 @@
+"""What is made of one portrait: upright, person and background, layers of the face."""

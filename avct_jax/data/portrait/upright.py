@@ -1,0 +1,66 @@
+"""The face of a picture, and the picture with that face upright."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from avct_jax.data.faces import face_detector
+
+SIDEWAYS = 45.0  # degrees of roll from which a quarter turn brings a face nearer to upright
+# Of 11 portraits upright, and turned by a quarter either way, the landmark network is sure by 1.00; the one
+# that it took for a face standing on its head got .77.
+SURE = 0.9
+
+
+class Found(NamedTuple):
+    """A picture's largest face.
+
+    pixels: the picture, turned clockwise by `turned` degrees. faces: how many there are in it.
+    """
+
+    pixels: UInt8[np.ndarray, "h w 3"]
+    points: Float[np.ndarray, "478 3"]
+    score: float
+    faces: int
+    turned: int = 0
+
+
+def find(pixels: UInt8[np.ndarray, "h w 3"], landmarker: Any, *, turn: bool = True) -> Found | None:
+    """Find the largest face of a picture, and turn that by quarters where the face is not upright.
+
+    Args:
+      landmarker: such as face.FaceLandmarker.
+      turn: else the picture stays as it is.
+    Returns: None where no face is found, whichever way up.
+    """
+    found = _look(pixels, landmarker, 0)
+    if not turn or (found and _is_upright(found)):
+        return found
+    others = [one for degrees in (90, 180, 270) if (one := _look(pixels, landmarker, degrees))]
+    return min(filter(_is_upright, others), key=lambda one: abs(roll(one.points)), default=found)
+
+
+def roll(points: Float[np.ndarray, "478 d"]) -> float:
+    """By how many degrees a face is turned in the picture's plane, clockwise; x right, y down."""
+    right, left = points[list(face_detector.OUTER_EYE_CORNERS), :2]  # of the face: left in an upright picture
+    across, down = left - right
+    return float(np.degrees(np.arctan2(down, across)))
+
+
+def beyond_edge(points: Float[np.ndarray, "478 d"], shape: tuple[int, ...]) -> float:
+    """How far a face reaches over the picture's edge, as a share of its size; negative where it does not."""
+    low, high = np.nanmin(points[:, :2], axis=0), np.nanmax(points[:, :2], axis=0)
+    over = max(*(-low), *(high - np.array([shape[1], shape[0]])))
+    return float(over / (high - low).max())
+
+
+def _is_upright(found: Found) -> bool:
+    return found.score >= SURE and abs(roll(found.points)) <= SIDEWAYS
+
+
+def _look(pixels: UInt8[np.ndarray, "h w 3"], landmarker: Any, degrees: int) -> Found | None:
+    turned = np.ascontiguousarray(np.rot90(pixels, -degrees // 90)) if degrees else pixels
+    faces = landmarker.detect(turned)
+    found = landmarker.landmarks(turned, faces[0]) if faces else None
+    return Found(turned, found.points, float(found.score), len(faces), degrees) if found else None

@@ -1,0 +1,122 @@
+"""Speech as E_avct of the mesh hears it: features that no recording level colours, and phoneme posteriors.
+
+Features are those of streaming_features.py. Posteriors are those of hama's phoneme network (Apache-2.0, CTC),
+which has heard many voices but takes the whole sound, or of a network that has learned from it.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from avct_jax.data.phonemes import symbols
+from avct_jax.data.speech import audio, streaming_features
+
+STEPS = 2  # posteriors in a frame, 20 ms each
+# Longer sounds are heard in pieces of 30 s, 2 s around them, so that memory does not grow with the length.
+PIECE, MARGIN = 750, 50  # frames
+LEAST_LOG = -14.0  # log-posteriors below are as good as none
+# Of hama's tokens those that are heard in English speech, most frequent first; the blank of CTC among them.
+TOKENS = (
+    "<blank>", "<wb>", "n", "s", "l", "i", "t", "ɹ", "ɪ", "eɪ", "ə", "p", "aɪ", "b", "ɛ", "w", "d", "k", "u",
+    "z", "f", "g", "oʊ", "v", "h", "m", "æ", "ɔ", "ð", "e", "ŋ", "θ", "j", "ɑ", "o", "ɝ", "a", "d͡ʒ", "ʌ",
+    "̪", "ʊ", "aʊ", "ɾ", "t͡ʃ", "͡", "ʃ", "r", "̞", "ɔɪ", "̯", "ʒ", "ĩ", "‿", "ɨ", "ɡ", "β",
+)  # fmt: skip
+
+
+Recogniser = Callable[[Float[np.ndarray, "t 4 41"]], Float[np.ndarray, "t 2 56"]]
+
+
+class Speech(NamedTuple):
+    """A voice, one row a frame. posteriors: natural logarithms over TOKENS. audio: normalised features."""
+
+    posteriors: Float[np.ndarray, "t 2 56"]
+    audio: Float[np.ndarray, "t 4 41"]
+    silent: Bool[np.ndarray, " t"]
+
+
+def listen(wav: Float[np.ndarray, " m"], recognise: Recogniser | None = None) -> Speech:
+    """Hear a whole sound.
+
+    Args:
+      wav: 16 kHz mono, any scale.
+      recognise: makes log-posteriors of the features; by default hama's network hears the sound itself.
+    Raises:
+      UserError: pyworld is missing.
+    """
+    features = streaming_features.features(wav)
+    logs = recognise(features) if recognise else posteriors(wav, len(features))
+    return Speech(np.maximum(logs, LEAST_LOG), features, audio.silent_frames(wav))
+
+
+def silence(frames: int) -> Speech:
+    """What is heard where there is no sound."""
+    logs = np.full((frames, STEPS, len(TOKENS)), LEAST_LOG, np.float32)
+    logs[..., 0] = 0
+    return Speech(
+        logs, np.full((frames, audio.ROWS_PER_FRAME, audio.FEATURES), 0, np.float32), np.ones(frames, bool)
+    )
+
+
+def posteriors(wav: Float[np.ndarray, " m"], frames: int) -> Float[np.ndarray, "t 2 56"]:
+    """Return hama's log-posteriors of TOKENS every 20 ms."""
+    centred = wav - wav.mean()
+    scaled = (centred / max(1e-6, float(np.abs(centred).max()))).astype(np.float32)
+    parts = []
+    for first in range(0, frames, PIECE):
+        begin, end = max(0, first - MARGIN), min(frames, first + PIECE + MARGIN)
+        logs = _hear(scaled[begin * audio.FRAME_SAMPLES : end * audio.FRAME_SAMPLES])
+        wanted = np.arange(first, min(frames, first + PIECE)) - begin
+        index = np.minimum(STEPS * wanted[:, None] + np.arange(STEPS), len(logs) - 1)
+        parts.append(np.maximum(logs[index], LEAST_LOG))
+    return np.concatenate(parts).astype(np.float32)
+
+
+def _hear(wav):
+    """Log-posteriors of one piece, every 20 ms."""
+    padded = np.pad(wav, (0, max(0, audio.FRAME_SAMPLES - len(wav))))[None]
+    given = {"waveform": padded, "waveform_lengths": np.array([padded.shape[1]])}
+    logs, _ = _network().session.run(["log_probs", "out_lengths"], given)
+    return logs[0][:, _columns()]
+
+
+def told(speech: Speech, labels: Int[np.ndarray, " t"], *, share: float = 0.5) -> Speech:
+    """Raise the posteriors of phonemes that are known to be said.
+
+    Args:
+      labels: one of the 41 symbols' indices a frame. share: posterior that a known phoneme has at least.
+    """
+    logs = speech.posteriors.copy()
+    for symbol, columns in _columns_of_symbols().items():
+        here = labels == symbol
+        logs[np.ix_(here, range(STEPS), columns)] = np.maximum(
+            logs[np.ix_(here, range(STEPS), columns)], np.log(share / len(columns))
+        )
+    return speech._replace(posteriors=logs)
+
+
+@functools.cache
+def _network() -> Any:
+    import hama
+
+    return hama.ASRModel()
+
+
+@functools.cache
+def _columns() -> Int[np.ndarray, " 56"]:
+    names = list(_network().decoder_tokens)
+    return np.array([names.index(token) for token in TOKENS])
+
+
+@functools.cache
+def _columns_of_symbols() -> dict[int, list[int]]:
+    """Which TOKENS each of the 41 symbols may be."""
+    found: dict[int, list[int]] = {}
+    for column, token in enumerate(TOKENS):
+        spelled = [symbol for symbol in symbols.ipa_to_arpabet(token) if symbol != "NSN"]
+        if len(spelled) == 1:
+            found.setdefault(symbols.SYMBOLS.index(spelled[0]), []).append(column)
+    found[symbols.SIL] = [0]
+    return found

@@ -1,0 +1,1 @@
+"""Pure functions of networks and inputs: what the animators compile."""

@@ -1,0 +1,223 @@
+"""From sound, phonemes and head poses to frames: pure functions of fixed shape, to be jitted once.
+
+A clip is drawn in chunks of n frames. Each frame's towers run once; the transformer's windows are gathered
+from their results, of which the last 2 r (r: window radius) are carried to the next chunk. So a chunk takes
+the inputs of n frames and returns n frames that lie r frames earlier.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, UInt8
+
+from avct_jax import motion
+from avct_jax.layers import applied
+from avct_jax.layers.geometry import pose_image
+from avct_jax.models import avct, head_motion, keypoint_detector, renderer, system_config
+
+Variables = Mapping[str, Any]
+
+
+class Inputs(NamedTuple):
+    """What drives n frames.
+
+    phonemes: indices of the 41 symbols. audio: 4 rows of 41 features a frame.
+    corners: of the head's box in the 256 px picture, pose_image.project_box(poses).
+    """
+
+    phonemes: Int[Array, " n"]
+    audio: Float[Array, "n 4 41"]
+    corners: Int[Array, "n 8 2"]
+
+
+class Portrait(NamedTuple):
+    """What is computed of the portrait once: batch of one."""
+
+    motion: motion.Motion
+    features: Float[Array, "1 f f d"]
+    source: renderer.Source
+
+
+class Carry(NamedTuple):
+    """What a chunk leaves to the next: embeddings of the last 2 r frames."""
+
+    encoded: Float[Array, "w d"]
+    decoded: Float[Array, "w d"]
+
+
+class Start(NamedTuple):
+    """Everything that is known before the first chunk.
+
+    reference: the predicted motion that eq. 3 takes as the portrait's own.
+    """
+
+    portrait: Portrait
+    carry: Carry
+    reference: motion.Motion
+
+
+def start(
+    config: system_config.SystemConfig,
+    variables: Variables,
+    image: Float[Array, "h w 3"],
+    outside: Inputs,
+    opening: Inputs,
+) -> Start:
+    """Encode the portrait, and the frames before the clip and at its beginning.
+
+    Args:
+      image: RGB in [0, 1], config.image_size px square.
+      outside: one frame of silence with the first pose: what lies before the clip.
+      opening: the clip's first 2 r frames (outside frames where it is shorter).
+    """
+    portrait = encode_portrait(config, variables, image)
+    radius = config.avct.window_radius
+    first = jax.tree.map(lambda o, x: jnp.concatenate([o, x]), outside, opening)
+    embedded = embed(config, variables, portrait, first)
+    encoded, decoded = (jnp.concatenate([jnp.repeat(x[:1], radius, 0), x[1:]]) for x in embedded)
+    if config.reference == "rest":
+        # A window of nothing but silence: the mouth that the driver closes is the portrait's own.
+        window = Carry(*(jnp.repeat(x[:1], 2 * radius + 1, 0) for x in embedded))
+    else:
+        window = Carry(encoded[: 2 * radius + 1], decoded[: 2 * radius + 1])
+    reference = predict(config, variables, window)
+    return Start(portrait, Carry(encoded[: 2 * radius], decoded[: 2 * radius]), reference)
+
+
+def animate_chunk(
+    config: system_config.SystemConfig, variables: Variables, begun: Start, carry: Carry, inputs: Inputs
+) -> tuple[Carry, UInt8[Array, "n h w 3"]]:
+    """Draw the n frames whose windows `inputs` completes: those from r frames before it.
+
+    Args:
+      inputs: frames i + r .. i + r + n - 1 of the clip, to draw frames i .. i + n - 1; the first call's
+        carry (Start.carry) ends with frame r - 1.
+    """
+    carry, driving = advance(config, variables, begun.portrait, carry, inputs)
+    frames = render(config, variables, begun.portrait, begun.reference, driving)
+    return carry, to_bytes(frames)
+
+
+def advance(
+    config: system_config.SystemConfig, variables: Variables, portrait: Portrait, carry: Carry, inputs: Inputs
+) -> tuple[Carry, motion.Motion]:
+    """Predict the motion of n frames and carry the embeddings on."""
+    embedded = embed(config, variables, portrait, inputs)
+    known = jax.tree.map(lambda old, new: jnp.concatenate([old, new]), carry, Carry(*embedded))
+    kept = jax.tree.map(lambda x: x[len(inputs.phonemes) :], known)
+    return kept, predict(config, variables, known)
+
+
+def encode_portrait(
+    config: system_config.SystemConfig, variables: Variables, image: Float[Array, "h w 3"]
+) -> Portrait:
+    """Detect the portrait's keypoints and encode it for rendering."""
+    found = _detect(config, variables, image[None])
+    network = renderer.Renderer(config.renderer)
+    source = applied.function(renderer.Renderer.encode, network, variables["renderer"])(image[None])
+    return Portrait(found.motion, avct.reference_of(config.avct, image[None], found.features), source)
+
+
+def _detect(config, variables, images) -> keypoint_detector.Detection:
+    network = keypoint_detector.KeypointDetector(config.keypoint_detector)
+    detect = keypoint_detector.KeypointDetector.__call__
+    return applied.function(detect, network, variables["keypoint_detector"])(images)
+
+
+def embed(
+    config: system_config.SystemConfig, variables: Variables, portrait: Portrait, inputs: Inputs
+) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
+    """Run the towers of n frames: (what is said and posed, what is heard)."""
+    network = avct.AVCT(config.avct)
+    boxes = pose_image.draw_corners(inputs.corners)
+    weights = variables["avct"]
+    encode = applied.function(avct.AVCT.encode_frames, network, weights)
+    decode = applied.function(avct.AVCT.decode_frames, network, weights)
+    encoded = encode(inputs.phonemes[None], boxes[None])
+    decoded = decode(inputs.audio[None], portrait.features)
+    return encoded[0], decoded[0]
+
+
+def predict(config: system_config.SystemConfig, variables: Variables, known: Carry) -> motion.Motion:
+    """Predict the motion in the middle of each window of the m known frames: m - 2 r motions."""
+    windows = (avct.gather_windows(x[None], config.avct.window_radius) for x in known)
+    network = avct.AVCT(config.avct)
+    predicted = applied.function(avct.AVCT.predict_windows, network, variables["avct"])(*windows)
+    return jax.tree.map(lambda x: x[0], predicted)
+
+
+def render(
+    config: system_config.SystemConfig,
+    variables: Variables,
+    portrait: Portrait,
+    reference: motion.Motion,
+    driving: motion.Motion,
+) -> Float[Array, "n h w 3"]:
+    """Move the portrait as `driving` has moved since `reference` (eq. 3), and render it.
+
+    What has moved counts `config.gain` times, and begins with the mouth shut by `config.shut`.
+    """
+    moved = motion.relative_transfer(driving, reference, portrait.motion)
+    own = portrait.motion.keypoints
+    rest = motion.shut_mouth(own, config.shut) if config.shut else own
+    moved = moved._replace(keypoints=rest + config.gain * (moved.keypoints - own))
+    return draw(config, variables, portrait, moved)
+
+
+def draw(
+    config: system_config.SystemConfig, variables: Variables, portrait: Portrait, moved: motion.Motion
+) -> Float[Array, "n h w 3"]:
+    """Render the portrait in each of n motions."""
+    count = len(moved.keypoints)
+    source, source_motion = jax.tree.map(
+        lambda x: jnp.broadcast_to(x, (count, *x.shape[1:])), (portrait.source, portrait.motion)
+    )
+    network = renderer.Renderer(config.renderer)
+    decode = applied.function(renderer.Renderer.decode, network, variables["renderer"])
+    return decode(source, moved, source_motion).frame
+
+
+def reenact(
+    config: system_config.SystemConfig,
+    variables: Variables,
+    portrait: Portrait,
+    frames: UInt8[Array, "n h w 3"],
+) -> UInt8[Array, "n h w 3"]:
+    """Draw the portrait as E_kd sees another film's frames: FOMM's reconstruction, motions as they are.
+
+    Args:
+      frames: RGB, config.image_size px square, of the same person.
+    """
+    found = _detect(config, variables, frames.astype(jnp.float32) / 255)
+    return to_bytes(draw(config, variables, portrait, found.motion))
+
+
+def to_bytes(frames: Float[Array, "*b 3"]) -> UInt8[Array, "*b 3"]:
+    """8-bit pictures as the reference writes them: 255 x, truncated."""
+    return (255 * frames).clip(0, 255).astype(jnp.uint8)
+
+
+def begin_head_motion(
+    config: system_config.SystemConfig, variables: Variables, first_pose: Float[Array, " 6"]
+) -> tuple[head_motion.Carry, Float[Array, " 6"]]:
+    """Begin predicting head poses from the portrait's own (rad, mm): what to carry, and pose 0."""
+    network = head_motion.HeadMotion(config.head_motion)
+    image = pose_image.draw_pose_boxes(first_pose[None])
+    begin = applied.function(head_motion.HeadMotion.initial, network, variables["head_motion"])
+    carry, pose = begin(image)
+    return carry, head_motion.to_real_units(pose)[0]
+
+
+def predict_poses(
+    config: system_config.SystemConfig,
+    variables: Variables,
+    carry: head_motion.Carry,
+    audio: Float[Array, "n 4 41"],
+) -> tuple[head_motion.Carry, Float[Array, "n 6"]]:
+    """Predict a head pose (rad, mm) for each frame of sound."""
+    network = head_motion.HeadMotion(config.head_motion)
+    run = applied.function(head_motion.HeadMotion.run, network, variables["head_motion"])
+    carry, poses = run(carry, audio[None])
+    return carry, head_motion.to_real_units(poses)[0]

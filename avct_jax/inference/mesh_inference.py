@@ -1,0 +1,152 @@
+"""From sound to frames by the mesh: pure functions of fixed shape, to be jitted once.
+
+`prepare` is run once a portrait, `predict` for stretches of sound, `draw` for chunks of frames. All of them
+take jax.grad, jax.vmap and jax.export.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Shaped, UInt8
+
+from avct_jax.layers import applied
+from avct_jax.layers.geometry import mesh_warp
+from avct_jax.models import mesh_system
+from avct_jax.models.mesh import face_mesh, mouth_painter, portrait_teeth, speech_motion
+
+Variables = Mapping[str, Any]
+
+
+class Layers(NamedTuple):
+    """A portrait taken apart: data/portrait/portrait_layers.py, as arrays of JAX."""
+
+    skin: Float[Array, "h w 3"]
+    image: Float[Array, "h w 3"]
+    vertices: Float[Array, "n 3"]
+    closed: Float[Array, "478 3"]
+    upper: Int[Array, "g g 3"]
+    lower: Int[Array, "g g 3"]
+    head: Float[Array, "3 3"]
+    origin: Float[Array, " 3"]
+    anchor: Float[Array, " 3"]
+    cavity: Float[Array, " 3"]
+    seam: Float[Array, ""]
+    cover: Float[Array, "h w"]
+    background: Float[Array, "h w 3"]
+    shares: Float[Array, "r 3"]
+    sway: Float[Array, " r"]
+
+
+class Prepared(NamedTuple):
+    """A portrait ready to be drawn, what the mouth painter sees of it, and the teeth that it shows."""
+
+    portrait: face_mesh.Portrait
+    own: mouth_painter.Own
+    teeth: portrait_teeth.Teeth
+
+
+class Heard(NamedTuple):
+    """What drives the mouth, n frames and their neighbours: see speech_motion.SpeechMotion."""
+
+    posteriors: Float[Array, "m 2 s"]
+    audio: Float[Array, "m 4 41"]
+    poses: Float[Array, "m 6"]
+
+
+def prepare(layers: Layers) -> Prepared:
+    """Ready a portrait; differentiable in its picture and vertices."""
+    field = lambda triangles: face_mesh.Field(
+        triangles, mesh_warp.barycentric(layers.vertices[:, :2], triangles)
+    )
+    portrait = face_mesh.Portrait(
+        layers.skin, layers.image, layers.vertices, layers.closed,
+        field(layers.upper), field(layers.lower),
+        layers.head, layers.origin, layers.anchor, layers.cavity, layers.seam,
+        layers.cover, layers.background, layers.shares, layers.sway,
+    )  # fmt: skip
+    return Prepared(portrait, mouth_painter.own_patch(portrait), portrait_teeth.find(portrait))
+
+
+def predict(
+    config: mesh_system.MeshSystemConfig, variables: Variables, heard: Heard, style: Float[Array, ""]
+) -> Float[Array, "n k"]:
+    """Predict the coefficients of speech of the n = m - 2 radius frames that have all their neighbours."""
+    network = speech_motion.SpeechMotion(config.speech_motion)
+    batch = (heard.posteriors[None], heard.poses[None], heard.audio[None], style[None])
+    speak = applied.function(speech_motion.SpeechMotion.__call__, network, variables["speech_motion"])
+    spoken = speak(*batch)[0]
+    return speech_motion.amplify(spoken, config.gain, centre(config), opening(variables))
+
+
+def centre(config: mesh_system.MeshSystemConfig) -> Float[Array, " k"]:
+    """Return the coefficients from which lips are moved further."""
+    return jnp.asarray(config.centre or (0.0,) * config.speech_motion.components, jnp.float32)
+
+
+def opening(variables: Variables) -> Float[Array, " k"]:
+    """Return by how much each coefficient parts the lips, eye distances."""
+    basis = variables["face_basis"]["params"]
+    return speech_motion.opening(basis["components"], basis["scales"])
+
+
+def draw(
+    config: mesh_system.MeshSystemConfig,
+    variables: Variables,
+    prepared: Prepared,
+    controls: face_mesh.Controls,
+) -> Float[Array, "n h w 3"]:
+    """Draw the portrait as `controls` move it, RGB in [0, 1]."""
+    return render(config, variables, prepared, _moved(variables, prepared, controls))
+
+
+def _moved(variables, prepared, controls):
+    basis = variables["face_basis"]["params"]
+    return face_mesh.move(prepared.portrait, basis["components"], basis["scales"], controls)
+
+
+def render(
+    config: mesh_system.MeshSystemConfig,
+    variables: Variables,
+    prepared: Prepared,
+    moved: face_mesh.Moved,
+    finish: Callable[[Array], Array] = lambda frames: frames,
+) -> Shaped[Array, "n h w 3"]:
+    """Draw a moved mesh, the inside of the mouth painted; finish: as in mouth_painter.paint_frames."""
+    drawing = face_mesh.draw(prepared.portrait, moved)
+    patch = face_mesh.draw_patch(prepared.portrait, moved)
+    painting = mouth_painter.paint(config.mouth_painter, variables["mouth_painter"], patch, prepared.own)
+    made = (prepared.portrait, moved, drawing, patch, painting, prepared.teeth)
+    return mouth_painter.paint_frames(*made, finish)
+
+
+def draw_bytes(
+    config: mesh_system.MeshSystemConfig,
+    variables: Variables,
+    prepared: Prepared,
+    controls: face_mesh.Controls,
+) -> UInt8[Array, "n h w 3"]:
+    """As `draw`, in 8 bits."""
+    return render(config, variables, prepared, _moved(variables, prepared, controls), to_bytes)
+
+
+def reenact(
+    config: mesh_system.MeshSystemConfig,
+    variables: Variables,
+    prepared: Prepared,
+    points: Float[Array, "n 478 3"],
+    head: Float[Array, "n 3 3"],
+    origin: Float[Array, "n 3"],
+) -> UInt8[Array, "n h w 3"]:
+    """Draw the portrait by the landmarks of another video of the same person, motions as they are.
+
+    Args:
+      points: in [-1, 1] of the same square. head, origin: of each frame, data/faces/face_basis.py heads.
+    """
+    moved = face_mesh.follow(prepared.portrait, points, head, origin)
+    return render(config, variables, prepared, moved, to_bytes)
+
+
+def to_bytes(frames: Float[Array, "*b 3"]) -> UInt8[Array, "*b 3"]:
+    """Round to 8 bits."""
+    return (frames * 255 + 0.5).clip(0, 255).astype(jnp.uint8)

@@ -1,0 +1,97 @@
+"""Pre-activation residual towers that turn a small picture into one vector."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+from flax.linen import dtypes
+from jaxtyping import Array, Float
+
+from avct_jax.layers import norm
+from avct_jax.layers.convolution import conv
+
+LEAK = 0.2  # slope of the leaky ReLU below zero, as in the released network
+
+
+class DownResBlock(nn.Module):
+    """Two pre-activated 3x3 convolutions beside a normalised 1x1 convolution, then 2x2 means."""
+
+    features: int
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], *, train: bool = False) -> Float[Array, "b hh ww d"]:
+        middle = min(x.shape[-1], self.features)
+        y = NormConv(middle, dtype=self.dtype, name="conv_block_0")(x, train=train)
+        y = NormConv(self.features, dtype=self.dtype, name="conv_block_1")(y, train=train)
+        shortcut = NormConv(self.features, 1, activate=False, dtype=self.dtype, name="conv_block_s")
+        return nn.avg_pool(y + shortcut(x, train=train), (2, 2), (2, 2))
+
+
+class NormConv(nn.Module):
+    """Normalisation, leaky ReLU, convolution; the child's name `layers` is the released checkpoints'."""
+
+    features: int
+    kernel_size: int = 3
+    activate: bool = True
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], *, train: bool = False) -> Float[Array, "b h w d"]:
+        fields = (self.features, self.kernel_size, self.activate, self.dtype)
+        return _NormConvLayers(*fields, name="layers")(x, train=train)
+
+
+class _NormConvLayers(nn.Module):
+    features: int
+    kernel_size: int
+    activate: bool
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b h w d"]:
+        k = self.kernel_size
+        x = norm.BatchNorm(dtype=self.dtype, name="norm")(x, train=train)
+        x = nn.leaky_relu(x, LEAK) if self.activate else x
+        return conv.Conv(self.features, (k, k), padding=k // 2, dtype=self.dtype, name="conv")(x)
+
+
+def make_tower(channels: Sequence[int], dtype: Any = None) -> list[DownResBlock]:
+    """One block per entry of `channels`; assign the list to a field of a module in `setup`."""
+    return [DownResBlock(c, dtype=dtype) for c in channels]
+
+
+def run_tower(
+    blocks: Sequence[DownResBlock], x: Float[Array, "b h w c"], *, train: bool = False
+) -> Float[Array, "b d"]:
+    """Halve the picture once per block and average what is left."""
+    for block in blocks:
+        x = block(x, train=train)
+    return x.mean((1, 2))
+
+
+class ConvTranspose(nn.Module):
+    """Transposed convolution of stride 1, as torch.nn.ConvTranspose2d computes it.
+
+    Parameters keep torch's names and layout: `weight` (in, out, h, w) and `bias` (out,).
+
+    Attributes:
+      padding: rows and columns cut from each side of the full result.
+    """
+
+    features: int
+    kernel_size: Sequence[int]
+    padding: Sequence[int] = (0, 0)
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b hh ww d"]:
+        init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform", in_axis=0, out_axis=1)
+        weight = self.param("weight", init, (x.shape[-1], self.features, *self.kernel_size))
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+        x, weight, bias = dtypes.promote_dtype(x, weight, bias, dtype=self.dtype)
+        flipped = weight[:, :, ::-1, ::-1].transpose(2, 3, 0, 1)
+        pads = [(k - 1 - p, k - 1 - p) for k, p in zip(self.kernel_size, self.padding, strict=True)]
+        y = jax.lax.conv_general_dilated(x, flipped, (1, 1), pads, dimension_numbers=conv.DIMENSIONS)
+        return y + bias.reshape(1, 1, 1, -1)

@@ -1,0 +1,1 @@
+"""Grids, warps, heatmaps and drawn poses: where things are."""

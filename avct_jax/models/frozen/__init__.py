@@ -1,0 +1,1 @@
+"""Networks that are never trained here: they find faces, and measure."""

@@ -1,0 +1,1 @@
+"""Networks and geometry of the mesh family, LITE: 478 face points and a painted mouth."""

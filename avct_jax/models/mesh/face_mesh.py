@@ -1,0 +1,385 @@
+"""The mesh of a portrait and how it is drawn: keypoint detector, dense motion and renderer of the default.
+
+A face is 478 landmarks, rings of hair and neck around it, and the picture's edge. Speech, lids, gaze and the
+head's pose move these vertices; the portrait's own pixels are warped along, at any resolution. What the
+portrait does not show is laid beneath: eyeballs that stay while lids pass over them, and the inside of the
+mouth, which mouth_painter.py paints. Equation 3 of Wang et al. (AAAI 2022) holds: motion since rest
+is added to the portrait's own. Places are in [-1, 1] of the picture, depth in the same scale.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from avct_jax import face_topology as topology
+from avct_jax.layers import barrier
+from avct_jax.layers.convolution import box
+from avct_jax.layers.geometry import grid, mesh_warp
+from avct_jax.models.mesh import expression, surroundings
+
+# The mouth's patch: pixels, and what they show around the mouth at rest, eye distances of the canonical face.
+PATCH = (64, 96)
+PATCH_LEFT, PATCH_RIGHT, PATCH_TOP, PATCH_BOTTOM = -0.5, 0.5, -0.26, 0.41
+MOUTH_BOX = (
+    0.44,
+    0.56,
+)  # height and width of the part of the picture that holds the mouth, share of its side
+EYE_BOX = (0.2, 0.3)
+EDGE = 0.7  # px, half of the width over which lips and lids are blended
+# Lips that touch are this far apart by their landmarks, of eye distances: nothing is seen between them.
+LIP_REST = 0.022
+SEAM, SEAM_SHARE = 0.010, 0.5  # half height in eye distances, and darkness, of the line where drawn lips meet
+
+
+class Field(NamedTuple):
+    """Where the nodes of a grid over the portrait lie in its triangles."""
+
+    triangles: Int[Array, "g g 3"]
+    weights: Float[Array, "g g 3"]
+
+
+class Portrait(NamedTuple):
+    """A portrait that can be moved; data/portrait/portrait_layers.py makes it.
+
+    skin: RGB in [0, 1], bared teeth covered with lip. image: as it is. vertices: x, y, z. closed: how they
+    move to bring the mouth to rest. head: canonical displacements (eye distances) to the picture's. anchor:
+    of the mouth at rest, in the canonical frame. origin: the picture's place of the canonical frame's
+    origin. cavity: colour of a mouth's inside. seam: 1 where lips must be drawn to meet, for the portrait
+    shows teeth; 0. cover: how far the person, not what is behind, is seen; colours of skin go on beyond it.
+    background: what is behind, the person's place filled. shares: of the head's motion along x, y, z that
+    each point of the rings and of the picture's edge takes. sway: of the neck's way to a side.
+    """
+
+    skin: Float[Array, "h w 3"]
+    image: Float[Array, "h w 3"]
+    vertices: Float[Array, "n 3"]
+    closed: Float[Array, "478 3"]
+    upper: Field
+    lower: Field
+    head: Float[Array, "3 3"]
+    origin: Float[Array, " 3"]
+    anchor: Float[Array, " 3"]
+    cavity: Float[Array, " 3"]
+    seam: Float[Array, ""]
+    cover: Float[Array, "h w"]
+    background: Float[Array, "h w 3"]
+    shares: Float[Array, "r 3"]
+    sway: Float[Array, " r"]
+
+
+class Controls(NamedTuple):
+    """What moves a face in each of b frames.
+
+    speech: coefficients of the face basis, standard deviations. blink: of the picture's left and right eye,
+    0 as open as in the portrait, 1 shut. gaze: right and down, eye distances. rotation: of the head against
+    the portrait's, rotation vector, rad. shift: of the head, eye distances. brow: how far brows are raised,
+    eye distances.
+    """
+
+    speech: Float[Array, "b k"]
+    blink: Float[Array, "b 2"]
+    gaze: Float[Array, "b 2"]
+    rotation: Float[Array, "b 3"]
+    shift: Float[Array, "b 3"]
+    brow: Float[Array, " b"]
+
+
+class Moved(NamedTuple):
+    """A mesh in b frames.
+
+    vertices: x, y, z. head, origin: as the portrait's, of each frame's head. gaze: shift of the eyeballs.
+    """
+
+    vertices: Float[Array, "b n 3"]
+    head: Float[Array, "b 3 3"]
+    origin: Float[Array, "b 3"]
+    gaze: Float[Array, "b 2"]
+
+
+def move(
+    portrait: Portrait, components: Float[Array, "k 478 3"], scales: Float[Array, " k"], controls: Controls
+) -> Moved:
+    """Move the portrait's vertices: mouth to rest, speech, brows, lids, then the head as a whole.
+
+    Args:
+      components, scales: of the face basis.
+    """
+    spoken = jnp.einsum("bk,k,knd->bnd", controls.speech, scales, components)
+    rest = portrait.vertices[: topology.POINTS] + portrait.closed
+    face = rest[None] + spoken @ portrait.head.T
+    face = expression.raise_brows(face, -controls.brow[:, None] * portrait.head[None, :, 1])
+    face = expression.blink(face, controls.blink)
+    around = _around(portrait.vertices, face)
+    turn = rotation_matrix(controls.rotation)
+    unit = jnp.linalg.norm(portrait.head[:, 0])
+    shift = controls.shift * unit
+    pivot = portrait.origin + portrait.head @ jnp.asarray(topology.NECK)
+    pivot = pivot[None, None]
+    swing = lambda x: jnp.einsum("bij,bnj->bni", turn, x - pivot) + pivot + shift[:, None]
+    origin = swing(jnp.broadcast_to(portrait.origin, (len(face), 1, 3)))[:, 0]
+    head = jnp.einsum("bij,jk->bik", turn, portrait.head)
+    carried = _carry_around(portrait, around, swing(face), head, origin)
+    return Moved(jnp.concatenate([swing(face), carried], 1), head, origin, controls.gaze * unit)
+
+
+def _carry_around(portrait, around, face, head, origin):
+    rest = surroundings.Rest(*(getattr(portrait, name) for name in surroundings.Rest._fields))
+    return surroundings.carry(rest, around, face, head, origin)
+
+
+def _around(vertices, face):
+    """Rings around the oval follow the jaw; then the picture's edge."""
+    oval = jnp.asarray(topology.FACE_OVAL)
+    own = face[:, oval] - vertices[oval][None]
+    rings = vertices[topology.POINTS : surroundings.RING_END].reshape(len(topology.RING_SCALES), -1, 3)
+    shares = jnp.asarray(topology.JAW_SHARES)[None, :, None, None]
+    rings = (rings[None] + shares * own[:, None]).reshape(len(face), -1, 3)
+    edge = jnp.broadcast_to(vertices[surroundings.RING_END :], (len(face), 4 * (topology.BORDER - 1), 3))
+    return jnp.concatenate([rings, edge], 1)
+
+
+def rotation_matrix(vector: Float[Array, "b 3"]) -> Float[Array, "b 3 3"]:
+    """Rodrigues' formula; smooth at 0."""
+    square = (vector**2).sum(-1)[:, None, None]
+    angle = jnp.sqrt(square + 1e-12)
+    zero = jnp.zeros_like(vector[:, 0])
+    x, y, z = vector.T
+    cross = jnp.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(-1, 3, 3)
+    return jnp.eye(3)[None] + jnp.sin(angle) / angle * cross + (1 - jnp.cos(angle)) / angle**2 * cross @ cross
+
+
+def follow(
+    portrait: Portrait,
+    points: Float[Array, "b 478 3"],
+    head: Float[Array, "b 3 3"],
+    origin: Float[Array, "b 3"],
+) -> Moved:
+    """Move the portrait's vertices to another film's landmarks, as they are: FOMM's absolute motion.
+
+    Args:
+      points: of the same person in the same square. head, origin: canonical frame to picture, of each frame.
+    """
+    back = jnp.linalg.inv(portrait.head)
+    carried = (
+        jnp.einsum("bij,jk,nk->bni", head, back, portrait.vertices - portrait.origin[None]) + origin[:, None]
+    )
+    rest = portrait.vertices[None, topology.POINTS :]
+    around = jnp.broadcast_to(rest, (len(points), *rest.shape[1:]))
+    around = _carry_around(portrait, around, points, head, origin)
+    eyes = [_iris(points, side) - _iris(carried, side) for side in (0, 1)]
+    return Moved(jnp.concatenate([points, around], 1), head, origin, (eyes[0] + eyes[1]) / 2)
+
+
+def _iris(points, side):
+    """An iris' centre against the corners of its eye."""
+    upper, _ = topology.APERTURES[1 + side]
+    centre = (topology.LEFT_IRIS, topology.RIGHT_IRIS)[side][0]
+    return (points[:, centre] - (points[:, upper[0]] + points[:, upper[-1]]) / 2)[:, :2]
+
+
+class Drawing(NamedTuple):
+    """Frames without the inside of the mouth, and the mouth's opening.
+
+    frame: RGB in [0, 1], the mouth's inside filled with `cavity`. mouth: of the target's inner lips.
+    """
+
+    frame: Float[Array, "b h w 3"]
+    mouth: mesh_warp.Opening
+
+
+def frame_side(portrait: Portrait) -> int:
+    """Return the side of the frames drawn of a portrait, px; its pictures have pixels between these."""
+    return (portrait.skin.shape[0] + 1) // 2
+
+
+def draw(portrait: Portrait, moved: Moved) -> Drawing:
+    """Warp the person to moved vertices, skin, eyeballs and a dark mouth, before the background at rest."""
+    size = frame_side(portrait)
+    steps = moved.vertices[..., :2] - portrait.vertices[None, :, :2]
+    nodes = jnp.asarray(grid.coordinate_grid(*portrait.upper.triangles.shape[:2]))[None]
+    guess = _head_at_rest(portrait, moved, nodes)
+    moved_nodes = (
+        mesh_warp.displacement(steps, f.triangles, f.weights) for f in (portrait.upper, portrait.lower)
+    )
+    upper, lower = (mesh_warp.invert(field, nodes, guess, known=field) for field in moved_nodes)
+    along = jnp.linspace(-1, 1, size)
+    place = mesh_warp.enlarge(upper, along, along)
+    frame, cover = _sample_each(portrait, place)
+    row = lambda indices: moved.vertices[:, jnp.asarray(indices), :2]
+    openings = [mesh_warp.opening_of(row(a), row(b)) for a, b in topology.APERTURES]
+    for side in (1, 2):
+        shift = _eyeball_shift(steps, topology.APERTURES[side]) + moved.gaze
+        part = _box(portrait, topology.APERTURES[side], EYE_BOX)
+        frame = _draw_eye(frame, portrait, (upper, lower), openings[side], shift, part)
+    frame = _draw_mouth(frame, portrait, (upper, lower), openings[0])
+    behind = portrait.background[None]
+    return Drawing(behind + cover * (frame - behind), openings[0])
+
+
+def _head_at_rest(portrait, moved, places):
+    """Where places of the target lie in the portrait if the head moves as one piece, seen from the front."""
+    back = jnp.einsum("ij,bjk->bik", portrait.head[:2, :2], jnp.linalg.inv(moved.head[:, :2, :2]))
+    offset = places - moved.origin[:, None, None, :2]
+    turned = jnp.einsum("bij,bhwj->bhwi", back, jnp.broadcast_to(offset, (len(back), *offset.shape[1:])))
+    return turned + portrait.origin[None, None, None, :2]
+
+
+def _sample(image, place):
+    """Read one picture at the places of b frames."""
+    b, h, w, _ = place.shape
+    flat = grid.grid_sample(
+        image[None], place.reshape(1, b * h, w, 2), align_corners=True, padding_mode="border"
+    )
+    return flat.reshape(b, h, w, -1)
+
+
+def _sample_each(portrait, place):
+    """Skin and cover of whole frames, one after the other: two frames are more than a CPU's cache holds."""
+    # Three channels of cover: XLA's CPU code gathers one, or four that are split again, many times slower.
+    cover = jnp.repeat(portrait.cover[..., None], 3, -1)
+    read = lambda one: (_sample(portrait.skin, one[None])[0], _sample(cover, one[None])[0])
+    return jax.lax.map(read, place)
+
+
+def _eyeball_shift(steps, rows):
+    """Eyeballs move with the head, as the corners of the eye do."""
+    upper, _ = rows
+    return (steps[:, upper[0]] + steps[:, upper[-1]]) / 2
+
+
+def mouth_box(portrait: Portrait) -> box.Box:
+    """Return the part of the picture that holds the mouth."""
+    return _box(portrait, topology.APERTURES[0], MOUTH_BOX)
+
+
+def _box(portrait: Portrait, rows, share) -> box.Box:
+    """The part of the picture around an opening of the portrait."""
+    size = frame_side(portrait)
+    height, width = (min(size, round(s * size)) for s in share)
+    upper, lower = rows
+    centre = portrait.vertices[jnp.asarray((*upper, *lower)), :2].mean(0)
+    return box.box_around(centre, height, width, size)
+
+
+def _two_sided(portrait, fields, part, side):
+    """Skin around an opening: from the upper field above its middle, from the lower one below.
+
+    Args:
+      side: 1 above, 0 below, blended over the edge.
+    """
+    upper, lower = (mesh_warp.enlarge(f, *part.axes(frame_side(portrait))) for f in fields)
+    side = barrier.once(side)
+    return side[..., None] * _sample(portrait.skin, upper) + (1 - side[..., None]) * _sample(
+        portrait.skin, lower
+    )
+
+
+def _step(distance, opening, size):
+    """0 to 1 across a line, over EDGE px on both sides.
+
+    Args:
+      distance: below the line, in units of the opening's width.
+    """
+    pixels = distance * opening.width[:, None, None] * ((size - 1) / 2)
+    return jnp.clip(0.5 + pixels / (2 * EDGE), 0, 1)
+
+
+def _draw_eye(frame, portrait, fields, opening, shift, part):
+    size = frame_side(portrait)
+    places = jnp.broadcast_to(part.places(size)[None], (len(frame), part.height, part.width, 2))
+    u, v, top, bottom = opening.curves(places)
+    between = (u > 0) & (u < 1)
+    inside = between * _step(v - top, opening, size) * _step(bottom - v, opening, size)
+    skin = _two_sided(portrait, fields, part, _step((top + bottom) / 2 - v, opening, size))
+    inside = barrier.once(inside)
+    ball = _sample(portrait.image, places - shift[:, None, None])
+    eye = skin + inside[..., None] * (ball - skin)
+    soft = part.window()[None]
+    return part.paste(frame, barrier.once(soft * eye + (1 - soft) * part.cut(frame)))
+
+
+def mouth_inside(
+    portrait: Portrait, mouth: mesh_warp.Opening, places: Float[Array, "b h w 2"], *, size: Any
+) -> tuple[Float[Array, "b h w"], Float[Array, "b h w"], Float[Array, "b h w"]]:
+    """Return how far each place lies inside the lips (0 to 1), and below the upper and above the lower lip.
+
+    Args:
+      size: pixels along [-1, 1], a number or scalar array: the edge is blended over EDGE of them.
+    Returns: also distances in eye distances.
+    """
+    u, v, top, bottom = mouth.curves(places)
+    unit = jnp.linalg.norm(portrait.head[:, 0])
+    scale = mouth.width[:, None, None] / unit
+    # Lips that touch have some distance by their landmarks.
+    rest = LIP_REST * jnp.sin(jnp.pi * jnp.clip(u, 0, 1)) / scale
+    cut = jnp.minimum(rest, jnp.maximum(bottom - top, 0)) / 2
+    below, above = v - top - cut, bottom - cut - v
+    between = (u > 0) & (u < 1)
+    inside = between * _step(below, mouth, size) * _step(above, mouth, size)
+    # A slit thinner than the edge is not there.
+    opened = jnp.clip((bottom - top - 2 * cut) * scale / 0.012, 0, 1)
+    line = (v - (top + bottom) / 2) * scale / SEAM
+    seam = portrait.seam * between * SEAM_SHARE * jnp.exp(-(line**2)) * jnp.sin(jnp.pi * jnp.clip(u, 0, 1))
+    return jnp.maximum(inside * opened, seam), below * scale, above * scale
+
+
+class Patch(NamedTuple):
+    """The mouth's surroundings, fixed to the skull: what a painter sees of b frames.
+
+    skin: RGB in [0, 1], warped; what lies between the lips is no skin. inside: 1 between the lips. below,
+    above: how far below the upper and above the lower lip, eye distances.
+    """
+
+    skin: Float[Array, "b h w 3"]
+    inside: Float[Array, "b h w"]
+    below: Float[Array, "b h w"]
+    above: Float[Array, "b h w"]
+
+
+def patch_places(
+    head: Float[Array, "b 3 3"],
+    origin: Float[Array, "b 3"],
+    anchor: Float[Array, " 3"],
+    shape: tuple[int, int] = PATCH,
+) -> Float[Array, "b h w 2"]:
+    """Return where the pixels of the mouth's patch lie in the picture: upper teeth keep their place in it."""
+    y = jnp.linspace(PATCH_TOP, PATCH_BOTTOM, shape[0])
+    x = jnp.linspace(PATCH_LEFT, PATCH_RIGHT, shape[1])
+    middle = jnp.einsum("bij,j->bi", head, anchor) + origin
+    right, down = head[:, None, None, :2, 0], head[:, None, None, :2, 1]
+    return middle[:, None, None, :2] + x[None, None, :, None] * right + y[None, :, None, None] * down
+
+
+def draw_patch(portrait: Portrait, moved: Moved) -> Patch:
+    """Warp only the mouth's patch: what `draw` would show there, at the patch's resolution."""
+    places = patch_places(moved.head, moved.origin, portrait.anchor)
+    guess = _head_at_rest(portrait, moved, places)
+    steps = moved.vertices[..., :2] - portrait.vertices[None, :, :2]
+    upper, lower = (
+        mesh_warp.invert(mesh_warp.displacement(steps, field.triangles, field.weights), places, guess)
+        for field in (portrait.upper, portrait.lower)
+    )
+    rows = (moved.vertices[:, jnp.asarray(row), :2] for row in topology.APERTURES[0])
+    mouth = mesh_warp.opening_of(*rows)
+    _, v, top, bottom = mouth.curves(places)
+    # Along [-1, 1] the patch's pixels are as many as the picture would have at their resolution.
+    unit = jnp.linalg.norm(portrait.head[:, 0])
+    size = 2 * (PATCH[1] - 1) / ((PATCH_RIGHT - PATCH_LEFT) * unit)
+    side = _step((top + bottom) / 2 - v, mouth, size)[..., None]
+    skin = side * _sample(portrait.skin, upper) + (1 - side) * _sample(portrait.skin, lower)
+    return Patch(skin, *map(barrier.once, mouth_inside(portrait, mouth, places, size=size)))
+
+
+def _draw_mouth(frame, portrait, fields, opening):
+    size = frame_side(portrait)
+    part = mouth_box(portrait)
+    places = jnp.broadcast_to(part.places(size)[None], (len(frame), part.height, part.width, 2))
+    _, v, top, bottom = opening.curves(places)
+    skin = _two_sided(portrait, fields, part, _step((top + bottom) / 2 - v, opening, size))
+    inside, _, _ = mouth_inside(portrait, opening, places, size=size)
+    inside = barrier.once(inside)
+    mouth = skin + inside[..., None] * (portrait.cavity[None, None, None] - skin)
+    soft = part.window()[None]
+    return part.paste(frame, barrier.once(soft * mouth + (1 - soft) * part.cut(frame)))

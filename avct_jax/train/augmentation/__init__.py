@@ -1,0 +1,1 @@
+"""Variations of pictures, mouths and voices, applied on the device."""

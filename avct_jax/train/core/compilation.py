@@ -1,0 +1,50 @@
+"""A stage's pure functions, compiled for the devices of a mesh."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from avct_jax.train.core import grad_accumulation, sharding
+from avct_jax.train.stages import stage
+
+PLAIN = grad_accumulation.ComputeConfig()
+
+
+class Programs(NamedTuple):
+    """The stage's functions, compiled for a mesh. Whatever they return lies whole on every device."""
+
+    step: Callable[..., Any]
+    judge: Callable[..., Any]
+    picture: Callable[..., Any] | None
+
+
+def compile_stage(
+    made: stage.Stage,
+    mesh: jax.sharding.Mesh,
+    compute: grad_accumulation.ComputeConfig = PLAIN,
+) -> Programs:
+    """Compile step, judge and picture.
+
+    The step takes one more argument, (devices,) numbers: whether a device's process was asked to stop. It
+    returns their largest, so that all processes learn of it in the same step, at no further cost.
+    """
+    whole, parts = sharding.replicated(mesh), sharding.sliced(mesh)
+
+    def step(current, frozen, batch, key, asked):
+        current, metrics = made.step(current, frozen, batch, key)
+        return current, (metrics, asked.max())
+
+    taken = (whole, whole, parts, whole)
+    options = compute.compiler_options(mesh.devices.flat[0].platform)
+    return Programs(
+        jax.jit(
+            step,
+            donate_argnums=0,
+            in_shardings=(*taken, parts),
+            out_shardings=whole,
+            compiler_options=options or None,
+        ),
+        jax.jit(made.judge, in_shardings=taken, out_shardings=whole),
+        jax.jit(made.picture, in_shardings=taken[:3], out_shardings=whole) if made.picture else None,
+    )

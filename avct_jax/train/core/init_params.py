@@ -1,0 +1,122 @@
+"""What each part of the system begins training with: random variables, or given ones of the same shapes."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from avct_jax import errors, motion
+from avct_jax.layers.geometry import pose_image
+from avct_jax.models import (
+    avct,
+    head_motion,
+    keypoint_detector,
+    patch_discriminator,
+    renderer,
+    sync_discriminator,
+    system_config,
+)
+
+Variables = dict[str, Any]
+
+
+def begin(part: str, init: Mapping[str, Any] | None, make: Callable[[], Variables]) -> Variables:
+    """A part's variables from `init`, or what `make` draws where it has none.
+
+    Raises:
+      UserError: those of `init` have other shapes than `make`'s.
+    """
+    if init is None or part not in init:
+        return make()
+    given = jax.tree.map(jnp.asarray, dict(init[part]))
+    shapes = lambda tree: {jax.tree_util.keystr(p): x.shape for p, x in jax.tree.leaves_with_path(tree)}
+    wanted, found = shapes(jax.eval_shape(make)), shapes(given)
+    wrong = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
+    if wrong:
+        name = wrong[0]
+        raise errors.UserError(
+            f"{part}{name} is {found.get(name, 'missing')} in the weights to begin from, "
+            f"{wanted.get(name, 'missing')} in this system; choose weights of its size"
+        )
+    return given
+
+
+def frozen(part: str, init: Mapping[str, Any] | None) -> Variables:
+    """A part that is used but not trained.
+
+    Raises:
+      UserError: `init` has none.
+    """
+    if init is None or part not in init:
+        raise errors.UserError(f"this stage needs a trained {part}; train it first, or name a checkpoint")
+    return jax.tree.map(jnp.asarray, dict(init[part]))
+
+
+def keypoint_detector_variables(
+    config: system_config.SystemConfig, key: Key[Array, ""] | None = None
+) -> Variables:
+    """Random variables of E_kd."""
+    network = keypoint_detector.KeypointDetector(config.keypoint_detector)
+    return jax.jit(network.init)(_key(key), jnp.zeros((1, config.image_size, config.image_size, 3)))
+
+
+def renderer_variables(config: system_config.SystemConfig, key: Key[Array, ""] | None = None) -> Variables:
+    """Random variables of E_r."""
+    k = config.keypoint_detector.num_keypoints
+    still = motion.Motion(jnp.zeros((1, k, 2)), jnp.tile(jnp.eye(2), (1, k, 1, 1)))
+    picture = jnp.zeros((1, config.image_size, config.image_size, 3))
+    return jax.jit(renderer.Renderer(config.renderer).init)(_key(key), picture, still, still)
+
+
+def patch_discriminator_variables(
+    config: patch_discriminator.PatchDiscriminatorConfig,
+    channels: int,
+    size: int,
+    key: Key[Array, ""] | None = None,
+) -> Variables:
+    """Random variables of D or D_seq, which see `channels` of pictures of `size` px."""
+    network = patch_discriminator.PatchDiscriminator(config)
+    return jax.jit(network.init)(_key(key), jnp.zeros((1, size, size, channels)))
+
+
+def sync_discriminator_variables(
+    config: sync_discriminator.SyncDiscriminatorConfig, key: Key[Array, ""] | None = None
+) -> Variables:
+    """Random variables of D_sync."""
+    network = sync_discriminator.SyncDiscriminator(config)
+    return jax.jit(network.init)(_key(key), jnp.zeros((1, 80, 16, 1)), jnp.zeros((1, 48, 96, 15)))
+
+
+def avct_variables(
+    config: system_config.SystemConfig,
+    mean_keypoints: Float[np.ndarray, "k 2"] | None = None,
+    key: Key[Array, ""] | None = None,
+) -> Variables:
+    """Random variables of E_avct, which at first answers `mean_keypoints` where they are given."""
+    c = config.avct
+    variables = jax.jit(avct.AVCT(c).init)(
+        _key(key),
+        jnp.zeros((1, 2), jnp.int32),
+        jnp.zeros((1, 2, c.pose_size, c.pose_size)),
+        jnp.zeros((1, 2, avct.AUDIO_ROWS, avct.AUDIO_COLUMNS)),
+        jnp.zeros((1, c.feature_size, c.feature_size, c.reference_channels)),
+    )
+    if mean_keypoints is None:
+        return variables
+    params = variables["params"]
+    answer = {**params["kp"], "bias": jnp.asarray(mean_keypoints.reshape(-1), jnp.float32)}
+    return {**variables, "params": {**params, "kp": answer}}
+
+
+def head_motion_variables(config: system_config.SystemConfig, key: Key[Array, ""] | None = None) -> Variables:
+    """Random variables of E_h."""
+    box = jnp.zeros((1, pose_image.SIZE, pose_image.SIZE))
+    sound = jnp.zeros((1, 2, avct.AUDIO_ROWS, avct.AUDIO_COLUMNS))
+    return jax.jit(head_motion.HeadMotion(config.head_motion).init)(_key(key), box, sound)
+
+
+def _key(key):
+    return jax.random.key(0) if key is None else key

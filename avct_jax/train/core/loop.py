@@ -1,0 +1,367 @@
+"""The step loop: draw, step, report, judge, show, save, stop. Only here are steps repeated."""
+
+import contextlib
+import dataclasses
+import math
+import pathlib
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import Any, NamedTuple, cast
+
+import jax
+import numpy as np
+
+from avct_jax import errors
+from avct_jax.data.dataset import batch_types, source
+from avct_jax.train.core import checkpoint, compilation, grad_accumulation, sharding, stop_request
+from avct_jax.train.core import train_state as state
+from avct_jax.train.monitoring import contact_sheet, meters, metric_log, profiler, progress
+from avct_jax.train.stages import stage
+
+HELD_OUT = "held_out/"
+CHECKPOINTS = "checkpoints"  # folders in a stage's
+PICTURES = "pictures"
+PROFILE = "profile"
+# Steps begun before an earlier one's end is waited for: the device never idles, and a stop is heard soon.
+AHEAD = 2
+SUCCESSIVE = ("sequences", "poses")  # kinds of batches whose pictures follow each other in time
+REMEDY = (
+    "start again with a lower --optimizer.learning-rate, or with another --seed for other examples: "
+    "the run goes on from its last checkpoint"
+)
+JUDGE_SEED = 20220226  # of the keys of judging, which no run may change: figures stay comparable
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """How long, how much at once, and how often something is shown or kept. 0 switches a rhythm off.
+
+    Attributes:
+      steps: in all; a run that was stopped goes on to them.
+      batch_size: examples a step, over all devices and processes.
+      seed: of examples, of what is random in a step, and of the networks' first values.
+      report_every: steps between reports of the mean losses.
+      save_every: steps between checkpoints.
+      keep: newest checkpoints that stay, beside the best.
+      judge_every: steps between looks at held-out examples.
+      judge_batches: how many batches of them.
+      picture_every: steps between contact sheets.
+      profile: steps to trace for XProf, after the first few.
+    """
+
+    steps: int = 1000
+    batch_size: int = 8
+    seed: int = 0
+    report_every: int = 25
+    save_every: int = 250
+    keep: int = 3
+    judge_every: int = 250
+    judge_batches: int = 4
+    picture_every: int = 500
+    profile: int = 0
+
+
+class Outcome(NamedTuple):
+    """How a run ended. stopped: the signal's name, "" where it reached its last step."""
+
+    state: state.State
+    step: int
+    stopped: str
+
+
+class Task(NamedTuple):
+    """What one run does.
+
+    judged_by: the held-out metric whose smallest value is best; "" keeps no best.
+    facts: JSON values to keep in every checkpoint. notes: lines to say at the start.
+    export: is given the state and whether it is the best yet, each time one is saved.
+    """
+
+    stage: stage.Stage
+    source: source.Source
+    draw: batch_types.DrawConfig
+    config: RunConfig
+    folder: pathlib.Path
+    judged_by: str = ""
+    facts: Mapping[str, Any] = {}
+    notes: tuple[str, ...] = ()
+    export: Callable[[state.State, bool], None] = lambda current, best: None
+
+
+def train(
+    task: Task,
+    mesh: jax.sharding.Mesh,
+    *,
+    compute: grad_accumulation.ComputeConfig = compilation.PLAIN,
+    quiet: bool = False,
+) -> Outcome:
+    """Take the steps that are left, from the newest checkpoint in `task.folder` or from the beginning.
+
+    Batch and key of a step hang on the seed and its number alone: a run that was stopped goes on as if it had
+    not been, on other devices too. SIGTERM and Ctrl-C end the running step and save.
+
+    Raises:
+      UserError: a metric is not finite, a clip is missing, the disk is full, no checkpoint can be read, or
+        the batch cannot be dealt out. The last good checkpoint is kept.
+    """
+    sharding.check_batch_size(task.config.batch_size, mesh, microbatches=compute.microbatches)
+    notes = list(task.notes)
+    with contextlib.ExitStack() as stack:
+        # First in, last out: a signal does not disturb the last save either.
+        request = stack.enter_context(stop_request.listening())
+        kept = stack.enter_context(
+            checkpoint.Checkpoints(
+                task.folder / CHECKPOINTS,
+                keep=task.config.keep,
+                judged_by=task.judged_by,
+                note=notes.append,
+            )
+        )
+        current, first, facts = _begin(task, kept, mesh)
+        first_process = sharding.is_first_process()
+        log = metric_log.MetricLog(task.folder, step=first) if first_process else None
+        if log:
+            stack.callback(log.close)
+            notes.extend(log.notes)
+        shown = stack.enter_context(
+            progress.Progress(
+                task.stage.name, done=first, total=task.config.steps, quiet=quiet or not first_process
+            )
+        )
+        for text in notes if first_process else ():
+            shown.note(text)
+        compiled = compilation.compile_stage(task.stage, mesh, compute)
+        run = _Run(task, mesh, compiled, kept, log, shown, request, current, first, facts)
+        return run.go()
+
+
+def _begin(task: Task, kept: checkpoint.Checkpoints, mesh: jax.sharding.Mesh):
+    """State to go on from, its step, and what was kept with it."""
+    found = kept.restore(jax.eval_shape(task.stage.initial), sharding.replicated(mesh))
+    if found is None:
+        return sharding.place(task.stage.initial(), mesh), 0, {}
+    return found.state, found.step, found.facts
+
+
+class _Run:
+    """The bookkeeping of one run."""
+
+    def __init__(self, task, mesh, compiled, kept, log, shown, request, current, first, facts):
+        self.task, self.config, self.mesh = task, task.config, mesh
+        self.kept, self.log, self.shown, self.request = kept, log, shown, request
+        self.current, self.done = current, first
+        self.programs = compiled
+        self.frozen = sharding.place(task.stage.frozen, mesh)
+        self.key = sharding.make_key(self.config.seed, mesh)
+        self.asked = [sharding.place_batch(np.full(_own_devices(mesh), i, np.int32), mesh) for i in (0, 1)]
+        self.pending: list[tuple[int, Any]] = []  # steps whose metrics are still on the devices
+        self.sample: Any = None  # held-out examples that pictures show; () where there are none
+        self.means = meters.Means(facts.get("unreported"))
+        self.clock = meters.Clock()
+        self.best, self.saved, self.agreed = kept.best(), first, False
+
+    def go(self) -> Outcome:
+        config, first, last = self.config, self.done, self.config.steps
+        if first >= last:
+            self.shown.note(f"{self.task.stage.name} has taken {first} of {last} steps; nothing to do")
+            return Outcome(self.current, first, "")
+        if first:
+            self.shown.note(f"{self.task.stage.name} goes on from step {first}")
+        traced = config.profile if sharding.is_first_process() else 0
+        trace = profiler.Profile(self.task.folder / PROFILE, traced, first=first, last=last)
+        with contextlib.closing(self._batches(first)) as batches, trace:
+            for i in range(first, last):
+                batch = self._draw(batches)
+                trace.before(i)
+                self._step(batch)
+                trace.after(self.done, self.current)
+                if self._stopping():
+                    return self._stop()
+                self._rhythm(fresh=i == first)
+        return Outcome(self.current, last, "")
+
+    def _batches(self, first: int) -> Generator[Any]:
+        made = self.task.source.batches(
+            self.task.stage.kind,
+            self.task.draw,
+            seed=self.config.seed,
+            batch_size=self.config.batch_size,
+            part=(jax.process_index(), jax.process_count()),
+            first_step=first,
+        )
+        return cast(Generator[Any], made)
+
+    def _draw(self, batches: Iterator[Any]) -> Any:
+        with self.clock.waiting():
+            try:
+                batch = next(batches)
+            except errors.UserError:
+                # A clip is gone. What was learned so far is worth keeping, where no other process is needed.
+                if jax.process_count() == 1:
+                    self._save()
+                    self.kept.wait()
+                raise
+        return sharding.place_batch(batch, self.mesh)
+
+    def _step(self, batch: Any) -> None:
+        asked = self.asked[bool(self.request)]
+        self.current, out = self.programs.step(self.current, self.frozen, batch, self.key, asked)
+        self.done += 1
+        self.pending.append((self.done, out))
+        self.shown.advance(self.done)
+        if len(self.pending) > AHEAD:
+            jax.block_until_ready(self.pending[-1 - AHEAD][1])
+
+    def _stopping(self) -> bool:
+        """Alone: as soon as asked. With others: when a step that carried the word is known to all."""
+        if jax.process_count() == 1:
+            return bool(self.request)
+        if len(self.pending) > AHEAD:
+            self.agreed |= bool(self.pending[-1 - AHEAD][1][1])
+        return self.agreed
+
+    def _stop(self) -> Outcome:
+        self._save()
+        self.kept.wait()
+        name = self.request.signal or "a signal to another process"
+        self.shown.note(
+            f"stopped by {name} after step {self.done} of {self.config.steps}, which is saved; "
+            "the same command goes on"
+        )
+        return Outcome(self.current, self.done, name)
+
+    def _rhythm(self, *, fresh: bool) -> None:
+        """Do what is due after a step."""
+        config, done, last = self.config, self.done, self.done == self.config.steps
+        due = lambda every: bool(every) and (done % every == 0)
+        if due(config.report_every) or done == 1:
+            self._report()
+        elif fresh:  # says that it runs, and keeps compilation out of the pace of the others
+            self._settle()
+            self.clock.restart()
+        judged = None
+        with self.clock.paused():
+            if (due(config.judge_every) or (last and config.judge_every)) and self._find_sample():
+                judged = self._judge(end=not due(config.judge_every))
+            if (due(config.picture_every) or (last and config.picture_every)) and self._find_sample():
+                self._picture()
+            if due(config.save_every) or last or self._is_best(judged):
+                self._save(judged)
+        if last and self.means.count:
+            self._report(end=True)
+
+    def _settle(self) -> None:
+        """Fetch the metrics of all steps so far, and make sure that they are finite."""
+        rows, self.pending = jax.device_get(self.pending), []
+        for step, (row, asked) in rows:
+            # The norm last: losses come first on a line, and say more where both are not finite.
+            row = dict(sorted(row.items(), key=lambda item: item[0] == state.GRADIENT_NORM))
+            check_finite(row, step)
+            self.means.add(row)
+            self.agreed |= bool(asked)
+
+    def _report(self, *, end: bool = False) -> None:
+        self._settle()
+        means, count = self.means.take()
+        pace = self.clock.pace(count, self.config.batch_size)
+        self.shown.report(self.done, means, pace)
+        if self.log:
+            self.log.append(self.done, {**means, **pace._asdict()}, note=metric_log.END if end else "")
+        self.clock.restart()
+
+    def _judge(self, *, end: bool) -> dict[str, float] | None:
+        """Mean metrics of the averaged networks on the same held-out examples each time."""
+        means = meters.Means()
+        key = sharding.make_key(JUDGE_SEED, self.mesh)
+        for number in range(self.config.judge_batches):
+            batch = sharding.place_batch(self._held_out(number), self.mesh)
+            row = jax.device_get(self.programs.judge(self.current, self.frozen, batch, key))
+            named = {HELD_OUT + name: value for name, value in row.items()}
+            check_finite(named, self.done)
+            means.add(named)
+        found, _ = means.take()
+        self.shown.judged(self.done, found)
+        if self.log:
+            self.log.append(self.done, found, note=metric_log.END if end else "")
+        return found
+
+    def _held_out(self, number: int) -> Any:
+        """A batch of held-out examples, always the same one by its number."""
+        return self.task.source.batch(
+            self.task.stage.kind,
+            self.task.draw,
+            seed=JUDGE_SEED,
+            step=number,
+            batch_size=self.config.batch_size,
+            part=(jax.process_index(), jax.process_count()),
+            held_out=True,
+        )
+
+    def _find_sample(self) -> bool:
+        """Look, once, whether there are held-out examples; keeps some for pictures."""
+        if self.sample is None:
+            try:
+                self.sample = self._held_out(0)
+            except errors.UserError as error:
+                self.sample = ()
+                self.shown.note(f"nothing is judged or shown: {error}")
+        return bool(self.sample)
+
+    def _is_best(self, judged: Mapping[str, float] | None) -> bool:
+        return bool(judged) and judged.get(HELD_OUT + self.task.judged_by, math.inf) < self.best
+
+    def _save(self, judged: Mapping[str, float] | None = None) -> None:
+        """Save a state all of whose metrics and numbers are finite.
+
+        Raises:
+          UserError: they are not, or the disk is full. What was saved before is kept.
+        """
+        self._settle()
+        if self.done == self.saved:
+            return
+        # Finite losses and gradients may still overflow in the optimiser or in batch statistics.
+        if not state.is_finite(self.current):
+            raise errors.UserError(
+                f"the state after step {self.done} is not finite and is not saved; {REMEDY}"
+            )
+        name, best = HELD_OUT + self.task.judged_by, self._is_best(judged)
+        metrics = {self.task.judged_by: judged[name]} if judged and name in judged else None
+        facts = {
+            **self.task.facts,
+            "position": {"seed": self.config.seed, "step": self.done, "batch_size": self.config.batch_size},
+            "unreported": self.means.as_json(),
+        }
+        self.kept.save(self.current, self.done, facts=facts, metrics=metrics)
+        if best and judged:
+            self.best = judged[name]
+        self.saved = self.done
+        if sharding.is_first_process():
+            self.task.export(self.current, best)
+
+    def _picture(self) -> None:
+        if self.programs.picture is None:
+            return
+        batch = sharding.place_batch(self.sample, self.mesh)
+        made = jax.device_get(self.programs.picture(self.current, self.frozen, batch))
+        if not sharding.is_first_process():
+            return
+        path = self.task.folder / PICTURES / f"{self.done:08}.png"
+        content, size = contact_sheet.save(path, made)
+        if self.log:
+            self.log.picture(self.done, content, size)
+        if self.task.stage.kind in SUCCESSIVE:
+            contact_sheet.save_film(path.with_suffix(".mp4"), made)
+
+
+def check_finite(row: Mapping[str, Any], step: int) -> None:
+    """Refuse numbers that nothing can be learned from.
+
+    Raises:
+      UserError: one is not finite; names metric and step.
+    """
+    for name, value in row.items():
+        if not math.isfinite(value):
+            raise errors.UserError(f"{name} is {float(value)} at step {step}; {REMEDY}")
+
+
+def _own_devices(mesh: jax.sharding.Mesh) -> int:
+    return sum(d.process_index == jax.process_index() for d in mesh.devices.flat)

@@ -1,0 +1,1 @@
+"""Stages of the mesh system, and the data that only they have."""

@@ -1,0 +1,380 @@
+"""The mouth painter learned from patches: what lies between other people's lips, and what light does to them.
+
+Absolute differences, those of gradients and of VGG's features, and a discriminator of small patches of the
+mouth, for teeth with edges where a mean of all that could be would be grey. Some faces borrow another's code:
+that is how strangers are painted, and then the discriminator alone says what lies between the lips, unless
+the portrait shows its own teeth.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from avct_jax import errors
+from avct_jax.models import patch_discriminator
+from avct_jax.models.frozen import vgg
+from avct_jax.models.mesh import face_mesh, mouth_painter
+from avct_jax.train import losses
+from avct_jax.train.core import grad_accumulation, optimizer, train_state
+from avct_jax.train.mesh_stages import mouth_patches, patch_source, person_embeddings
+from avct_jax.train.stages import stage
+
+PART, JUDGE, CODES = "mouth_painter", "mouth_discriminator", "mouth_codes"
+CODE_RATE = 3.0  # learning rate of the people's codes: each is seen in one example of a hundred
+ELSEWHERE = 0.05  # weight of an opinion about skin, against 1 of one about the inside
+MOUTH = (10, 12, 44, 72)  # first row, first column, rows and columns of the patch that the discriminator sees
+JITTER = 4  # px by which that window moves from step to step, lest the discriminator learn places by heart
+SHOWN = 0.01  # share of the patch that open lips must be for a portrait's own teeth to count as seen
+LAYERS = (1, 2, 3)  # of VGG, relu1_1 to relu3_1: a patch is too small for more
+
+
+@dataclasses.dataclass(frozen=True)
+class PainterStageConfig:
+    """Weights and variations.
+
+    Attributes:
+      inside: how much more a pixel between the lips weighs; edge: one of the lips, beside it.
+      gradient: weight of differences of neighbouring pixels.
+      gan, matching: of the discriminator's opinion and of its features.
+      gan_from, gan_ramp: the discriminator learns from step gan_from on, for gan_ramp steps alone; then its
+        opinion's weight grows from 0 to the whole over as many. Heard at once it is so loud, where absolute
+        differences have become small, that colours saturate and nothing is learned any more.
+      judge_rate: learning rate of the discriminator over that of the painter.
+      perceptual: of VGG's features; 0 needs no VGG.
+      borrowed: share of examples that are painted with another person's code.
+      quiet: of the share outside of the mouth, which keeps the portrait's own skin.
+      code: weight of the squares of people's codes, which keeps their mean a person too.
+      colour: largest change of brightness, contrast and tint.
+      discriminator: its size.
+      decay: share of the parameters' moving average kept each step.
+    """
+
+    inside: float = 4.0
+    edge: float = 1.0
+    gradient: float = 0.5
+    gan: float = 0.02
+    matching: float = 0.1
+    gan_from: int = 1000
+    gan_ramp: int = 0
+    judge_rate: float = 2.0
+    perceptual: float = 0.0
+    borrowed: float = 0.0
+    quiet: float = 0.01
+    code: float = 1e-3
+    colour: float = 0.15
+    discriminator: patch_discriminator.PatchDiscriminatorConfig = (
+        patch_discriminator.PatchDiscriminatorConfig(
+            block_expansion=16, num_blocks=3, max_features=128, spectral=False
+        )
+    )
+    decay: float = 0.999
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weights by metric."""
+        pixels = {"l1": 1.0, "gradient": self.gradient, "quiet": self.quiet, "perceptual": self.perceptual}
+        return pixels | {"code": self.code, "gan_generator": self.gan, "feature_matching": self.matching}
+
+
+class Example(NamedTuple):
+    """A batch as networks see it: RGB and masks in [0, 1]."""
+
+    patch: face_mesh.Patch
+    own: mouth_painter.Own
+    real: Float[Array, "b h w 3"]
+
+
+class Frozen(NamedTuple):
+    """VGG; None where it is not asked."""
+
+    perceptual: vgg.PerceptualNetwork | None
+
+
+class _Parts(NamedTuple):
+    """What the functions of this stage share."""
+
+    system: mouth_painter.MouthPainterConfig
+    config: PainterStageConfig
+    critic: patch_discriminator.PatchDiscriminator
+    dtype: Any
+
+    def paint(self, params, example, code):
+        """Paint as films are: in usual light, then in the portrait's."""
+        variables = {"params": params}
+        return mouth_painter.paint(self.system, variables, example.patch, example.own, self.dtype, code=code)
+
+
+def make_stage(
+    system: mouth_painter.MouthPainterConfig,
+    config: PainterStageConfig,
+    rule: optimizer.OptimizerConfig,
+    compute: grad_accumulation.ComputeConfig,
+    *,
+    people: int,
+    shipped: int = -1,
+    init: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    perceptual: vgg.PerceptualNetwork | None = None,
+) -> stage.Stage:
+    """Build the stage "painter".
+
+    Args:
+      people: of the training, who have a code each. shipped: the one whose code is exported and judged by; -1
+        is the mean of all.
+      init: variables to begin from, by part; random where absent.
+      perceptual: VGG, where config.perceptual is not 0.
+    """
+    if config.perceptual and perceptual is None:
+        raise ValueError("PainterStageConfig.perceptual asks for VGG, and there is none")
+    if compute.microbatches > 1 or compute.remat:
+        raise errors.UserError(
+            "the painter takes its batches whole and keeps its activations; leave --compute.microbatches and "
+            "--compute.remat out, or lower --batch-size"
+        )
+    critic = patch_discriminator.PatchDiscriminator(config.discriminator, dtype=compute.activations)
+    parts = _Parts(system, config, critic, compute.activations)
+    adam = optimizer.make_optimizer(rule)
+    rules = {PART: adam, JUDGE: optimizer.make_optimizer(rule, scale=config.judge_rate)}
+    rules[CODES] = optimizer.make_optimizer(rule, scale=CODE_RATE)
+
+    def shipped_variables(current):
+        """Averaged weights, with one code."""
+        code = person_embeddings.lookup(current.players[CODES].average, jnp.array([shipped]))[0]
+        return {"params": {**current.players[PART].average, "code": code}}
+
+    def painted(current, batch):
+        example = to_example(batch)
+        painting = parts.paint(shipped_variables(current)["params"], example, None)
+        return example, mouth_painter.compose(example.patch.skin, painting)
+
+    return stage.Stage(
+        name="painter",
+        kind="patches",
+        step=lambda current, frozen, batch, key: _step(parts, rules, current, frozen, batch, key),
+        judge=lambda current, frozen, batch, key: _judgement(*painted(current, batch)),
+        picture=lambda current, frozen, batch: _pictures(*painted(current, batch)),
+        initial=lambda: _initial(parts, adam, people, init or {}, seed),
+        frozen=Frozen(perceptual if config.perceptual else None),
+        export=lambda current: {PART: shipped_variables(current)},
+    )
+
+
+def _initial(parts: _Parts, adam, people: int, init: Mapping[str, Any], seed: int) -> train_state.State:
+    plane = (1, *face_mesh.PATCH)
+    zeros = lambda *shape: jnp.zeros((*plane, *shape))
+    patch = face_mesh.Patch(zeros(3), zeros(), zeros(), zeros())
+    own = mouth_painter.Own(zeros(3), zeros())
+    keys = jax.random.split(jax.random.key(seed), 3)
+    network = mouth_painter.MouthPainter(parts.system, dtype=parts.dtype)
+    makers = {
+        PART: lambda: network.init(keys[0], patch, own),
+        JUDGE: lambda: parts.critic.init(keys[1], _seen(zeros(3), zeros())),
+        CODES: lambda: person_embeddings.initial(keys[2], people, parts.system.codes),
+    }
+    begun = {name: init[name] if name in init else make() for name, make in makers.items()}
+    return train_state.make_state({name: {"params": found["params"]} for name, found in begun.items()}, adam)
+
+
+def _step(parts: _Parts, rules, current, frozen: Frozen, batch: patch_source.PainterBatch, key):
+    """Take one step of painter, codes and discriminator."""
+    config, players = parts.config, current.players
+    key = jax.random.fold_in(key, current.step)
+    looks, lent, moves = jax.random.split(key, 3)
+    example = vary(config, to_example(batch), looks)
+    begun, heard = loudness(config, current.step)
+    window = jax.random.randint(moves, (2,), -JITTER, JITTER + 1)
+
+    def painter_loss(params, table):
+        code, free = lend(config, person_embeddings.lookup(table, batch.person), example.own, lent)
+        painting = parts.paint(params, example, code)
+        shown = mouth_painter.compose(example.patch.skin, painting)
+        wanted = example._replace(real=agreeing(example, shown, free))
+        metrics = picture_losses(config, wanted, painting, shown)
+        if frozen.perceptual is not None:
+            metrics["perceptual"] = losses.perceptual(
+                frozen.perceptual,
+                shown,
+                wanted.real,
+                layers=LAYERS,
+                scales=(1,),
+                weight=1.0,
+                dtype=parts.dtype,
+            )
+        metrics["code"] = (code**2).mean()
+        judge = {"params": players[JUDGE].params}
+        metrics |= _opinion(parts, judge, wanted, shown, heard, window)
+        # The opinion grows louder as the run goes on.
+        weights: dict[str, Any] = dict(config.weights)
+        weights |= {name: heard * weights[name] for name in ("gan_generator", "feature_matching")}
+        total = losses.total(weights, metrics)
+        return total, (metrics | {"total": total}, shown)
+
+    def judge_loss(params):
+        seen = jax.lax.stop_gradient(shown)
+        # Behind a condition: half of a step's work is not done before it is asked for.
+        return jax.lax.cond(
+            begun, lambda: _judged(parts.critic, {"params": params}, example, seen, window), lambda: 0.0
+        )
+
+    given = (players[PART].params, players[CODES].params)
+    slopes, (metrics, shown) = jax.grad(painter_loss, argnums=(0, 1), has_aux=True)(*given)
+    loss, judge_slopes = jax.value_and_grad(judge_loss)(players[JUDGE].params)
+    slopes = {PART: slopes[0], CODES: slopes[1], JUDGE: judge_slopes}
+    stats = {name: player.batch_stats for name, player in players.items()}
+    after, norm = train_state.advance(current, slopes, stats, rules, decay=config.decay)
+    return after, {**metrics, "gan_discriminator": loss, **norm}
+
+
+def loudness(config: PainterStageConfig, step: Int[Array, ""]) -> tuple[Bool[Array, ""], Float[Array, ""]]:
+    """Whether the discriminator learns at a step, and the share of its weight that its opinion has."""
+    since = step - config.gan_from
+    begun = since >= 0
+    if not config.gan_ramp:
+        return begun, begun.astype(jnp.float32)
+    return begun, jnp.clip(since / config.gan_ramp - 1, 0, 1)
+
+
+def lend(
+    config: PainterStageConfig, code: Float[Array, "b k"], own: mouth_painter.Own, key: Array
+) -> tuple[Float[Array, "b k"], Float[Array, " b"]]:
+    """Give some examples the code of another one of the batch.
+
+    A lent code learns nothing from where it is lent to.
+
+    Returns: codes, and 1 where the real film does not say what lies between the lips, for neither code nor
+    portrait do; else 0.
+    """
+    keys = jax.random.split(key)
+    others = jax.lax.stop_gradient(code[jax.random.permutation(keys[0], len(code))])
+    borrowed = jax.random.bernoulli(keys[1], config.borrowed, (len(code),))
+    unseen = own.inside.mean((1, 2)) < SHOWN
+    return jnp.where(borrowed[:, None], others, code), (borrowed & unseen).astype(jnp.float32)
+
+
+def agreeing(
+    example: Example, shown: Float[Array, "b h w 3"], free: Float[Array, " b"]
+) -> Float[Array, "b h w 3"]:
+    """The real film; between the lips of examples that are free, what is shown."""
+    inside = example.patch.inside[..., None] * free[:, None, None, None]
+    return example.real + inside * (jax.lax.stop_gradient(shown) - example.real)
+
+
+def _judgement(example: Example, shown):
+    inside = example.patch.inside[..., None]
+    total = jnp.maximum(inside.sum() * 3, 1)
+    return {
+        "l1_inside": (jnp.abs(shown - example.real) * inside).sum() / total,
+        "l1": jnp.abs(shown - example.real).mean(),
+        "l1_warped": jnp.abs(example.patch.skin - example.real).mean(),
+        "sharpness": _detail(shown, inside) / jnp.maximum(_detail(example.real, inside), 1e-6),
+    }
+
+
+def _pictures(example: Example, shown):
+    own = jnp.broadcast_to(example.own.picture, shown.shape)
+    return {"portrait": own, "real": example.real, "warped": example.patch.skin, "painted": shown}
+
+
+def to_example(batch: patch_source.PainterBatch) -> Example:
+    """Bring 8 bits to [0, 1], and depths to eye distances."""
+    unit = lambda x: jnp.asarray(x, jnp.float32) / 255
+    depth = lambda x: jnp.asarray(x, jnp.float32) * (mouth_patches.DEPTHS / 127)
+    patch = face_mesh.Patch(unit(batch.skin), unit(batch.inside), depth(batch.below), depth(batch.above))
+    return Example(patch, mouth_painter.Own(unit(batch.own), unit(batch.own_inside)), unit(batch.real))
+
+
+def vary(config: PainterStageConfig, example: Example, key: Array) -> Example:
+    """Mirror half of the examples, and change the light of all pictures of an example alike."""
+    keys = jax.random.split(key, 4)
+    b = len(example.real)
+    mirrored = jax.random.bernoulli(keys[0], 0.5, (b,))
+    flip = lambda x: jnp.where(mirrored.reshape(-1, *[1] * (x.ndim - 1)), x[:, :, ::-1], x)
+    example = jax.tree.map(flip, example)
+    draw = lambda key, *shape: config.colour * jax.random.uniform(key, (b, 1, 1, *shape), minval=-1, maxval=1)
+    gain = 1 + draw(keys[1], 1) + 0.3 * draw(keys[2], 3)
+    offset = 0.3 * draw(keys[3], 1)
+    light = lambda x: jnp.clip((x - 0.5) * gain + 0.5 + offset, 0, 1)
+    own = example.own._replace(picture=light(example.own.picture))
+    return Example(example.patch._replace(skin=light(example.patch.skin)), own, light(example.real))
+
+
+def picture_losses(
+    config: PainterStageConfig,
+    example: Example,
+    painting: mouth_painter.Painting,
+    shown: Float[Array, "b h w 3"],
+) -> dict[str, Float[Array, ""]]:
+    """The terms that compare pixels, before their weights."""
+    patch = example.patch
+    lips = jnp.exp(-((jnp.minimum(jnp.abs(patch.below), jnp.abs(patch.above)) / 0.06) ** 2)) * jnp.clip(
+        1 - jnp.maximum(-patch.below, -patch.above) / 0.15, 0, 1
+    )
+    weight = ((1 + config.inside * patch.inside + config.edge * lips)[..., None]) * mouth_painter.border()
+    off = (shown - example.real) * weight
+    metrics = {"l1": losses.mean_absolute(off)}
+    if config.gradient:
+        steps: Any = sum(
+            losses.mean_absolute(jnp.diff(shown - example.real, axis=a) * _inner(weight, a)) for a in (1, 2)
+        )
+        metrics["gradient"] = steps
+    if config.quiet:
+        metrics["quiet"] = (painting.share * (1 - patch.inside[..., None])).mean()
+    return metrics
+
+
+def _inner(weight, axis):
+    return weight[:, 1:] if axis == 1 else weight[:, :, 1:]
+
+
+def _seen(picture, inside, window=(0, 0)):
+    """What the discriminator looks at."""
+    top, left, height, width = MOUTH
+    both = jnp.concatenate([picture, inside[..., None]], -1)
+    begin = (0, top + window[0], left + window[1], 0)
+    return jax.lax.dynamic_slice(both, begin, (len(both), height, width, both.shape[-1]))
+
+
+def _opinion(parts, judge, example, shown, heard, window):
+    """What the discriminator makes of paintings, and how its features differ."""
+
+    def asked():
+        inside = example.patch.inside
+        made, features = parts.critic.apply(judge, _seen(shown, inside, window))
+        _, wanted = parts.critic.apply(judge, _seen(example.real, inside, window))
+        matching = losses.feature_matching(wanted, features, weight=1.0)
+        weight = _weights(inside, window, made)
+        return ((1 - made) ** 2 * weight).mean(), matching
+
+    gan, matching = jax.lax.cond(heard > 0, asked, lambda: (0.0, 0.0))
+    return {"gan_generator": gan, "feature_matching": matching}
+
+
+def _judged(critic, judge, example, shown, window):
+    """Least squares, as FOMM's."""
+    real, _ = critic.apply(judge, _seen(example.real, example.patch.inside, window))
+    made, _ = critic.apply(judge, _seen(shown, example.patch.inside, window))
+    weight = _weights(example.patch.inside, window, made)
+    return ((1 - real) ** 2 * weight).mean() + (made**2 * weight).mean()
+
+
+def _weights(inside, window, opinions):
+    """Opinions count where there is a mouth to see into, and a little elsewhere; mean 1.
+
+    Most patches show skin, which looks alike in both: with them the discriminator says .5 to everything.
+    """
+    there = _seen(inside[..., None], inside, window)[..., :1]
+    seen = jax.image.resize(there, (len(there), *opinions.shape[1:3], 1), "linear") + ELSEWHERE
+    return jax.lax.stop_gradient(seen / seen.mean())
+
+
+def _detail(picture, inside):
+    """Strength of the Laplacian between the lips."""
+    grey = picture.mean(-1)
+    inner = grey[:, 1:-1, 1:-1]
+    sides = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
+    mask = inside[:, 1:-1, 1:-1, 0]
+    return jnp.sqrt((((sides - 4 * inner) ** 2) * mask).sum() / jnp.maximum(mask.sum(), 1))

@@ -1,0 +1,164 @@
+"""The phoneme network learned from another that hears the whole sound: its log-posteriors, causal and small.
+
+What E_avct makes use of are logarithms, those of unlikely phonemes too: without them strangers' lips lose a
+fifth of their correlation. So beside the divergence, which likely phonemes decide, logarithms are compared.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from avct_jax.models.mesh import phoneme_net
+from avct_jax.train import losses
+from avct_jax.train.core import grad_accumulation, init_params, optimizer, train_state
+from avct_jax.train.stages import stage
+
+PART = "phoneme_net"
+BANKS = slice(13, 39)  # columns of the features
+LEAST_LOG = -14.0  # log-posteriors below are as good as none
+
+
+class PhonemeBatch(NamedTuple):
+    """Stretches of t frames; features have their neighbours too.
+
+    logs: natural logarithms that are to be found. weight: 0 beyond a sound's end.
+    """
+
+    features: Float[Any, "b m 4 41"]
+    logs: Float[Any, "b t 2 s"]
+    weight: Float[Any, "b t"]
+
+
+@dataclasses.dataclass(frozen=True)
+class PhonemeStageConfig:
+    """Weights and variations.
+
+    Attributes:
+      logs: weight of the mean square of the difference of logarithms beside the divergence.
+      noise: of every feature, standard deviations.
+      bands: of what a column is off by in a whole example: other microphones and rooms.
+      tract: most by which an example's filter banks are stretched, logarithm: longer and shorter throats.
+      hidden: most of the filter banks, and of the frames, that are hidden in an example, as shares.
+      decay: share of the parameters' moving average kept each step.
+    """
+
+    logs: float = 0.05
+    noise: float = 0.2
+    bands: float = 0.3
+    tract: float = 0.15
+    hidden: float = 0.2
+    decay: float = 0.998
+
+
+def make_stage(
+    system: phoneme_net.PhonemeNetConfig,
+    config: PhonemeStageConfig,
+    rule: optimizer.OptimizerConfig,
+    compute: grad_accumulation.ComputeConfig,
+    *,
+    init: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> stage.Stage:
+    """Build the stage "phonemes".
+
+    Args:
+      init: variables to begin from, by part; random where absent.
+    """
+    network = phoneme_net.PhonemeNet(system, dtype=compute.activations)
+    adam = optimizer.make_optimizer(rule)
+
+    def step(current, frozen, batch, key):
+        del frozen
+        player = current.players[PART]
+        keys = jax.random.split(jax.random.fold_in(key, current.step))
+        varied = batch._replace(features=vary(config, jnp.asarray(batch.features), keys[0]))
+
+        def gradients_of(stats, part, key):
+            def loss_fn(params):
+                rngs = {"dropout": key}
+                found: Any = network.apply({"params": params}, part.features, train=True, rngs=rngs)
+                metrics = phoneme_losses(config, found, part)
+                return metrics["total"], metrics
+
+            slopes, metrics = jax.grad(loss_fn, has_aux=True)(player.params)
+            return slopes, stats, metrics
+
+        slopes, stats, metrics = grad_accumulation.accumulate(
+            gradients_of, player.batch_stats, varied, keys[1], microbatches=compute.microbatches
+        )  # fmt: skip
+        after, norm = train_state.advance(
+            current, {PART: slopes}, {PART: stats}, {PART: adam}, decay=config.decay
+        )
+        return after, {**metrics, **norm}
+
+    def judge(current, frozen, batch, key):
+        del frozen, key
+        found: Any = network.apply(
+            {"params": current.players[PART].averaged["params"]}, jnp.asarray(batch.features)
+        )
+        return phoneme_losses(config, found, batch)
+
+    def make_initial():
+        zeros = jnp.zeros((1, system.frames_seen, system.rows, system.columns))
+        make = lambda: {"params": network.init(jax.random.key(seed), zeros)["params"], "batch_stats": {}}
+        return train_state.make_state({PART: init_params.begin(PART, init, make)}, adam)
+
+    export = lambda current: {PART: current.players[PART].averaged}
+    return stage.Stage("phonemes", "phonemes", step, judge, None, make_initial, {}, export)
+
+
+def phoneme_losses(
+    config: PhonemeStageConfig, found: Float[Array, "b t 2 s"], batch: PhonemeBatch
+) -> dict[str, Float[Array, ""]]:
+    """The Kullback-Leibler divergence from the target, the square of logarithms, and their `total`."""
+    logs, weight = jnp.asarray(batch.logs), jnp.asarray(batch.weight)[..., None]
+    mean = lambda rows: (rows * weight).sum() / jnp.maximum(weight.sum() * rows.shape[-1], 1)
+    off = jnp.maximum(found, LEAST_LOG) - logs
+    terms = {
+        "divergence": mean((jnp.exp(logs) * (logs - found)).sum(-1)),
+        "logs": mean(jnp.square(off).mean(-1)),
+    }
+    return terms | {"total": losses.total({"divergence": 1.0, "logs": config.logs}, terms)}
+
+
+def vary(
+    config: PhonemeStageConfig, features: Float[Array, "b m 4 41"], key: Array
+) -> Float[Array, "b m 4 41"]:
+    """Less exact sound, from other throats and rooms, with gaps; where there is no sound there stays none.
+
+    Stretching the filter banks is vocal tract length perturbation (Jaitly and Hinton 2013), hiding some of
+    them and some frames SpecAugment (Park et al. 2019).
+    """
+    keys = jax.random.split(key, 5)
+    b, m = features.shape[:2]
+    sound = jnp.any(features != 0, axis=(2, 3), keepdims=True)
+    factors = jnp.exp(config.tract * jax.random.uniform(keys[0], (b,), minval=-1.0))
+    banks = jax.vmap(stretch)(features[..., BANKS], factors)
+    shown = ~_stretch_of(keys[1], config.hidden, b, banks.shape[-1])
+    varied = features.at[..., BANKS].set(banks * shown[:, None, None])
+    varied = varied + config.noise * jax.random.normal(keys[2], features.shape)
+    varied = varied + config.bands * jax.random.normal(keys[3], (b, 1, 1, features.shape[-1]))
+    heard = sound & ~_stretch_of(keys[4], config.hidden, b, m)[..., None, None]
+    return jnp.where(heard, varied, 0.0)
+
+
+def stretch(banks: Float[Array, "m r f"], factor: Float[Array, ""]) -> Float[Array, "m r f"]:
+    """Move what is in filter bank f to f x factor; the highest is repeated."""
+    count = banks.shape[-1]
+    place = jnp.clip(jnp.arange(count) / factor, 0, count - 1)
+    low = jnp.minimum(place.astype(int), count - 2)
+    share = (place - low)[None, None]
+    return banks[..., low] * (1 - share) + banks[..., low + 1] * share
+
+
+def _stretch_of(key: Array, most: float, examples: int, count: int) -> Bool[Array, "b n"]:
+    """A run of places of each example, at most the share `most` of all."""
+    begin, length = (
+        jax.random.uniform(key, (2, examples, 1)) * jnp.array([1.0, most]).reshape(2, 1, 1) * count
+    )
+    place = jnp.arange(count)[None]
+    return (place >= begin) & (place < begin + length)

@@ -1,0 +1,287 @@
+"""A whole system in one safetensors file: its config in the header, its tensors by part and path.
+
+Reading one executes nothing: the format is a JSON header and raw numbers.
+"""
+
+import contextlib
+import dataclasses
+import importlib.resources
+import json
+import os
+import pathlib
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import safetensors.numpy
+
+from avct_jax import errors, motion
+from avct_jax.convert import name_map
+from avct_jax.files import array_file, atomic_write
+from avct_jax.models import (
+    avct,
+    head_motion,
+    keypoint_detector,
+    mesh_system,
+    patch_discriminator,
+    renderer,
+    sync_discriminator,
+    system_config,
+)
+from avct_jax.models.frozen import syncnet, vgg
+
+FORMAT = "avct_jax system"
+DEEPEST = 32  # modules in each other
+LARGEST = 2**14  # number in a config: widths, px, frames, counts
+VERSION = 2
+OLDER = {"1": "keypoints"}  # versions that named no family, which can still be read
+Part = Mapping[str, Any]
+
+DEFAULT = "mesh.safetensors"  # what animates unless another checkpoint is named
+LEARNED_WARP = "lite.safetensors"  # the keypoint family's: for poses beyond what a portrait's mesh bears
+
+PRETRAINED = (DEFAULT, LEARNED_WARP, "sync.safetensors")
+
+PARTS = ("keypoint_detector", "renderer", "avct", "head_motion")
+# The two families: learned keypoints as in the paper, and the face mesh.
+Config = system_config.SystemConfig | mesh_system.MeshSystemConfig
+FAMILIES: dict[str, type] = {"keypoints": system_config.SystemConfig, "mesh": mesh_system.MeshSystemConfig}
+EXTRA = (
+    "patch_discriminator",
+    "vgg",
+    "sync_discriminator",
+    "syncnet",
+)  # losses and metrics: carried, not configured
+# Whoever uses these says how large they are: D_seq sees many frames, and LITE's D_sync is narrow.
+SIZED_BY_USE = ("patch_discriminator", "sync_discriminator")
+
+
+class System(NamedTuple):
+    """Everything that animating needs.
+
+    config: the sizes of all networks.
+    variables: {"params": ..., "batch_stats": ...} of each network, by its field's name in `config`;
+      a file may hold some of them only.
+    """
+
+    config: Config
+    variables: Mapping[str, Part]
+
+
+def save(path: str | os.PathLike, system: System, *, dtype: str = "float16") -> None:
+    """Write `system`; the file appears under its name only when it is whole.
+
+    Args:
+      dtype: of kernels, "float16" or "float32". Tensors with one axis (biases, statistics), and
+        those with numbers beyond float16's range, are kept in float32.
+    Raises:
+      UserError: the folder is missing or cannot be written to.
+    """
+    path = pathlib.Path(path)
+    flat = dict(name_map.leaves(system.variables))
+    tensors = {"/".join(names): _stored(value, np.dtype(dtype)) for names, value in flat.items()}
+    config = json.dumps(dataclasses.asdict(system.config))
+    family = next(name for name, kind in FAMILIES.items() if isinstance(system.config, kind))
+    metadata = {"format": FORMAT, "version": str(VERSION), "family": family, "config": config}
+    atomic_write.write(path, safetensors.numpy.save(tensors, metadata))
+
+
+def parts_of(config: Config) -> tuple[str, ...]:
+    """Return the parts that animating needs."""
+    return mesh_system.parts(config) if isinstance(config, mesh_system.MeshSystemConfig) else PARTS
+
+
+def load(path: str | os.PathLike, *, required: tuple[str, ...] | None = ()) -> System:
+    """Read a system; tensors as float32 numpy.
+
+    Args:
+      required: parts without which the caller can do nothing; None: those that animating needs.
+    Raises:
+      UserError: missing, damaged, of another program or version, with tensors that do not fit its
+        config, or without a required part.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise errors.UserError(f"no checkpoint at {path}; name an existing .safetensors file")
+    tensors, metadata = array_file.read_safetensors(path, lambda words: _check_format(path, words))
+    config = _read_config(
+        path, metadata.get("family", OLDER.get(metadata["version"], "")), metadata.get("config", "")
+    )
+    system = System(config, _nest(path, tensors))
+    _check(path, system, parts_of(config) if required is None else required)
+    return system
+
+
+def expected(config: Config, part: str) -> Part:
+    """The tree of shapes that the network `part` has; nothing is computed.
+
+    Args:
+      part: a network of `config`, or one of EXTRA, which have their released size.
+    """
+    if isinstance(config, mesh_system.MeshSystemConfig):
+        return mesh_system.expected(config, part)
+    module, *shapes = _example(config, part)
+    inputs = [jax.ShapeDtypeStruct(shape, np.int32 if len(shape) == 2 else np.float32) for shape in shapes]
+    if part == "renderer":
+        inputs = [inputs[0], *2 * [motion.Motion._make(inputs[1:3])]]
+    variables = jax.eval_shape(module.init, jax.random.key(0), *inputs)
+    return {name: variables.get(name, {}) for name in ("params", "batch_stats")}
+
+
+def _example(config: system_config.SystemConfig, part: str) -> tuple[Any, ...]:
+    """The module of `part`, and the shapes of inputs it can be called with."""
+    picture = (1, config.image_size, config.image_size, 3)
+    k, frames = config.keypoint_detector.num_keypoints, (1, 1)
+    sound = (*frames, avct.AUDIO_ROWS, avct.AUDIO_COLUMNS)
+    if part == "keypoint_detector":
+        return keypoint_detector.KeypointDetector(config.keypoint_detector), picture
+    if part == "renderer":
+        return renderer.Renderer(config.renderer), picture, (1, k, 2), (1, k, 2, 2)
+    if part == "avct":
+        c = config.avct
+        features = (1, c.feature_size, c.feature_size, c.reference_channels)
+        return avct.AVCT(c), frames, (*frames, c.pose_size, c.pose_size), sound, features
+    if part == "head_motion":
+        return head_motion.HeadMotion(config.head_motion), picture[:3], sound
+    if part == "patch_discriminator":
+        return patch_discriminator.PatchDiscriminator(), picture
+    if part == "vgg":
+        return vgg.VGG(), (1, 32, 32, 3)
+    if part == "sync_discriminator":
+        return sync_discriminator.SyncDiscriminator(), (1, 80, 16, 1), (1, 48, 96, 15)
+    if part == "syncnet":
+        return syncnet.SyncNet(), (1, 13, 20, 1), (1, 5, 224, 224, 3)
+    raise ValueError(f"part {part!r} is not one of {PARTS + EXTRA}")
+
+
+def config_from_dict(kind: type, values: Any) -> Any:
+    """Rebuild a nested frozen dataclass; fields that are absent take their defaults.
+
+    Raises:
+      ValueError: a field is unknown or of another type.
+    """
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{kind.__name__} is {str(values)[:20]!r}, must be fields by name")
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(values) - {f.name for f in dataclasses.fields(kind)})
+    if unknown:
+        raise ValueError(f"{kind.__name__} has no field {', '.join(unknown)}")
+    return kind(**{name: _field(f"{kind.__name__}.{name}", hints[name], v) for name, v in values.items()})
+
+
+def embedded(name: str = DEFAULT) -> contextlib.AbstractContextManager[pathlib.Path]:
+    """A file of weights that comes with the package: DEFAULT, LEARNED_WARP, or "sync.safetensors"."""
+    return importlib.resources.as_file(importlib.resources.files("avct_jax") / "pretrained" / name)
+
+
+def _stored(value: Any, dtype: np.dtype) -> np.ndarray:
+    value = np.asarray(value, np.float32)
+    small = value.ndim < 2 or (value.size and np.abs(value).max() > np.finfo(np.float16).max)
+    return np.ascontiguousarray(value if small else value.astype(dtype))
+
+
+def _nest(path: pathlib.Path, tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, value in tensors.items():
+        *modules, leaf = name.split("/")
+        node = tree
+        for module in modules[:DEEPEST]:
+            node = node.setdefault(module, {}) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or leaf in node or not 2 <= len(modules) <= DEEPEST:
+            raise errors.UserError(f"{path} has a tensor {name[:60]!r} in no place; make it again")
+        if value.dtype.kind != "f" or not np.isfinite(value).all():
+            raise errors.UserError(f"{path}: {name} holds what is no finite number; train it again")
+        node[leaf] = value.astype(np.float32)
+    return {part: {"params": {}, "batch_stats": {}, **variables} for part, variables in tree.items()}
+
+
+def _check_format(path: pathlib.Path, metadata: Mapping[str, str]) -> None:
+    if metadata.get("format") != FORMAT:
+        raise errors.UserError(
+            f"{path} is not a checkpoint of this program; `avct convert` makes one of released files"
+        )
+    if metadata.get("version") not in (str(VERSION), *OLDER):
+        found = str(metadata.get("version"))[:20]
+        raise errors.UserError(
+            f"{path} has format version {found}, this program reads {VERSION}; "
+            "train or convert it with this version"
+        )
+
+
+def _read_config(path: pathlib.Path, family: str, text: str) -> Config:
+    try:
+        if family not in FAMILIES:
+            raise ValueError(f"its family of networks {family!r} is not one of {', '.join(FAMILIES)}")
+        return config_from_dict(FAMILIES[family], json.loads(text))
+    except (ValueError, TypeError, RecursionError, OverflowError) as error:
+        why = _one_line(error)[:200]
+        raise errors.UserError(
+            f"{path} has a config that this version does not know ({why}); upgrade avct-jax"
+        ) from None
+
+
+def _check(path: pathlib.Path, system: System, required: tuple[str, ...]) -> None:
+    names = (*parts_of(system.config), *EXTRA, mesh_system.HEARING)
+    missing = [part for part in required if part not in system.variables]
+    if missing:
+        raise errors.UserError(f"{path} lacks {', '.join(missing)}; convert or train a whole system")
+    lines = [f"{part}: unknown" for part in system.variables if part not in names]
+    for part in (p for p in system.variables if p in names and p not in SIZED_BY_USE):
+        lines += _differences(part, system.variables[part], _expected(path, system.config, part))
+    if lines:
+        more = f" and {len(lines) - 3} more" if len(lines) > 3 else ""
+        raise errors.UserError(
+            f"{path} does not fit its own config: {'; '.join(lines[:3])}{more}; convert or train it again"
+        )
+
+
+def _expected(path: pathlib.Path, config: Config, part: str) -> Part:
+    jax.devices()  # a platform that is not there is no fault of the file
+    try:
+        return expected(config, part)
+    except Exception as error:  # sizes that no network can have fail in every way there is
+        raise errors.UserError(
+            f"{path} has a config of which {part} cannot be made ({_one_line(error)[:120]}); make it again"
+        ) from None
+
+
+def _differences(part: str, found: Part, wanted: Part) -> list[str]:
+    have = {"/".join(names): tuple(v.shape) for names, v in name_map.leaves(found)}
+    need = {"/".join(names): tuple(v.shape) for names, v in name_map.leaves(wanted)}
+    lines = [f"{part}/{name} missing" for name in need if name not in have]
+    lines += [f"{part}/{name} extra" for name in have if name not in need]
+    both = [name for name in need if name in have and have[name] != need[name]]
+    return lines + [f"{part}/{name} is {have[name]}, must be {need[name]}" for name in both]
+
+
+def _field(name: str, hint: Any, value: Any) -> Any:
+    origin = typing.get_origin(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return config_from_dict(hint, value)
+    if origin is tuple:
+        kinds = typing.get_args(hint)
+        kinds = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds
+        return tuple(_field(name, kind, item) for kind, item in zip(kinds, value, strict=True))
+    if origin in (types.UnionType, typing.Union):
+        if value is None:
+            return None
+        return _field(name, next(k for k in typing.get_args(hint) if k is not types.NoneType), value)
+    if origin is typing.Literal:
+        if value not in typing.get_args(hint):
+            raise ValueError(f"{name} is {value!r}, must be one of {typing.get_args(hint)}")
+        return value
+    if hint is float and type(value) is int:
+        return float(value)
+    if isinstance(value, int | float) and not abs(value) <= LARGEST:
+        raise ValueError(f"{name} is {value}, at most {LARGEST} can be")
+    if type(value) is not hint:
+        kind = getattr(hint, "__name__", hint)
+        raise ValueError(f"{name} is {value!r}, must be a {kind}")
+    return value
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

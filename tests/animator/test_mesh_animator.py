@@ -1,0 +1,198 @@
+"""The mesh system from a picture and a sound to frames: reproducible, in sync with its track, refusing what
+it must.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import skimage.data
+from scipy.spatial import transform
+
+from avct_jax import demo, errors, weights_file
+from avct_jax.animator import base, factory, mesh_animator
+from avct_jax.data.faces import face_basis
+from avct_jax.data.media import video
+from avct_jax.data.speech import audio, mesh_features
+from avct_jax.inference import mesh_inference
+from avct_jax.models import mesh_system
+from avct_jax.models.mesh import face_mesh, mouth_painter, speech_motion
+from tests import quick
+
+TINY = mesh_system.MeshSystemConfig(
+    speech_motion=speech_motion.SpeechMotionConfig(d_model=16, num_heads=2, feedforward=16),
+    mouth_painter=mouth_painter.MouthPainterConfig(channels=(8, 8), canvas=2),
+)
+SIZE = 256
+
+
+def random_variables(config, seed=0):
+    rng = np.random.default_rng(seed)
+    draw = lambda x: rng.normal(0, 0.2, x.shape).astype(np.float32)
+    parts = {
+        part: jax.tree.map(draw, mesh_system.expected(config, part)) for part in mesh_system.parts(config)
+    }
+    parts["face_basis"]["params"] = face_basis.embedded()._asdict()
+    return parts
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    path = tmp_path_factory.mktemp("mesh") / "tiny.safetensors"
+    weights_file.save(path, weights_file.System(TINY, random_variables(TINY)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def player(checkpoint):
+    return factory.load(checkpoint)
+
+
+@pytest.fixture(scope="module")
+def wav():
+    with demo.sentence() as path:
+        return audio.read_audio(path)[4000:16000]  # 0.75 s
+
+
+def test_checkpoint_of_the_mesh_family_makes_a_mesh_animator(player):
+    assert isinstance(player, mesh_animator.MeshAnimator) and player.config == TINY
+
+
+def test_network_of_the_checkpoint_hears_in_hamas_place(tmp_path, wav, monkeypatch):
+    monkeypatch.setattr(mesh_features, "_network", lambda: pytest.fail("hama was asked"))
+    config = dataclasses.replace(TINY, hearing="network")
+    variables = random_variables(config)
+    weights_file.save(tmp_path / "n.safetensors", weights_file.System(config, variables))
+    player = factory.load(tmp_path / "n.safetensors")
+    track = lambda sound: player._track(
+        mesh_features.listen(sound, player._recognise), mesh_animator.loudness(sound), 1, None, True, []
+    )
+    assert np.abs(track(wav).speech - track(wav[::-1].copy()).speech).max() > 0.01
+    del variables["phoneme_net"]
+    weights_file.save(tmp_path / "none.safetensors", weights_file.System(config, variables))
+    with pytest.raises(errors.UserError, match="lacks phoneme_net"):
+        factory.load(tmp_path / "none.safetensors")
+
+
+def test_same_seed_draws_the_same_frames_and_another_moves_otherwise(player, wav):
+    draw = lambda seed: np.concatenate(
+        list(player.frames(skimage.data.astronaut(), wav, size=SIZE, seed=seed))
+    )
+    first, again, other = draw(1), draw(1), draw(2)
+    assert first.shape == (19, SIZE, SIZE, 3)
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first.astype(int) - other).mean() > 0.1
+
+
+def test_video_is_written_at_the_size_asked_for(player, wav, tmp_path):
+    report = player.animate(skimage.data.astronaut(), wav, tmp_path / "a.mp4", size=320)
+    assert report.frames == 19 and video.probe(tmp_path / "a.mp4").size == (320, 320)
+
+
+@pytest.mark.parametrize("size", [128, 255, 301, 2000])
+def test_sizes_that_cannot_be_drawn_are_refused(player, wav, tmp_path, size):
+    with pytest.raises(errors.UserError, match="must be even and from 256 to 1024"):
+        player.animate(skimage.data.astronaut(), wav, tmp_path / "a.mp4", size=size)
+    assert not list(tmp_path.iterdir())
+
+
+def test_size_follows_the_portrait():
+    sizes = [mesh_animator.size_for(side) for side in (40, 300, 450, 3000)]
+    assert sizes == [256, 256, 448, 512]
+
+
+def test_poses_are_taken_since_the_first(player, wav):
+    poses = np.zeros((19, 6))
+    poses[:, 5] = 250
+    poses[10:, 1] = 0.1
+    speech = mesh_features.listen(wav)
+    track = player._track(speech, mesh_animator.loudness(wav), 0, poses, False, [])
+    np.testing.assert_allclose(track.behaviour.rotation[:6], 0, atol=1e-6)
+    np.testing.assert_allclose(track.behaviour.rotation[14:, 1], 0.1, atol=1e-6)
+
+
+def test_trembling_of_tracked_poses_is_smoothed():
+    poses = np.zeros((60, 6))
+    poses[:, 0] = 0.1 * np.sin(np.arange(60) / 12)
+    trembling = poses + np.where(np.arange(60) % 2, 0.01, -0.01)[:, None] * np.eye(6)[0]
+    calm, _ = mesh_animator.since_first(trembling)
+    plain, _ = mesh_animator.since_first(poses)
+    bends = lambda x: np.abs(np.diff(x[5:-5, 0], 2)).mean()
+    assert bends(calm) < 2 * bends(plain) < 0.2 * bends(trembling)
+    np.testing.assert_array_equal(calm[0], 0)
+
+
+def test_lips_open_as_far_as_peoples_do(player):
+    wanted, rng = player.config.amplitude, np.random.default_rng(0)
+    way = np.asarray(mesh_inference.opening(player.variables))
+    shy = 0.8 * wanted * rng.normal(size=(2000, 1)) * way / (way @ way)
+    silent = np.arange(2000) % 2 == 0
+    after = lambda moved, silent: (moved * player._liveliness(moved, silent) @ way)[~silent].std()
+    np.testing.assert_allclose(after(shy, silent), wanted, rtol=0.03)
+    loud = np.where(silent[:, None], 50, 1) * shy  # what silence does is not asked
+    np.testing.assert_allclose(after(loud, silent), wanted, rtol=0.03)
+    least, most = mesh_animator.LIVELINESS
+    assert player._liveliness(shy / 100, silent) <= most and player._liveliness(100 * shy, silent) >= least
+    short = player._liveliness(shy[:20], silent[:20])
+    assert abs(np.log(short)) < 0.6 * abs(np.log(wanted / (shy[:20] @ way)[~silent[:20]].std()))
+    assert player._liveliness(shy, np.ones(2000, bool)) == 1
+
+
+def test_still_heads_blink_and_move_nothing_else(player, wav):
+    track = player._track(mesh_features.listen(wav), mesh_animator.loudness(wav), 0, None, True, [])
+    assert not track.behaviour.rotation.any() and not track.behaviour.shift.any()
+
+
+def test_mouths_are_the_same_in_calls_of_any_length(player, wav, monkeypatch):
+    speech = mesh_features.listen(wav)
+    behaviour = player._track(speech, mesh_animator.loudness(wav), 0, None, False, []).behaviour
+    whole = player.predict(speech, behaviour)
+    monkeypatch.setattr(mesh_animator, "SPEECH_CHUNK", 7)
+    np.testing.assert_allclose(player.predict(speech, behaviour), whole, rtol=1e-3, atol=1e-3)
+
+
+def test_told_phonemes_change_the_mouth(player, wav):
+    speech = mesh_features.listen(wav)
+    told = mesh_features.told(speech, np.full(19, 21, np.int32))
+    behaviour = player._track(speech, mesh_animator.loudness(wav), 0, None, True, []).behaviour
+    assert np.abs(player.predict(told, behaviour) - player.predict(speech, behaviour)).max() > 1e-3
+
+
+def test_gradients_reach_portrait_and_weights(player):
+    portrait, _ = player._read_portrait(skimage.data.astronaut(), [], size=SIZE)
+    zeros = jnp.zeros
+    controls = face_mesh.Controls(zeros((1, 16)) + 0.5, *2 * [zeros((1, 2))], *2 * [zeros((1, 3))], zeros(1))
+
+    def brightness(variables, skin):
+        given = portrait._replace(portrait=portrait.portrait._replace(skin=skin))
+        return mesh_inference.draw(TINY, variables, given, controls).mean()
+
+    slopes = quick.jit(jax.grad(brightness, argnums=(0, 1)))(player.variables, portrait.portrait.skin)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(slopes))
+    assert np.abs(slopes[1]).max() > 0 and np.abs(slopes[0]["face_basis"]["params"]["components"]).max() > 0
+
+
+def test_draw_maps_over_people(player):
+    """jax.vmap over portraits of one size."""
+    portrait, _ = player._read_portrait(skimage.data.astronaut(), [], size=SIZE)
+    two = jax.tree.map(lambda x: jnp.stack([x, x]), portrait)
+    zeros = jnp.zeros
+    controls = face_mesh.Controls(zeros((2, 16)) + 0.5, *2 * [zeros((2, 2))], *2 * [zeros((2, 3))], zeros(2))
+    draw = lambda p: mesh_inference.draw(TINY, player.variables, p, controls)
+    one, both = quick.jit(draw)(portrait), quick.jit(jax.vmap(draw))(two)
+    np.testing.assert_allclose(both[1], one, atol=1e-4)
+
+
+@pytest.mark.parametrize("given", [[0, 41], [-1], [[1]], [0.5]])
+def test_phonemes_that_are_none_are_refused(given):
+    request = base.Request(phonemes=np.array(given))
+    with pytest.raises(errors.UserError, match="whole numbers from 0 to 40"):
+        base.labels(np.zeros(1280, np.float32), 2, request)
+
+
+def test_head_turn_is_the_rotation_without_the_size():
+    vector = np.array([0.1, -0.4, 0.05])
+    head = 0.3 * transform.Rotation.from_rotvec(vector).as_matrix()
+    np.testing.assert_allclose(mesh_animator.head_turn(head), vector, atol=1e-9)

@@ -1,0 +1,47 @@
+"""What `avct bench` counts and prints; seconds are the machine's affair."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from avct_jax.benchmark import throughput
+from avct_jax.cli import bench as command
+from avct_jax.models import system_config
+
+
+@pytest.fixture(scope="module")
+def report():
+    return throughput.measure(("tiny",), frames=2, rounds=1)
+
+
+def test_bench_counts_two_operations_for_a_multiply_add():
+    product = jax.ShapeDtypeStruct((64, 64), jnp.float32)
+    assert throughput._gflop(jnp.matmul, product, product) == pytest.approx(2 * 64**3 / 1e9)
+
+
+def test_bench_parts_add_up_to_the_program_of_all(report):
+    tiny = report.sizes["tiny"]
+    names = ("AVCT towers", "transformer", "dense motion, renderer")
+    assert sum(tiny.parts[n].gflop for n in names) == pytest.approx(
+        tiny.parts[throughput.WHOLE].gflop, rel=0.02
+    )
+    assert all(part.seconds > 0 for part in (*tiny.parts.values(), *tiny.once.values()))
+    counted = throughput.gflop_per_frame(system_config.TINY, 2)
+    assert counted == pytest.approx(tiny.parts[throughput.WHOLE].gflop, rel=1e-6)
+
+
+def test_bench_prints_every_part_as_text_and_as_json(report):
+    text, values = command.table(report), json.loads(json.dumps(command.as_json(report)))
+    parts = values["sizes"]["tiny"]["per_frame"]
+    assert set(parts) == set(report.sizes["tiny"].parts) and all(name in text for name in parts)
+    assert 0 < parts[throughput.WHOLE]["share_of_matrix_product"] < 2
+    assert values["machine"]["matrix_product_gflop_per_s"] > 0
+
+
+@pytest.mark.parametrize(
+    "config, limit", [(system_config.LITE, 10), (system_config.PAPER, 90)], ids=["lite", "paper"]
+)
+def test_a_frame_takes_no_more_operations_than_promised(config, limit):
+    assert 0.1 < throughput.gflop_per_frame(config) < limit

@@ -1,0 +1,183 @@
+"""Sound as a player plays it: whatever its format, on the container's clock; a line where it is not whole."""
+
+import os
+import subprocess
+
+import numpy as np
+import pytest
+import scipy.io.wavfile
+
+from avct_jax import errors
+from avct_jax.data.clips import make_clips
+from avct_jax.data.media import soundtrack, video
+from avct_jax.data.speech import audio
+from avct_jax.evaluation import video_files
+
+RATE = 16000
+
+
+def ffmpeg(*arguments):
+    command = [audio.ffmpeg(), "-nostdin", "-v", "error", "-y", *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True)
+
+
+def sine(hertz, seconds, rate=44100):
+    return ["-f", "lavfi", "-i", f"sine={hertz}:r={rate}:d={seconds}"]
+
+
+def loudest(samples):
+    """Hz of the strongest tone."""
+    return np.argmax(np.abs(np.fft.rfft(samples))) * RATE / len(samples)
+
+
+def tone(hertz=440, seconds=1.0):
+    return (0.4 * np.sin(2 * np.pi * hertz * np.arange(round(RATE * seconds)) / RATE)).astype(np.float32)
+
+
+def filmed(path, **options):
+    """What is heard of a file, and what a film holds of it."""
+    heard = audio.read_heard(path, **options)
+    with video.VideoWriter(path.with_name("film.mp4"), size=32, audio=heard.track) as writer:
+        writer.write(np.zeros((25, 32, 32, 3), np.uint8))
+    return heard.samples, audio.read_audio(path.with_name("film.mp4"))
+
+
+@pytest.mark.parametrize("suffix, codec", [("mp3", "libmp3lame"), ("aac", "aac"), ("ts", "aac")])
+def test_a_format_that_changes_on_the_way_shifts_nothing(tmp_path, suffix, codec):
+    """Parts of one channel, two channels and another rate, joined byte by byte."""
+    joined = b""
+    for hertz, channels, rate in ((440, 1, 44100), (880, 2, 44100), (1320, 1, 24000)):
+        part = tmp_path / f"part.{suffix}"
+        ffmpeg(*sine(hertz, 2, rate), "-ac", channels, "-c:a", codec, part)
+        joined += part.read_bytes()
+    (tmp_path / f"all.{suffix}").write_bytes(joined)
+    for heard in (audio.map_audio(tmp_path / f"all.{suffix}"), *filmed(tmp_path / f"all.{suffix}")):
+        assert 6.0 * RATE <= len(heard) < 6.25 * RATE
+        for at, hertz in ((0.5, 440), (2.6, 880), (4.7, 1320)):
+            assert abs(loudest(heard[round(at * RATE) :][:RATE]) - hertz) < 12, (at, hertz)
+
+
+@pytest.mark.parametrize("late, suffix", [("a", "mp4"), ("a", "mkv"), ("v", "mkv"), ("a", "ts"), ("v", "ts")])
+def test_sound_and_pictures_keep_the_clock_of_their_container(tmp_path, late, suffix):
+    """A flash and a beep at once, in streams one of which begins .4 s after the other."""
+    flash = "color=black:s=32x32:r=25:d=2,geq=lum='255*gte(N,25)':cb=128:cr=128"
+    beep = f"aevalsrc='.5*sin(2000*t)*gte(t,{0.6 if late == 'a' else 1.4})':s=44100:d=2"
+    shift = ["-itsoffset", "0.4"]
+    pictures, sounds = ["-f", "lavfi", "-i", flash], ["-f", "lavfi", "-i", beep]
+    inputs = [*pictures, *shift, *sounds] if late == "a" else [*shift, *pictures, *sounds]
+    path = tmp_path / f"film.{suffix}"
+    codecs = ["-c:v", "mpeg2video", "-pix_fmt", "yuv420p", "-c:a", "aac"]
+    ffmpeg(*inputs, "-map", "0", "-map", "1", *codecs, path)
+    bright = np.array([frame.mean() > 128 for frame in video.read_frames(path)])
+    for wav in (audio.read_audio(path), audio.map_audio(path), video_files.from_file(path, "film").sound()):
+        beep_at = np.flatnonzero(np.abs(wav) > 0.1)[0] / RATE
+        assert abs(bright.argmax() / 25 - beep_at) < 0.045, (bright.argmax() / 25, beep_at)
+    assert abs(beep_at - (1.0 if late == "a" else 1.4)) < 0.03
+
+
+def cut(content):
+    return content[: len(content) // 4 * 2]
+
+
+def noisy(content):
+    half = len(content) // 2
+    return content[:half] + np.random.default_rng(0).bytes(len(content) - half)
+
+
+@pytest.mark.parametrize(
+    "name, spoil, said",
+    [
+        ("a.wav", cut, "ends at 3.00 s of the file's 6.00 s"),
+        ("a.mp3", cut, "of the file's 6.00 s"),
+        ("a.mp3", noisy, "a.mp3 is damaged ("),
+        ("a.mkv", cut, "a.mkv is damaged (File ended prematurely)"),
+        ("a.flac", noisy, "a.flac is damaged ("),
+    ],
+)
+def test_sound_that_is_not_whole_is_told(tmp_path, caplog, name, spoil, said):
+    ffmpeg(*sine(440, 6, RATE), tmp_path / name)
+    assert len(audio.read_audio(tmp_path / name)) >= 5.98 * RATE and not caplog.records
+    (tmp_path / name).write_bytes(spoil((tmp_path / name).read_bytes()))
+    assert RATE < len(audio.read_audio(tmp_path / name)) < 4.5 * RATE
+    (record,) = caplog.records
+    assert said in record.getMessage() and "\n" not in record.getMessage()
+
+
+@pytest.mark.parametrize("channels, spoken", [(3, 2), (9, 4), (16, 0), (64, 63)])
+def test_channels_without_names_are_averaged_and_written(tmp_path, channels, spoken):
+    samples = np.zeros((RATE, channels), np.float32)
+    samples[:, spoken] = tone()
+    scipy.io.wavfile.write(tmp_path / "a.wav", RATE, samples)
+    for heard in filmed(tmp_path / "a.wav"):
+        assert abs(loudest(heard) - 440) < 2 and np.abs(heard).max() > 0.9 * 0.4 / channels
+
+
+@pytest.mark.parametrize("layout, channels", [("quad", 4), ("5.1", 6), ("hexagonal", 6), ("7.1(wide)", 8)])
+def test_channels_with_names_are_written_whatever_they_are(tmp_path, layout, channels):
+    source = "aevalsrc=" + "|".join([".4*sin(2765*t)"] * channels) + f":s=16000:d=1:c={layout}"
+    ffmpeg("-f", "lavfi", "-i", source, tmp_path / "a.wav")
+    heard, written = filmed(tmp_path / "a.wav")
+    assert abs(loudest(heard) - 440) < 2 and abs(loudest(written) - 440) < 2
+
+
+def test_numbers_that_are_none_cost_their_own_moment_only(tmp_path):
+    samples = tone()
+    samples[[5000, 6000, 7000]] = np.nan, np.inf, 1e38
+    scipy.io.wavfile.write(tmp_path / "a.wav", RATE, samples)
+    heard, written = filmed(tmp_path / "a.wav")
+    good = np.setdiff1d(np.arange(RATE), [5000, 6000, 7000])
+    np.testing.assert_allclose(heard[good], tone()[good], atol=1e-6)
+    assert np.abs(heard).max() <= 1 and abs(loudest(written) - 440) < 2
+
+
+def test_channels_that_nearly_cancel_each_other_leave_the_loudest(tmp_path, caplog):
+    """As after lossy coding: something small is left of their mean."""
+    both = np.stack([0.5 * tone(), -0.52 * tone()], 1)
+    scipy.io.wavfile.write(tmp_path / "a.wav", RATE, both)
+    for heard in filmed(tmp_path / "a.wav"):
+        assert abs(np.abs(heard[2000:-2000]).max() - 0.208) < 0.02
+    assert "cancel each other out: the 2. one is heard" in caplog.text
+
+
+@pytest.fixture
+def tracks(tmp_path):
+    """A film of three sound tracks: hiss of -75 dB, 880 Hz, 1320 Hz."""
+    hiss = ["-f", "lavfi", "-i", "anoisesrc=a=0.0003:d=1:r=44100"]
+    inputs = [*hiss, *sine(880, 1), *sine(1320, 1)]
+    path = tmp_path / "a.mkv"
+    ffmpeg(*inputs, "-map", "0", "-map", "1", "-map", "2", "-c:a", "aac", path)
+    return path
+
+
+def test_a_silent_track_makes_room_for_the_next(tracks, caplog):
+    assert all(abs(loudest(heard) - 880) < 3 for heard in filmed(tracks))
+    assert "the first sound track of" in caplog.text and "track 2 is heard" in caplog.text
+
+
+def test_the_track_that_is_asked_for_is_heard_and_written(tracks, caplog):
+    assert all(abs(loudest(heard) - 1320) < 3 for heard in filmed(tracks, track=3))
+    assert np.abs(audio.read_audio(tracks, track=1)).max() < 1e-3 and not caplog.records
+    with pytest.raises(errors.UserError, match="has 3 sound tracks, and no track 4"):
+        audio.read_audio(tracks, track=4)
+
+
+def full_disk(monkeypatch):
+    full = lambda: open("/dev/full", "r+b", buffering=0)  # noqa: SIM115 - the caller closes it
+    monkeypatch.setattr(soundtrack.tempfile, "TemporaryFile", full)
+
+
+def test_a_full_disk_ends_a_film_and_a_clip(tmp_path, monkeypatch):
+    path = tmp_path / "a.wav"
+    scipy.io.wavfile.write(path, RATE, tone())
+    (tmp_path / "sound").symlink_to("/dev/full")
+    with pytest.raises(errors.UserError, match="No space left on device"):
+        soundtrack.write_native(soundtrack.Track(path), tmp_path)
+    full_disk(monkeypatch)
+    with pytest.raises(errors.UserError, match="No space left on device"):
+        make_clips._open_sound(os.fspath(path))
+
+
+def test_a_clip_without_sound_is_told(tmp_path, caplog):
+    (tmp_path / "a.wav").write_bytes(b"no sound at all")
+    assert make_clips._open_sound(os.fspath(tmp_path / "a.wav")) is None
+    assert "its clips have no sound" in caplog.text

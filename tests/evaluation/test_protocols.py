@@ -1,0 +1,194 @@
+"""Films made of held-out clips: by whom, of what, and what becomes of those that cannot be made."""
+
+import logging
+import os
+
+import numpy as np
+import pytest
+
+from avct_jax import errors
+from avct_jax.animator import keypoint_animator
+from avct_jax.benchmark import throughput
+from avct_jax.data.clips import clip
+from avct_jax.data.dataset import dataset_index
+from avct_jax.data.media import video
+from avct_jax.evaluation import protocols, sidecar
+from avct_jax.models import system_config
+from tests import made_clips
+
+TEST_CLIPS = ("s1_1", "s1_2", "s1_3")
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """Made-up clips of which three of the speaker's are held out; their films have no sound track."""
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    made_clips.make(folder, people=2, own=4)
+    listing = (folder / "manifest.json").read_text()
+    for name in TEST_CLIPS:
+        listing = listing.replace(
+            f'"split": "train", "source": "{name}.mpg"', f'"split": "test", "source": "{name}.mpg"'
+        )
+    (folder / "manifest.json").write_text(listing)
+    return folder
+
+
+class Actor:
+    """Stands in for an animator: notes what it is asked for, and writes a film of the portrait at rest."""
+
+    def __init__(self):
+        self.asked = []
+        self.refuses = ""
+
+    def animate(self, portrait, audio, output, **given):
+        if audio.stem == self.refuses:
+            raise errors.UserError("no face\nwas found")
+        self.asked.append((audio.stem, portrait, given))
+        with video.VideoWriter(output, size=portrait.shape[0]) as writer:
+            writer.write(np.repeat(portrait[None], 3, 0))
+
+
+@pytest.fixture
+def actor(monkeypatch):
+    made = Actor()
+    monkeypatch.setattr(protocols.animators, "load", lambda checkpoint: made)
+    return made
+
+
+def make(name, clips, output, **options):
+    """Of a checkpoint whose content nobody reads: another animator stands in."""
+    checkpoint = clips / "stand_in.safetensors"
+    checkpoint.write_bytes(b"weights")
+    return protocols.make(name, clips, output, checkpoint=checkpoint, **options)
+
+
+def names(folder):
+    return sorted(path.stem for path in folder.glob("*.mp4"))
+
+
+def test_speech_is_driven_by_the_clips_own_poses_in_its_own_square(clips, actor, tmp_path):
+    made = make("speech", clips, tmp_path / "out")
+    assert names(made.generated) == names(made.real) == list(TEST_CLIPS) and made.paired and not made.failed
+    for name, portrait, given in actor.asked:
+        known = clip.load(clips / f"{name}.npz")
+        first = next(video.read_frames(clips / f"{name}.mp4"))
+        assert np.array_equal(portrait, first) and np.array_equal(given["poses"], known.poses)
+        assert given["cropped"] and given["phonemes"] is None
+
+
+def test_predicted_speech_has_no_poses_and_may_have_transcribed_phonemes(clips, actor, tmp_path):
+    make("speech-predicted", clips, tmp_path / "out", transcribed=True)
+    for name, _, given in actor.asked:
+        assert given["poses"] is None
+        assert np.array_equal(given["phonemes"], clip.load(clips / f"{name}.npz").phonemes)
+
+
+def test_films_that_are_there_stay_until_their_clip_changes(clips, actor, tmp_path):
+    again = lambda: make("speech", clips, tmp_path / "out")
+    made = again()
+    assert again() == made and len(actor.asked) == 3
+    later = (made.generated / "s1_2.mp4").stat().st_mtime + 5
+    os.utime(clips / "s1_2.npz", (later, later))
+    again()
+    assert [name for name, *_ in actor.asked[3:]] == ["s1_2"]
+
+
+def test_film_that_cannot_be_made_is_told_and_the_rest_goes_on(clips, actor, tmp_path, caplog):
+    make("speech", clips, tmp_path / "out")
+    later = (tmp_path / "out" / "speech" / "s1_2.mp4").stat().st_mtime + 5
+    os.utime(clips / "s1_2.npz", (later, later))
+    actor.refuses = "s1_2"
+    with caplog.at_level(logging.WARNING):
+        made = make("speech", clips, tmp_path / "out")
+    assert made.failed == {"s1_2": "no face was found"} and "s1_2 cannot be made" in caplog.text
+    assert names(made.generated) == names(made.real) == ["s1_1", "s1_3"]
+
+
+def test_run_without_any_film_is_refused(clips, actor, tmp_path):
+    actor.refuses = "s1_1"
+    with pytest.raises(errors.UserError, match="no film of speech could be made: no face was found"):
+        make("speech", clips, tmp_path / "out", films=1)
+
+
+def test_real_films_are_those_of_the_films_asked_for(clips, actor, tmp_path):
+    for films, wanted in ((0, 3), (1, 1), (2, 2)):
+        made = make("speech", clips, tmp_path / "out", films=films)
+        assert len(names(made.real)) == wanted
+    assert len(actor.asked) == 3
+    assert all((made.real / f"{n}.mp4").samefile(clips / f"{n}.mp4") for n in names(made.real))
+
+
+def test_link_follows_the_clip_where_links_are_not_to_be_had(tmp_path, monkeypatch):
+    monkeypatch.setattr(protocols.pathlib.Path, "symlink_to", lambda *_: os.link("/", "/"))
+    (tmp_path / "a.mp4").write_bytes(b"one")
+    for content in (b"one", b"another"):
+        (tmp_path / "a.mp4").write_bytes(content)
+        protocols._link(tmp_path / "a.mp4", tmp_path / "b.mp4")
+        assert (tmp_path / "b.mp4").read_bytes() == content
+
+
+def test_what_is_said_lies_beside_the_real_films(clips, actor, tmp_path):
+    made = make("speech", clips, tmp_path / "out", films=2)
+    for name in names(made.real):
+        said = sidecar.phonemes_of(made.real / f"{name}.mp4")
+        assert np.array_equal(said, clip.load(clips / f"{name}.npz").phonemes)
+    assert made.names == tuple(names(made.real)) and sidecar.portrait_of(made.real / "s1_1.mp4") is None
+
+
+def test_cross_leaves_each_portrait_beside_its_film(clips, actor, tmp_path):
+    listing = (clips / "manifest.json").read_text()
+    (clips / "manifest.json").write_text(listing.replace('"split": "train"', '"split": "test"'))
+    made = make("cross", clips, tmp_path / "out")
+    assert not made.paired and names(made.generated)[0] == "id_1_says_id_0"
+    portrait = sidecar.portrait_of(made.generated / "id_1_says_id_0.mp4")
+    assert np.array_equal(portrait, next(video.read_frames(clips / "id_1.mp4")))
+
+
+def entry(name, *, sound=True, in_sync=True):
+    return dataset_index.Entry(name, name[0], True, 50, sound, in_sync, 0.0)
+
+
+def test_cross_gives_each_person_once_the_voice_of_another_that_is_in_sync():
+    people = [entry("a0"), entry("a1"), entry("b0"), entry("c0", in_sync=False), entry("d0", sound=False)]
+    jobs = protocols.plan("cross", dataset_index.Manifest("nobody", tuple(people)))
+    assert [job.portrait for job in jobs] == ["a0", "b0", "c0", "d0"]
+    assert [job.driver for job in jobs] == ["b0", "a1", "b0", "a0"]
+    assert len({job.name for job in jobs}) == 4
+
+
+def test_voices_out_of_sync_are_used_where_there_are_no_others():
+    people = [entry("a0", in_sync=False), entry("b0", in_sync=False)]
+    jobs = protocols.plan("cross", dataset_index.Manifest("nobody", tuple(people)))
+    assert [job.driver for job in jobs] == ["b0", "a0"]
+
+
+def test_reasons_take_the_place_of_what_the_evaluation_could_not_know():
+    unknown = [{"system": s, "film": "a", "reason": "there is no such film"} for s in ("x", "y")]
+    told = protocols.tell({"version": 1, "failed": unknown}, {"x": {"a": "no face"}})
+    assert told["failed"] == [unknown[1], {"system": "x", "film": "a", "reason": "no face"}]
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return keypoint_animator.KeypointAnimator(throughput.random_system(system_config.TINY))
+
+
+def test_reenactment_is_as_long_as_its_clip_and_begins_with_its_picture(clips, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(protocols.animators, "load", lambda checkpoint: tiny)
+    made = make("reenactment", clips, tmp_path / "out")
+    assert names(made.generated) == ["id_1"]
+    frames = list(video.read_frames(made.generated / "id_1.mp4"))
+    assert len(frames) == len(list(video.read_frames(clips / "id_1.mp4"))) == 31
+    assert frames[0].shape == (64, 64, 3) and np.ptp(np.stack(frames)) > 0
+
+
+def test_cropped_picture_is_taken_whole(tiny):
+    picture = np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)
+    portrait, first_pose = tiny._read_portrait(picture, [], cropped=True, with_pose=False)
+    assert portrait.shape == (64, 64, 3) and first_pose is None
+    np.testing.assert_allclose(portrait[0, 0], picture[:2, :2].mean((0, 1)), atol=1)
+    with pytest.raises(errors.UserError, match="no face was found"):
+        tiny._read_portrait(picture, [], cropped=True)
+    with pytest.raises(errors.UserError, match="64x128 px; a cropped picture must be square"):
+        tiny._read_portrait(picture[:, :64], [], cropped=True)

@@ -1,0 +1,243 @@
+"""What each stage hands to whom: the right sound, the right window, the right film, the right weights.
+
+Stubs answer with the numbers of the frames that they are given, so that a shift by one is seen.
+"""
+
+import dataclasses
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from avct_jax import motion
+from avct_jax.inference import keypoint_inference
+from avct_jax.models import head_motion, patch_discriminator, sync_discriminator, system_config
+from avct_jax.train.core import optimizer, train_state
+from avct_jax.train.stages import avct_inputs, avct_losses, head_motion_stage, renderer_stage, temporal_gan
+from tests import quick, training_batches
+from tests.train.mesh_stages import test_painter_stage
+from tests.train.stages import test_avct_stage, test_head_motion_stage, test_renderer_stage, test_sync_stage
+
+KEY = jax.random.key(0)
+
+
+def unchecked(function):
+    """A function without the tests' checks of types, which stubs would not pass."""
+    return getattr(function, "__wrapped__", function)
+
+
+class Numbered:
+    """In the place of D_sync: keeps what it was asked, and finds all alike."""
+
+    def apply(self, variables, mel, faces):
+        self.mel, self.faces = mel, faces
+        return jnp.ones((len(mel), 2)), jnp.ones((len(faces), 2))
+
+
+def test_every_window_of_mouths_is_heard_with_its_own_mel():
+    """Eq. 1: five frames and the mel that begins with the first of them."""
+    b, n, size = 2, 8, 32
+    number = np.arange(b * n).reshape(b, n)
+    mel = jnp.asarray(np.broadcast_to(number[..., None, None] / 100, (b, n, 80, 16)), jnp.float32)
+    made = jnp.asarray(
+        np.broadcast_to(number.reshape(-1, 1, 1, 1) / 100, (b * n, size, size, 3)), jnp.float32
+    )
+    boxes = jnp.tile(jnp.array([[4.0, 8, 28, 30]]), (b * n, 1))
+    sync = Numbered()
+    networks = types.SimpleNamespace(sync=sync)
+    frozen = types.SimpleNamespace(sync_discriminator={})
+    real = avct_losses.Real(None, made, boxes, mel, None, None)
+    loss = avct_losses._sync_term(networks, frozen, made, real)
+    assert float(loss) < 1e-3  # all that are found alike are meant to be
+    first = np.array([i * n + j for i in range(b) for j in range(n - sync_discriminator.FRAMES + 1)])
+    np.testing.assert_allclose(sync.mel[:, 0, 0, 0] * 100, first, atol=1e-3)
+    seen = np.asarray(sync.faces).reshape(len(first), 48, 96, sync_discriminator.FRAMES, 3)
+    wanted = first[:, None] + np.arange(sync_discriminator.FRAMES)
+    np.testing.assert_allclose(seen[:, 24, 48, :, 0] * 100, wanted, atol=1e-3)
+
+
+def test_real_frames_and_mel_begin_with_the_same_frame():
+    batch = training_batches.sequences(b=2, t=6, vary=False)
+    first = np.array([2, 0])  # each example's own
+    frames, boxes, mel = avct_inputs.see_frames(batch, first, 3, batch.frames.shape[2])
+    own = lambda x: np.stack([row[i : i + 3] for row, i in zip(x, first, strict=True)])
+    np.testing.assert_array_equal(mel, own(batch.mel))
+    np.testing.assert_allclose(boxes.reshape(2, 3, 4), own(batch.boxes), atol=1e-4)
+    wanted = own(batch.frames).astype(np.float32) / 255
+    np.testing.assert_allclose(frames.reshape(wanted.shape), wanted, atol=1e-5)
+
+
+class Windows:
+    """In the place of E_avct: answers with what stands in the middle of each window."""
+
+    config = types.SimpleNamespace(window_radius=2)
+
+    def encode_frames(self, phonemes, boxes, *, train):
+        return phonemes[..., None].astype(jnp.float32)
+
+    def decode_frames(self, audio, features, *, train):
+        return audio[..., :1, 0]
+
+    def predict_windows(self, said, heard, *, train):
+        assert said.shape[2] == heard.shape[2] == 5
+        middle = lambda x: x[:, :, 2]
+        return motion.Motion(middle(said), middle(heard))
+
+
+@pytest.mark.parametrize("with_rest", [False, True])
+def test_every_frame_is_told_from_the_window_around_it(with_rest):
+    """Batched Sequential Training: frame i of the answer is frame i of what is to be learned."""
+    b, t, radius = 2, 6, Windows.config.window_radius
+    n = t + 2 * radius
+    number = jnp.broadcast_to(jnp.arange(n), (b, n))
+    poses = jnp.broadcast_to(jnp.asarray(training_batches.REST), (b, n, 6))
+    seen = types.SimpleNamespace(
+        phonemes=number.astype(jnp.int32),
+        audio=jnp.broadcast_to(number[..., None, None], (b, n, 4, 41)).astype(jnp.float32),
+        poses=poses,
+        rest_pose=poses[:, :1],
+    )
+    found = unchecked(avct_inputs.predict)(Windows(), seen, None, with_rest=with_rest)
+    wanted = np.broadcast_to(np.arange(radius, n - radius), (b, t))
+    for said in found.spoken:
+        np.testing.assert_array_equal(np.asarray(said)[..., 0], wanted)
+    if with_rest:
+        assert found.rest is not None and np.asarray(found.rest.jacobians).max() == 0  # of no sound
+
+
+def test_film_judge_comes_to_prefer_real_films():
+    """Bright films are real, dark ones made."""
+    network = patch_discriminator.PatchDiscriminator(
+        patch_discriminator.PatchDiscriminatorConfig(4, 2, 8, spectral=False)
+    )
+    rng = np.random.default_rng(0)
+    films = lambda level: jnp.asarray(level + 0.05 * rng.random((4, 24, 24, 6)), jnp.float32)
+    made, real = films(0.2), films(0.7)
+    params = network.init(KEY, real)["params"]
+    adam = optimizer.make_optimizer(optimizer.OptimizerConfig(learning_rate=5e-3))
+    player = train_state.make_player({"params": params}, adam)
+
+    @quick.jit
+    def step(player):
+        slopes, _, loss = temporal_gan.learn(network, player.params, {}, made, real)
+        return train_state.update(player, slopes, {}, adam, decay=0.0), loss
+
+    for _ in range(60):
+        player, _ = step(player)
+    says = lambda film: float(network.apply({"params": player.params}, film)[0].mean())
+    assert says(real) > says(made) + 0.3
+
+
+def test_stage_tells_the_film_judge_which_films_are_real(tiny_variables, monkeypatch):
+    """Its loss is made the mean of what it is told is real, minus that of what is told to be made."""
+    given = {part: tiny_variables[part] for part in ("keypoint_detector", "renderer")}
+    only = test_avct_stage.NOTHING | {"gan": 1.0}
+    config = dataclasses.replace(test_avct_stage.WHOLE, **only, matching=0.0, rendered=5)
+
+    def learn(network, params, stats, made, real):
+        return jax.tree.map(jnp.zeros_like, params), stats, real.mean() - made.mean()
+
+    monkeypatch.setattr(temporal_gan, "learn", learn)
+    built = test_avct_stage.make(config, {"frozen": given})
+    batch = training_batches.sequences(b=2, t=5, vary=False)
+    white = batch._replace(frames=np.full_like(batch.frames, 255))
+    step = quick.jit(built.step)
+    _, told = step(built.initial(), built.frozen, white, KEY)
+    # Nothing rendered of a coloured portrait is white all over.
+    assert float(told["gan_discriminator"]) > 0.05
+
+
+def test_head_motion_hears_the_sound_before_each_pose(monkeypatch):
+    """The sound of frame i leads to pose i + 1: in the step, and in judging as in inference."""
+    batch = training_batches.poses(b=2, t=4)
+    heard = {}
+
+    def predict(network, variables, audio, poses, *, remat=False):
+        loud = jnp.asarray(audio).mean((2, 3))[..., None]
+        return jnp.broadcast_to(loud, poses.shape), variables["batch_stats"]
+
+    stage = test_head_motion_stage.make()
+    begun = stage.initial()
+    with monkeypatch.context() as patched:
+        patched.setattr(head_motion_stage, "predict", predict)
+        _, heard = quick.jit(stage.step)(begun, {}, batch, KEY)
+    poses = head_motion.to_network_range(jnp.asarray(batch.poses))
+    loud = jnp.broadcast_to(jnp.asarray(batch.audio).mean((2, 3))[..., None], poses.shape)
+    wanted = head_motion_stage.pose_losses(head_motion_stage.HeadMotionStageConfig(), loud, poses)
+    np.testing.assert_allclose(heard["pose"], wanted["pose"], rtol=1e-6)
+
+    variables = {"head_motion": begun.players["head_motion"].averaged}
+    first = jnp.asarray(batch.poses[0, 0])
+    carry, pose = keypoint_inference.begin_head_motion(system_config.TINY, variables, first)
+    _, later = keypoint_inference.predict_poses(
+        system_config.TINY, variables, carry, jnp.asarray(batch.audio[0, :-1])
+    )
+    said = jnp.concatenate([pose[None], later])
+    one = jax.tree.map(lambda x: x[:1], batch)
+    judged = quick.jit(stage.judge)(begun, {}, one, KEY)
+    np.testing.assert_allclose(judged["rotation_rad"], jnp.abs(said - one.poses[0])[:, :3].mean(), rtol=1e-4)
+
+
+class Audible:
+    """In the place of E_h: keeps the sound that it is given."""
+
+    def apply(self, variables, box, audio, *, train, mutable):
+        self.audio = audio
+        return jnp.zeros((len(audio), audio.shape[1] + 1, 6)), {"batch_stats": {}}
+
+
+def test_head_motion_is_trained_on_the_sound_before_the_pose():
+    batch, network = training_batches.poses(b=2, t=4), Audible()
+    poses = head_motion.to_network_range(jnp.asarray(batch.poses))
+    unchecked(head_motion_stage.predict)(network, {}, jnp.asarray(batch.audio), poses)
+    np.testing.assert_array_equal(network.audio, batch.audio[:, :-1])
+
+
+def painter(variables):
+    return test_painter_stage.make(), test_painter_stage.made_batch()
+
+
+def sync(variables):
+    return test_sync_stage.make(), test_sync_stage.speaking(0, b=4)
+
+
+def heads(variables):
+    return test_head_motion_stage.make(), training_batches.poses(b=2, t=4)
+
+
+def speech(variables):
+    given = {"frozen": {"keypoint_detector": variables["keypoint_detector"]}}
+    batch = training_batches.sequences(b=2, t=4, with_frames=False)
+    return test_avct_stage.make(test_avct_stage.WARM, given), batch
+
+
+def pictures(variables):
+    init = {part: variables[part] for part in test_renderer_stage.PARTS}
+    config = dataclasses.replace(test_renderer_stage.OFF, l1=1.0)
+    rule, compute = test_renderer_stage.RULE, test_renderer_stage.FLOAT32
+    stage = renderer_stage.make_stage(system_config.TINY, config, rule, compute, init=init)
+    return stage, training_batches.pairs(b=2, n=1)
+
+
+@pytest.mark.parametrize("of", [painter, sync, heads, speech, pictures])
+def test_held_out_figures_are_of_the_averaged_weights(of, tiny_variables):
+    stage, batch = of(tiny_variables)
+    begun = stage.initial()
+    judge = quick.jit(stage.judge)
+    shaken = lambda tree: jax.tree.map(lambda x: x + 0.3 * jnp.cos(jnp.arange(x.size)).reshape(x.shape), tree)
+    change = lambda **fields: begun.replace(
+        players={
+            name: player.replace(**{field: f(getattr(player, field)) for field, f in fields.items()})
+            for name, player in begun.players.items()
+        }
+    )
+    plain, raw, averaged = (
+        judge(current, stage.frozen, batch, KEY)
+        for current in (begun, change(params=shaken), change(average=shaken))
+    )
+    np.testing.assert_array_equal(list(plain.values()), list(raw.values()))
+    assert any(float(plain[name]) != float(averaged[name]) for name in plain)
+    exported = [jax.tree.leaves(stage.export(c)) for c in (begun, change(params=shaken))]
+    assert all((a == b).all() for a, b in zip(*exported, strict=True))
