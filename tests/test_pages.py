@@ -18,12 +18,13 @@ class Reader(html.parser.HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.tags, self.links, self.words, self.open = [], [], [], []
+        self.tags, self.names, self.links, self.words, self.open = [], [], [], [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
         self.tags.append(tag)
         self.open.append(tag)
+        self.names += [name for name, _ in attributes]
         self.links += [value for name, value in attributes if name in ("src", "href", "action", "poster")]
         self.words += [value for name, value in attributes if name in ("alt", "aria-label", "title", "id")]
 
@@ -79,6 +80,21 @@ def test_page_tells_every_measure_and_failure(shown):
     assert set(told) <= set(read.words) and {m["about"] for m in report()["measures"]} <= set(read.words)
     assert {"slow|one, lost & gone", "no <face>", "a judge"} <= set(read.words) and "b" not in read.words
     assert read.tags.count("tr") == 2 + len(told)
+
+
+def test_names_that_are_html_stay_text(shown):
+    """Of a film, a system, a failure, a network: those are of people who send films to be compared."""
+    bad = "<script>x</script>\" onload='y' {{ z }} </title>"
+    hostile = report()
+    hostile["protocol"] = {"name": bad, "about": bad}
+    hostile["made_with"] = {"avct_jax": bad, "networks": {bad: bad}}
+    hostile["failed"] = [{"system": bad, "film": bad, "reason": bad}]
+    hostile["systems"][2]["title"] = bad
+    films, openings = ({"a": x[evaluate.TRUTH], bad: x[evaluate.TRUTH]} for x in shown[0][1:])
+    sample = samples.Sample(bad, films, openings)
+    read = Reader(page.page(hostile, [sample]))
+    assert "script" not in read.tags and "onload" not in read.names
+    assert f"{bad}: portrait, a, {bad}" in read.words and f"{bad}, {bad}" in read.words
 
 
 def test_page_marks_the_best_system_not_by_colour_alone(shown):
