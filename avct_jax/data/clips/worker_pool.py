@@ -1,7 +1,8 @@
 """Processes that work through a list, one item each at a time, and whose death costs one item only.
 
 concurrent.futures gives the whole pool up when a process is killed; a decoder that crashes must not end a
-night's run.
+night's run. pebble (5.2) does so when one dies between two items, or as it starts, or while it holds the lock
+of the pipe that all its processes share. Here each has a pipe of its own.
 """
 
 import contextlib

@@ -103,7 +103,10 @@ ABBREVIATIONS = {
 
 
 def number_words(digits: str) -> str:
-    """A number as it is read: 1999 as a year, 3.5 with a point, 21st as an ordinal, 007 digit by digit."""
+    """A number as it is read: 1999 as a year, 3.5 with a point, 21st as an ordinal, 007 digit by digit.
+
+    num2words says the same; but it needs docopt, which has no wheel.
+    """
     ordinal = re.fullmatch(r"([\d,]+)(?:st|nd|rd|th)", digits)
     if ordinal:
         *front, last = number_words(ordinal[1].replace(",", "_")).split()

@@ -237,6 +237,7 @@ def _notation(labels: Sequence[str]):
 
 
 def _interval_tiers(text: str) -> list[tuple[str, list[tuple[str, float, float]]]]:
+    """The tiers by Praat's own rule. praatio and tgt go by lines and refuse or cut files that Praat reads."""
     tokens = re.findall(r'"((?:[^"]|"")*)"|(?<!\S)([-+]?\d[\d.]*(?:[eE][-+]?\d+)?)(?!\S)', text)
     tiers = []
     try:

@@ -1,13 +1,11 @@
-"""The curves of a run: metrics.jsonl, and event files for TensorBoard where it is installed.
+"""The curves of a run: metrics.jsonl, and event files for TensorBoard where tensorboardX is installed.
 
 A run that goes on takes back the rows beyond its checkpoint, so that a curve has one value a step.
 """
 
 import json
 import math
-import os
 import pathlib
-import socket
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +15,7 @@ from avct_jax.files import atomic_write
 
 FILE = "metrics.jsonl"
 END = "end of run"  # `note` of a row outside the rhythm of reports: a run that goes on drops it
-MISSING = "TensorBoard is not installed: curves go to metrics.jsonl only (pip install 'avct-jax[train]')"
+MISSING = "tensorboardX is not installed: curves go to metrics.jsonl only (pip install 'avct-jax[train]')"
 
 
 class MetricLog:
@@ -98,18 +96,20 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
 
 
 class _Events:
-    """One event file. tensorboard's own writer would import TensorFlow (20 s) where that is installed."""
+    """One event file; each row is on the disk before training goes on.
+
+    tensorboardX's SummaryWriter has a thread and a queue for that: a full disk would end the thread, and soon
+    the queue would be waited at for ever.
+    """
 
     def __init__(self, folder: pathlib.Path, step: int):
-        from tensorboard.compat.proto import event_pb2, summary_pb2
-        from tensorboard.summary.writer import record_writer
+        from tensorboardX import event_file_writer
+        from tensorboardX.proto import event_pb2, summary_pb2
 
         self._event: Any = event_pb2
         self._summary: Any = summary_pb2
-        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}"
-        file = open(folder / name, "ab")  # noqa: SIM115 - closed by close
-        self._records = record_writer.RecordWriter(file)
-        self._write(file_version="brain.Event:2")
+        # A run that goes on within the same second must not open, and so empty, the file of before.
+        self._writer = event_file_writer.EventsWriter(str(folder / "events"), f".{time.time_ns()}")
         # A session's start hides what was logged from this step on.
         kind = self._event.SessionLog
         self._write(step=step + 1, session_log=kind(status=kind.START))
@@ -127,12 +127,11 @@ class _Events:
         self._write(step=step, summary=self._summary.Summary(value=[row]))
 
     def close(self) -> None:
-        self._records.close()
+        self._writer.close()
 
     def _write(self, **fields) -> None:
-        event = self._event.Event(wall_time=time.time(), **fields)
-        self._records.write(event.SerializeToString())
-        self._records.flush()
+        self._writer.write_event(self._event.Event(wall_time=time.time(), **fields))
+        self._writer.flush()
 
 
 def _open_events(folder: pathlib.Path, step: int) -> _Events | None:

@@ -23,6 +23,10 @@ def work(item, shared, progress):
     return item + shared, os.environ["OMP_NUM_THREADS"]
 
 
+def quiet(item, shared, progress):
+    return item + shared
+
+
 def answers(items, jobs=2):
     got = list(worker_pool.run(work, items, 100, jobs=jobs))
     return {item: answer for item, answer in got if not isinstance(answer, worker_pool.Progress)}, got
@@ -40,6 +44,26 @@ def test_process_that_dies_costs_its_item_alone():
     assert found["die"].died and "SIGKILL" in found["die"].text
     assert found["fail"].text == "KeyError: 'odd'" and found["fail"].error is None
     assert isinstance(found["refuse"].error, errors.UserError)
+
+
+class DiesOnce:
+    """What ends the first process that loads it."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __setstate__(self, state):
+        if not state["mark"].exists():
+            state["mark"].touch()
+            os.kill(os.getpid(), 9)
+
+    def __radd__(self, item):
+        return 100 + item
+
+
+def test_process_that_dies_as_it_starts_costs_one_item_alone(tmp_path):
+    found = dict(worker_pool.run(quiet, [1, 2, 3], DiesOnce(tmp_path / "mark"), jobs=1))
+    assert found.pop(1).died and found == {2: 102, 3: 103}
 
 
 def test_pool_whose_processes_all_die_gives_up():

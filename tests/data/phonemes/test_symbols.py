@@ -1,6 +1,7 @@
 """Phoneme files and frame labels."""
 
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -66,6 +67,29 @@ def test_phonemes_of_a_textgrid_in_any_notation(grid, name, labels):
     segments = symbols.parse_textgrid(grid(name, labels))
     assert [s.phone for s in segments] == ["SIL", "CH", "AE", "OW"]
     assert [(s.start_s, s.end_s) for s in segments] == list(TIMES)
+
+
+HEAD = 'File type = "ooTextFile"\nObject class = "TextGrid"\n\n'
+ODD_FORMS = {
+    "no line end at the end": lambda grid: grid.rstrip("\n"),
+    "a time with an exponent": lambda grid: re.sub(r"(xmin = |\n)0.5\b", r"\g<1>5.0e-01", grid),
+    "no empty line in the head": lambda grid: grid.replace("\n\n", "\n"),
+    "a label that is two lines": lambda grid: grid.replace('"AE1"', '"AE1\n"'),
+    "a label like a head": lambda grid: re.sub('"(marks|words)"', '"item [3] ""IntervalTier"""', grid),
+    "intervals that overlap": lambda grid: re.sub(r"(xmin = |\n)1.25(?=\D+1.5\b)", r"\g<1>1.2", grid),
+    "line ends of a Mac of old": lambda grid: grid.replace("\n", "\r"),
+    "line ends of Windows": lambda grid: grid.replace("\n", "\r\n"),
+}
+
+
+@pytest.mark.parametrize("grid", [short_grid, long_grid])
+@pytest.mark.parametrize("form", ODD_FORMS)
+def test_phonemes_of_a_textgrid_in_forms_that_others_stumble_on(grid, form):
+    plain = grid("phones", ["", "CH", "AE1", "OW0"])
+    plain = plain if plain.startswith("File") else plain.replace('"ooTextFile"\n"TextGrid"\n', HEAD)
+    odd = ODD_FORMS[form](plain)
+    assert odd != plain
+    assert [s.phone for s in symbols.parse_textgrid(odd)] == ["SIL", "CH", "AE", "OW"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])

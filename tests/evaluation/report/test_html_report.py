@@ -19,12 +19,13 @@ class Reader(html.parser.HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.tags, self.links, self.words, self.open = [], [], [], []
+        self.tags, self.names, self.links, self.words, self.open = [], [], [], [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
         self.tags.append(tag)
         self.open.append(tag)
+        self.names += [name for name, _ in attributes]
         self.links += [value for name, value in attributes if name in ("src", "href", "action", "poster")]
         self.words += [value for name, value in attributes if name in ("alt", "aria-label", "title", "id")]
 
@@ -69,7 +70,7 @@ def report():
 def test_page_refers_to_nothing_outside(shown):
     for text in (html_report.page(report(), shown), user_study.rating_page(shown)):
         assert all(link.startswith("data:") for link in Reader(text).links) and "//" not in html_report.part(
-            "page.css"
+            "html_report.css"
         )
         assert not re.search(r"https?:|@import|url\(|fetch\(|XMLHttp", re.sub(r"base64,[\w+/=]+", "", text))
 
@@ -80,6 +81,21 @@ def test_page_tells_every_measure_and_failure(shown):
     assert set(told) <= set(read.words) and {m["about"] for m in report()["measures"]} <= set(read.words)
     assert {"slow|one, lost & gone", "no <face>", "a judge"} <= set(read.words) and "b" not in read.words
     assert read.tags.count("tr") == 2 + len(told)
+
+
+def test_names_that_are_html_stay_text(shown):
+    """Of a film, a system, a failure, a network: those are of people who send films to be compared."""
+    bad = "<script>x</script>\" onload='y' {{ z }} </title>"
+    hostile = report()
+    hostile["protocol"] = {"name": bad, "about": bad}
+    hostile["made_with"] = {"avct_jax": bad, "networks": {bad: bad}}
+    hostile["failed"] = [{"system": bad, "film": bad, "reason": bad}]
+    hostile["systems"][2]["title"] = bad
+    films, openings = ({"a": x[evaluate.TRUTH], bad: x[evaluate.TRUTH]} for x in shown[0][1:])
+    sample = report_assets.Sample(bad, films, openings)
+    read = Reader(html_report.page(hostile, [sample]))
+    assert "script" not in read.tags and "onload" not in read.names
+    assert f"{bad}: portrait, a, {bad}" in read.words and f"{bad}, {bad}" in read.words
 
 
 def test_page_marks_the_best_system_not_by_colour_alone(shown):
@@ -122,7 +138,7 @@ def test_rating_page_asks_each_question_from_1_to_5_with_labels(shown):
 
 
 def test_rating_page_has_all_that_its_program_asks_for(shown):
-    asked = set(re.findall(r"\$\('(\w+)'\)", html_report.part("rating.js")))
+    asked = set(re.findall(r"\$\('(\w+)'\)", html_report.part("user_study.js")))
     assert len(asked) > 10 and asked <= set(Reader(user_study.rating_page(shown)).words)
 
 

@@ -55,19 +55,23 @@ def test_tensorboard_reads_one_value_a_step_and_the_sheet(tmp_path):
     assert read.Images("contact_sheet")[0].encoded_image_string == b"png"
 
 
-def test_event_files_are_written_without_tensorflow(tmp_path):
-    pytest.importorskip("tensorboard")
+def test_event_files_are_written_without_tensorflow_and_outlive_a_kill(tmp_path):
+    pytest.importorskip("tensorboardX")
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     code = f"""
-import pathlib, sys
+import os, pathlib, sys
 from avct_jax.train import metric_log
-metric_log.MetricLog(pathlib.Path({str(tmp_path)!r}), step=0).append(1, {{"loss": 1.0}})
-assert "tensorflow" not in sys.modules and list(pathlib.Path({str(tmp_path)!r}).glob("events.*"))
+log = metric_log.MetricLog(pathlib.Path({str(tmp_path)!r}), step=0)
+log.append(1, {{"loss": 1.0}})
+assert "tensorflow" not in sys.modules
+os._exit(0)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+    assert event_accumulator.EventAccumulator(str(tmp_path)).Reload().Scalars("loss")[0].step == 1
 
 
-def test_missing_tensorboard_is_said_and_done_without(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorboard.compat.proto", None)
+def test_missing_tensorboardx_is_said_and_done_without(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
     log = fill(tmp_path, [1], step=0)
     assert log.notes == [metric_log.MISSING] and len(metric_log.read(log.path)) == 1
 
