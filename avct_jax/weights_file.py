@@ -36,8 +36,7 @@ from avct_jax.models.frozen import syncnet, vgg
 FORMAT = "avct_jax system"
 DEEPEST = 32  # modules in each other
 LARGEST = 2**14  # number in a config: widths, px, frames, counts
-VERSION = 2
-OLDER = {"1": "keypoints"}  # versions that named no family, which can still be read
+VERSION = 4
 Part = Mapping[str, Any]
 
 DEFAULT = "mesh.safetensors"  # what animates unless another checkpoint is named
@@ -107,9 +106,7 @@ def load(path: str | os.PathLike, *, required: tuple[str, ...] | None = ()) -> S
     if not path.is_file():
         raise errors.UserError(f"no checkpoint at {path}; name an existing .safetensors file")
     tensors, metadata = array_file.read_safetensors(path, lambda words: _check_format(path, words))
-    config = _read_config(
-        path, metadata.get("family", OLDER.get(metadata["version"], "")), metadata.get("config", "")
-    )
+    config = _read_config(path, metadata.get("family", ""), metadata.get("config", ""))
     system = System(config, _nest(path, tensors))
     _check(path, system, parts_of(config) if required is None else required)
     return system
@@ -203,10 +200,11 @@ def _check_format(path: pathlib.Path, metadata: Mapping[str, str]) -> None:
         raise errors.UserError(
             f"{path} is not a checkpoint of this program; `avct convert` makes one of released files"
         )
-    if metadata.get("version") not in (str(VERSION), *OLDER):
-        found = str(metadata.get("version"))[:20]
+    found = str(metadata.get("version"))[:20]
+    if found != str(VERSION):
+        age = "an older version" if found.isdigit() and int(found) < VERSION else "another version"
         raise errors.UserError(
-            f"{path} has format version {found}, this program reads {VERSION}; "
+            f"{path} was written by {age} of this program (format {found}, this one reads {VERSION}); "
             "train or convert it with this version"
         )
 

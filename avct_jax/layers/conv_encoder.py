@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
-import jax
-from flax.linen import dtypes
 from jaxtyping import Array, Float
 
 from avct_jax.layers import norm
@@ -69,29 +67,3 @@ def run_tower(
     for block in blocks:
         x = block(x, train=train)
     return x.mean((1, 2))
-
-
-class ConvTranspose(nn.Module):
-    """Transposed convolution of stride 1, as torch.nn.ConvTranspose2d computes it.
-
-    Parameters keep torch's names and layout: `weight` (in, out, h, w) and `bias` (out,).
-
-    Attributes:
-      padding: rows and columns cut from each side of the full result.
-    """
-
-    features: int
-    kernel_size: Sequence[int]
-    padding: Sequence[int] = (0, 0)
-    dtype: Any = None
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b hh ww d"]:
-        init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform", in_axis=0, out_axis=1)
-        weight = self.param("weight", init, (x.shape[-1], self.features, *self.kernel_size))
-        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
-        x, weight, bias = dtypes.promote_dtype(x, weight, bias, dtype=self.dtype)
-        flipped = weight[:, :, ::-1, ::-1].transpose(2, 3, 0, 1)
-        pads = [(k - 1 - p, k - 1 - p) for k, p in zip(self.kernel_size, self.padding, strict=True)]
-        y = jax.lax.conv_general_dilated(x, flipped, (1, 1), pads, dimension_numbers=conv.DIMENSIONS)
-        return y + bias.reshape(1, 1, 1, -1)

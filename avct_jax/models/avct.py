@@ -117,8 +117,13 @@ class AVCT(nn.Module):
     def _setup_audio(self):
         c = self.config
         if c.audio_encoder == "conv":
-            self.audio_embedding_0 = conv_encoder.ConvTranspose(
-                c.audio_channels, (29, 14), (0, 11), self.dtype
+            self.audio_embedding_0 = nn.ConvTranspose(
+                c.audio_channels,
+                (29, 14),
+                padding=((28, 28), (2, 2)),  # torch's (0, 11): a kernel less one pixel, less those cut off
+                transpose_kernel=True,
+                dtype=self.dtype,
+                kernel_init=_from_torch,
             )
             self.audio_embedding_1 = norm.BatchNorm(dtype=self.dtype)
             k = c.audio_kernel
@@ -262,6 +267,10 @@ def extend_ends(x: Float[Array, "b t d"], count: int) -> Float[Array, "b n d"]:
 def resize_nearest(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b hh ww c"]:
     """Write every pixel `factor` times along both axes."""
     return jnp.repeat(jnp.repeat(x, factor, 1), factor, 2)
+
+
+# As torch draws: a transposed convolution's kernel is (height, width, out, in).
+_from_torch = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform", in_axis=-1, out_axis=-2)
 
 
 def _identities(key: Any, shape: Sequence[int], dtype: Any = jnp.float32) -> Float[Array, "n"]:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from avct_jax.layers import lstm, norm, resnet
+from avct_jax.layers import norm, resnet
 
 # Rotation vector (rad) and translation (mm) that -1 and 1 stand for; OpenFace's axes.
 REAL_MIN = (-0.6, -0.6, -0.6, -128.0, -128.0, 128.0)
@@ -39,9 +39,9 @@ class HeadMotionConfig:
 
 
 class Carry(NamedTuple):
-    """What the LSTM remembers: its state, and its previous output."""
+    """What the LSTM remembers: each layer's cell and hidden values, and its previous output."""
 
-    state: Float[Array, "layers 2 b h"]
+    state: tuple[tuple[Float[Array, "b h"], Float[Array, "b h"]], ...]
     previous: Float[Array, "b h"]
 
 
@@ -60,7 +60,10 @@ class HeadMotion(nn.Module):
             self.audio_norm = norm.BatchNorm()
             self.audio_hidden = nn.Dense(c.features, dtype=self.dtype)
             self.audio_output = nn.Dense(c.features, dtype=self.dtype)
-        self.lstm = lstm.LSTM(c.features, c.lstm_layers)
+        # Uniform in +-1/sqrt(inputs), much as torch draws.
+        draw = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+        cell = {"features": c.features, "kernel_init": draw, "recurrent_kernel_init": draw}
+        self.lstm = [nn.OptimizedLSTMCell(**cell) for _ in range(c.lstm_layers)]
         self.output = nn.Dense(6)
 
     def __call__(
@@ -84,8 +87,8 @@ class HeadMotion(nn.Module):
     ) -> tuple[Carry, Float[Array, "b 6"]]:
         """Begin: what `run` needs, and pose 0."""
         x = self.em_pose(first_pose_image[..., None], train=train).astype(jnp.float32)
-        state = jnp.zeros((self.config.lstm_layers, 2, *x.shape), x.dtype)
-        return Carry(state, x), self._pose(x)
+        zeros = jnp.zeros_like(x)
+        return Carry(((zeros, zeros),) * self.config.lstm_layers, x), self._pose(x)
 
     def run(
         self, carry: Carry, audio: Float[Array, "b t 4 41"], *, train: bool = False
@@ -93,13 +96,16 @@ class HeadMotion(nn.Module):
         """Continue with one pose for each block of sound; clips may be given in chunks of any length."""
         embedded = self._embed_audio(audio, train).astype(jnp.float32)
 
-        def step(cell, carry, x):
-            state, y = cell(carry.state, jnp.concatenate([x, carry.previous], -1))
-            return Carry(state, y), y
-
-        scan = nn.scan(step, variable_broadcast="params", split_rngs={"params": False}, in_axes=1, out_axes=1)
-        carry, outputs = scan(self.lstm, carry, embedded)
+        turns = {"variable_broadcast": "params", "split_rngs": {"params": False}, "in_axes": 1, "out_axes": 1}
+        carry, outputs = nn.scan(HeadMotion._step, **turns)(self, carry, embedded)
         return carry, self._pose(outputs)
+
+    def _step(self, carry, x):
+        y, states = jnp.concatenate([x, carry.previous], -1), []
+        for cell, state in zip(self.lstm, carry.state, strict=True):
+            state, y = cell(state, y)
+            states.append(state)
+        return Carry(tuple(states), y), y
 
     def _embed_audio(self, audio, train):
         b, t = audio.shape[:2]

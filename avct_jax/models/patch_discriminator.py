@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -83,23 +82,10 @@ class PatchBlock(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool = False) -> Float[Array, "b hh ww d"]:
         x = _convolution(self.features, (4, 4), self.spectral, self.dtype, x, train)
         if self.normalise:
-            x = InstanceNorm(name="norm")(x)
+            # The fast variance, mean of squares less square of mean, would cancel.
+            x = nn.InstanceNorm(epsilon=1e-5, use_fast_variance=False, dtype=self.dtype, name="norm")(x)
         x = nn.leaky_relu(x, 0.2)
         return nn.avg_pool(x, (2, 2), (2, 2)) if self.pool else x
-
-
-class InstanceNorm(nn.Module):
-    """Normalise each channel of each picture over its pixels; params `scale`, `bias`."""
-
-    epsilon: float = 1e-5
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        scale = self.param("scale", nn.initializers.ones_init(), (x.shape[-1],)).reshape(1, 1, 1, -1)
-        bias = self.param("bias", nn.initializers.zeros_init(), (x.shape[-1],)).reshape(1, 1, 1, -1)
-        centred = x.astype(jnp.float32) - x.mean((1, 2), keepdims=True, dtype=jnp.float32)
-        gain = scale * jax.lax.rsqrt(jnp.square(centred).mean((1, 2), keepdims=True) + self.epsilon)
-        return (centred * gain + bias).astype(x.dtype)
 
 
 def stack_frames(frames: Float[Array, "b t h w c"]) -> Float[Array, "b h w tc"]:

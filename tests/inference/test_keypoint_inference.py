@@ -162,7 +162,8 @@ def test_gain_enlarges_the_change_of_the_picture(variables, image):
     for gain in (0.0, 0.5, 1.0):
         config = dataclasses.replace(TINY, gain=gain)
         begun = jax.jit(lambda i, c=config: begin(c, variables, i, track))(image)
-        turned = begun.reference._replace(keypoints=begun.reference.keypoints + 0.2)
+        # By less than a pixel: the picture is noise, and no less like itself further away.
+        turned = begun.reference._replace(keypoints=begun.reference.keypoints + 0.02)
         drawn = jax.jit(
             lambda b, d, c=config: keypoint_inference.render(c, variables, b.portrait, b.reference, d)
         )

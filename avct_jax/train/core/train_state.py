@@ -75,8 +75,8 @@ def update(
     chex.assert_trees_all_equal_structs(batch_stats, player.batch_stats)
     changes, opt_state = optimizer.update(gradients, player.opt_state, player.params)
     params = optax.apply_updates(player.params, changes)
-    mean = lambda old, new: jax.tree.map(lambda a, x: decay * a + (1 - decay) * x, old, new)
-    average, stats = mean(player.average, params), mean(player.average_stats, batch_stats)
+    average = optax.incremental_update(params, player.average, 1 - decay)
+    stats = optax.incremental_update(batch_stats, player.average_stats, 1 - decay)
     return Player(params, average, batch_stats, stats, opt_state)
 
 
