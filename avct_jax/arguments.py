@@ -18,13 +18,13 @@ def array(given: Any, what: str) -> np.ndarray:
     """Make an array of a list, a JAX array, or whatever numpy takes.
 
     Args:
-      what: "a picture", for the refusal.
+      what: "an image", for the refusal.
     Raises:
       UserError: numpy takes it not.
     """
     try:
         found = np.asarray(given)
-    except Exception as error:  # rows of different lengths, a closed picture, somebody's own class
+    except Exception as error:  # rows of different lengths, a closed image, somebody's own class
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise errors.UserError(f"{what} is given that is no array ({reason}); give one array") from None
     if found.dtype.kind not in "biufc":

@@ -1,7 +1,7 @@
 """Which of the 478 face points lie where: outlines, lids, lips, and what frames a face's mesh.
 
 Numbers are those of MediaPipe's face mesh (Kartynnik et al. 2019, arXiv 1907.06724); left and right are the
-picture's. Rows run from the picture's left to its right unless said otherwise.
+image's. Rows run from the image's left to its right unless said otherwise.
 """
 
 POINTS = 478  # 468 of the mesh, then 5 of each iris
@@ -29,7 +29,7 @@ LOWER_LIP_BODY = (
 ABOVE_LIPS = (165, 167, 164, 393, 391)
 BELOW_LIPS = (43, 106, 182, 83, 18, 313, 406, 335, 273)
 
-# Each eye's lids from its picture-left corner to its picture-right one, the crease above, and the row above.
+# Each eye's lids from its image-left corner to its image-right one, the crease above, and the row above.
 LEFT_UPPER_LID = (33, 246, 161, 160, 159, 158, 157, 173, 133)
 LEFT_LOWER_LID = (33, 7, 163, 144, 145, 153, 154, 155, 133)
 RIGHT_UPPER_LID = (362, 398, 384, 385, 386, 387, 388, 466, 263)
@@ -81,7 +81,7 @@ NOT_LOWER = frozenset(
     )
 )  # fmt: skip
 
-# (upper row, lower row) of every opening: the mouth, the picture's left eye, the right one.
+# (upper row, lower row) of every opening: the mouth, the image's left eye, the right one.
 APERTURES = (
     (UPPER_INNER_LIP, LOWER_INNER_LIP),
     (LEFT_UPPER_LID, LEFT_LOWER_LID),
@@ -94,5 +94,5 @@ RING_SCALES = (1.12, 1.35, 1.75)  # of the rings of points around the oval, by w
 RING_SHARES = (1.0, 0.5, 0.0)  # of the head's motion that each ring takes: hair follows, background stays
 JAW_SHARES = (0.1, 0.2, 0.0)  # of the oval's own motion, the jaw's above all, before they lean: neck, collar
 LEAN_SHARES = (0.5, 0.0, 0.0)  # of the way that the oval goes instead of the head, for each ring
-BORDER = 9  # points along each side of the picture's edge, which stay
+BORDER = 9  # points along each side of the image's edge, which stay
 MOUTH_GAP = ((13, 14), (82, 87), (312, 317))  # inner lip points, up and down: their distance is the opening

@@ -15,10 +15,10 @@ SHUT_WIDTH = 0.8  # of the eyes' distance: three of four people's mouths are nar
 
 
 class Motion(NamedTuple):
-    """Where k points of a face are and how the picture around each is turned and stretched.
+    """Where k points of a face are and how the image around each is turned and stretched.
 
     keypoints: x, y in [-1, 1]: x right, y down, the centres of the corner pixels at +-1.
-    jacobians: 2x2 maps from a canonical frame to the picture, around each keypoint.
+    jacobians: 2x2 maps from a canonical frame to the image, around each keypoint.
     """
 
     keypoints: Float[Array, "*b k 2"]

@@ -130,21 +130,21 @@ def expected(config: Config, part: str) -> Part:
 
 def _example(config: system_config.SystemConfig, part: str) -> tuple[Any, ...]:
     """The module of `part`, and the shapes of inputs it can be called with."""
-    picture = (1, config.image_size, config.image_size, 3)
+    image = (1, config.image_size, config.image_size, 3)
     k, frames = config.keypoint_detector.num_keypoints, (1, 1)
-    sound = (*frames, avct.AUDIO_ROWS, avct.AUDIO_COLUMNS)
+    audio = (*frames, avct.AUDIO_ROWS, avct.AUDIO_COLUMNS)
     if part == "keypoint_detector":
-        return keypoint_detector.KeypointDetector(config.keypoint_detector), picture
+        return keypoint_detector.KeypointDetector(config.keypoint_detector), image
     if part == "renderer":
-        return renderer.Renderer(config.renderer), picture, (1, k, 2), (1, k, 2, 2)
+        return renderer.Renderer(config.renderer), image, (1, k, 2), (1, k, 2, 2)
     if part == "avct":
         c = config.avct
         features = (1, c.feature_size, c.feature_size, c.reference_channels)
-        return avct.AVCT(c), frames, (*frames, c.pose_size, c.pose_size), sound, features
+        return avct.AVCT(c), frames, (*frames, c.pose_size, c.pose_size), audio, features
     if part == "head_motion":
-        return head_motion.HeadMotion(config.head_motion), picture[:3], sound
+        return head_motion.HeadMotion(config.head_motion), image[:3], audio
     if part == "patch_discriminator":
-        return patch_discriminator.PatchDiscriminator(), picture
+        return patch_discriminator.PatchDiscriminator(), image
     if part == "vgg":
         return vgg.VGG(), (1, 32, 32, 3)
     if part == "sync_discriminator":

@@ -36,7 +36,7 @@ OPERATIONS = {
     schema.BuiltinOperator.DEPTHWISE_CONV_2D: "depthwise",
     schema.BuiltinOperator.PRELU: "slope",
 }
-# Of points in px of the 256 px picture; else of logits, shares, and px of the detector's 128 px picture.
+# Of points in px of the 256 px image; else of logits, shares, and px of the detector's 128 px image.
 TOLERANCE = {"detector": 1e-3, "landmarks": 0.1, "blendshapes": 1e-3}
 
 

@@ -24,7 +24,7 @@ def main() -> None:
     found = manifest.read(arguments.clips)
     spreads, motions, voices = [], [], []
     for entry, _ in found.without(arguments.leave_out):
-        if entry.person == found.speaker or not entry.sound:
+        if entry.person == found.speaker or not entry.audio:
             continue
         one = clip.load(arguments.clips / f"{entry.name}.npz")
         if len(one.score) < SECONDS or (one.score == 0).mean() > 0.02:

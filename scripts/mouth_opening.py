@@ -13,7 +13,7 @@ import numpy as np
 
 import avct_jax
 from avct_jax.data.faces import face_detector
-from avct_jax.data.media import video
+from avct_jax.data.media import video_io
 from avct_jax.metrics import mouth_opening
 
 
@@ -29,7 +29,7 @@ def main() -> None:
     landmarker = face_detector.FaceLandmarker()
     figures = {}
     for clip in arguments.clips:
-        real = list(video.read_frames(clip))
+        real = list(video_io.read_frames(clip))
         made = np.concatenate(list(animator.frames(real[0], clip, still=True)))
         openings = [face_detector.mouth_opening(landmarker.track(x)[0]) for x in (made, real)]
         ratio = float(np.nanstd(openings[0]) / np.nanstd(openings[1]))

@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 
-HELD_OUT = "held_out/"
+VALIDATION = "val/"
 SMOOTHING = 0.8  # share of the running mean kept from report to report
 UNPLOTTED = {"step", "seconds", "step_seconds", "examples_per_second", "data_wait_share", "time"}
 
@@ -44,7 +44,7 @@ def draw(files: list[pathlib.Path], output: pathlib.Path, chosen: list[str]) -> 
     from matplotlib import pyplot
 
     runs = {path.parent.name: read(path) for path in files}
-    names = chosen or sorted({name.removeprefix(HELD_OUT) for columns in runs.values() for name in columns})
+    names = chosen or sorted({name.removeprefix(VALIDATION) for columns in runs.values() for name in columns})
     rows = -(-len(names) // 3)
     _, axes = pyplot.subplots(rows, min(3, len(names)), figsize=(10.5, 2.5 * rows), squeeze=False)
     for axis, name in zip(axes.flat, names, strict=False):
@@ -52,8 +52,8 @@ def draw(files: list[pathlib.Path], output: pathlib.Path, chosen: list[str]) -> 
             if name in columns:
                 step, value = columns[name].T
                 axis.plot(step, smooth(value), label=label, linewidth=1.2)
-            if HELD_OUT + name in columns:
-                axis.plot(*columns[HELD_OUT + name].T, "o", markersize=3, label=f"{label}, held out")
+            if VALIDATION + name in columns:
+                axis.plot(*columns[VALIDATION + name].T, "o", markersize=3, label=f"{label}, held out")
         axis.set_title(name, fontsize=9)
         axis.tick_params(labelsize=7)
         axis.grid(alpha=0.3)

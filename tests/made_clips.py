@@ -1,11 +1,11 @@
-"""A made-up folder as `avct preprocess` leaves it: faces that wander, small pictures, sound."""
+"""A made-up folder as `avct preprocess` leaves it: faces that wander, small images, sound."""
 
 import json
 
 import numpy as np
 
 from avct_jax.data.clips import clip
-from avct_jax.data.media import video
+from avct_jax.data.media import video_io
 from avct_jax.data.phonemes import symbols
 
 SIZE = 64  # px
@@ -14,7 +14,7 @@ MEAN = np.random.default_rng(7).uniform(-0.5, 0.5, (478, 2)).astype(np.float32)
 INNER_LIPS = (82, 13, 312)  # of the upper lip; moved up, so that mouths open in time
 
 
-def pictures(number, frames, size=SIZE):
+def images(number, frames, size=SIZE):
     """A wave whose place tells the frame, and whose colour tells the clip."""
     axis = np.linspace(0, 2 * np.pi, size)
     phase = 2 * np.pi * np.arange(frames)[:, None] / 11
@@ -23,7 +23,7 @@ def pictures(number, frames, size=SIZE):
     return (255 * np.clip(wave * colour, 0, 1)).astype(np.uint8)
 
 
-def columns(number, person, frames, *, sound=True, in_sync=True):
+def columns(number, person, frames, *, audio=True, in_sync=True):
     """A mean face that wanders right and opens its mouth; the first frame's face is interpolated."""
     time = np.arange(frames)
     moved = MEAN[None] + 0.02 * number + 0.001 * time[:, None, None]
@@ -32,7 +32,7 @@ def columns(number, person, frames, *, sound=True, in_sync=True):
     poses = (100 * number + time[:, None] + np.arange(6) / 10).astype(np.float32)
     boxes = np.tile(np.float32([16, 32, 48, 60]), (frames, 1)) + time[:, None].astype(np.float32) / 8
     made = clip.Clip(points, (time > 0).astype(np.float32), poses, boxes, person)
-    if not sound:
+    if not audio:
         return made
     heard = np.tile(time[:, None, None] + 1 + 100 * number, (1, 4, 41)).astype(np.float32)
     mel = np.tile((time[:, None, None] / 16 - 2), (1, 80, 16)).astype(np.float16)
@@ -52,16 +52,16 @@ def make(folder, *, people=6, own=6, frames=30, size=SIZE):
     plans = [(f"id_{i}", f"person{i}", i % 2 == 0, True, i == 1) for i in range(people)]
     plans += [("late_0", "late", True, False, False)]
     plans += [(f"s1_{i}", SPEAKER, True, True, i == 1) for i in range(own)]
-    for number, (name, person, sound, in_sync, test) in enumerate(plans):
+    for number, (name, person, audio, in_sync, test) in enumerate(plans):
         length = frames + number % 3
-        made = columns(number, person, length, sound=sound, in_sync=in_sync)
+        made = columns(number, person, length, audio=audio, in_sync=in_sync)
         clip.save(folder / f"{name}.npz", made)
-        with video.VideoWriter(folder / f"{name}.mp4", size=size) as writer:
-            writer.write(pictures(number, length, size))
+        with video_io.VideoWriter(folder / f"{name}.mp4", size=size) as writer:
+            writer.write(images(number, length, size))
         split = {"person": person, "split": "test" if test else "train", "source": f"{name}.mpg"}
-        split["film_bytes"] = (folder / f"{name}.mp4").stat().st_size
+        split["video_bytes"] = (folder / f"{name}.mp4").stat().st_size
         place = {"begin_s": 0, "end_s": length / 25, "frames": length}
-        heard = {"sound": sound, "offset": 0 if sound else None, "in_sync": sound and in_sync}
+        heard = {"audio": audio, "offset": 0 if audio else None, "in_sync": audio and in_sync}
         listed.append({"name": name, **split, **place, **heard})
     manifest = {"version": 1, "speaker": SPEAKER, "clips": listed, "refused": [], "counts": {}}
     (folder / "manifest.json").write_text(json.dumps(manifest))

@@ -13,9 +13,9 @@ from avct_jax import arguments, errors
 from avct_jax.animator import base
 from avct_jax.convert import released
 from avct_jax.data.faces import head_pose
-from avct_jax.data.media import image
+from avct_jax.data.media import image_io as image
 from avct_jax.data.phonemes import symbols
-from avct_jax.data.speech import audio
+from avct_jax.data.speech import speech_features
 
 FACE = np.random.default_rng(0).integers(0, 256, (32, 24, 3), np.uint8)
 WAV = np.linspace(-0.5, 0.5, 800).astype(np.float32)
@@ -57,7 +57,7 @@ def refusal(call, *given, **named):
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "CMYK", "1", "F", "YCbCr", "HSV"])
-def test_pictures_of_pillow_are_taken_in_any_mode(mode):
+def test_images_of_pillow_are_taken_in_any_mode(mode):
     taken = image.from_pixels(PIL.Image.fromarray(FACE).convert(mode))
     assert taken.shape == FACE.shape and taken.dtype == np.uint8
 
@@ -73,11 +73,11 @@ def test_pixels_may_be_grey_with_an_axis():
         *(FACE / 255.0, FACE.astype(np.uint16), FACE > 9, FACE[None], FACE.transpose(2, 0, 1)),
     ],
 )
-def test_no_picture_is_refused_in_one_line(given):
-    assert "picture" in refusal(image.from_pixels, given)
+def test_no_image_is_refused_in_one_line(given):
+    assert "image" in refusal(image.from_pixels, given)
 
 
-def test_a_picture_in_memory_has_a_limit_too(monkeypatch):
+def test_a_image_in_memory_has_a_limit_too(monkeypatch):
     monkeypatch.setattr(image, "MOST_PIXELS", 100)
     assert "million pixels" in refusal(image.from_pixels, PIL.Image.fromarray(FACE))
 
@@ -98,13 +98,13 @@ def test_a_picture_in_memory_has_a_limit_too(monkeypatch):
         (WAV[:100], "640 are the least"),
     ],
 )
-def test_no_sound_is_refused_in_one_line(given, said):
-    assert said in refusal(audio.from_samples, given)
+def test_no_audio_is_refused_in_one_line(given, said):
+    assert said in refusal(speech_features.from_samples, given)
 
 
 def test_samples_that_are_no_numbers_are_silence_and_loud_ones_stay():
     given = np.where(np.arange(800) % 2, 1.5, np.nan)
-    np.testing.assert_array_equal(audio.from_samples(given), np.where(np.arange(800) % 2, 1.5, 0))
+    np.testing.assert_array_equal(speech_features.from_samples(given), np.where(np.arange(800) % 2, 1.5, 0))
 
 
 def test_phonemes_and_poses_are_taken_as_lists():

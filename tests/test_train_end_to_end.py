@@ -1,4 +1,4 @@
-"""TINY through the command line: four stages on made-up clips, a kill, 8 devices, two processes, a film."""
+"""TINY through the command line: four stages on made-up clips, a kill, 8 devices, two processes, a video."""
 
 import os
 import pathlib
@@ -14,8 +14,8 @@ from PIL import Image
 
 from avct_jax import demo, weights_file
 from avct_jax.cli import main
-from avct_jax.data.media import video
-from avct_jax.data.speech import audio
+from avct_jax.data.media import video_io
+from avct_jax.data.speech import speech_features
 from avct_jax.train import run_weights
 from avct_jax.train.core import loop
 from avct_jax.train.monitoring import metric_log
@@ -23,7 +23,7 @@ from tests import made_clips, toy_stage
 
 # Seconds count here, not speed: code that LLVM has not improved runs slower, and is there sooner.
 FLAGS = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count="
-WORDS = ["--preset", "tiny", "--steps", "2", "--judge-every", "2", "--picture-every", "2"]
+WORDS = ["--preset", "tiny", "--steps", "2", "--eval-every", "2", "--image-every", "2"]
 FILES = {"image": "a.png", "audio": "a.wav", "output": "a.mp4"}
 STEPS = (
     "import sys\nfrom avct_jax.cli import main\nfor words in {}:\n    assert main.main(words) == 0, words\n"
@@ -62,7 +62,7 @@ def train(stage, clips, folder, *words):
 def trained(clips, tmp_path_factory):
     """A run folder: the renderer is killed after its first checkpoint and goes on; then the other stages."""
     folder = tmp_path_factory.mktemp("run")
-    first = train("renderer", clips, folder, "--steps", "1000", "--save-every", "1", "--judge-every", "0")
+    first = train("renderer", clips, folder, "--steps", "1000", "--save-every", "1", "--eval-every", "0")
     with start(first) as process:
         while not newest(folder / "renderer"):
             assert process.poll() is None, process.communicate()
@@ -89,8 +89,8 @@ def test_all_stages_train_and_a_killed_one_goes_on(trained):
         steps_seen = [row["step"] for row in rows if "step_seconds" in row]
         assert steps_seen == [*range(1, steps + 1)]
         assert any(name.startswith(loop.HELD_OUT) for name in rows[-1])
-        pictures = [p.suffix for p in (folder / stage / loop.PICTURES).glob(f"{steps:08}.*")]
-        assert ".png" in pictures and (".mp4" in pictures) == (stage in ("avct", "head-motion"))
+        images = [p.suffix for p in (folder / stage / loop.IMAGES).glob(f"{steps:08}.*")]
+        assert ".png" in images and (".mp4" in images) == (stage in ("avct", "head-motion"))
 
 
 @pytest.mark.slow
@@ -103,11 +103,11 @@ def test_exported_run_animates_a_portrait(trained, tmp_path, capsys):
     a, b = (x.variables["avct"]["params"]["kp"]["kernel"] for x in (found, kept))
     np.testing.assert_allclose(a, b, atol=1e-3)
     Image.fromarray(skimage.data.astronaut()).save(tmp_path / "a.png")
-    with demo.sentence() as sound:
-        scipy.io.wavfile.write(tmp_path / "a.wav", 16000, audio.read_audio(sound)[2400:6400])
+    with demo.sentence() as audio:
+        scipy.io.wavfile.write(tmp_path / "a.wav", 16000, speech_features.read_audio(audio)[2400:6400])
     files = [f"--{name}={tmp_path / file}" for name, file in FILES.items()]
     assert main.main(["animate", "--checkpoint", str(output), "--recogniser", "pocketsphinx", *files]) == 0
-    assert video.probe(tmp_path / "a.mp4").has_video
+    assert video_io.probe(tmp_path / "a.mp4").has_video
 
 
 @pytest.mark.slow

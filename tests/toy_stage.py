@@ -39,11 +39,11 @@ def make_stage(rule=None, *, nan_at=-1, nan_gradient_at=-1):
     network, rule = Network(), rule or optax.adam(1e-2)
 
     def step(current, frozen, batch, key):
-        player = current.players[NAME]
+        network_state = current.network_states[NAME]
         noise = jax.random.normal(jax.random.fold_in(key, current.step), batch["x"].shape) * 0.01
 
         def loss_fn(params):
-            variables = {"params": params, "batch_stats": player.batch_stats}
+            variables = {"params": params, "batch_stats": network_state.batch_stats}
             found, updates = network.apply(variables, batch["x"] + noise, train=True, mutable=["batch_stats"])
             loss = jnp.mean((found - batch["y"] * frozen["scale"]) ** 2)
             bad = jnp.where(current.step + 1 == nan_at, jnp.nan, 1.0)
@@ -52,15 +52,15 @@ def make_stage(rule=None, *, nan_at=-1, nan_gradient_at=-1):
             hidden = 0 * jnp.sqrt(at * (1 + jax.tree.leaves(params)[0].sum() ** 2))
             return loss * bad + hidden, updates["batch_stats"]
 
-        (loss, stats), slopes = jax.value_and_grad(loss_fn, has_aux=True)(player.params)
-        after, norm = train_state.advance(current, {NAME: slopes}, {NAME: stats}, {NAME: rule}, decay=0.9)
+        (loss, stats), grads = jax.value_and_grad(loss_fn, has_aux=True)(network_state.params)
+        after, norm = train_state.advance(current, {NAME: grads}, {NAME: stats}, {NAME: rule}, decay=0.9)
         return after, {"loss": loss, **norm}
 
-    def judge(current, frozen, batch, key):
-        found = network.apply(current.players[NAME].averaged, batch["x"])
+    def eval_step(current, frozen, batch, key):
+        found = network.apply(current.network_states[NAME].ema_variables, batch["x"])
         return {"loss": jnp.mean((found - batch["y"] * frozen["scale"]) ** 2)}
 
-    def picture(current, frozen, batch):
+    def image(current, frozen, batch):
         grey = jnp.broadcast_to(batch["x"][:, :, None, None], (len(batch["x"]), 2, 16, 3))
         return {"input": grey * 0.5 + 0.5, "map": jnp.zeros((len(grey), 1, 8, 3))}
 
@@ -68,8 +68,8 @@ def make_stage(rule=None, *, nan_at=-1, nan_gradient_at=-1):
         return train_state.make_state({NAME: network.init(jax.random.key(0), jnp.zeros((1, 2)))}, rule)
 
     frozen = {"scale": jnp.float32(1.5)}
-    export = lambda current: {NAME: current.players[NAME].averaged}
-    return stage.Stage(NAME, "poses", step, judge, picture, initial, frozen, export)
+    export = lambda current: {NAME: current.network_states[NAME].ema_variables}
+    return stage.Stage(NAME, "poses", step, eval_step, image, initial, frozen, export)
 
 
 class Source:
@@ -100,8 +100,8 @@ class Source:
 
 def make_task(folder, *, made=None, source=None, export=None, **config):
     """A task in `folder` with everything due every step or two."""
-    usual = {"steps": 4, "batch_size": 8, "report_every": 1, "save_every": 2, "judge_every": 0}
-    usual |= {"judge_batches": 1, "picture_every": 0}
+    usual = {"steps": 4, "batch_size": 8, "report_every": 1, "save_every": 2, "eval_every": 0}
+    usual |= {"eval_batches": 1, "image_every": 0}
     folder.mkdir(parents=True, exist_ok=True)
     options = {"export": export} if export else {}
     return loop.Task(
@@ -110,7 +110,7 @@ def make_task(folder, *, made=None, source=None, export=None, **config):
         None,
         loop.RunConfig(**usual | config),
         folder,
-        judged_by="loss",
+        best_metric="loss",
         **options,
     )
 

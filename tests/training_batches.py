@@ -4,7 +4,7 @@ import numpy as np
 
 from avct_jax.data.dataset import batch_types
 
-# Somewhere about where landmark_motion.py finds the ten keypoints of a face that fills the picture.
+# Somewhere about where landmark_motion.py finds the ten keypoints of a face that fills the image.
 FACE = np.array(
     [(0, 0.3), (0, 0.42), (-0.2, 0.36), (0.2, 0.36), (0, 0.75),
      (0, 0.05), (-0.3, -0.15), (0.3, -0.15), (0, -0.5), (0, 0)], np.float32)  # fmt: skip
@@ -30,7 +30,7 @@ def face_motion(seed=0, *lead, spread=0.05):
 
 
 def frames(motion, size=64, *, seed=0):
-    """Pictures with a spot of its own colour at each keypoint: (..., 10, 2) -> (..., s, s, 3) uint8."""
+    """Images with a spot of its own colour at each keypoint: (..., 10, 2) -> (..., s, s, 3) uint8."""
     rng = np.random.default_rng((seed, 3))
     axis = np.linspace(-1, 1, size)
     offset = np.stack(np.meshgrid(axis, axis), -1) - motion.keypoints[..., None, None, :]
@@ -43,8 +43,8 @@ def frames(motion, size=64, *, seed=0):
 def pairs(seed=0, b=2, n=1, size=64, *, vary=True):
     """For the renderer stage."""
     source, driving = face_motion(seed, b), face_motion(seed + 1, b, n)
-    pictures = (frames(m, size, seed=seed) for m in (source, driving))
-    return batch_types.Pairs(*pictures, source, driving, variation(seed, b, vary=vary))
+    images = (frames(m, size, seed=seed) for m in (source, driving))
+    return batch_types.Pairs(*images, source, driving, variation(seed, b, vary=vary))
 
 
 def sync_windows(seed=0, b=4, size=64, *, vary=True):
@@ -52,10 +52,10 @@ def sync_windows(seed=0, b=4, size=64, *, vary=True):
     rng = np.random.default_rng((seed, 4))
     box = np.array([0.2, 0.5, 0.8, 0.9], np.float32) * size
     boxes = box + rng.uniform(-1, 1, (b, 5, 4)).astype(np.float32)
-    pictures = frames(face_motion(seed, b, 5), size, seed=seed)
+    images = frames(face_motion(seed, b, 5), size, seed=seed)
     mel = rng.uniform(-4, 4, (b, *MEL)).astype(np.float32)
     in_sync = (np.arange(b) % 2 == 0).astype(np.float32)
-    return batch_types.SyncWindows(pictures, boxes, mel, in_sync, variation(seed, b, vary=vary))
+    return batch_types.SyncWindows(images, boxes, mel, in_sync, variation(seed, b, vary=vary))
 
 
 def sequences(seed=0, b=2, t=6, radius=5, size=64, *, with_frames=True, vary=True):

@@ -13,21 +13,20 @@ from jaxtyping import Float, Int, UInt8
 
 from avct_jax import arguments, errors
 from avct_jax.data.faces import crop, face_detector, head_pose
-from avct_jax.data.media import image as picture
-from avct_jax.data.media import soundtrack, video
+from avct_jax.data.media import image_io, soundtrack, video_io
 from avct_jax.data.phonemes import recognition
 from avct_jax.data.phonemes import symbols as phoneme_labels
 from avct_jax.data.portrait import upright
-from avct_jax.data.speech import audio as sound
+from avct_jax.data.speech import speech_features
 from avct_jax.files import atomic_write
 
 LENGTH_SLACK = (25, 0.1)  # frames, or share, by which given poses may differ from the sound in length
-TURNED = 30.0  # degrees by which a face may be turned in the picture's plane, unremarked
-CUT = 0.02  # of the face's size beyond the picture's edge; whole faces keep away from it by .06 and more
+TURNED = 30.0  # degrees by which a face may be turned in the image's plane, unremarked
+CUT = 0.02  # of the face's size beyond the image's edge; whole faces keep away from it by .06 and more
 
 Path = str | os.PathLike
-Picture = Any  # a Path, or what image.from_pixels takes
-Sound = Any  # a Path, or what audio.from_samples takes
+Image = Any  # a Path, or what image.from_pixels takes
+Audio = Any  # a Path, or what audio.from_samples takes
 Poses = Any  # a Path, or what pose.from_array takes
 Phonemes = Any  # a Path, or what phonemes.from_indices takes
 
@@ -35,7 +34,7 @@ Phonemes = Any  # a Path, or what phonemes.from_indices takes
 class Report(NamedTuple):
     """What came of an animation.
 
-    frames: pictures written. seconds: length of the sound. notes: what was decided on the way, a line each.
+    frames: images written. seconds: length of the sound. notes: what was decided on the way, a line each.
     timings: seconds of wall clock by part.
     """
 
@@ -46,7 +45,7 @@ class Report(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What `Animator.animate` may be told beside picture, sound and output; see there."""
+    """What `Animator.animate` may be told beside image, sound and output; see there."""
 
     phonemes: Phonemes | None = None
     transcript: str | None = None
@@ -112,7 +111,7 @@ class Ready(NamedTuple):
     size: int
     frames: int
     seconds: float
-    sound: Any = None
+    audio: Any = None
 
 
 class Animator(abc.ABC):
@@ -120,8 +119,8 @@ class Animator(abc.ABC):
 
     def animate(
         self,
-        image: Picture,
-        audio: Sound,
+        image: Image,
+        audio: Audio,
         output: Path,
         *,
         phonemes: Phonemes | None = None,
@@ -146,11 +145,11 @@ class Animator(abc.ABC):
           transcript: what is said, in English; `recogniser` aligns it.
           poses: .npy (t, 6), OpenFace csv or an array (rad, mm), instead of the head motion that is made up;
             of the mesh family the first is the portrait's own. still: the head keeps its pose.
-          cropped: the picture is a head's square already and is taken whole, as a clip of `avct preprocess`
+          cropped: the image is a head's square already and is taken whole, as a clip of `avct preprocess`
             must be to compare with the video of it.
           size: side of the video, px: 256 to 1024 of the mesh family, by default the head's size in the
-            picture and 512 at most; the keypoint family has one only.
-          seed: decides blinks, gaze and head motion of the mesh family; by default the picture does, so two
+            image and 512 at most; the keypoint family has one only.
+          seed: decides blinks, gaze and head motion of the mesh family; by default the image does, so two
             faces differ. Without effect where nothing is drawn by lot.
           audio_track: which of a file's sound tracks, from 1; by default the first that is not silent.
           progress: called with frames done and frames in all.
@@ -161,16 +160,16 @@ class Animator(abc.ABC):
         notes: list[str] = []
         if not arguments.is_path(output) or "\0" in os.fspath(output):
             raise errors.UserError(f"the output is {output!r}; it must be a file's name, such as 'talk.mp4'")
-        video.check_writable(output)
+        video_io.check_writable(output)
         paths = list(filter(arguments.is_path, (image, audio, poses, phonemes)))
         atomic_write.refuse_overwriting(output, *paths)
         for given in paths:
-            video.check_readable(given)  # before the work starts
+            video_io.check_readable(given)  # before the work starts
         request = Request(phonemes, transcript, recogniser, poses, still, cropped, size, seed, audio_track)
         request = request.checked()
-        audio = audio if arguments.is_path(audio) else sound.from_samples(audio)
+        audio = audio if arguments.is_path(audio) else speech_features.from_samples(audio)
         ready = self._ready(image, audio, request, notes, clock)
-        writer = video.VideoWriter(output, size=ready.size, audio=ready.sound)
+        writer = video_io.VideoWriter(output, size=ready.size, audio=ready.audio)
         with writer, contextlib.closing(self.draw(ready.portrait, ready.track, clock)) as frames:
             for block in frames:
                 with clock("encode"):
@@ -181,8 +180,8 @@ class Animator(abc.ABC):
 
     def frames(
         self,
-        image: Picture,
-        audio: Sound,
+        image: Image,
+        audio: Audio,
         *,
         still: bool = False,
         transcript: str | None = None,
@@ -201,12 +200,12 @@ class Animator(abc.ABC):
         """Yield the frames that `track` makes of a portrait, in blocks."""
 
     @abc.abstractmethod
-    def _ready(self, image: Picture, audio: Sound, request: Request, notes: list[str], clock: Clock) -> Ready:
+    def _ready(self, image: Image, audio: Audio, request: Request, notes: list[str], clock: Clock) -> Ready:
         """Read what was given, and find out how the face moves; decisions go to `notes`."""
 
 
 class Portrait(NamedTuple):
-    """A picture, upright, and where the head is in it. points: of its face, px; None: not looked for."""
+    """An image, upright, and where the head is in it. points: of its face, px; None: not looked for."""
 
     pixels: UInt8[np.ndarray, "h w 3"]
     square: crop.Square
@@ -214,22 +213,22 @@ class Portrait(NamedTuple):
 
 
 def read_portrait(
-    image: Picture, landmarker: Any, notes: list[str], *, least: int, cropped: bool = False, find: bool = True
+    image: Image, landmarker: Any, notes: list[str], *, least: int, cropped: bool = False, find: bool = True
 ) -> Portrait:
-    """Read a picture and find its largest face.
+    """Read an image and find its largest face.
 
     Args:
       least: side of a square, px, below which it is noted that the video will look soft.
-      cropped: the picture is taken whole. find: else no face is looked for.
+      cropped: the image is taken whole. find: else no face is looked for.
     Raises:
       UserError: it cannot be read, is cropped and not square, or has no face.
     """
     is_file = arguments.is_path(image)
-    pixels = picture.read_image(image) if is_file else picture.from_pixels(image)
-    name = repr(os.fspath(image)) if is_file else "the picture"
+    pixels = image_io.read_image(image) if is_file else image_io.from_pixels(image)
+    name = repr(os.fspath(image)) if is_file else "the image"
     height, width = pixels.shape[:2]
     if cropped and height != width:
-        raise errors.UserError(f"{name} is {width}x{height} px; a cropped picture must be square")
+        raise errors.UserError(f"{name} is {width}x{height} px; a cropped image must be square")
     whole = crop.Square(0, 0, width)
     if not find:
         return Portrait(pixels, whole, None)
@@ -239,19 +238,19 @@ def read_portrait(
     if found.faces > 1:
         notes.append(f"{found.faces} faces in {name}: animating the largest")
     if found.turned:
-        notes.append(f"the face lay in {name}: the picture is turned by {found.turned} degrees clockwise")
+        notes.append(f"the face lay in {name}: the image is turned by {found.turned} degrees clockwise")
     if abs(turned := upright.roll(found.points)) > TURNED:
-        notes.append(f"the face is turned by {turned:.0f} degrees; a picture that is upright gives more")
+        notes.append(f"the face is turned by {turned:.0f} degrees; an image that is upright gives more")
     if upright.beyond_edge(found.points, found.pixels.shape) > CUT:
-        notes.append("the face is cut off by the picture's edge, and drawn from what is there; show it whole")
+        notes.append("the face is cut off by the image's edge, and drawn from what is there; show it whole")
     square = whole if cropped else crop.face_square(found.points, found.pixels.shape)
     if square.size < least:
         notes.append(f"the face is small ({square.size} px with its surroundings): the video will look soft")
     return Portrait(found.pixels, square, found.points)
 
 
-def read_sound(
-    audio: Sound, notes: list[str], track: int | None = None
+def read_audio(
+    audio: Audio, notes: list[str], track: int | None = None
 ) -> tuple[Float[np.ndarray, " n"], soundtrack.Track | Float[np.ndarray, " n"]]:
     """Read the sound, and note where there is nothing to hear.
 
@@ -262,10 +261,10 @@ def read_sound(
       UserError: it cannot be read.
     """
     if arguments.is_path(audio):
-        wav, source = sound.read_heard(audio, track=track)
+        wav, source = speech_features.read_heard(audio, track=track)
     else:
-        wav = source = sound.from_samples(audio)
-    if sound.silent_frames(wav).all():
+        wav = source = speech_features.from_samples(audio)
+    if speech_features.silent_frames(wav).all():
         notes.append("the sound is silent: the mouth stays shut")
     return wav, source
 

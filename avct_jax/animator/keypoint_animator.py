@@ -1,4 +1,4 @@
-"""From files to a film by learned keypoints, as the paper does: PAPER, and small systems of its family."""
+"""From files to a video by learned keypoints, as the paper does: PAPER, and small systems of its family."""
 
 import functools
 from collections.abc import Generator
@@ -13,7 +13,7 @@ from avct_jax import errors, weights_file
 from avct_jax.animator import base
 from avct_jax.data.faces import crop, head_pose
 from avct_jax.data.phonemes import symbols as phonemes
-from avct_jax.data.speech import audio as sound
+from avct_jax.data.speech import speech_features
 from avct_jax.inference import keypoint_inference
 from avct_jax.layers.geometry import pose_image
 from avct_jax.models import system_config
@@ -54,21 +54,23 @@ class KeypointAnimator(base.Animator):
         if request.size not in (None, self.config.image_size):
             only = self.config.image_size
             raise errors.UserError(f"this checkpoint draws {only} px, not {request.size}; leave --size out")
-        with clock("picture"):
+        with clock("image"):
             looked_for = not (request.cropped and request.poses is not None)
             portrait, first_pose = self._read_portrait(
                 image, notes, cropped=request.cropped, with_pose=looked_for
             )
         with clock("sound"):
-            wav, heard = base.read_sound(audio, notes, request.audio_track)
-            count = sound.frame_count(len(wav))
-            features = sound.frame_features(sound.audio_features(wav, f0=self.config.pitch), frames=count)
+            wav, heard = base.read_audio(audio, notes, request.audio_track)
+            count = speech_features.frame_count(len(wav))
+            features = speech_features.frame_features(
+                speech_features.audio_features(wav, f0=self.config.pitch), frames=count
+            )
         with clock("phonemes"):
             labels = base.labels(wav, count, request)
         with clock("head motion"):
             head = self._poses(features, first_pose, request, notes)
         track = Track(labels, features, head)
-        seconds = len(wav) / sound.SAMPLE_RATE
+        seconds = len(wav) / speech_features.SAMPLE_RATE
         return base.Ready(portrait, track, self.config.image_size, count, seconds, heard)
 
     def draw(
@@ -97,7 +99,7 @@ class KeypointAnimator(base.Animator):
                 block = np.asarray(ready)
             yield block[: count - done]
 
-    def _read_portrait(self, image: base.Picture, notes: list[str], *, cropped=False, with_pose=True):
+    def _read_portrait(self, image: base.Image, notes: list[str], *, cropped=False, with_pose=True):
         size = self.config.image_size
         found = base.read_portrait(
             image, self._landmarker, notes, least=size // 2, cropped=cropped, find=with_pose
@@ -121,8 +123,10 @@ class KeypointAnimator(base.Animator):
             padded = np.pad(block, ((0, POSE_CHUNK - len(block)), (0, 0), (0, 0)))
             carry, poses = self._predict_poses(self.variables, carry, padded)
             predicted.append(np.asarray(poses)[: len(block)])
-        if self.config.sway:
-            return head_pose.sway(np.concatenate(predicted[1:]), first_pose, gain=self.config.sway_gain)
+        if self.config.relative_head_motion:
+            return head_pose.sway(
+                np.concatenate(predicted[1:]), first_pose, scale=self.config.head_motion_scale
+            )
         # One more than frames is predicted; the last has no frame.
         return np.concatenate(predicted)[: len(features)]
 

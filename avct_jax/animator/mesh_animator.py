@@ -16,8 +16,7 @@ from avct_jax import errors, weights_file
 from avct_jax.animator import base
 from avct_jax.data.faces import crop, head_motion_bank
 from avct_jax.data.portrait import portrait_layers
-from avct_jax.data.speech import audio as sound
-from avct_jax.data.speech import mesh_features
+from avct_jax.data.speech import mesh_features, speech_features
 from avct_jax.inference import mesh_inference
 from avct_jax.models import mesh_system
 from avct_jax.models.mesh import face_mesh, phoneme_net, speech_motion
@@ -62,7 +61,7 @@ class MeshAnimator(base.Animator):
         self._prepare = jax.jit(mesh_inference.prepare)
         self._predict = jax.jit(functools.partial(mesh_inference.predict, self.config))
         self._draw = jax.jit(functools.partial(mesh_inference.draw_bytes, self.config))
-        hears = self.config.hearing == "network"
+        hears = self.config.phoneme_source == "network"
         recogniser = lambda: phoneme_net.recogniser(
             self.config.phoneme_net, self.variables[mesh_system.HEARING]
         )
@@ -70,10 +69,10 @@ class MeshAnimator(base.Animator):
 
     def _ready(self, image, audio, request, notes, clock) -> base.Ready:
         check_size(request.size)
-        with clock("picture"):
+        with clock("image"):
             portrait, pixels = self._read_portrait(image, notes, cropped=request.cropped, size=request.size)
         with clock("sound"):
-            wav, heard = base.read_sound(audio, notes, request.audio_track)
+            wav, heard = base.read_audio(audio, notes, request.audio_track)
             speech = mesh_features.listen(wav, self._recognise)
         with clock("phonemes"):
             if request.phonemes is not None or request.transcript is not None:
@@ -83,7 +82,7 @@ class MeshAnimator(base.Animator):
             seed = _seed_of(pixels) if request.seed is None else request.seed
             turned = head_turn(np.asarray(portrait.portrait.head))
             track = self._track(speech, loudness(wav), seed, request.poses, request.still, notes, turned)
-        seconds = len(wav) / sound.SAMPLE_RATE
+        seconds = len(wav) / speech_features.SAMPLE_RATE
         return base.Ready(portrait, track, len(pixels), len(track.speech), seconds, heard)
 
     def draw(
@@ -157,9 +156,9 @@ class MeshAnimator(base.Animator):
     def _liveliness(self, moved, silent) -> float:
         """The factor that brings lips to people's usual opening; less sure of it for a short sound."""
         opening = moved[~silent] @ np.asarray(mesh_inference.opening(self.variables))
-        if not self.config.amplitude or len(opening) < 2:
+        if not self.config.mouth_amplitude or len(opening) < 2:
             return 1.0
-        wanted = np.clip(self.config.amplitude / max(float(opening.std()), 1e-6), *LIVELINESS)
+        wanted = np.clip(self.config.mouth_amplitude / max(float(opening.std()), 1e-6), *LIVELINESS)
         return float(wanted ** (len(opening) / (len(opening) + SURE)))
 
 
@@ -189,26 +188,26 @@ def check_size(size: int | None) -> None:
 
 
 def size_for(side: int) -> int:
-    """Return the side of a video (px) for a head whose square has so many px in the picture."""
+    """Return the side of a video (px) for a head whose square has so many px in the image."""
     return int(np.clip(side // SIZE_STEP * SIZE_STEP, SIZES[0], DEFAULT_SIZE))
 
 
 def to_unit(points: Float[np.ndarray, "478 3"], square: crop.Square, size: int) -> Float[np.ndarray, "478 3"]:
-    """Express landmarks (px of the picture) in [-1, 1] of a square of it that is drawn with `size` px."""
+    """Express landmarks (px of the image) in [-1, 1] of a square of it that is drawn with `size` px."""
     scaled = crop.to_crop(points, square, size)
     scaled[:, 2] = points[:, 2] * size / square.size
     return (scaled - np.array([0.5, 0.5, 0])) / (size - 1) * 2 - np.array([1, 1, 0])
 
 
 def head_turn(head: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, " 3"]:
-    """Return the rotation vector (rad) of a head's matrix, canonical frame to picture."""
+    """Return the rotation vector (rad) of a head's matrix, canonical frame to image."""
     return transform.Rotation.from_matrix(head / np.cbrt(np.linalg.det(head))).as_rotvec()
 
 
 def loudness(wav: Float[np.ndarray, " m"]) -> Float[np.ndarray, " t"]:
     """Return the logarithm of each frame's amplitude."""
-    frames = sound.frame_count(len(wav))
-    padded = np.pad(wav, (0, frames * sound.FRAME_SAMPLES - len(wav))).reshape(frames, -1)
+    frames = speech_features.frame_count(len(wav))
+    padded = np.pad(wav, (0, frames * speech_features.FRAME_SAMPLES - len(wav))).reshape(frames, -1)
     return np.log(np.sqrt((padded.astype(np.float64) ** 2).mean(1)) + LEAST_LOUDNESS)
 
 

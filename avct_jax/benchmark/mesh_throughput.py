@@ -16,7 +16,7 @@ from avct_jax.models.mesh import face_mesh, mouth_painter
 
 WHOLE, SPEECH = "drawing in one", "speech to motion"
 COUNTED = (WHOLE, SPEECH)
-FACE = (0.6, 0.35)  # eye distance in units of the picture's half side, and how much higher than its middle
+FACE = (0.6, 0.35)  # eye distance in units of the image's half side, and how much higher than its middle
 
 Given = tuple[Callable[..., Any], *tuple[Any, ...]]
 
@@ -33,7 +33,7 @@ def random_system(config: mesh_system.MeshSystemConfig = mesh_system.LITE, seed:
 
 
 def portrait(size: int) -> mesh_inference.Prepared:
-    """The mean face on a smooth picture."""
+    """The mean face on a smooth image."""
     side = np.linspace(0, 2 * np.pi, size)
     waves = np.sin(3 * side)[:, None, None] * np.cos(2 * side)[None, :, None] * np.array([1.0, 0.8, 0.6])
     canonical = face_basis.embedded().canonical

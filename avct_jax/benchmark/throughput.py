@@ -21,7 +21,7 @@ import numpy as np
 
 from avct_jax import weights_file
 from avct_jax.benchmark import mesh_throughput
-from avct_jax.data.media import video
+from avct_jax.data.media import video_io
 from avct_jax.inference import keypoint_inference
 from avct_jax.layers.geometry import pose_image
 from avct_jax.models import system_config as sizes
@@ -173,13 +173,13 @@ def _programs(config: sizes.SystemConfig, frames: int) -> tuple[dict[str, Progra
     begun = begin(weights, image, _inputs(1), _inputs(2 * radius))
     pose = jnp.asarray(REST)
     carry, _ = jax.jit(bind(keypoint_inference.begin_head_motion, config))(weights, pose)
-    sound = _inputs(frames).audio
+    audio = _inputs(frames).audio
     known = jax.tree.map(lambda x: jnp.concatenate([x[:1]] * (2 * radius + frames)), begun.carry)
     driving = keypoint_inference.motion.Motion(
         *(jnp.broadcast_to(x, (frames, *x.shape[1:])) for x in begun.portrait.motion)
     )
     # The scan's body is counted once whatever its length, so head motion is counted on one frame.
-    steps = _gflop(bind(keypoint_inference.predict_poses, config), weights, carry, sound[:1]) * frames
+    steps = _gflop(bind(keypoint_inference.predict_poses, config), weights, carry, audio[:1]) * frames
     parts = {
         "AVCT towers": _program(
             bind(keypoint_inference.embed, config), weights, begun.portrait, _inputs(frames)
@@ -192,7 +192,7 @@ def _programs(config: sizes.SystemConfig, frames: int) -> tuple[dict[str, Progra
             bind(keypoint_inference.animate_chunk, config), weights, begun, begun.carry, _inputs(frames)
         ),
         "head motion": _program(
-            bind(keypoint_inference.predict_poses, config), weights, carry, sound
+            bind(keypoint_inference.predict_poses, config), weights, carry, audio
         )._replace(gflop=steps),
     }
     detector = keypoint_inference.keypoint_detector.KeypointDetector(config.keypoint_detector)
@@ -242,14 +242,14 @@ def _product() -> Program:
 
 
 def _encoder(folder: pathlib.Path, size: int, frames: int) -> Program:
-    """Encode a picture that drifts, smooth as a portrait is, in blocks of `frames` frames."""
+    """Encode an image that drifts, smooth as a portrait is, in blocks of `frames` frames."""
     side = np.linspace(0, 2 * np.pi, size)
     waves = np.sin(3 * side)[:, None, None] * np.cos(2 * side)[None, :, None] * np.array([1.0, 0.8, 0.6])
-    picture = (127 + 120 * waves).astype(np.uint8)
-    block = np.stack([np.roll(picture, i, axis=1) for i in range(frames)])
+    image = (127 + 120 * waves).astype(np.uint8)
+    block = np.stack([np.roll(image, i, axis=1) for i in range(frames)])
 
     def encode():
-        with video.VideoWriter(folder / "bench.mp4", size=size) as writer:
+        with video_io.VideoWriter(folder / "bench.mp4", size=size) as writer:
             for _ in range(BLOCKS):
                 writer.write(block)
 

@@ -13,7 +13,7 @@ examples:
 
 Each variant is E_avct trained anew: first by keypoints (--steps), then by equation 2 (--whole-steps), beside
 the same frozen keypoint detector, renderer and sync network. Then each animates the speaker's clips that
-training never saw, with real head poses, and the films are measured. A run that is stopped goes on where it
+training never saw, with real head poses, and the videos are measured. A run that is stopped goes on where it
 was.
 """
 
@@ -47,10 +47,10 @@ def add(subparsers) -> argparse.ArgumentParser:
     judged = parser.add_argument_group("what is measured")
     evaluate.add_networks(judged)
     judged.add_argument(
-        "--films", type=option.positive, default=0, metavar="N", help="at most so many, evenly chosen"
+        "--videos", type=option.positive, default=0, metavar="N", help="at most so many, evenly chosen"
     )
     judged.add_argument(
-        "--shown", type=option.positive, default=3, metavar="N", help="films in the pages (default: 3)"
+        "--shown", type=option.positive, default=3, metavar="N", help="videos in the pages (default: 3)"
     )
     return parser
 
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     evaluate.keep_inputs(arguments)
     malloc.keep_freed()
     compile_cache.enable()
-    judges = scorers.make(arguments.fid, arguments.syncnet, arguments.sync, arguments.identity)
+    networks = scorers.make(arguments.fid, arguments.syncnet, arguments.sync, arguments.identity)
     path = lambda text: None if text is None else pathlib.Path(text)
     places = ablation.Places(
         pathlib.Path(arguments.clips),
@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     output = pathlib.Path(arguments.output)
     with terminal.going_on_later(), terminal.task_bar(quiet=arguments.quiet) as show:
         report, generated, real = ablation.score(
-            checkpoints, places.clips, output, judges, films=arguments.films, show=show
+            checkpoints, places.clips, output, networks, videos=arguments.videos, show=show
         )
     evaluate.publish(report, generated, real, output, arguments.shown)
     terminal.show(ablation.table(report))

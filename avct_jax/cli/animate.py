@@ -40,11 +40,11 @@ def add(subparsers) -> argparse.ArgumentParser:
     _add_speech(parser.add_argument_group("what is said (recognised from the sound otherwise)"))
     _add_head(parser.add_argument_group("how the head moves (as people's do otherwise)"))
     _add_networks(parser.add_argument_group("networks"))
-    add_picture(parser.add_argument_group("the picture"))
+    add_image(parser.add_argument_group("the image"))
     return parser
 
 
-def add_picture(group) -> None:
+def add_image(group) -> None:
     """Describe the options that `demo` has too."""
     group.add_argument(
         "--size",
@@ -56,7 +56,7 @@ def add_picture(group) -> None:
         "--seed",
         type=option.natural,
         metavar="N",
-        help="decides blinks, gaze and head motion: the same gives the same (default: the picture decides)",
+        help="decides blinks, gaze and head motion: the same gives the same (default: the image decides)",
     )
 
 
@@ -137,9 +137,9 @@ def default_output(image: str, audio: str) -> str:
 
 def check(arguments: argparse.Namespace, *files: str | None) -> None:
     """Look at all files, those of --image and --audio too, before imports and weights take seconds."""
-    from avct_jax.data.media import video
+    from avct_jax.data.media import video_io
 
-    video.check_writable(arguments.output)
+    video_io.check_writable(arguments.output)
     media = (getattr(arguments, name, None) for name in ("image", "audio"))
     how = {"checkpoint": arguments.checkpoint, "quiet": arguments.quiet}
     option.check_files(arguments.output, *media, *files, **how)
@@ -154,8 +154,8 @@ def animate(arguments: argparse.Namespace, image, audio, **options) -> int:
     from avct_jax.animator import factory
 
     with terminal.progress_bar(quiet=arguments.quiet) as progress:
-        player = factory.load(arguments.checkpoint, landmarks=arguments.landmarks)
-        report = player.animate(image, audio, arguments.output, progress=progress, **options)
+        network_state = factory.load(arguments.checkpoint, landmarks=arguments.landmarks)
+        report = network_state.animate(image, audio, arguments.output, progress=progress, **options)
     if arguments.quiet:
         return 0
     for line in report.notes:

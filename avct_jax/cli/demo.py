@@ -31,7 +31,7 @@ def add(subparsers) -> argparse.ArgumentParser:
         metavar="FILE",
         help=".safetensors of `avct convert`; otherwise the one in the package",
     )
-    animate.add_picture(parser)
+    animate.add_image(parser)
     return parser
 
 

@@ -1,4 +1,4 @@
-"""`avct evaluate`: how good are films of talking faces, beside the real ones?"""
+"""`avct evaluate`: how good are videos of talking faces, beside the real ones?"""
 
 import argparse
 import os
@@ -9,16 +9,17 @@ from avct_jax.cli import option
 
 EXAMPLES = """\
 examples:
-  avct evaluate --generated made --real films --output report --fid fid_inception.npz
-  avct evaluate --generated ours=made --generated theirs=other --real films --output report
+  avct evaluate --generated made --real videos --output report --fid fid_inception.npz
+  avct evaluate --generated ours=made --generated theirs=other --real videos --output report
   avct evaluate --protocol speech --clips clips --output report
   avct evaluate --protocol cross --clips clips --checkpoint mine.safetensors --output report
-  avct evaluate --protocol strangers --clips clips --portraits pictures --voices sounds --output report
+  avct evaluate --protocol strangers --clips clips --portraits images --voices sounds --output report
 
-Films that belong together have one name (path without suffix) in all folders. The report is a folder:
-report.json, report.md, report.html (all in one file, with films to play) and rating.html (people's opinions,
-blinded). The real films themselves, a still face and the right film with a wrong sound are measured too. A
-run that is stopped goes on where it was. A protocol makes the films first, of clips that training never sees.
+Videos that belong together have one name (path without suffix) in all folders. The report is a folder:
+report.json, report.md, report.html (all in one file, with videos to play) and rating.html (people's opinions,
+blinded). The real videos themselves, a still face and the right video with a wrong sound are measured too. A
+run that is stopped goes on where it was. A protocol makes the videos first, of clips that training never
+sees.
 """
 REPORTS = ("report.json", "report.md", "report.html", "rating.html")
 JUDGES = ("fid", "syncnet", "sync", "identity")  # files of the networks that judge
@@ -35,8 +36,8 @@ def add(subparsers) -> argparse.ArgumentParser:
     """Describe the subcommand; returns its parser."""
     parser = subparsers.add_parser(
         "evaluate",
-        help="measure films of talking faces",
-        description="Measure films of talking faces beside the real ones, and write a report.",
+        help="measure videos of talking faces",
+        description="Measure videos of talking faces beside the real ones, and write a report.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -44,22 +45,20 @@ def add(subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         "--output", required=True, metavar="DIR", help="folder of the report; made if missing"
     )
-    given = parser.add_argument_group("films that exist")
+    given = parser.add_argument_group("videos that exist")
     given.add_argument(
         "--generated",
         action="append",
         default=[],
         metavar="[NAME=]DIR",
-        help="a system's films; may be said several times",
+        help="a system's videos; may be said several times",
     )
-    given.add_argument("--real", metavar="DIR", help="the real films")
-    made = parser.add_argument_group("or films to be made")
+    given.add_argument("--real", metavar="DIR", help="the real videos")
+    made = parser.add_argument_group("or videos to be made")
     about = "; ".join(f"{name}: {text}" for name, text in PROTOCOLS.items())
     made.add_argument("--protocol", choices=tuple(PROTOCOLS), metavar="NAME", help=about)
     made.add_argument("--clips", metavar="DIR", help="folder that `avct preprocess` made")
-    made.add_argument(
-        "--portraits", metavar="DIR", help="pictures for `strangers`, instead of the clips' own"
-    )
+    made.add_argument("--portraits", metavar="DIR", help="images for `strangers`, instead of the clips' own")
     made.add_argument(
         "--voices", metavar="DIR", help="sound files for `strangers`, instead of the clips' own"
     )
@@ -68,11 +67,11 @@ def add(subparsers) -> argparse.ArgumentParser:
     how = parser.add_argument_group("what is measured")
     add_networks(how)
     how.add_argument(
-        "--films", type=option.positive, default=0, metavar="N", help="at most so many, evenly chosen"
+        "--videos", type=option.positive, default=0, metavar="N", help="at most so many, evenly chosen"
     )
     how.add_argument("--no-baselines", action="store_true", help="leave out still face and wrong sound")
     how.add_argument(
-        "--shown", type=option.positive, default=6, metavar="N", help="films in the pages (default: 6)"
+        "--shown", type=option.positive, default=6, metavar="N", help="videos in the pages (default: 6)"
     )
     return parser
 
@@ -101,7 +100,7 @@ def add_networks(group) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it; 2 where no film could be measured."""
+    """Do it; 2 where no video could be measured."""
     from avct_jax import compile_cache, errors
     from avct_jax.cli import terminal
     from avct_jax.evaluation import evaluate
@@ -109,30 +108,30 @@ def run(arguments: argparse.Namespace) -> int:
 
     _check(arguments)
     compile_cache.enable()
-    judges = scorers.make(arguments.fid, arguments.syncnet, arguments.sync, arguments.identity)
+    networks = scorers.make(arguments.fid, arguments.syncnet, arguments.sync, arguments.identity)
     output = pathlib.Path(arguments.output)
     with terminal.going_on_later(), terminal.task_bar(quiet=arguments.quiet) as show:
         generated, real = _named(arguments.generated), arguments.real
         if arguments.protocol:
-            report, generated, real = _of_protocol(arguments, output, judges, show)
+            report, generated, real = _of_protocol(arguments, output, networks, show)
         else:
-            options = evaluate.Options(films=arguments.films, baselines=not arguments.no_baselines)
-            report = evaluate.evaluate(generated, real, output, judges, options, show)
+            options = evaluate.Options(videos=arguments.videos, baselines=not arguments.no_baselines)
+            report = evaluate.evaluate(generated, real, output, networks, options, show)
     publish(report, generated, real, output, arguments.shown)
     if not arguments.quiet:
         print_table(report)
         terminal.show(f"wrote {output / 'report.html'}")
-    if not any(system["films"] for system in report["systems"]):
+    if not any(system["videos"] for system in report["systems"]):
         reason = report["failed"][0]["reason"] if report["failed"] else "there is none"
-        raise errors.UserError(f"no film could be measured ({reason}); see {output / 'report.json'}")
+        raise errors.UserError(f"no video could be measured ({reason}); see {output / 'report.json'}")
     return 0
 
 
 def publish(report: dict[str, Any], generated: Any, real: Any, output: pathlib.Path, shown: int) -> None:
-    """Write the report's four files. A system none of whose films could be measured is not shown.
+    """Write the report's four files. A system none of whose videos could be measured is not shown.
 
     Args:
-      real: folder of the real films; None where they have other names.
+      real: folder of the real videos; None where they have other names.
     """
     import json
 
@@ -141,7 +140,7 @@ def publish(report: dict[str, Any], generated: Any, real: Any, output: pathlib.P
 
     result_cache.write_text(output / "report.json", json.dumps(report, indent=1) + "\n")
     result_cache.write_text(output / "report.md", markdown.document(report))
-    measured = {system["key"] for system in report["systems"] if system["per_film"]}
+    measured = {system["key"] for system in report["systems"] if system["per_video"]}
     known = {system: folder for system, folder in generated.items() if system in measured}
     chosen = report_assets.choose(report, known, real, output, shown)
     html_report.write(report, chosen, output / "report.html")
@@ -155,11 +154,11 @@ def print_table(report: dict[str, Any]) -> None:
 
     terminal.show(markdown.table(report))
     for failure in report["failed"][:10]:
-        terminal.tell(f"{failure['system']}, {failure['film']}: {failure['reason']}")
+        terminal.tell(f"{failure['system']}, {failure['video']}: {failure['reason']}")
 
 
-def _of_protocol(arguments, output, judges, show):
-    """Make films and measure them; returns the report, and the folders of what it shows."""
+def _of_protocol(arguments, output, networks, show):
+    """Make videos and measure them; returns the report, and the folders of what it shows."""
     from avct_jax.evaluation import distribution, evaluate, protocols, strangers
 
     name, made = _make(arguments, output, show)
@@ -167,11 +166,11 @@ def _of_protocol(arguments, output, judges, show):
     about = {"name": arguments.protocol, "about": made.about}
     if arguments.protocol == strangers.NAME:
         people, only = (real if arguments.clips else None), {name: made.names}
-        report = distribution.measure(generated, people, output, judges, about, show, names=only)
-        real = None  # their names are others than the films'
+        report = distribution.measure(generated, people, output, networks, about, show, names=only)
+        real = None  # their names are others than the videos'
     else:
         options = evaluate.Options(baselines=not arguments.no_baselines, paired=made.paired, protocol=about)
-        report = evaluate.evaluate(generated, real, output, judges, options, show)
+        report = evaluate.evaluate(generated, real, output, networks, options, show)
     return protocols.tell(report, {name: made.failed}), generated, real
 
 
@@ -179,7 +178,7 @@ def _make(arguments, output, show):
     from avct_jax.evaluation import protocols, strangers
 
     place = output / "generated"
-    how = {name: getattr(arguments, name) for name in ("checkpoint", "films", "transcribed")}
+    how = {name: getattr(arguments, name) for name in ("checkpoint", "videos", "transcribed")}
     if arguments.protocol == strangers.NAME:
         given = {name: getattr(arguments, name) for name in ("clips", "portraits", "voices")}
         made = strangers.make(place, **given, **how, show=show)
@@ -193,7 +192,7 @@ def _check(arguments) -> None:
 
     if arguments.protocol:
         if arguments.generated or arguments.real:
-            raise errors.UserError("--protocol makes its films; leave out --generated and --real")
+            raise errors.UserError("--protocol makes its videos; leave out --generated and --real")
         own = arguments.protocol == "strangers" and arguments.portraits and arguments.voices
         if not arguments.clips and not own:
             raise errors.UserError("--protocol needs --clips DIR, a folder that `avct preprocess` made")
@@ -208,14 +207,14 @@ def _check(arguments) -> None:
     keep_inputs(arguments, arguments.real, *_named(arguments.generated).values())
 
 
-def keep_inputs(arguments, *films: str | None) -> None:
+def keep_inputs(arguments, *videos: str | None) -> None:
     """Refuse an --output whose own folders hold inputs."""
     from avct_jax.files import atomic_write
 
     names = ("clips", "portraits", "voices", "checkpoint", "init", "vgg", *JUDGES)
     given = [getattr(arguments, name, None) for name in names]
-    for own in ("films", "generated", *REPORTS):
-        atomic_write.refuse_overwriting(os.path.join(arguments.output, own), *films, *given)
+    for own in ("videos", "generated", *REPORTS):
+        atomic_write.refuse_overwriting(os.path.join(arguments.output, own), *videos, *given)
 
 
 def _named(words: list[str]) -> dict[str, str]:

@@ -35,11 +35,11 @@ def check_files(output: str, *inputs: str | None, checkpoint: str | None = None,
       UserError: an input is missing or unreadable, a checkpoint is PyTorch's, or `output` is an input.
     """
     from avct_jax.cli import terminal
-    from avct_jax.data.media import video
+    from avct_jax.data.media import video_io
     from avct_jax.files import atomic_write, file_kind
 
     for given in filter(None, inputs):
-        video.check_readable(given)
+        video_io.check_readable(given)
     if checkpoint is not None:
         if not os.path.isfile(checkpoint):
             raise errors.UserError(f"no checkpoint at {checkpoint!r}; name an existing .safetensors file")

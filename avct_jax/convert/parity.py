@@ -21,7 +21,7 @@ import numpy as np
 from avct_jax import errors, motion
 from avct_jax.convert import name_map
 from avct_jax.data.phonemes import symbols
-from avct_jax.data.speech import audio
+from avct_jax.data.speech import speech_features
 from avct_jax.layers.geometry import grid, pose_image
 from avct_jax.metrics import syncnet as syncnet_metric
 from avct_jax.models import (
@@ -87,7 +87,7 @@ def compare(
     seed = int(arrays.get("seed", TRAINING_SEED)) if seed is None else seed
     weights = functools.cache(lambda part: stand_in_variables(part, shapes[part], seed))
     inference = "wav" in arrays
-    stages = (_inference,) if inference else (_pictures, _discriminator, _warps, _perceptual, _sync, _av)
+    stages = (_inference,) if inference else (_images, _discriminator, _warps, _perceptual, _sync, _av)
     given = INPUTS if inference else INPUTS | {"frames"}
     wanted = {name: array for name, array in arrays.items() if name not in given}
     lines: dict[str, Line] = {}
@@ -187,18 +187,20 @@ _RULES = (
 
 
 def _inference(arrays: Arrays, weights: Weights) -> Outputs:
-    """The whole way from a picture, a sound, phonemes and a first pose to frames."""
-    features = audio.audio_features(arrays["wav"].astype(np.float32))
+    """The whole way from an image, a sound, phonemes and a first pose to frames."""
+    features = speech_features.audio_features(arrays["wav"].astype(np.float32))
     yield "audio_features", features
     labels = symbols.labels_from_segments(symbols.parse_json(arrays["phoneme_json"].tobytes().decode()))
     yield "phonemes", labels
     clip = slice(int(arrays["start"]), int(arrays["start"]) + len(arrays["pose_boxes"]))
     # The reference drops a last frame whose rows are not whole.
-    sound = audio.frame_features(features, frames=len(features) // audio.ROWS_PER_FRAME)[None, clip]
+    audio = speech_features.frame_features(features, frames=len(features) // speech_features.ROWS_PER_FRAME)[
+        None, clip
+    ]
     first_box = pose_image.draw_pose_boxes(arrays["first_pose"][None])
     yield "first_box", np.asarray(first_box[0]).astype(np.uint8)
     poses = _apply(
-        head_motion.HeadMotion(head_motion.HeadMotionConfig()), weights("audio2pose"), first_box, sound
+        head_motion.HeadMotion(head_motion.HeadMotionConfig()), weights("audio2pose"), first_box, audio
     )
     yield "poses_raw", poses[0]
     real = np.asarray(head_motion.to_real_units(poses[0]))
@@ -208,10 +210,10 @@ def _inference(arrays: Arrays, weights: Weights) -> Outputs:
     # One pose more than frames is predicted; the last has no frame.
     boxes = pose_image.draw_pose_boxes(real[: len(arrays["pose_boxes"])])
     yield "pose_boxes", np.packbits(np.asarray(boxes) > 0, axis=-1)
-    yield from _animation(arrays, weights, boxes[None], labels[None, clip], sound)
+    yield from _animation(arrays, weights, boxes[None], labels[None, clip], audio)
 
 
-def _animation(arrays, weights, boxes, labels, sound) -> Outputs:
+def _animation(arrays, weights, boxes, labels, audio) -> Outputs:
     image = jnp.asarray(arrays["image"], jnp.float32)[None] / 255
     detector = keypoint_detector.KeypointDetector(keypoint_detector.KeypointDetectorConfig())
     source = _apply(detector, weights("kp_detector"), image)
@@ -219,7 +221,7 @@ def _animation(arrays, weights, boxes, labels, sound) -> Outputs:
     yield "kp_source/jacobian", source.motion.jacobians[0]
     yield "kp_source/feature_map", source.features[0].transpose(2, 0, 1)
     network = avct.AVCT(avct.AVCTConfig())
-    driving = _apply(network, weights("ph2kp"), jnp.asarray(labels), boxes, sound, source.features)
+    driving = _apply(network, weights("ph2kp"), jnp.asarray(labels), boxes, audio, source.features)
     driving = motion.Motion(driving.keypoints[0], driving.jacobians[0])
     yield "kp_driving/value", driving.keypoints
     yield "kp_driving/jacobian", driving.jacobians
@@ -242,7 +244,7 @@ def _rendering(arrays, weights, image, moved, source) -> Outputs:
     yield "frames", np.stack([frames[i] for i in arrays["frames_index"].tolist()])
 
 
-def _pictures(arrays: Arrays, weights: Weights) -> Outputs:
+def _images(arrays: Arrays, weights: Weights) -> Outputs:
     scales = [float(name.removeprefix("pyramid/")) for name in arrays if name.startswith("pyramid/")]
     levels = losses.pyramid(_frames(arrays), [round(1 / scale) for scale in scales])
     yield from ((f"pyramid/{scale}", levels[round(1 / scale)]) for scale in scales)
@@ -277,7 +279,7 @@ def _perceptual(arrays: Arrays, weights: Weights) -> Outputs:
     network, frames = vgg.torchvision_network(weights("vgg19")["params"]), _frames(arrays)
     features = vgg.features(network, frames)
     yield from ((f"vgg/feature_mean_{i}", f.mean((1, 2))) for i, f in enumerate(features))
-    # The number in the name says by how many pixels to the right the other pictures are rolled.
+    # The number in the name says by how many pixels to the right the other images are rolled.
     for name in (n for n in arrays if n.startswith("vgg/perceptual_loss_roll")):
         shift = int(name.removeprefix("vgg/perceptual_loss_roll"))
         yield name, losses.perceptual(network, jnp.roll(frames, shift, axis=2), frames)

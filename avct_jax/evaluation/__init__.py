@@ -1,1 +1,1 @@
-"""Evaluation: films of a system beside the real ones, measured and shown."""
+"""Evaluation: videos of a system beside the real ones, measured and shown."""

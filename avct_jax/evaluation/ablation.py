@@ -172,17 +172,17 @@ def score(
     output: str | os.PathLike,
     networks: video_features.Networks,
     *,
-    films: int = 0,
+    videos: int = 0,
     show: evaluate.Show = lambda done, total, text: None,
 ) -> tuple[evaluate.Report, dict[str, pathlib.Path], pathlib.Path]:
     """Animate the speaker's held-out clips by every checkpoint and measure them.
 
-    Returns: the report, and the folders of the films by variant and of the real ones.
+    Returns: the report, and the folders of the videos by variant and of the real ones.
     """
     output = pathlib.Path(output)
     made = {
         name: protocols.make(
-            PROTOCOL, clips, output / "generated" / name, checkpoint=file, films=films, show=show
+            PROTOCOL, clips, output / "generated" / name, checkpoint=file, videos=videos, show=show
         )
         for name, file in checkpoints.items()
     }

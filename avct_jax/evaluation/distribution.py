@@ -1,4 +1,4 @@
-"""Measure what films show by themselves, beside films of other people: no two of them belong together."""
+"""Measure what videos show by themselves, beside videos of other people: no two of them belong together."""
 
 import functools
 import os
@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 import avct_jax
 from avct_jax import errors
 from avct_jax.evaluation import evaluate, measures, result_cache, scores, video_features
-from avct_jax.evaluation import video_files as films
+from avct_jax.evaluation import video_files as videos
 from avct_jax.metrics import landmarks
 
 PEOPLE = "real people"
@@ -24,17 +24,17 @@ def measure(
     *,
     names: Mapping[str, Collection[str]] | None = None,
 ) -> evaluate.Report:
-    """Measure all films of all folders, each by itself; figures are of `measures.OF_PEOPLE`.
+    """Measure all videos of all folders, each by itself; figures are of `measures.OF_PEOPLE`.
 
-    What is known of films is kept in `output`, as by `evaluate.evaluate`. A generated film without any face
+    What is known of videos is kept in `output`, as by `evaluate.evaluate`. A generated video without any face
     counts as one that does nothing, and its system has no mean of what cannot be said of it; a real one is
-    left out and listed, as films that cannot be read are.
+    left out and listed, as videos that cannot be read are.
 
     Args:
-      generated: folders of films by system's name. real: of films of people; None: there are none.
-      protocol: how the films were made: {"name", "about"}.
-      show: called with films done, films in all, and what is looked at. names: the only films to measure, of
-        systems that are named; others are measured whole.
+      generated: folders of videos by system's name. real: of videos of people; None: there are none.
+      protocol: how the videos were made: {"name", "about"}.
+      show: called with videos done, videos in all, and what is looked at. names: the only videos to measure,
+        of systems that are named; others are measured whole.
     Raises:
       UserError: a folder is missing or empty, or a system's name is no name of a folder.
     """
@@ -44,7 +44,7 @@ def measure(
     work = [
         (system, name, path)
         for system, folder in folders.items()
-        for name, path in films.find(folder).items()
+        for name, path in videos.find(folder).items()
         if name in (names or {}).get(system, (name,))
     ]
     for done, (system, name, path) in enumerate(work):
@@ -57,38 +57,38 @@ def measure(
 
 
 class _Run:
-    """One evaluation of films by system and name."""
+    """One evaluation of videos by system and name."""
 
     def __init__(self, networks: video_features.Networks, kept: result_cache.Store):
         self.networks, self.kept = networks, kept
-        self.seen_by = {**networks.labels, "sync": networks.judge.label}
+        self.seen_by = {**networks.labels, "sync": networks.sync_scorer.label}
         self.found: dict[str, dict[str, scores.Scores]] = {}
         self.failed: list[dict[str, str]] = []
 
     def look(self, system: str, name: str, path: pathlib.Path, tick: Callable[[int], None]) -> None:
-        """Measure one film; what fails is noted."""
+        """Measure one video; what fails is noted."""
         try:
             self.found.setdefault(system, {})[name] = self._scores(system, name, path, tick)
         except (errors.UserError, ValueError) as error:
-            self.failed.append({"system": system, "film": name, "reason": " ".join(str(error).split())})
+            self.failed.append({"system": system, "video": name, "reason": " ".join(str(error).split())})
 
     def _scores(self, system, name, path, tick):
-        film = films.from_file(path, name)
-        stamp = [sorted(self.seen_by.items()), film.stamp]
+        video = videos.from_file(path, name)
+        stamp = [sorted(self.seen_by.items()), video.stamp]
         if record := self.kept.read(system, name, stamp):
             return record["scores"]
         is_real = system == evaluate.TRUTH
-        seen = video_features.observe(film, self.networks, tick=tick, needs_face=is_real)
+        seen = video_features.observe(video, self.networks, tick=tick, needs_face=is_real)
         if is_real and not landmarks.found(seen.points).any():
-            raise errors.UserError("no frame of the film shows a face; give a film of one from the front")
-        figures = scores.score(seen, seen, {}, self.networks.judge, paired=False)
+            raise errors.UserError("no frame of the video shows a face; give a video of one from the front")
+        figures = scores.score(seen, seen, {}, self.networks.sync_scorer, paired=False)
         found = {key: figures[key] for key in measures.OF_PEOPLE}
         record = {"scores": found, "openings": scores.openings(seen)}
         return self.kept.write(system, name, stamp, record)["scores"]
 
     def report(self, systems: list[str], protocol: Mapping[str, str] | None) -> evaluate.Report:
         """Everything in plain types, as evaluate.evaluate gives it."""
-        listed = [m for m in measures.FILM_MEASURES if m.key in measures.OF_PEOPLE]
+        listed = [m for m in measures.VIDEO_MEASURES if m.key in measures.OF_PEOPLE]
         return {
             "version": evaluate.VERSION,
             "made_with": {"avct_jax": avct_jax.__version__, "networks": self.seen_by},
@@ -107,20 +107,20 @@ class _Run:
             if gone := dict.fromkeys(_lost(figures)):
                 means, deviations = means | gone, deviations | gone
                 reason = "shows no face long enough, so the system has no mean of what that one lacks"
-                self.failed.append({"system": system, "film": name, "reason": reason})
+                self.failed.append({"system": system, "video": name, "reason": reason})
         return {
             "key": system,
             "title": PEOPLE if is_real else system,
             "kind": "truth" if is_real else "generated",
-            "films": len(found),
+            "videos": len(found),
             "means": means,
             "errors": deviations,
-            "per_film": found,
+            "per_video": found,
         }
 
 
 def _lost(figures: scores.Scores) -> list[str]:
-    """What a film lacks because its face is not seen: a mean over the others would be better for it."""
+    """What a video lacks because its face is not seen: a mean over the others would be better for it."""
     if figures["jitter"] is not None and figures["faces"]:
         return []
     return [key for key in measures.OF_PEOPLE if figures[key] is None and key not in measures.SPARSE]

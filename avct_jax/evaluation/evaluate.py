@@ -1,4 +1,4 @@
-"""Measure the films of any number of systems beside the real ones, and beside what needs no system."""
+"""Measure the videos of any number of systems beside the real ones, and beside what needs no system."""
 
 import contextlib
 import dataclasses
@@ -13,16 +13,16 @@ from typing import Any
 import avct_jax
 from avct_jax import errors
 from avct_jax.evaluation import measures, result_cache, scores, video_features
-from avct_jax.evaluation import video_files as films
+from avct_jax.evaluation import video_files as videos
 from avct_jax.metrics import frechet
 
 VERSION = 1
 TRUTH, STILL, WRONG = "ground truth", "still face", "wrong sound"
 KINDS = {TRUTH: "truth", STILL: "baseline", WRONG: "baseline"}
-FOLDER = "films"
+FOLDER = "videos"
 SMALLEST = 2  # frames, of which a covariance can be taken
-# Of the real film's frames, what a made film must have. Programs that work in windows end some frames early;
-# a film that was cut off would be compared where it is easiest, near its portrait.
+# Of the real video's frames, what a made video must have. Programs that work in windows end some frames
+# early; a video that was cut off would be compared where it is easiest, near its portrait.
 WHOLE = 0.8
 
 Show = Callable[[int, int, str], None]
@@ -31,13 +31,14 @@ Report = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """films: at most so many, evenly chosen by name; 0: all. baselines: also still face and wrong sound.
+    """videos: at most so many, evenly chosen by name; 0: all. baselines: also still face and wrong sound.
 
-    paired: the real film shows the same face saying the same; else only mouth and sound are compared with it.
-    protocol: how the films were made, if it is known here: {"name", "about"}.
+    paired: the real video shows the same face saying the same; else only mouth and sound are compared with
+      it.
+    protocol: how the videos were made, if it is known here: {"name", "about"}.
     """
 
-    films: int = 0
+    videos: int = 0
     baselines: bool = True
     paired: bool = True
     protocol: Mapping[str, str] | None = None
@@ -51,18 +52,18 @@ def evaluate(
     options: Options | None = None,
     show: Show = lambda done, total, text: None,
 ) -> Report:
-    """Measure every film that the real folder and a system have in common.
+    """Measure every video that the real folder and a system have in common.
 
-    Films are looked at one after the other; what is known of them is kept in `output`, and used again while
-    films and networks are the same. A film that cannot be measured is listed and left out of all systems'
-    means, so that every mean is of the same films.
+    Videos are looked at one after the other; what is known of them is kept in `output`, and used again while
+    videos and networks are the same. A video that cannot be measured is listed and left out of all systems'
+    means, so that every mean is of the same videos.
 
     Args:
-      generated: folders of films by system's name; none: only the real films and the baselines.
-      show: called with films done, films in all, and what is looked at.
+      generated: folders of videos by system's name; none: only the real videos and the baselines.
+      show: called with videos done, videos in all, and what is looked at.
     Raises:
-      UserError: a folder is missing or empty, has no film in common with the real ones, or a system's name is
-        one of the baselines', or no name of a folder.
+      UserError: a folder is missing or empty, has no video in common with the real ones, or a system's name
+        is one of the baselines', or no name of a folder.
     """
     check_names(generated)
     run = _Run(generated, real, output, networks, options or Options())
@@ -92,25 +93,25 @@ def check_names(systems: Iterable[str]) -> None:
 
 
 class _Run:
-    """One evaluation: films by name on one side, systems on the other."""
+    """One evaluation: videos by name on one side, systems on the other."""
 
     def __init__(self, generated, real, output, networks, options):
-        self.real = films.find(real)
-        self.made = {system: films.find(folder) for system, folder in generated.items()}
-        names, missing = films.in_common(self.made, self.real)
-        self.names = choose(names, options.films)
+        self.real = videos.find(real)
+        self.made = {system: videos.find(folder) for system, folder in generated.items()}
+        names, missing = videos.in_common(self.made, self.real)
+        self.names = choose(names, options.videos)
         self.networks, self.options = networks, options
         self.store = result_cache.Store(pathlib.Path(output) / FOLDER)
         self.systems = [TRUTH, *((STILL, WRONG) if options.baselines else ()), *self.made]
         self.scores: dict[str, dict[str, scores.Scores]] = {system: {} for system in self.systems}
         self.failed = [
-            {"system": system, "film": name, "reason": "there is no such film"}
+            {"system": system, "video": name, "reason": "there is no such video"}
             for system, lacking in missing.items()
             for name in sorted(set(self.names) & set(lacking))
         ]
         self.tick: Callable[[int], None] = lambda frames: None
-        self.broken: set[str] = set()  # real films that cannot be measured
-        self.seen_by = sorted({**networks.labels, "sync": networks.judge.label}.items())
+        self.broken: set[str] = set()  # real videos that cannot be measured
+        self.seen_by = sorted({**networks.labels, "sync": networks.sync_scorer.label}.items())
 
     def go(self, show: Show) -> None:
         """Measure everything; what fails is noted."""
@@ -126,8 +127,8 @@ class _Run:
                 self.scores[system][name] = self._measure(system, name)["scores"]
             except (errors.UserError, ValueError) as error:
                 reason = " ".join(str(error).split())
-                self.failed.append({"system": system, "film": name, "reason": reason})
-                # Without the real film there is nothing to compare the others with.
+                self.failed.append({"system": system, "video": name, "reason": reason})
+                # Without the real video there is nothing to compare the others with.
                 self.broken |= {name} if system == TRUTH else set()
         show(len(work), len(work), "")
 
@@ -135,23 +136,23 @@ class _Run:
         return [s for s in self.systems if s not in self.made or name in self.made[s]]
 
     def _measure(self, system, name):
-        """The record of one film of one system, from the store where it is known."""
-        real = films.from_file(self.real[name], name)
+        """The record of one video of one system, from the store where it is known."""
+        real = videos.from_file(self.real[name], name)
         if system == TRUTH:
             return self._truth(name)
         if system == STILL:
             return self._kept(system, name, [real.stamp], lambda truth: self._still(real, truth))
         if system == WRONG:
             other = self._next(name)  # which has been measured
-            stamp = [real.stamp, films.from_file(self.real[other], other).stamp]
+            stamp = [real.stamp, videos.from_file(self.real[other], other).stamp]
             return self._kept(system, name, stamp, lambda truth: self._wrong(truth, other))
         path = self.made[system][name]
-        made = films.from_file(path, name)
+        made = videos.from_file(path, name)
         return self._kept(system, name, [real.stamp, made.stamp], lambda truth: self._made(path, real, truth))
 
     def _truth(self, name):
-        """The real film's record; its observation is what all others are compared with."""
-        real = films.from_file(self.real[name], name)
+        """The real video's record; its observation is what all others are compared with."""
+        real = videos.from_file(self.real[name], name)
         stamp = [self.seen_by, self.options.paired, real.stamp]
         record = self.store.read(TRUTH, name, stamp)
         if record and self.store.has_observation(TRUTH, name):
@@ -165,17 +166,17 @@ class _Run:
         if record and self.store.has_observation(system, name):
             return record
         truth = self.store.observation(TRUTH, name)
-        seen, pictures = measure(truth)
-        return self._keep(system, name, stamp, seen, truth, pictures)
+        seen, images = measure(truth)
+        return self._keep(system, name, stamp, seen, truth, images)
 
-    def _keep(self, system, name, stamp, seen, truth, pictures):
+    def _keep(self, system, name, stamp, seen, truth, images):
         self.store.keep(system, name, seen)
-        found = scores.score(seen, truth, pictures, self.networks.judge, paired=self.options.paired)
+        found = scores.score(seen, truth, images, self.networks.sync_scorer, paired=self.options.paired)
         return self.store.write(system, name, stamp, {"scores": found, "openings": scores.openings(seen)})
 
     def _still(self, real, truth):
-        seen = video_features.hold_still(truth, real, self.networks.judge)
-        return seen, self._pictures(films.still_of(real), real)
+        seen = video_features.hold_still(truth, real, self.networks.sync_scorer)
+        return seen, self._images(videos.still_of(real), real)
 
     def _wrong(self, truth, other):
         heard = self.store.observation(TRUTH, other)
@@ -183,11 +184,11 @@ class _Run:
         return wrong, self._same()
 
     def _next(self, name):
-        """The film whose sound is the wrong one: the next that has what this one's sound has.
+        """The video whose sound is the wrong one: the next that has what this one's sound has.
 
         A silent one would leave the baseline without its mean; it is taken only where there is no other.
         """
-        asked = [key for key in measures.OF_SOUND if self.scores[TRUTH][name][key] is not None]
+        asked = [key for key in measures.OF_AUDIO if self.scores[TRUTH][name][key] is not None]
         place = self.names.index(name)
         lesser = None
         for other in self.names[place + 1 :] + self.names[:place]:
@@ -199,34 +200,34 @@ class _Run:
                     return other
                 lesser = lesser or other
         if lesser is None:
-            raise errors.UserError("the only film; another's sound is needed")
+            raise errors.UserError("the only video; another's sound is needed")
         return lesser
 
     def _made(self, path, real, truth):
-        seen = video_features.observe(films.from_file(path, real.name), self.networks, truth, self.tick)
+        seen = video_features.observe(videos.from_file(path, real.name), self.networks, truth, self.tick)
         if len(seen.points) < WHOLE * len(truth.points):
             raise errors.UserError(
-                f"{path} has {len(seen.points)} frames, the real film {len(truth.points)}; "
+                f"{path} has {len(seen.points)} frames, the real video {len(truth.points)}; "
                 f"make {WHOLE:.0%} of them at least"
             )
-        return seen, self._pictures(films.from_file(path, real.name, size=truth.size), real)
+        return seen, self._images(videos.from_file(path, real.name, size=truth.size), real)
 
-    def _pictures(self, made, real):
+    def _images(self, made, real):
         return scores.compare(made, real, self.networks) if self.options.paired else {}
 
     def _same(self):
-        """Differences of a film from itself."""
+        """Differences of a video from itself."""
         return {"l1": 0.0, "ssim": 1.0} | ({"lpips": 0.0} if self.networks.distance else {})
 
     def report(self) -> Report:
         """Everything in plain types: report.json."""
-        # A baseline that no film has is left out: the wrong sound of a single film. A system that fails
+        # A baseline that no video has is left out: the wrong sound of a single video. A system that fails
         # everywhere stays, but does not take the others' figures with it.
         self.systems = [s for s in self.systems if self.scores[s] or KINDS.get(s) != "baseline"]
         measured = [s for s in self.systems if self.scores[s]]
         common = [name for name in self.names if measured and all(name in self.scores[s] for s in measured)]
         whole = self._distances(common) if self.options.paired else {}
-        listed = [m for m in measures.FILM_MEASURES if self.options.paired or not m.paired]
+        listed = [m for m in measures.VIDEO_MEASURES if self.options.paired or not m.paired]
         names = {key for found in whole.values() for key in found}
         listed = [m for m in _of_systems() if m.key in names] + listed
         listed = [m for m in listed if m is not measures.IDENTITY or self.networks.identify]
@@ -237,19 +238,19 @@ class _Run:
             for name in shared:
                 lacking = dict.fromkeys(self._lacking(system, name))
                 means, errors_ = means | lacking, errors_ | lacking
-                gaps += [{"system": system, "film": name, "reason": _gap(lacking)}] if lacking else []
+                gaps += [{"system": system, "video": name, "reason": _gap(lacking)}] if lacking else []
             systems.append(
                 {
                     "key": system,
                     "title": system,
                     "kind": KINDS.get(system, "generated"),
-                    "films": len(shared),
+                    "videos": len(shared),
                     "means": means | whole.get(system, {}),
                     "errors": errors_,
-                    "per_film": self.scores[system],
+                    "per_video": self.scores[system],
                 }
             )
-        networks = {**self.networks.labels, "sync": self.networks.judge.label}
+        networks = {**self.networks.labels, "sync": self.networks.sync_scorer.label}
         return {
             "version": VERSION,
             "made_with": {"avct_jax": avct_jax.__version__, "networks": networks},
@@ -260,9 +261,9 @@ class _Run:
         }
 
     def _comparable(self, system, names):
-        """Figures of films, without those that the real film lacks but others have: it is a silent one.
+        """Figures of videos, without those that the real video lacks but others have: it is a silent one.
 
-        So that a mean is of the same films for all. What no real film has, as PSNR, stays.
+        So that a mean is of the same videos for all. What no real video has, as PSNR, stays.
         """
         truth = self.scores[TRUTH]
         compared = [key for key in measures.KEYS if key not in measures.SPARSE]
@@ -271,16 +272,16 @@ class _Run:
         return [self.scores[system][name] | dict.fromkeys(unasked[name]) for name in names]
 
     def _lacking(self, system, name):
-        """Measures that the real film has and this one has not: it lost its face, or its sound.
+        """Measures that the real video has and this one has not: it lost its face, or its sound.
 
-        A mean over the system's other films would be better for it.
+        A mean over the system's other videos would be better for it.
         """
         made, real = self.scores[system][name], self.scores[TRUTH][name]
         asked = [key for key in measures.KEYS if key not in measures.SPARSE]
         return [key for key in asked if made[key] is None and real[key] is not None]
 
     def _distances(self, names):
-        """Fréchet distances of each system's frames from the real ones, by measure; one film at a time."""
+        """Fréchet distances of each system's frames from the real ones, by measure; one video at a time."""
         moments: dict[str, dict[str, frechet.Moments]] = {system: {} for system in self.systems}
         for system in self.systems:
             for name in names if self.networks.embed and self.scores[system] else ():
@@ -305,7 +306,7 @@ def choose(names: Sequence[str], most: int) -> list[str]:
 
 
 def mean_and_error(found: Sequence[scores.Scores]) -> tuple[dict[str, float | None], dict[str, float | None]]:
-    """Means over films by measure, and their standard errors; of the films that have a figure."""
+    """Means over videos by measure, and their standard errors; of the videos that have a figure."""
     means, deviations = {}, {}
     for key in measures.KEYS:
         values = [x for record in found if (x := record.get(key)) is not None]
@@ -316,7 +317,7 @@ def mean_and_error(found: Sequence[scores.Scores]) -> tuple[dict[str, float | No
 
 
 def _gap(keys):
-    titles = ", ".join(m.title for m in measures.FILM_MEASURES if m.key in keys)
+    titles = ", ".join(m.title for m in measures.VIDEO_MEASURES if m.key in keys)
     return f"has no {titles}, so the system has no mean of it; look for a lost face or sound"
 
 

@@ -1,4 +1,4 @@
-"""What is measured of a film, and which way is better."""
+"""What is measured of a video, and which way is better."""
 
 from typing import Literal, NamedTuple
 
@@ -8,10 +8,10 @@ FID_SIZES = (64, 192, 768, 2048)
 class Measure(NamedTuple):
     """One column of the report.
 
-    better: "lower", "higher", "zero" (nearest to 0) or "truth" (nearest to what the real films have).
-    of: "film" (the report has its mean over films) or "system" (one number for all films).
-    paired: only where the real film shows the same face saying the same.
-    sparse: some films have none of it without fault: the mean is of those that have.
+    better: "lower", "higher", "zero" (nearest to 0) or "truth" (nearest to what the real videos have).
+    of: "video" (the report has its mean over videos) or "system" (one number for all videos).
+    paired: only where the real video shows the same face saying the same.
+    sparse: some videos have none of it without fault: the mean is of those that have.
     """
 
     key: str
@@ -19,7 +19,7 @@ class Measure(NamedTuple):
     better: Literal["lower", "higher", "zero", "truth"]
     digits: int
     about: str
-    of: Literal["film", "system"] = "film"
+    of: Literal["video", "system"] = "video"
     paired: bool = False
     sparse: bool = False
 
@@ -31,7 +31,7 @@ def frechet(size: int) -> Measure:
         f"FID-{size}",
         "lower",
         3,
-        f"Fréchet distance of the films' frames and the real ones, {size} features of the FID network",
+        f"Fréchet distance of the videos' frames and the real ones, {size} features of the FID network",
         "system",
         True,
     )
@@ -47,10 +47,10 @@ STAND_IN = Measure(
     True,
 )
 AV_OFFSET = Measure(
-    "av_offset", "AVOff", "zero", 2, "frames by which the lips come after the sound, mean over films"
+    "av_offset", "AVOff", "zero", 2, "frames by which the lips come after the sound, mean over videos"
 )
 AV_NEAR = Measure(
-    "av_near", "AVOff within 1", "higher", 2, "share of films that are in sync within one frame"
+    "av_near", "AVOff within 1", "higher", 2, "share of videos that are in sync within one frame"
 )
 AV_CONFIDENCE = Measure(
     "av_confidence",
@@ -70,7 +70,7 @@ IDENTITY = Measure(
     "distance of dlib's face descriptors, frame by frame; .6 is another person",
     paired=True,
 )
-FILM_MEASURES = (
+VIDEO_MEASURES = (
     Measure("cpbd", "CPBD", "higher", 3, "sharpness, 0 to 1 (Narvekar and Karam 2011)"),
     Measure("lmd", "LMD", "lower", 4, "lip landmarks around their centroid, over eye distance", paired=True),
     AV_OFFSET,
@@ -90,14 +90,14 @@ FILM_MEASURES = (
         "opening r (best lag)",
         "higher",
         3,
-        "the same where one film may come up to 5 frames before the other: each clip's own lag taken out",
+        "the same where one video may come up to 5 frames before the other: each clip's own lag taken out",
     ),
-    Measure("opening_spread", "opening spread", "truth", 3, "spread of mouth opening over the real film's"),
+    Measure("opening_spread", "opening spread", "truth", 3, "spread of mouth opening over the real video's"),
     Measure("opening_std", "opening std", "truth", 4, "standard deviation of mouth opening, face heights"),
     Measure("opening_std_eyes", "opening std (eyes)", "truth", 4, "the same of the lips' gap, eye distances"),
     Measure("open_share", "frames open", "truth", 3, "share of frames open by .04 of face height or more"),
     Measure("width_correlation", "width r", "higher", 3, "mouth width (rounding), correlation with the real"),
-    Measure("width_spread", "width spread", "truth", 3, "spread of mouth width over the real film's"),
+    Measure("width_spread", "width spread", "truth", 3, "spread of mouth width over the real video's"),
     Measure("width_std", "width std", "truth", 4, "standard deviation of mouth width, eye distances"),
     Measure("closure", "p/b/m shut", "higher", 3, "share of p, b, m with lips within .025 eye distances"),
     Measure("opening_in_silence", "open in silence", "truth", 4, "mouth opening in silence over face height"),
@@ -111,15 +111,15 @@ FILM_MEASURES = (
         "face sharpness",
         "truth",
         3,
-        "Laplacian's spread inside the face over the real film's, or the portrait's where films are unpaired",
+        "Laplacian's spread in the face over the real video's, or the portrait's where videos are unpaired",
     ),
     Measure("mouth_sharpness", "mouth sharpness", "truth", 3, "the same about the mouth"),
     Measure("faces", "faces", "higher", 3, "share of frames that show a face"),
 )  # fmt: skip
-KEYS = tuple(measure.key for measure in FILM_MEASURES)
-SPARSE = tuple(measure.key for measure in FILM_MEASURES if measure.sparse)
-OF_SOUND = ("lse_d", "opening_in_silence")  # keys that a film without sound, or without silence, lacks
-# Keys of what a film shows by itself, to be set beside what other people's films show.
+KEYS = tuple(measure.key for measure in VIDEO_MEASURES)
+SPARSE = tuple(measure.key for measure in VIDEO_MEASURES if measure.sparse)
+OF_AUDIO = ("lse_d", "opening_in_silence")  # keys that a video without sound, or without silence, lacks
+# Keys of what a video shows by itself, to be set beside what other people's videos show.
 OF_PEOPLE = (
     "opening_std", "opening_std_eyes", "open_share", "width_std", "closure", "opening_in_silence", "blinks",
     "blink_length", "head_pitch", "head_yaw", "head_roll", "face_sharpness", "mouth_sharpness", "cpbd",

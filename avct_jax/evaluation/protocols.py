@@ -1,4 +1,4 @@
-"""Films made of the clips that training never sees, as the paper and FOMM make theirs."""
+"""Videos made of the clips that training never sees, as the paper and FOMM make theirs."""
 
 import contextlib
 import functools
@@ -21,7 +21,7 @@ from avct_jax.animator import keypoint_animator, mesh_animator
 from avct_jax.data.clips import clip
 from avct_jax.data.dataset import dataset_index
 from avct_jax.data.faces import crop, face_basis
-from avct_jax.data.media import video
+from avct_jax.data.media import video_io
 from avct_jax.evaluation import evaluate, sidecar, video_files
 from avct_jax.inference import keypoint_inference, mesh_inference
 
@@ -33,22 +33,23 @@ ABOUT = {
     "speech-predicted": "Clips of the speaker that training never saw: the first frame and the clip's sound; "
     "head poses predicted.",
     "cross": "First frames of people that training never saw, with the voices of others whom it never heard. "
-    "The real films are the voices' own: mouth and sound compare, pictures do not.",
+    "The real videos are the voices' own: mouth and sound compare, images do not.",
 }
 UNPAIRED = {"cross"}
 CHUNK = 16  # frames drawn at once
-MAKER = ".made_by"  # file of a folder of films
+MAKER = ".made_by"  # file of a folder of videos
 
 Show = Callable[[int, int, str], None]
-Draw = Callable[[str, pathlib.Path], None]  # of a film's name, and where it goes
+Draw = Callable[[str, pathlib.Path], None]  # of a video's name, and where it goes
 log = logging.getLogger(__name__)
 
 
 class Made(NamedTuple):
-    """Folders of films by the same names.
+    """Folders of videos by the same names.
 
-    paired: the real film shows the same face saying the same. failed: why a film could not be made, by name.
-    names: the films that were asked for and made; the folder may hold others.
+    paired: the real video shows the same face saying the same. failed: why a video could not be made, by
+      name.
+    names: the videos that were asked for and made; the folder may hold others.
     """
 
     generated: pathlib.Path
@@ -60,7 +61,7 @@ class Made(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A film to make: whose picture, and which clip drives it."""
+    """A video to make: whose image, and which clip drives it."""
 
     name: str
     portrait: str
@@ -73,25 +74,25 @@ def make(
     output: str | os.PathLike,
     *,
     checkpoint: str | os.PathLike | None = None,
-    films: int = 0,
+    videos: int = 0,
     transcribed: bool = False,
     show: Show = lambda done, total, text: None,
 ) -> Made:
-    """Make a protocol's films, one after the other; what cannot be made is told, and the rest goes on.
+    """Make a protocol's videos, one after the other; what cannot be made is told, and the rest goes on.
 
-    Films stay that the same checkpoint made of the same clips.
+    Videos stay that the same checkpoint made of the same clips.
 
     Args:
-      name: of ABOUT. clips: a folder of `avct preprocess`. films: at most so many, evenly chosen; 0: all.
-      output: its folder NAME gets the films, NAME-real links to the real ones of these films alone, and what
-        is said in them.
+      name: of ABOUT. clips: a folder of `avct preprocess`. videos: at most so many, evenly chosen; 0: all.
+      output: its folder NAME gets the videos, NAME-real links to the real ones of these videos alone, and
+        what is said in them.
       transcribed: phonemes of the clips' words, where they are known, instead of recognised ones.
     Raises:
-      UserError: no such protocol, folder or checkpoint, no clip for this protocol, or no film could be made.
+      UserError: no such protocol, folder or checkpoint, no clip for this protocol, or no video could be made.
     """
     folder = pathlib.Path(clips)
     jobs = {job.name: job for job in plan(name, dataset_index.read_manifest(folder))}
-    chosen = [jobs[job] for job in evaluate.choose(list(jobs), films)]
+    chosen = [jobs[job] for job in evaluate.choose(list(jobs), videos)]
     output = pathlib.Path(output)
     generated, real = output / name, output / f"{name}-real"
     for part in (generated, real):
@@ -104,7 +105,7 @@ def make(
 
     failed = fill(generated, sources, maker(name, checkpoint, transcribed), load, show)
     if len(failed) == len(chosen):
-        raise errors.UserError(f"no film of {name} could be made: {failed[chosen[0].name]}")
+        raise errors.UserError(f"no video of {name} could be made: {failed[chosen[0].name]}")
     links = {job.name: folder / f"{job.driver}.mp4" for job in chosen if job.name not in failed}
     link_all(links, real)
     for job in chosen if name in UNPAIRED else ():
@@ -121,15 +122,15 @@ def fill(
     load: Callable[[], Draw],
     show: Show,
 ) -> dict[str, str]:
-    """Make the films that a folder lacks, one after the other; returns why others could not be made, by name.
+    """Make the videos that a folder lacks, one by one; returns why others could not be made, by name.
 
     Args:
-      sources: files that each film is made of; it is made anew where one of them is younger. made_by: films
-        of other makers are removed first. load: gives what draws; called where a film is missing.
+      sources: files that each video is made of; it is made anew where one of them is younger. made_by: videos
+        of other makers are removed first. load: gives what draws; called where a video is missing.
     """
     _begin(folder, made_by)
     missing = [name for name, files in sources.items() if not _is_made(folder / f"{name}.mp4", files)]
-    # Loaded where a film is missing: a run that goes on may need none.
+    # Loaded where a video is missing: a run that goes on may need none.
     draw = load() if missing else None
     failed: dict[str, str] = {}
     for done, name in enumerate(missing):
@@ -146,23 +147,23 @@ def fill(
 
 
 def tell(report: evaluate.Report, failed: Mapping[str, Mapping[str, str]]) -> evaluate.Report:
-    """Say in a report also which films could not be made.
+    """Say in a report also which videos could not be made.
 
     Args:
-      failed: reasons by system and film, `Made.failed`.
+      failed: reasons by system and video, `Made.failed`.
     """
     ours = [
-        {"system": system, "film": film_name, "reason": reason}
-        for system, films in failed.items()
-        for film_name, reason in films.items()
+        {"system": system, "video": video_name, "reason": reason}
+        for system, videos in failed.items()
+        for video_name, reason in videos.items()
     ]
-    # The evaluation may have missed a film too, without knowing why.
-    others = [f for f in report["failed"] if f["film"] not in failed.get(f["system"], {})]
+    # The evaluation may have missed a video too, without knowing why.
+    others = [f for f in report["failed"] if f["video"] not in failed.get(f["system"], {})]
     return {**report, "failed": others + ours}
 
 
 def maker(name: str, checkpoint: str | os.PathLike | None, transcribed: bool) -> str:
-    """Who makes the films: the checkpoint's contents, and the phonemes' source."""
+    """Who makes the videos: the checkpoint's contents, and the phonemes' source."""
     with _checkpoint(name, checkpoint) as path:
         try:
             content = pathlib.Path(path).read_bytes()
@@ -172,19 +173,19 @@ def maker(name: str, checkpoint: str | os.PathLike | None, transcribed: bool) ->
 
 
 def _begin(folder: pathlib.Path, maker: str) -> None:
-    """Remove films that another checkpoint made: they would be taken for this one's. Others stay."""
+    """Remove videos that another checkpoint made: they would be taken for this one's. Others stay."""
     note = folder / MAKER
     if note.exists() and note.read_text() == maker:
         return
     if not note.exists() and any(folder.glob("*.mp4")):
-        raise errors.UserError(f"{str(folder)!r} holds films that were not made here; name another --output")
+        raise errors.UserError(f"{str(folder)!r} holds videos that were not made here; name another --output")
     for path in folder.glob("*.mp4"):
         path.unlink()
     note.write_text(maker)
 
 
 def plan(name: str, manifest: dataset_index.Manifest) -> list[Job]:
-    """Which films a protocol has, of held-out clips.
+    """Which videos a protocol has, of held-out clips.
 
     Raises:
       UserError: there is no such protocol, or none of its clips.
@@ -203,14 +204,14 @@ def plan(name: str, manifest: dataset_index.Manifest) -> list[Job]:
     if not jobs:
         who = "of the speaker" if name.startswith("speech") else "of other people"
         raise errors.UserError(
-            f"the clips have none {who}, with sound, kept for tests; preprocess more films"
+            f"the clips have none {who}, with sound, kept for tests; preprocess more videos"
         )
     return jobs
 
 
 def _heard(entries: Sequence[dataset_index.Entry]) -> list[dataset_index.Entry]:
     """Clips with sound that is the face's own; with any sound where there is none of them."""
-    sounding = [entry for entry in entries if entry.sound]
+    sounding = [entry for entry in entries if entry.audio]
     return [entry for entry in sounding if entry.in_sync] or sounding
 
 
@@ -232,13 +233,13 @@ def _sources(folder: pathlib.Path, job: Job) -> list[pathlib.Path]:
 
 
 def _is_made(path: pathlib.Path, sources: Sequence[pathlib.Path]) -> bool:
-    """Whether a film is there and was made after what it is made of."""
+    """Whether a video is there and was made after what it is made of."""
     times = [file.stat().st_mtime_ns for file in sources if file.exists()]
     return path.exists() and path.stat().st_mtime_ns >= max(times, default=0)
 
 
 def _drawer(name: str, checkpoint, transcribed: bool) -> Callable[[pathlib.Path, Job, pathlib.Path], None]:
-    """What makes one film of a folder's clips."""
+    """What makes one video of a folder's clips."""
     if name == "reenactment":
         with _checkpoint(name, checkpoint) as path:
             network = animators.load(path)
@@ -248,7 +249,7 @@ def _drawer(name: str, checkpoint, transcribed: bool) -> Callable[[pathlib.Path,
 
 
 def _checkpoint(name: str, checkpoint):
-    """The file that a protocol's films are made with; whole films are reenacted by the learned warp."""
+    """The file that a protocol's videos are made with; whole videos are reenacted by the learned warp."""
     if checkpoint is not None:
         return contextlib.nullcontext(checkpoint)
     reenacted = name == "reenactment"
@@ -264,7 +265,7 @@ def _speak(animator, name, transcribed, folder, job, path):
         path,
         phonemes=known.phonemes if transcribed else None,
         poses=known.poses if name == "speech" else None,
-        # A film compares with the clip pixel by pixel only where it shows the clip's own square.
+        # A video compares with the clip pixel by pixel only where it shows the clip's own square.
         cropped=name not in UNPAIRED,
     )
 
@@ -280,9 +281,9 @@ class _Reenactor:
     def __call__(self, folder: pathlib.Path, job: Job, path: pathlib.Path) -> None:
         source = folder / f"{job.driver}.mp4"
         portrait = self.encode(self.variables, jnp.asarray(_first(source, self.size), jnp.float32) / 255)
-        sound = source if video.probe(source).has_audio else None
-        frames = video.read_frames(source, size=self.size)
-        with video.VideoWriter(path, size=self.size, audio=sound) as writer, contextlib.closing(frames):
+        audio = source if video_io.probe(source).has_audio else None
+        frames = video_io.read_frames(source, size=self.size)
+        with video_io.VideoWriter(path, size=self.size, audio=audio) as writer, contextlib.closing(frames):
             for block in video_files.chunks(frames, CHUNK):
                 made = self.draw(self.variables, portrait, video_files.filled(block, CHUNK))
                 writer.write(np.asarray(made)[: len(block)])
@@ -302,8 +303,8 @@ class _MeshReenactor:
         portrait = self.animator.prepare(_first(source, crop.SIZE), points[0])
         canonical = np.asarray(self.animator.variables["face_basis"]["params"]["canonical"])
         heads = face_basis.heads(face_basis.align(points, canonical))
-        sound = source if video.probe(source).has_audio else None
-        with video.VideoWriter(path, size=crop.SIZE, audio=sound) as writer:
+        audio = source if video_io.probe(source).has_audio else None
+        with video_io.VideoWriter(path, size=crop.SIZE, audio=audio) as writer:
             for begin in range(0, len(points), CHUNK):
                 index = np.minimum(np.arange(begin, begin + CHUNK), len(points) - 1)
                 rows = (points[index], *(x[index] for x in heads))
@@ -312,11 +313,11 @@ class _MeshReenactor:
 
 
 def _first(path: pathlib.Path, size: int | None = None) -> UInt8[np.ndarray, "h w 3"]:
-    return video_files.first(video.read_frames(path, size=size))
+    return video_files.first(video_io.read_frames(path, size=size))
 
 
 def link_all(sources: Mapping[str, pathlib.Path], real: pathlib.Path) -> None:
-    """Fill a folder of real films by name, with what is said in them beside them.
+    """Fill a folder of real videos by name, with what is said in them beside them.
 
     Those of earlier runs go: what is not there is not measured.
     """

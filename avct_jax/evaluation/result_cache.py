@@ -1,4 +1,4 @@
-"""What is known of each film so far, in a folder: a run that was stopped goes on where it was."""
+"""What is known of each video so far, in a folder: a run that was stopped goes on where it was."""
 
 import json
 import os
@@ -14,9 +14,9 @@ VERSION = 3  # of what is kept; another one is measured anew
 
 
 class Store:
-    """Records and observations by system and film.
+    """Records and observations by system and video.
 
-    A record is used again only under its own stamp: the films' sizes and times, and who looked at them.
+    A record is used again only under its own stamp: the videos' sizes and times, and who looked at them.
     """
 
     def __init__(self, folder: str | os.PathLike):
@@ -28,11 +28,11 @@ class Store:
         self.folder = make_folder(folder)
 
     def path(self, system: str, name: str, suffix: str) -> pathlib.Path:
-        """Where a film's record (.json) or observation (.npz) is."""
+        """Where a video's record (.json) or observation (.npz) is."""
         return self.folder / folder(system) / f"{name}{suffix}"
 
     def read(self, system: str, name: str, stamp: Any) -> dict[str, Any] | None:
-        """A film's record; None where there is none of this stamp."""
+        """A video's record; None where there is none of this stamp."""
         try:
             record = json.loads(self.path(system, name, ".json").read_text())
         except (OSError, ValueError):
@@ -41,13 +41,13 @@ class Store:
         return record if isinstance(record, dict) and record.get("stamp") == wanted else None
 
     def write(self, system: str, name: str, stamp: Any, values: dict[str, Any]) -> dict[str, Any]:
-        """Keep a film's record; returns it."""
+        """Keep a video's record; returns it."""
         record = {"stamp": [VERSION, stamp], **values}
         write_text(self.path(system, name, ".json"), json.dumps(record, indent=1) + "\n")
         return record
 
     def openings(self, system: str, name: str) -> list[float | None]:
-        """The mouth's opening in each frame of a film that was measured."""
+        """The mouth's opening in each frame of a video that was measured."""
         return json.loads(self.path(system, name, ".json").read_text())["openings"]
 
     def observation(self, system: str, name: str) -> observations.Observation:

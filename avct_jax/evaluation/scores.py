@@ -1,4 +1,4 @@
-"""A film's figures, from what was seen of it and of the real one."""
+"""A video's figures, from what was seen of it and of the real one."""
 
 import math
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import numpy as np
 from avct_jax.data.faces import face_detector
 from avct_jax.evaluation import measures
 from avct_jax.evaluation import video_features as observations
-from avct_jax.evaluation import video_files as films
+from avct_jax.evaluation import video_files as videos
 from avct_jax.evaluation.scorers import sync_scorers
 from avct_jax.metrics import (
     eyelids,
@@ -31,24 +31,24 @@ Scores = dict[str, float | None]
 def score(
     made: observations.Observation,
     real: observations.Observation,
-    pictures: Mapping[str, float],
-    judge: sync_scorers.Judge,
+    images: Mapping[str, float],
+    sync_scorer: sync_scorers.SyncScorer,
     *,
     paired: bool = True,
 ) -> Scores:
-    """All measures of one film by key; None where it has none.
+    """All measures of one video by key; None where it has none.
 
     Args:
-      pictures: of `compare`. paired: else only sound and mouth are compared with the real film, and sharpness
+      images: of `compare`. paired: else only sound and mouth are compared with the real video, and sharpness
         with the portrait.
     """
     found: dict[str, Any] = dict.fromkeys(measures.KEYS)
-    found |= {key: value for key, value in pictures.items() if paired}
+    found |= {key: value for key, value in images.items() if paired}
     found["cpbd"] = float(made.sharpness.mean())
     found["faces"] = float(landmarks.found(made.points).mean())
     found["jitter"] = landmarks.jitter(made.points / np.float32(max(made.size)))
     found["opening_in_silence"] = landmarks.opening_when_silent(made.opening, made.silent)
-    found |= _mouth(made, real) | _lips(made, real) | _head(made) | _sync(made, judge)
+    found |= _mouth(made, real) | _lips(made, real) | _head(made) | _sync(made, sync_scorer)
     found |= _sharpness(made, real if paired else None)
     if paired:
         scale = np.float32(max(real.size) / max(made.size))
@@ -75,7 +75,7 @@ def _mouth(made, real):
 
 
 def _lips(made, real):
-    """How far lips part and round in this film alone, beside the real one, and where they should meet."""
+    """How far lips part and round in this video alone, beside the real one, and where they should meet."""
     widths = [lip_motion.mouth_width(seen.points) for seen in (made, real)]
     found = {
         "opening_std": lip_motion.spread(made.opening),
@@ -102,23 +102,23 @@ def _head(made):
 
 
 def _sharpness(made, real):
-    """Of face and mouth, as a share of the real film's, or of the portrait's where there is none."""
+    """Of face and mouth, as a share of the real video's, or of the portrait's where there is none."""
     if real is None:
-        found = sharpness.share_of_picture(made.detail, made.portrait)
+        found = sharpness.share_of_image(made.detail, made.portrait)
     else:
         found = sharpness.share(made.detail, real.detail)
     return {f"{region}_sharpness": value for region, value in zip(sharpness.REGIONS, found, strict=True)}
 
 
 def _worst_filled(opening):
-    """A film without any face is a mouth that stays shut; else frames without one stay NaN."""
+    """A video without any face is a mouth that stays shut; else frames without one stay NaN."""
     return opening if np.isfinite(opening).any() else np.zeros_like(opening)
 
 
-def _sync(made, judge):
+def _sync(made, sync_scorer):
     if not min(len(made.lip), len(made.speech)):
         return {}
-    found = judge.compare(made.lip, made.speech)
+    found = sync_scorer.compare(made.lip, made.speech)
     return {
         "av_offset": float(found.offset),
         "av_near": float(abs(found.offset) <= NEAR),
@@ -127,11 +127,11 @@ def _sync(made, judge):
     }
 
 
-def compare(made: films.Film, real: films.Film, networks: observations.Networks) -> dict[str, float]:
-    """Pixel differences of two films of one size, over the frames that both have."""
+def compare(made: videos.Video, real: videos.Video, networks: observations.Networks) -> dict[str, float]:
+    """Pixel differences of two videos of one size, over the frames that both have."""
     blocks = zip(
-        films.chunks(made.frames(), observations.CHUNK),
-        films.chunks(real.frames(), observations.CHUNK),
+        videos.chunks(made.frames(), observations.CHUNK),
+        videos.chunks(real.frames(), observations.CHUNK),
         strict=False,
     )
     l1, ssim, squares, distance = [], [], [], []
@@ -142,7 +142,7 @@ def compare(made: films.Film, real: films.Film, networks: observations.Networks)
         ssim.append(image_similarity.ssim(one, other))
         squares.append(image_similarity.squared_error(one, other))
         if networks.distance:
-            pair = (films.filled(x, observations.CHUNK) for x in (one, other))
+            pair = (videos.filled(x, observations.CHUNK) for x in (one, other))
             distance.append(np.asarray(networks.distance(*pair))[:count])
     if not l1:
         return {}

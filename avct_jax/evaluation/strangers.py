@@ -1,4 +1,4 @@
-"""Films of portraits and voices that training never saw, to be set beside what real other people do."""
+"""Videos of portraits and voices that training never saw, to be set beside what real other people do."""
 
 import os
 import pathlib
@@ -12,19 +12,19 @@ from avct_jax import errors
 from avct_jax.animator import factory as animators
 from avct_jax.data.clips import clip
 from avct_jax.data.dataset import dataset_index
-from avct_jax.data.media import image, video
+from avct_jax.data.media import image_io, video_io
 from avct_jax.data.phonemes import symbols
-from avct_jax.data.speech import audio
+from avct_jax.data.speech import speech_features
 from avct_jax.evaluation import protocols, sidecar, video_files
 
 NAME = "strangers"
 ABOUT = (
-    "Portraits and voices that training never saw, each portrait with voices of others. The real films are "
-    "of other people again: what films show by themselves compares, frame by frame nothing does."
+    "Portraits and voices that training never saw, each portrait with voices of others. The real videos are "
+    "of other people again: what videos show by themselves compares, frame by frame nothing does."
 )
 VOICES = 3  # by default each portrait speaks with so many
 SECONDS = 8.0  # of a voice at most: the real people's clips are no longer
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 SOUNDS = (".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", *video_files.SUFFIXES)
 
 
@@ -38,14 +38,14 @@ class Source(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A film to make."""
+    """A video to make."""
 
     portrait: Source
     voice: Source
 
     @property
     def name(self) -> str:
-        """The film's name."""
+        """The video's name."""
         return f"{self.portrait.name}_says_{self.voice.name}"
 
 
@@ -56,25 +56,25 @@ def make(
     portraits: str | os.PathLike | None = None,
     voices: str | os.PathLike | None = None,
     checkpoint: str | os.PathLike | None = None,
-    films: int = 0,
+    videos: int = 0,
     transcribed: bool = False,
     show: protocols.Show = lambda done, total, text: None,
 ) -> protocols.Made:
-    """Make the films; what cannot be made is told, and the rest goes on.
+    """Make the videos; what cannot be made is told, and the rest goes on.
 
     Args:
       clips: a folder of `avct preprocess`: its held-out people other than the speaker give portraits (first
-        frames), voices, and the real films. portraits, voices: folders of pictures and of sounds instead,
-        phonemes beside these as NAME.json or NAME.TextGrid. output: its folder "strangers" gets the films,
-        "strangers-real" links to the real ones, if there are clips. films: at most so many; 0: each
+        frames), voices, and the real videos. portraits, voices: folders of images and of sounds instead,
+        phonemes beside these as NAME.json or NAME.TextGrid. output: its folder "strangers" gets the videos,
+        "strangers-real" links to the real ones, if there are clips. videos: at most so many; 0: each
         portrait with three voices. transcribed: the animator is told the known phonemes.
     Raises:
       UserError: a folder is missing or holds nothing of its kind, the clips have nobody held out, or no
-        film could be made.
+        video could be made.
     """
     held = _held(pathlib.Path(clips)) if clips is not None else []
     shown, heard = _sources(portraits, voices, clips, held)
-    jobs = {job.name: job for job in pair(shown, heard, films)}
+    jobs = {job.name: job for job in pair(shown, heard, videos)}
     generated, real = pathlib.Path(output) / NAME, pathlib.Path(output) / f"{NAME}-real"
     for part in (generated, real):
         part.mkdir(parents=True, exist_ok=True)
@@ -86,31 +86,31 @@ def make(
 
     failed = protocols.fill(generated, sources, protocols.maker(NAME, checkpoint, transcribed), load, show)
     if len(failed) == len(jobs):
-        raise errors.UserError(f"no film of {NAME} could be made: {next(iter(failed.values()))}")
+        raise errors.UserError(f"no video of {NAME} could be made: {next(iter(failed.values()))}")
     protocols.link_all({source.name: source.path for source in held if source.sounds}, real)
     names = tuple(name for name in jobs if name not in failed)
     return protocols.Made(generated, real, ABOUT, False, failed, names)
 
 
-def pair(portraits: Sequence[Source], voices: Sequence[Source], films: int = 0) -> list[Job]:
+def pair(portraits: Sequence[Source], voices: Sequence[Source], videos: int = 0) -> list[Job]:
     """Which portrait speaks with which voices: in rounds, each time the next voice that is another person's.
 
-    The first round gives each portrait one film, so that a smaller number is a fair part of a larger one.
+    The first round gives each portrait one video, so that a smaller number is a fair part of a larger one.
 
     Args:
-      films: at most so many; 0: three rounds.
+      videos: at most so many; 0: three rounds.
     Raises:
       UserError: nobody is left whose voice a portrait could have.
     """
     jobs = []
-    for turn in range(len(voices) if films else VOICES):
+    for turn in range(len(voices) if videos else VOICES):
         for place, portrait in enumerate(portraits):
             others = [voice for voice in voices if voice.person != portrait.person]
             if turn < len(others):
                 jobs.append(Job(portrait, others[(place + turn) % len(others)]))
     if not jobs:
         raise errors.UserError("there is no voice of another person than the portraits'; add more voices")
-    return jobs[:films] if films else jobs
+    return jobs[:videos] if videos else jobs
 
 
 def _sources(portraits, voices, clips, held) -> tuple[list[Source], list[Source]]:
@@ -119,13 +119,13 @@ def _sources(portraits, voices, clips, held) -> tuple[list[Source], list[Source]
         raise errors.UserError(
             f"--protocol {NAME} needs --clips DIR, or both --portraits DIR and --voices DIR"
         )
-    shown = _one_each(held) if portraits is None else _files(portraits, PICTURES, "picture")
+    shown = _one_each(held) if portraits is None else _files(portraits, IMAGES, "image")
     sounding = [source for source in held if source.sounds]
     heard = _one_each(sounding) if voices is None else _files(voices, SOUNDS, "sound")
     if not shown or not heard:
         raise errors.UserError(
             f"{os.fspath(clips or '')!r} has no clip of another person, with sound, kept for tests; "
-            "preprocess more films, or give --portraits and --voices"
+            "preprocess more videos, or give --portraits and --voices"
         )
     return shown, heard
 
@@ -139,7 +139,7 @@ def _held(folder: pathlib.Path) -> list[Source]:
     """Held-out clips of people other than the speaker, in order of name."""
     manifest = dataset_index.read_manifest(folder)
     kept = [entry for entry in manifest.entries if entry.held_out and entry.person != manifest.speaker]
-    return [Source(entry.name, entry.person, folder / f"{entry.name}.mp4", entry.sound) for entry in kept]
+    return [Source(entry.name, entry.person, folder / f"{entry.name}.mp4", entry.audio) for entry in kept]
 
 
 def _files(folder, endings, what) -> list[Source]:
@@ -155,25 +155,25 @@ def _files(folder, endings, what) -> list[Source]:
 
 
 def _speak(animator, transcribed, job: Job, path: pathlib.Path) -> None:
-    """Write one film, with its portrait and what is said beside it."""
+    """Write one video, with its portrait and what is said beside it."""
     wav, said = _heard(job.voice.path)
-    picture = _portrait(job.portrait.path)
-    sidecar.write_portrait(path, picture)
+    image = _portrait(job.portrait.path)
+    sidecar.write_portrait(path, image)
     if said is not None:
         sidecar.write_phonemes(path, said)
-    animator.animate(picture, wav, path, phonemes=said if transcribed else None)
+    animator.animate(image, wav, path, phonemes=said if transcribed else None)
 
 
 def _portrait(path: pathlib.Path) -> UInt8[np.ndarray, "h w 3"]:
-    if path.suffix.lower() in PICTURES:
-        return image.read_image(path)
-    return video_files.first(video.read_frames(path))
+    if path.suffix.lower() in IMAGES:
+        return image_io.read_image(path)
+    return video_files.first(video_io.read_frames(path))
 
 
 def _heard(path: pathlib.Path) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, " t"] | None]:
     """The beginning of a voice, and its phonemes where they are known."""
-    wav = audio.read_audio(path)[: round(SECONDS * audio.SAMPLE_RATE)]
-    frames = audio.frame_count(len(wav))
+    wav = speech_features.read_audio(path)[: round(SECONDS * speech_features.SAMPLE_RATE)]
+    frames = speech_features.frame_count(len(wav))
     known = _known_phonemes(path)
     return wav, None if known is None else symbols.fit_to_frames(known[:frames].astype(np.int32), frames)
 

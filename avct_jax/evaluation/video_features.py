@@ -1,4 +1,4 @@
-"""What is seen and heard in one film: small arrays, enough to measure everything but pixel differences."""
+"""What is seen and heard in one video: small arrays, enough to measure everything but pixel differences."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Float32, Int8, UInt8
 
 from avct_jax import errors
 from avct_jax.data.faces import face_detector
-from avct_jax.data.speech import audio
-from avct_jax.evaluation import video_files as films
+from avct_jax.data.speech import speech_features
+from avct_jax.evaluation import video_files as videos
 from avct_jax.evaluation.scorers import face_crops, sync_scorers
 from avct_jax.evaluation.scorers import face_identity as identity
 from avct_jax.files import atomic_write
@@ -19,19 +19,19 @@ from avct_jax.metrics import cpbd, landmarks
 from avct_jax.metrics import sharpness as detail_metric
 
 CHUNK = 16  # frames looked at together
-FEATURE = "feature_"  # begins the names of picture features in a file
+FEATURE = "feature_"  # begins the names of image features in a file
 
 Embed = Callable[[UInt8[np.ndarray, "n h w 3"]], Mapping[str, Any]]
 
 
 class Networks(NamedTuple):
-    """Who looks. embed: features of pictures by name; distance: LPIPS of two blocks of frames, or None.
+    """Who looks. embed: features of images by name; distance: LPIPS of two blocks of frames, or None.
 
     identify: whose face it is (identity.load), or None.
     """
 
     landmarker: face_detector.FaceLandmarker
-    judge: sync_scorers.Judge
+    sync_scorer: sync_scorers.SyncScorer
     embed: Embed | None = None
     distance: Callable[[Any, Any], Any] | None = None
     labels: Mapping[str, str] = {}
@@ -39,15 +39,15 @@ class Networks(NamedTuple):
 
 
 class Observation(NamedTuple):
-    """A film of t frames.
+    """A video of t frames.
 
     points: landmarks, px, NaN where no face is found. sharpness: CPBD of each frame. size: height, width, px.
     lip: embeddings of every five frames; speech: of the sound behind them (no rows: no sound).
     silent: frames in which nobody speaks. features: of each frame, by name.
     identity: whose face every fifth frame shows, NaN where none is found (no rows: nobody looked).
     phonemes: what is said in each frame, where it is known (no rows: it is not).
-    detail: of face and mouth in each frame (metrics/sharpness.py), at the real film's size if there is one.
-    portrait: the same of the picture that the film was made of, NaN where there is none.
+    detail: of face and mouth in each frame (metrics/sharpness.py), at the real video's size if there is one.
+    portrait: the same of the image that the video was made of, NaN where there is none.
     """
 
     points: Float32[np.ndarray, "t 478 3"]
@@ -69,26 +69,26 @@ class Observation(NamedTuple):
 
 
 def observe(
-    film: films.Film,
+    video: videos.Video,
     networks: Networks,
     real: Observation | None = None,
     tick: Callable[[int], None] = lambda frames: None,
     *,
     needs_face: bool = True,
 ) -> Observation:
-    """Look at a film, twice, without holding more than a few frames.
+    """Look at a video, twice, without holding more than a few frames.
 
     Args:
-      real: of the film that it should be: a film without any face is judged where that one has its faces.
-      tick: is told how many frames have been looked at: films can be long.
-      needs_face: else a film that shows none, without a `real`, goes on without a judgement of its lips.
+      real: of the video that it should be: a video without any face is judged where that one has its faces.
+      tick: is told how many frames have been looked at: videos can be long.
+      needs_face: else a video that shows none, without a `real`, goes on without a judgement of its lips.
     Raises:
       UserError: it cannot be read, or shows no face at all and there is no `real`.
     """
     points, sharpness, detail, faces, size = [], [], [], [], (0, 0)
     features: dict[str, list[Any]] = {}
     found = None
-    for block in films.chunks(film.frames(), CHUNK):
+    for block in videos.chunks(video.frames(), CHUNK):
         size = block.shape[1:3]
         for frame in block:
             found = networks.landmarker.follow(frame, found)
@@ -102,19 +102,19 @@ def observe(
             features.setdefault(name, []).append(values)
         tick(len(points))
     if not points:
-        raise errors.UserError(f"{film.name} has no frame; leave it out")
+        raise errors.UserError(f"{video.name} has no frame; leave it out")
     tracked = np.asarray(points, np.float32)
     if real or needs_face or landmarks.found(tracked).any():
-        lip = networks.judge.lips(film.frames(), _places(tracked, size, real))
+        lip = networks.sync_scorer.lips(video.frames(), _places(tracked, size, real))
     else:
         lip = np.zeros((0, 0), np.float32)
-    speech, silent = hear(film, networks.judge, len(tracked), lip.shape[1])
+    speech, silent = hear(video, networks.sync_scorer, len(tracked), lip.shape[1])
     joined = {name: np.concatenate(parts).astype(np.float32) for name, parts in features.items()}
     known = np.stack(faces) if faces else np.zeros((0, identity.SIZE), np.float32)
-    said = film.phonemes()
+    said = video.phonemes()
     spoken = np.zeros(0, np.int8) if said is None else said.astype(np.int8)
     sharp, fine = np.asarray(sharpness, np.float32), np.asarray(detail, np.float32)
-    portrait = _portrait_detail(film, networks, tracked, max(real.size) / max(size) if real else 1.0)
+    portrait = _portrait_detail(video, networks, tracked, max(real.size) / max(size) if real else 1.0)
     return Observation(tracked, sharp, size, lip, speech, silent, joined, known, spoken, fine, portrait)
 
 
@@ -128,17 +128,17 @@ def _detail(grey, points, size):
     return detail_metric.detail(cv2.resize(grey, size[::-1], interpolation=method), points * scale)
 
 
-def _portrait_detail(film, networks, points, scale):
-    """Detail of the picture that the film was made of, where its face is as large as the film's."""
+def _portrait_detail(video, networks, points, scale):
+    """Detail of the image that the video was made of, where its face is as large as the video's."""
     unknown = np.full(2, np.nan, np.float32)
-    picture, seen = film.portrait(), landmarks.found(points)
-    if picture is None or not seen.any():
+    image, seen = video.portrait(), landmarks.found(points)
+    if image is None or not seen.any():
         return unknown
-    shown = networks.landmarker.follow(picture, None)
+    shown = networks.landmarker.follow(image, None)
     if shown is None:
         return unknown
     eyes = scale * float(np.median(landmarks.face_scale(points[seen])))
-    return detail_metric.at_scale(picture, shown.points, eyes).astype(np.float32)
+    return detail_metric.at_scale(image, shown.points, eyes).astype(np.float32)
 
 
 def _places(points, size, real):
@@ -149,20 +149,20 @@ def _places(points, size, real):
     return real.points[kept] * np.float32(max(size) / max(real.size))
 
 
-def hear(film: films.Film, judge: sync_scorers.Judge, frames: int, size: int):
-    """Embeddings of a film's sound, and where it is silent."""
-    wav = film.sound()
+def hear(video: videos.Video, sync_scorer: sync_scorers.SyncScorer, frames: int, size: int):
+    """Embeddings of a video's sound, and where it is silent."""
+    wav = video.audio()
     if wav is None:
         return np.zeros((0, size), np.float32), np.zeros(0, bool)
-    return judge.speech(wav, frames), audio.silent_frames(wav)
+    return sync_scorer.speech(wav, frames), speech_features.silent_frames(wav)
 
 
-def hold_still(seen: Observation, film: films.Film, judge: sync_scorers.Judge) -> Observation:
-    """What would be seen of the film's first picture, shown all along; it is looked at once."""
+def hold_still(seen: Observation, video: videos.Video, sync_scorer: sync_scorers.SyncScorer) -> Observation:
+    """What would be seen of the video's first image, shown all along; it is looked at once."""
     count = len(seen.points)
     place = face_crops.filled(seen.points)[:1]
-    shown = [films.first(film.frames())] * sync_scorers.WINDOW
-    lip = judge.lips(shown, np.repeat(place, sync_scorers.WINDOW, 0))
+    shown = [videos.first(video.frames())] * sync_scorers.WINDOW
+    lip = sync_scorer.lips(shown, np.repeat(place, sync_scorers.WINDOW, 0))
     repeat = lambda x: np.repeat(x[:1], count, axis=0)
     return seen._replace(
         points=repeat(seen.points),
@@ -176,7 +176,7 @@ def hold_still(seen: Observation, film: films.Film, judge: sync_scorers.Judge) -
 
 def _embed(embed: Embed, block):
     """Features of a block, always of one shape for the compiled network."""
-    made = embed(films.filled(block, CHUNK))
+    made = embed(videos.filled(block, CHUNK))
     return {name: np.asarray(values)[: len(block)] for name, values in made.items()}
 
 
@@ -202,6 +202,6 @@ def load(path: str | os.PathLike) -> Observation:
 
 
 def features_of(path: str | os.PathLike) -> dict[str, Float32[np.ndarray, "t f"]]:
-    """Only the features of pictures of what `save` wrote."""
+    """Only the features of images of what `save` wrote."""
     with np.load(path, allow_pickle=False) as file:
         return {n.removeprefix(FEATURE): file[n] for n in file.files if n.startswith(FEATURE)}

@@ -1,4 +1,4 @@
-"""Films to measure, found by name in folders."""
+"""Videos to measure, found by name in folders."""
 
 import contextlib
 import itertools
@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from avct_jax import errors
-from avct_jax.data.media import video
-from avct_jax.data.speech import audio
+from avct_jax.data.media import video_io
+from avct_jax.data.speech import speech_features
 from avct_jax.evaluation import sidecar
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg")
@@ -20,24 +20,24 @@ SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg")
 Frames = Iterator[UInt8[np.ndarray, "h w 3"]]
 
 
-class Film(NamedTuple):
-    """A film that can be looked at as often as needed, a frame at a time.
+class Video(NamedTuple):
+    """A video that can be looked at as often as needed, a frame at a time.
 
     frames: RGB at 25 frames/s, whatever the file's rate. sound: 16 kHz mono; None where there is none.
-    stamp: tells whether it is the same film as before. phonemes, portrait: what is said in each frame, and
-    the picture that the film was made of, where it is known (companion.py).
+    stamp: tells whether it is the same video as before. phonemes, portrait: what is said in each frame, and
+    the image that the video was made of, where it is known (companion.py).
     """
 
     name: str
     frames: Callable[[], Frames]
-    sound: Callable[[], Float[np.ndarray, " n"] | None]
+    audio: Callable[[], Float[np.ndarray, " n"] | None]
     stamp: tuple[object, ...]
     phonemes: Callable[[], Int[np.ndarray, " p"] | None] = lambda: None
     portrait: Callable[[], UInt8[np.ndarray, "h w 3"] | None] = lambda: None
 
 
-def from_file(path: str | os.PathLike, name: str, *, size: tuple[int, int] | None = None) -> Film:
-    """A film of a video file; nothing is read yet.
+def from_file(path: str | os.PathLike, name: str, *, size: tuple[int, int] | None = None) -> Video:
+    """A video of a video file; nothing is read yet.
 
     Args:
       size: (height, width) to scale the frames to; None keeps the file's.
@@ -46,30 +46,30 @@ def from_file(path: str | os.PathLike, name: str, *, size: tuple[int, int] | Non
     """
     path = pathlib.Path(path)
 
-    def sound():
-        return audio.read_audio(path) if video.probe(path).has_audio else None
+    def audio():
+        return speech_features.read_audio(path) if video_io.probe(path).has_audio else None
 
     try:
         found = path.stat()
     except OSError as error:  # it was there when the folder was listed
         raise errors.UserError(f"{path} cannot be read: {error.strerror}; was it moved?") from None
     stamp = (path.name, found.st_size, found.st_mtime_ns, sidecar.stamp(path))
-    frames = lambda: video.read_frames(path, size=size)
+    frames = lambda: video_io.read_frames(path, size=size)
     known = (lambda: sidecar.phonemes_of(path), lambda: sidecar.portrait_of(path))
-    return Film(name, frames, sound, stamp, *known)
+    return Video(name, frames, audio, stamp, *known)
 
 
-def still_of(film: Film) -> Film:
-    """The film's first picture, shown for as long as it lasts, with its sound."""
+def still_of(video: Video) -> Video:
+    """The video's first image, shown for as long as it lasts, with its sound."""
 
     def frames():
-        source = film.frames()
+        source = video.frames()
         first = next(source, None)
         if first is not None:
             yield first
             yield from (first for _ in source)
 
-    return film._replace(frames=frames, stamp=("still", *film.stamp))
+    return video._replace(frames=frames, stamp=("still", *video.stamp))
 
 
 def chunks(frames: Frames, count: int) -> Iterator[UInt8[np.ndarray, "n h w 3"]]:
@@ -116,16 +116,16 @@ def find(folder: str | os.PathLike) -> dict[str, pathlib.Path]:
 def in_common(
     generated: Mapping[str, Mapping[str, pathlib.Path]], real: Mapping[str, pathlib.Path]
 ) -> tuple[list[str], dict[str, list[str]]]:
-    """Names of the real films that any system made, and for each system those of them that it lacks.
+    """Names of the real videos that any system made, and for each system those of them that it lacks.
 
     Raises:
       UserError: a system has none of them.
     """
-    for system, films in generated.items():
-        if not films.keys() & real.keys():
+    for system, videos in generated.items():
+        if not videos.keys() & real.keys():
             raise errors.UserError(
-                f"no film of {system!r} has the name of a real one ({min(films)!r}, {min(real)!r}); "
-                "films that belong together must have one name in both folders"
+                f"no video of {system!r} has the name of a real one ({min(videos)!r}, {min(real)!r}); "
+                "videos that belong together must have one name in both folders"
             )
     wanted = [name for name in sorted(real) if not generated or any(name in f for f in generated.values())]
-    return wanted, {system: [n for n in wanted if n not in films] for system, films in generated.items()}
+    return wanted, {system: [n for n in wanted if n not in videos] for system, videos in generated.items()}

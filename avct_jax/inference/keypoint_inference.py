@@ -24,7 +24,7 @@ class Inputs(NamedTuple):
     """What drives n frames.
 
     phonemes: indices of the 41 symbols. audio: 4 rows of 41 features a frame.
-    corners: of the head's box in the 256 px picture, pose_image.project_box(poses).
+    corners: of the head's box in the 256 px image, pose_image.project_box(poses).
     """
 
     phonemes: Int[Array, " n"]
@@ -157,12 +157,13 @@ def render(
 ) -> Float[Array, "n h w 3"]:
     """Move the portrait as `driving` has moved since `reference` (eq. 3), and render it.
 
-    What has moved counts `config.gain` times, and begins with the mouth shut by `config.shut`.
+    What has moved counts `config.motion_scale` times, and begins with the mouth shut by
+    `config.mouth_closing`.
     """
     moved = motion.relative_transfer(driving, reference, portrait.motion)
     own = portrait.motion.keypoints
-    rest = motion.shut_mouth(own, config.shut) if config.shut else own
-    moved = moved._replace(keypoints=rest + config.gain * (moved.keypoints - own))
+    rest = motion.shut_mouth(own, config.mouth_closing) if config.mouth_closing else own
+    moved = moved._replace(keypoints=rest + config.motion_scale * (moved.keypoints - own))
     return draw(config, variables, portrait, moved)
 
 
@@ -185,7 +186,7 @@ def reenact(
     portrait: Portrait,
     frames: UInt8[Array, "n h w 3"],
 ) -> UInt8[Array, "n h w 3"]:
-    """Draw the portrait as E_kd sees another film's frames: FOMM's reconstruction, motions as they are.
+    """Draw the portrait as E_kd sees another video's frames: FOMM's reconstruction, motions as they are.
 
     Args:
       frames: RGB, config.image_size px square, of the same person.
@@ -195,7 +196,7 @@ def reenact(
 
 
 def to_bytes(frames: Float[Array, "*b 3"]) -> UInt8[Array, "*b 3"]:
-    """8-bit pictures as the reference writes them: 255 x, truncated."""
+    """8-bit images as the reference writes them: 255 x, truncated."""
     return (255 * frames).clip(0, 255).astype(jnp.uint8)
 
 

@@ -55,7 +55,7 @@ class Heard(NamedTuple):
 
 
 def prepare(layers: Layers) -> Prepared:
-    """Ready a portrait; differentiable in its picture and vertices."""
+    """Ready a portrait; differentiable in its image and vertices."""
     field = lambda triangles: face_mesh.Field(
         triangles, mesh_warp.barycentric(layers.vertices[:, :2], triangles)
     )
@@ -76,12 +76,12 @@ def predict(
     batch = (heard.posteriors[None], heard.poses[None], heard.audio[None], style[None])
     speak = applied.function(speech_motion.SpeechMotion.__call__, network, variables["speech_motion"])
     spoken = speak(*batch)[0]
-    return speech_motion.amplify(spoken, config.gain, centre(config), opening(variables))
+    return speech_motion.amplify(spoken, config.motion_scale, centre(config), opening(variables))
 
 
 def centre(config: mesh_system.MeshSystemConfig) -> Float[Array, " k"]:
     """Return the coefficients from which lips are moved further."""
-    return jnp.asarray(config.centre or (0.0,) * config.speech_motion.components, jnp.float32)
+    return jnp.asarray(config.mean_motion or (0.0,) * config.speech_motion.components, jnp.float32)
 
 
 def opening(variables: Variables) -> Float[Array, " k"]:

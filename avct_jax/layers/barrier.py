@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-CHANNELS, PRODUCT = 3, 32  # of a picture; columns of the product that keeps its computation apart
+CHANNELS, PRODUCT = 3, 32  # of an image; columns of the product that keeps its computation apart
 
 
 def once(values: Float[Array, "*b w"]) -> Float[Array, "*b w"]:

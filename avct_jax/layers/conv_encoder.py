@@ -1,4 +1,4 @@
-"""Pre-activation residual towers that turn a small picture into one vector."""
+"""Pre-activation residual towers that turn a small image into one vector."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -63,7 +63,7 @@ def make_tower(channels: Sequence[int], dtype: Any = None) -> list[DownResBlock]
 def run_tower(
     blocks: Sequence[DownResBlock], x: Float[Array, "b h w c"], *, train: bool = False
 ) -> Float[Array, "b d"]:
-    """Halve the picture once per block and average what is left."""
+    """Halve the image once per block and average what is left."""
     for block in blocks:
         x = block(x, train=train)
     return x.mean((1, 2))

@@ -1,4 +1,4 @@
-"""CPBD: how sharp a picture looks (Narvekar and Karam, IEEE TIP 2011)."""
+"""CPBD: how sharp an image looks (Narvekar and Karam, IEEE TIP 2011)."""
 
 import cv2
 import numpy as np

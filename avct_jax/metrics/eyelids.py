@@ -1,4 +1,4 @@
-"""Do eyes blink? How often they shut, and for how long, from the 478 landmarks of a film's frames."""
+"""Do eyes blink? How often they shut, and for how long, from the 478 landmarks of a video's frames."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -28,10 +28,11 @@ def eye_opening(points: Float[np.ndarray, "t 478 3"]) -> Float[np.ndarray, " t"]
 
 
 def blinks(opening: Float[np.ndarray, " t"]) -> Int[np.ndarray, " n"]:
-    """Return how many frames each blink of a film lasts.
+    """Return how many frames each blink of a video lasts.
 
     A blink is a run of at most 12 frames below .6 of the usual opening, the upper quartile of the 2 s around,
-    that begins and ends within the film. Where the face is lost the eyes stay between what is seen before and
+    that begins and ends within the video. Where the face is lost the eyes stay between what is seen before
+    and
     after: losing it is no blink.
 
     Args:
@@ -45,12 +46,12 @@ def blinks(opening: Float[np.ndarray, " t"]) -> Int[np.ndarray, " n"]:
 
 
 def blinks_per_minute(opening: Float[np.ndarray, " t"]) -> float:
-    """How often eyes blink, by the film's whole length; NaN of a film without frames."""
+    """How often eyes blink, by the video's whole length; NaN of a video without frames."""
     return 60 * FRAME_RATE * len(blinks(opening)) / len(opening) if len(opening) else np.nan
 
 
 def blink_length(opening: Float[np.ndarray, " t"]) -> float:
-    """Median length of a film's blinks, ms, in steps of a frame (40 ms); NaN where there is none."""
+    """Median length of a video's blinks, ms, in steps of a frame (40 ms); NaN where there is none."""
     lengths = blinks(opening)
     return float(np.median(lengths)) * 1000 / FRAME_RATE if len(lengths) else np.nan
 

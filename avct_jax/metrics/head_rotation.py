@@ -1,4 +1,4 @@
-"""How far a head turns while it speaks, in degrees, from the 478 landmarks of a film's frames."""
+"""How far a head turns while it speaks, in degrees, from the 478 landmarks of a video's frames."""
 
 from typing import NamedTuple
 
@@ -22,12 +22,12 @@ class HeadTurns(NamedTuple):
 
 
 def head_turns(points: Float[np.ndarray, "t 478 3"]) -> HeadTurns:
-    """Measure how a head moves: the median over a film's windows of 3 s.
+    """Measure how a head moves: the median over a video's windows of 3 s.
 
     Angles are of the rotation that brings the mean head's rigid points (forehead, nose, eye corners, ears) to
     the frame's, by a fit in three dimensions (Umeyama 1991), averaged over 5 frames. Windows follow each
-    other; what is left at a film's end is not looked at, and a shorter film is one window. Frames without a
-    face are taken between their neighbours: losing the face is no motion. 0 for a film without any face, NaN
+    other; what is left at a video's end is not looked at, and a shorter video is one window. Frames without a
+    face are taken between their neighbours: losing the face is no motion. 0 for a video without any face, NaN
     for one without frames.
 
     Args:
@@ -46,7 +46,7 @@ def head_turns(points: Float[np.ndarray, "t 478 3"]) -> HeadTurns:
 def angles(points: Float[np.ndarray, "t 478 3"]) -> Float[np.ndarray, "t 3"]:
     """Pitch, yaw and roll of each frame's head, degrees, interpolated where no face is found.
 
-    Rotations about the picture's axes right, down and away, one after the other in this order.
+    Rotations about the image's axes right, down and away, one after the other in this order.
     """
     seen = np.isfinite(points).all((1, 2))
     fitted = face_basis.align(points[seen].astype(np.float64), face_basis.embedded().canonical)

@@ -7,7 +7,7 @@ from jaxtyping import Float
 def identity_distance(made: Float[np.ndarray, "n d"], real: Float[np.ndarray, "m d"]) -> float:
     """Mean distance of face descriptors, frame by frame; FOMM's average Euclidean distance (AED).
 
-    Siarohin et al., NeurIPS 2019, section 4. A made frame without a face (NaN) counts as the film's widest,
+    Siarohin et al., NeurIPS 2019, section 4. A made frame without a face (NaN) counts as the video's widest,
     real ones without a face are left out.
 
     Returns:

@@ -1,4 +1,4 @@
-"""How far pictures are from the ones they should be, pixel by pixel."""
+"""How far images are from the ones they should be, pixel by pixel."""
 
 import math
 
@@ -26,7 +26,7 @@ def squared_error(a: Frames, b: Frames) -> Float[np.ndarray, " t"]:
 def decibels(error: float) -> float:
     """PSNR of a mean squared error of pixels in [0, 1], dB; infinite where nothing differs.
 
-    A film's is that of its frames' mean error: one perfect frame does not make it infinite.
+    A video's is that of its frames' mean error: one perfect frame does not make it infinite.
     """
     return -10 * math.log10(error) if error > 0 else math.inf
 
@@ -35,14 +35,14 @@ def ssim(a: Frames, b: Frames) -> Float[np.ndarray, " t"]:
     """Structural similarity of each frame, mean over its channels and places (Wang et al., TIP 2004).
 
     Gaussian window of 11 px and sigma 1.5, constants .01 and .03, population moments, and only places whose
-    window lies inside the picture: as the authors' program, and scikit-image with `gaussian_weights`.
+    window lies inside the image: as the authors' program, and scikit-image with `gaussian_weights`.
 
     Raises:
-      ValueError: pictures smaller than the window, or of two sizes.
+      ValueError: images smaller than the window, or of two sizes.
     """
     if a.shape != b.shape or min(a.shape[1:3]) < WINDOW:
         raise ValueError(
-            f"pictures of {a.shape[1:3]} and {b.shape[1:3]} px; give one size, at least {WINDOW} px"
+            f"images of {a.shape[1:3]} and {b.shape[1:3]} px; give one size, at least {WINDOW} px"
         )
     return np.stack([_ssim(x.astype(np.float64), y.astype(np.float64)) for x, y in zip(a, b, strict=True)])
 

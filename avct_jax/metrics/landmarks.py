@@ -1,7 +1,7 @@
-"""What the 478 landmarks of a film say: where mouth and face go, and how they tremble.
+"""What the 478 landmarks of a video say: where mouth and face go, and how they tremble.
 
 Points may be in any unit, x right, y down; frames without a face are NaN. Losing the face is no way to
-score: where the real film shows one and the generated does not, the frame counts as the worst there is.
+score: where the real video shows one and the generated does not, the frame counts as the worst there is.
 NaN comes out only where nothing can be compared.
 """
 
@@ -10,11 +10,11 @@ from jaxtyping import Bool, Float
 
 from avct_jax.data.faces import face_detector
 
-# The lips of MediaPipe's face mesh: two rings, each from the picture's left corner on below, back above.
+# The lips of MediaPipe's face mesh: two rings, each from the image's left corner on below, back above.
 OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
 INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
 LIPS = OUTER_LIPS + INNER_LIPS
-PICTURE_SIZE = 256  # px, of the pictures that FOMM gives its distances of keypoints for
+IMAGE_SIZE = 256  # px, of the images that FOMM gives its distances of keypoints for
 
 Points = Float[np.ndarray, "t 478 3"]
 
@@ -39,8 +39,8 @@ def mouth_distance(generated: Points, real: Float[np.ndarray, "u 478 3"]) -> flo
 
     In each frame the lips' centroid is taken off and the rest divided by the frame's `face_scale`; then the
     distances of the points are averaged, and these over the frames that both have. 0 is best; a shift of the
-    face or another size of the pictures changes nothing. A frame that lost the face counts as a mouth that
-    is one point, or as the film's worst, whichever is more. The definition is Chen et al.'s (2018) in units
+    face or another size of the images changes nothing. A frame that lost the face counts as a mouth that
+    is one point, or as the video's worst, whichever is more. The definition is Chen et al.'s (2018) in units
     of the face; papers that normalise in other ways give other numbers.
     """
     made, true = _common(generated, real)
@@ -50,15 +50,15 @@ def mouth_distance(generated: Points, real: Float[np.ndarray, "u 478 3"]) -> flo
 
 
 def keypoint_distance(generated: Points, real: Float[np.ndarray, "u 478 3"], *, size: int | float) -> float:
-    """AKD: mean distance of all 478 points from where they should be, px of a picture of 256 px.
+    """AKD: mean distance of all 478 points from where they should be, px of an image of 256 px.
 
     FOMM's average keypoint distance with this mesh in the place of its 68 points: compare only with itself.
-    A frame that lost the face counts as points that all lie in the face's centre, or as the film's worst.
+    A frame that lost the face counts as points that all lie in the face's centre, or as the video's worst.
 
     Args:
-      size: side of the pictures in the points' unit: px, or 2 for points in [-1, 1].
+      size: side of the images in the points' unit: px, or 2 for points in [-1, 1].
     """
-    made, true = (x[..., :2].astype(np.float64) * (PICTURE_SIZE / size) for x in _common(generated, real))
+    made, true = (x[..., :2].astype(np.float64) * (IMAGE_SIZE / size) for x in _common(generated, real))
     distance = np.linalg.norm(made - true, axis=-1).mean(-1)
     return _mean(distance, lost=np.linalg.norm(true - true.mean(1, keepdims=True), axis=-1).mean(-1))
 
@@ -66,7 +66,7 @@ def keypoint_distance(generated: Points, real: Float[np.ndarray, "u 478 3"], *, 
 def jitter(points: Points) -> float:
     """How much a face trembles: mean length of its points' acceleration, per frame^2, over the face's scale.
 
-    Speaking faces accelerate too: the real film's value is right, not 0. Points in px of 16 bits add their
+    Speaking faces accelerate too: the real video's value is right, not 0. Points in px of 16 bits add their
     own rounding, .0013 where the eyes are 77 px apart (a quarter of calm speech); give float32.
     """
     acceleration = _acceleration(points)
@@ -74,7 +74,7 @@ def jitter(points: Points) -> float:
 
 
 def jitter_ratio(generated: Points, real: Float[np.ndarray, "u 478 3"]) -> float:
-    """Jitter over that of the real film, over the frames where that one shows a face: 1 is right."""
+    """Jitter over that of the real video, over the frames where that one shows a face: 1 is right."""
     made, true = (_acceleration(x) for x in _common(generated, real))
     asked = np.isfinite(true)
     base = _mean_or_worst(true, asked)
@@ -84,7 +84,7 @@ def jitter_ratio(generated: Points, real: Float[np.ndarray, "u 478 3"]) -> float
 def opening_when_silent(opening: Float[np.ndarray, " t"], silent: Bool[np.ndarray, " u"]) -> float:
     """Mean opening of the lips in the frames in which nobody speaks, where it should be about 0.
 
-    A frame without a face counts as the film's widest. NaN where there is no silence, or no face at all.
+    A frame without a face counts as the video's widest. NaN where there is no silence, or no face at all.
 
     Args:
       opening: data.face.mouth_opening of every frame, NaN where no face is found.

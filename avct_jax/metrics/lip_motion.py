@@ -32,9 +32,9 @@ def mouth_width(points: Points) -> Course:
 
 
 def spread(course: Course) -> float:
-    """Standard deviation over a film, frames without a face taken as the mean of the others.
+    """Standard deviation over a video, frames without a face taken as the mean of the others.
 
-    0 for a film without any face, NaN for one without frames.
+    0 for a video without any face, NaN for one without frames.
     """
     if not len(course):
         return np.nan
@@ -43,7 +43,7 @@ def spread(course: Course) -> float:
 
 
 def open_share(opening: Course) -> float:
-    """Share of a film's frames in which the lips are parted by more than .04 of the face's height.
+    """Share of a video's frames in which the lips are parted by more than .04 of the face's height.
 
     Args:
       opening: of data.face.mouth_opening.
@@ -59,7 +59,7 @@ def closure(gap: Course, labels: Int[np.ndarray, " u"]) -> float:
     that never opens has 1 as well: read it beside the spread of the opening.
 
     Args:
-      gap: of `lip_gap`. labels: phonemes.INDEX of each frame; frames beyond the film are not asked for.
+      gap: of `lip_gap`. labels: phonemes.INDEX of each frame; frames beyond the video are not asked for.
     Returns:
       NaN where no such phone is said.
     """

@@ -1,4 +1,4 @@
-"""Does the mouth open when it should? Correlation of the lips' distance in two films of the same words."""
+"""Does the mouth open when it should? Correlation of the lips' distance in two videos of the same words."""
 
 import numpy as np
 from jaxtyping import Float
@@ -15,7 +15,7 @@ def opening_correlation(generated: Float[np.ndarray, "t"], real: Float[np.ndarra
     Frames without a face count as the mean of the others: losing the face is no way to score.
 
     Raises:
-      ValueError: a film without any face, or fewer than three common frames.
+      ValueError: a video without any face, or fewer than three common frames.
     """
     count = min(len(generated), len(real))
     if count < 3:
@@ -28,7 +28,7 @@ def opening_correlation(generated: Float[np.ndarray, "t"], real: Float[np.ndarra
 def best_opening_correlation(
     generated: Float[np.ndarray, "t"], real: Float[np.ndarray, "u"], *, reach: int = REACH
 ) -> float:
-    """The largest `opening_correlation` where one film may come up to `reach` frames before the other.
+    """The largest `opening_correlation` where one video may come up to `reach` frames before the other.
 
     Clips of other people are often off by some frames between sound and lips themselves; what follows the
     sound is judged fairly only where each clip's own lag is taken out. Shifts that leave fewer than three

@@ -1,7 +1,7 @@
 """How much detail a face shows: the spread of the Laplacian inside its outline, and of its mouth.
 
 The standard deviation of the Laplacian (Pech-Pacheco et al. 2000 take its square), in grey levels. It grows
-with the picture's scale, its noise and its contrast, so it says something only as a share of that of the same
+with the image's scale, its noise and its contrast, so it says something only as a share of that of the same
 face at the same scale; noise and torn edges make it larger, so more than 1 is no better than 1.
 """
 
@@ -17,12 +17,12 @@ REGIONS = ("face", "mouth")
 
 
 def detail(grey: UInt8[np.ndarray, "h w"], points: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "2"]:
-    """Standard deviation of a picture's Laplacian inside the face's oval and about the mouth, grey levels.
+    """Standard deviation of an image's Laplacian inside the face's oval and about the mouth, grey levels.
 
     Args:
-      points: px of the picture, x right, y down.
+      points: px of the image, x right, y down.
     Returns:
-      NaN where the points are, or lie outside the picture.
+      NaN where the points are, or lie outside the image.
     """
     if not np.isfinite(points[:, :2]).all():
         return np.full(len(REGIONS), np.nan)
@@ -30,9 +30,9 @@ def detail(grey: UInt8[np.ndarray, "h w"], points: Float[np.ndarray, "478 3"]) -
 
 
 def share(made: Float[np.ndarray, "t 2"], real: Float[np.ndarray, "u 2"]) -> Float[np.ndarray, "2"]:
-    """Mean detail of a film's face and mouth over the real film's, over the frames where that shows a face.
+    """Mean detail of a video's face and mouth over the real video's, over the frames where that shows a face.
 
-    Where the generated film lost the face there is none. NaN where nothing can be compared.
+    Where the generated video lost the face there is none. NaN where nothing can be compared.
 
     Args:
       made, real: `detail` of each frame, at one scale.
@@ -45,13 +45,13 @@ def share(made: Float[np.ndarray, "t 2"], real: Float[np.ndarray, "u 2"]) -> Flo
     return np.nan_to_num(made[:count])[asked].sum(0) / base
 
 
-def share_of_picture(
+def share_of_image(
     made: Float[np.ndarray, "t 2"], portrait: Float[np.ndarray, "2"]
 ) -> Float[np.ndarray, "2"]:
-    """Mean detail of a film's face and mouth over that of one picture, by default its first with a face.
+    """Mean detail of a video's face and mouth over that of one image, by default its first with a face.
 
     Args:
-      portrait: `detail` of the picture at the film's scale; NaN takes the film's own.
+      portrait: `detail` of the image at the video's scale; NaN takes the video's own.
     """
     seen = made[np.isfinite(made).all(-1)]
     base = portrait if np.isfinite(portrait).all() else seen[0] if len(seen) else np.zeros(len(REGIONS))
@@ -59,18 +59,18 @@ def share_of_picture(
 
 
 def at_scale(
-    picture: UInt8[np.ndarray, "h w 3"], points: Float[np.ndarray, "478 3"], scale: int | float
+    image: UInt8[np.ndarray, "h w 3"], points: Float[np.ndarray, "478 3"], scale: int | float
 ) -> Float[np.ndarray, "2"]:
-    """`detail` of a picture that is scaled first so that its outer eye corners are `scale` px apart.
+    """`detail` of an image that is scaled first so that its outer eye corners are `scale` px apart.
 
-    Areas are averaged on the way down, so nothing is kept that a smaller picture cannot show.
+    Areas are averaged on the way down, so nothing is kept that a smaller image cannot show.
     """
     factor = scale / float(landmarks.face_scale(points[None])[0])
     if abs(factor - 1) > 0.01:
         method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-        picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=method)
+        image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=method)
         points = points * np.asarray(factor, points.dtype)
-    return detail(np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)), points)
+    return detail(np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)), points)
 
 
 def _oval(points):

@@ -23,7 +23,7 @@ class AVCTConfig:
 
     Attributes:
       window_radius: frames seen on each side of the predicted one.
-      channels: of the towers' blocks; each halves its picture.
+      channels: of the towers' blocks; each halves its image.
       pose_size: side of the low-passed pose image, pixels.
       phoneme_encoder: "image" lays the embedding beside the pose image; "embedding" adds it to the
         tower's result.
@@ -183,8 +183,8 @@ class AVCT(nn.Module):
         embedded = self.embedding(phonemes.reshape(b * t))
         if c.phoneme_encoder == "image":
             side = round(c.phoneme_features**0.5)
-            picture = resize_nearest(embedded.reshape(b * t, side, side, 1), c.pose_size // side)
-            x = self._encode(jnp.concatenate([pose, picture], -1), train)
+            image = resize_nearest(embedded.reshape(b * t, side, side, 1), c.pose_size // side)
+            x = self._encode(jnp.concatenate([pose, image], -1), train)
         else:
             x = self._encode(pose, train) + embedded.astype(self.dtype)
         return x.reshape(b, t, -1)

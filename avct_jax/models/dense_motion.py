@@ -1,4 +1,4 @@
-"""Dense motion: for every pixel, where in the source picture it comes from."""
+"""Dense motion: for every pixel, where in the source image it comes from."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -45,7 +45,7 @@ class DenseMotionConfig:
 class DenseMotion(NamedTuple):
     """The answer at the network's resolution.
 
-    deformation: x, y in [-1, 1] in the source picture.
+    deformation: x, y in [-1, 1] in the source image.
     occlusion_map: share of each pixel that the source shows; the rest must be invented.
     mask: weights of the background (first) and of each keypoint's motion.
     """
@@ -72,10 +72,10 @@ class DenseMotionNetwork(nn.Module):
     ) -> DenseMotion:
         """Find the motion that turns `source_image`, whose motion is `source`, into `driving`."""
         c = self.config
-        picture = antialias.downsample(source_image, c.downsampling)
-        height, width = picture.shape[1:3]
+        image = antialias.downsample(source_image, c.downsampling)
+        height, width = image.shape[1:3]
         motions = sparse_motions(driving, source, height, width)
-        inputs = self._inputs(picture, motions, driving, source)
+        inputs = self._inputs(image, motions, driving, source)
         sizes = (c.block_expansion, c.num_blocks, c.max_features, self.dtype)
         features = hourglass.Hourglass(*sizes, name="hourglass")(inputs, train=train)
         kernel, pad = (c.kernel_size, c.kernel_size), c.kernel_size // 2
@@ -92,14 +92,14 @@ class DenseMotionNetwork(nn.Module):
         deformation = jnp.einsum("bhwk,bhwkd->bhwd", mask, motions)
         return DenseMotion(deformation, jax.nn.sigmoid(occlusion.astype(jnp.float32)), mask)
 
-    def _inputs(self, picture, motions, driving, source):
-        """Per motion: the heatmap's change and the picture moved so; channels (motion, 4)."""
+    def _inputs(self, image, motions, driving, source):
+        """Per motion: the heatmap's change and the image moved so; channels (motion, 4)."""
         b, height, width, kk, _ = motions.shape
         draw = lambda m: heatmap.gaussians(m.keypoints, height, width, variance=self.config.variance)
         change = jnp.pad(draw(driving) - draw(source), ((0, 0), (0, 0), (0, 0), (1, 0)))
         # All motions in one sampling: the grids stacked along the height.
         stacked = motions.transpose(0, 3, 1, 2, 4).reshape(b, kk * height, width, 2)
-        moved = grid.grid_sample(picture, stacked, align_corners=self.config.align_corners)
+        moved = grid.grid_sample(image, stacked, align_corners=self.config.align_corners)
         moved = moved.reshape(b, kk, height, width, 3).transpose(0, 2, 3, 1, 4)
         inputs = jnp.concatenate([change[..., None], moved], axis=-1)
         return inputs.reshape(b, height, width, kk * 4)

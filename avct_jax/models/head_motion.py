@@ -21,7 +21,7 @@ class HeadMotionConfig:
 
     Attributes:
       features: of each embedding and of the LSTM.
-      audio_encoder: "resnet" takes each (4, 41) block as a picture; "mlp" normalises its columns and
+      audio_encoder: "resnet" takes each (4, 41) block as an image; "mlp" normalises its columns and
         flattens it.
       tanh: keep predictions inside [-1, 1]; the released network does not.
     """
@@ -73,7 +73,7 @@ class HeadMotion(nn.Module):
         *,
         train: bool = False,
     ) -> Float[Array, "b n 6"]:
-        """Predict n = t + 1 poses in network range; pose 0 is read from the picture alone.
+        """Predict n = t + 1 poses in network range; pose 0 is read from the image alone.
 
         Args:
           first_pose_image: 0 or 255, see layers/geometry/pose_image.py.

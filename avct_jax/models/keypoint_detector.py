@@ -35,7 +35,7 @@ class KeypointDetectorConfig:
 
     @property
     def feature_channels(self) -> int:
-        """Channels of `Detection.features`: the hourglass's own and the 3 of the picture."""
+        """Channels of `Detection.features`: the hourglass's own and the 3 of the image."""
         return self.block_expansion + 3
 
 

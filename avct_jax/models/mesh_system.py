@@ -16,7 +16,7 @@ MouthPainterConfig = mouth_painter.MouthPainterConfig
 PhonemeNetConfig = phoneme_net.PhonemeNetConfig
 
 PARTS = ("speech_motion", "mouth_painter", "face_basis")
-HEARING = "phoneme_net"  # a part too where `hearing` says so
+HEARING = "phoneme_net"  # a part too where `phoneme_source` says so
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,21 +24,22 @@ class MeshSystemConfig:
     """The networks that animate a portrait by its mesh.
 
     Attributes:
-      amplitude: standard deviation of the lips' opening that speech is brought to, eye distances; 0 leaves it
-        as predicted. A regression predicts the mean of what could be meant, which moves less than any
-        speaker, and the less so the stranger the voice.
-      gain: further factor on the predicted motion.
-      centre: people's mean coefficients while they speak (speech_dataset.py mean_speech), from which both
-        move the lips; () is rest.
+      mouth_amplitude: standard deviation of the lips' opening that speech is brought to, eye distances; 0
+        leaves it as predicted. A regression predicts the mean of what could be meant, which moves less than
+        any speaker, and the less so the stranger the voice.
+      motion_scale: further factor on the predicted motion.
+      mean_motion: people's mean coefficients while they speak (speech_dataset.py mean_speech), from which
+        both move the lips; () is rest.
       style: how lively the mouth is, natural logarithm of the spread against people's usual.
-      hearing: what makes phoneme posteriors: "hama" hears the whole sound, "network" is phoneme_net, causal.
+      phoneme_source: what makes phoneme posteriors: "hama" hears the whole sound, "network" is phoneme_net,
+        causal.
     """
 
-    amplitude: float = 0.051
-    gain: float = 1.0
-    centre: tuple[float, ...] = ()
+    mouth_amplitude: float = 0.051
+    motion_scale: float = 1.0
+    mean_motion: tuple[float, ...] = ()
     style: float = 0.0
-    hearing: Literal["hama", "network"] = "hama"
+    phoneme_source: Literal["hama", "network"] = "hama"
     phoneme_net: PhonemeNetConfig = PhonemeNetConfig()
     speech_motion: SpeechMotionConfig = SpeechMotionConfig()
     mouth_painter: MouthPainterConfig = MouthPainterConfig()
@@ -49,7 +50,7 @@ LITE = MeshSystemConfig()
 
 def parts(config: MeshSystemConfig) -> tuple[str, ...]:
     """Return the parts that animating needs."""
-    return (*PARTS, HEARING) if config.hearing == "network" else PARTS
+    return (*PARTS, HEARING) if config.phoneme_source == "network" else PARTS
 
 
 def expected(config: MeshSystemConfig, part: str) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Discriminator of picture patches, FOMM's: D of single pictures, and D_seq of frames stacked in channels."""
+"""Discriminator of image patches, FOMM's: D of single images, and D_seq of frames stacked in channels."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,7 @@ class PatchDiscriminatorConfig:
 
 
 class PatchDiscriminator(nn.Module):
-    """Say of each patch of a picture whether it is real, at full size (`discs_1`)."""
+    """Say of each patch of an image whether it is real, at full size (`discs_1`)."""
 
     config: PatchDiscriminatorConfig = PatchDiscriminatorConfig()
     dtype: Any = None

@@ -1,4 +1,4 @@
-"""E_r: move the source picture and paint what was hidden."""
+"""E_r: move the source image and paint what was hidden."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -20,8 +20,8 @@ class RendererConfig:
     """Defaults: the released generator (7.85 M parameters, and its dense motion network).
 
     Attributes:
-      working_downsampling: factor from the picture to the size at which the network works.
-      blend: also carry the source picture itself to its new place, at full resolution, and let the
+      working_downsampling: factor from the image to the size at which the network works.
+      blend: also carry the source image itself to its new place, at full resolution, and let the
         network say per pixel how much of it to keep: detail costs one sampling, not a deep network
         at full resolution. The released network has no such path.
       motion_map: tell the decoder where the keypoints are (motion_map.py); the released network
@@ -44,11 +44,11 @@ class RendererConfig:
 class Source(NamedTuple):
     """What is computed of a portrait once.
 
-    picture: the picture at the working size; full: at its own size, for `blend`.
+    image: the image at the working size; full: at its own size, for `blend`.
     features: the encoder's output, to be moved for every frame.
     """
 
-    picture: Float[Array, "b h w 3"]
+    image: Float[Array, "b h w 3"]
     full: Float[Array, "b hh ww 3"]
     features: Float[Array, "b fh fw d"]
 
@@ -56,7 +56,7 @@ class Source(NamedTuple):
 class Rendering(NamedTuple):
     """A frame in [0, 1] and how it came about.
 
-    painted: what the decoder paints, at the working size. keep: the share of the moved source picture that it
+    painted: what the decoder paints, at the working size. keep: the share of the moved source image that it
       keeps; None without `blend`.
     """
 
@@ -67,7 +67,7 @@ class Rendering(NamedTuple):
 
 
 class Renderer(nn.Module):
-    """Warp features by the dense motion, hide what is occluded, decode to a picture.
+    """Warp features by the dense motion, hide what is occluded, decode to an image.
 
     Siarohin et al., NeurIPS 2019, section 3.3. `encode` once a portrait, `decode` once a frame.
     """
@@ -90,11 +90,11 @@ class Renderer(nn.Module):
 
     def encode(self, image: Float[Array, "b h w 3"], *, train: bool = False) -> Source:
         """Encode a portrait, RGB in [0, 1]."""
-        picture = antialias.downsample(image, self.config.working_downsampling)
-        features = self.first(picture, train=train)
+        small = antialias.downsample(image, self.config.working_downsampling)
+        features = self.first(small, train=train)
         for block in self.down_blocks:
             features = block(features, train=train)
-        return Source(picture, image, features)
+        return Source(small, image, features)
 
     def decode(
         self,
@@ -106,7 +106,7 @@ class Renderer(nn.Module):
     ) -> Rendering:
         """Render the portrait as `driving_motion` says; batches of equal size."""
         align = self.config.motion.align_corners
-        dense = self.dense_motion_network(source.picture, driving_motion, source_motion, train=train)
+        dense = self.dense_motion_network(source.image, driving_motion, source_motion, train=train)
         h, w = source.features.shape[1:3]
         x = grid.grid_sample(
             source.features.astype(jnp.float32), self._resize(dense, h, w), align_corners=align

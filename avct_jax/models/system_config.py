@@ -17,26 +17,26 @@ class SystemConfig:
     """The shapes of the four networks that animate a portrait.
 
     Attributes:
-      image_size: side of the square pictures that go in and come out, px.
+      image_size: side of the square images that go in and come out, px.
       reference: which predicted motion counts as the portrait's own in eq. 3: that of the "first" frame, as
         in the paper, or that of a driver at "rest", who is silent; then the first sample may be speech.
-      gain: factor on the keypoints' movement since that reference. A regression predicts the mean of what
-        could be meant, which moves less than any speaker: this gives the missing spread back.
-      shut: share by which a portrait's open mouth is shut before it speaks; speech is added to the portrait's
-        expression, and a mouth that stands open could never close. More than 1 where the renderer follows
-        only in part. For keypoints taught by landmarks.
-      sway: let the predicted head sway around the portrait's own pose instead of taking the predicted one,
-        which a small network reads inexactly: the head would drift away in the first second.
-      sway_gain: factor on that movement.
+      motion_scale: factor on the keypoints' movement since that reference. A regression predicts the mean of
+        what could be meant, which moves less than any speaker: this gives the missing spread back.
+      mouth_closing: share by which a portrait's open mouth is shut before it speaks; speech is added to the
+        portrait's expression, and a mouth that stands open could never close. More than 1 where the renderer
+        follows only in part. For keypoints taught by landmarks.
+      relative_head_motion: let the predicted head sway around the portrait's own pose instead of taking the
+        predicted one, which a small network reads inexactly: the head would drift away in the first second.
+      head_motion_scale: factor on that movement.
       pitch: how F0 is found: "harvest" as in the paper, or "dio", many times faster, flags less exact.
     """
 
     image_size: int = 256
     reference: Literal["first", "rest"] = "first"
-    gain: float = 1.0
-    shut: float = 0.0
-    sway: bool = False
-    sway_gain: float = 1.0
+    motion_scale: float = 1.0
+    mouth_closing: float = 0.0
+    relative_head_motion: bool = False
+    head_motion_scale: float = 1.0
     pitch: Literal["harvest", "dio"] = "harvest"
     keypoint_detector: DetectorConfig = DetectorConfig()
     renderer: RendererConfig = RendererConfig()
@@ -94,10 +94,10 @@ LITE_HEAD_MOTION = head_motion.HeadMotionConfig(
 )
 LITE = SystemConfig(
     reference="rest",
-    gain=1.4,
-    shut=1.5,
-    sway=True,
-    sway_gain=1.4,
+    motion_scale=1.4,
+    mouth_closing=1.5,
+    relative_head_motion=True,
+    head_motion_scale=1.4,
     keypoint_detector=LITE_DETECTOR,
     renderer=LITE_RENDERER,
     avct=LITE_AVCT,
@@ -107,7 +107,7 @@ LITE = SystemConfig(
 TINY = SystemConfig(
     image_size=64,
     reference="rest",
-    sway=True,
+    relative_head_motion=True,
     pitch="dio",
     keypoint_detector=dataclasses.replace(LITE_DETECTOR, block_expansion=4, num_blocks=2, max_features=8),
     renderer=dataclasses.replace(

@@ -13,8 +13,8 @@ PAPER = run.AVCTTraining(
     steps=100_000,
     batch_size=8,
     save_every=1000,
-    judge_every=1000,
-    picture_every=1000,
+    eval_every=1000,
+    image_every=1000,
     stage=avct_stage.AVCTStageConfig(),
     optimizer=optimizer.OptimizerConfig(
         learning_rate=2e-5,
@@ -62,8 +62,8 @@ LITE = run.AVCTTraining(
     steps=1100,
     batch_size=8,
     save_every=100,
-    judge_every=100,
-    picture_every=250,
+    eval_every=100,
+    image_every=250,
     stage=avct_stage.AVCTStageConfig(
         gan=0.0,
         sync=0.0,
@@ -74,17 +74,17 @@ LITE = run.AVCTTraining(
         transfer=True,
         output_size=128,
         sync_discriminator=sync_discriminator.SyncDiscriminatorConfig(width=0.25),
-        hush=0.4,
+        silence_augmentation=0.4,
         noise=0.15,
         voice=0.6,
-        wrong_phonemes=0.08,
+        phoneme_substitution=0.08,
         decay=0.995,
     ),
     optimizer=optimizer.OptimizerConfig(
         learning_rate=1.5e-3, warmup=50, betas=(0.9, 0.999), weight_decay=1e-2, clip=5.0, final_share=0.02
     ),
     draw=batch_types.DrawConfig(
-        picture_size=128,
+        image_size=128,
         speaker="",
         frames=24,
         others=0.6,
@@ -98,7 +98,7 @@ LITE = run.AVCTTraining(
 
 avct train avct --preset lite --clips DIR --run DIR
 From nothing, 900 steps, 13 min on 2 CPU cores: correlation of predicted and real lip opening .861 on
-held-out examples, .868 in films of 20 clips that it never saw. The embedded checkpoint has more of
+held-out examples, .868 in videos of 20 clips that it never saw. The embedded checkpoint has more of
 it behind it, half of the voices disguised (--stage.strange; docs/training-log.md, runs 9, 11, 13, 15, 16).
 """
 
@@ -123,7 +123,7 @@ LITE_WHOLE = dataclasses.replace(
     optimizer=dataclasses.replace(LITE.optimizer, learning_rate=2e-4),
     draw=dataclasses.replace(LITE.draw, others=0.0, zoom=(0.0, 0.0), turn=0.0, shift=0.0),
     # What is seen is learned: a renderer that moves too little teaches E_avct to move more.
-    system=dataclasses.replace(system_config.LITE, gain=1.0),
+    system=dataclasses.replace(system_config.LITE, motion_scale=1.0),
 )
 """Equation 2 at the embedded size, to go on with where LITE ended: 8 of 24 frames are rendered at 128 px.
 
@@ -135,14 +135,14 @@ LITE_SYNC = dataclasses.replace(
     LITE_WHOLE,
     steps=100,
     save_every=20,
-    judge_every=20,
+    eval_every=20,
     stage=dataclasses.replace(
         LITE_WHOLE.stage,
         gan=0.0,
         equivariance_keypoints=0.0,
         equivariance_jacobians=0.0,
         keypoint=10.0,
-        strange=speech_augmentation.Strangeness(
+        speech_augmentation=speech_augmentation.SpeechAugmentation(
             tract=0.18, loudness=(-2.0, 5.0), microphone=0.5, background=0.7, share=0.5
         ),
     ),
@@ -161,9 +161,9 @@ TINY = run.AVCTTraining(
     batch_size=8,
     report_every=1,
     save_every=2,
-    judge_every=4,
-    judge_batches=1,
-    picture_every=4,
+    eval_every=4,
+    eval_batches=1,
+    image_every=4,
     stage=avct_stage.AVCTStageConfig(
         perceptual=0.0,
         keypoint=1.0,
@@ -173,7 +173,7 @@ TINY = run.AVCTTraining(
         sync_discriminator=sync_discriminator.SyncDiscriminatorConfig(width=0.0625, residual=False),
     ),
     optimizer=optimizer.OptimizerConfig(learning_rate=1e-3, schedule="constant"),
-    draw=batch_types.DrawConfig(speaker="", picture_size=64, frames=6),
+    draw=batch_types.DrawConfig(speaker="", image_size=64, frames=6),
     system=system_config.TINY,
 )
 """Equation 2 but for VGG, in seconds on a CPU, for trying and for tests; learns nothing of use."""

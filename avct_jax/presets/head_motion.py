@@ -10,8 +10,8 @@ PAPER = run.HeadMotionTraining(
     steps=50_000,
     batch_size=32,
     save_every=1000,
-    judge_every=1000,
-    picture_every=5000,
+    eval_every=1000,
+    image_every=5000,
     stage=head_motion_stage.HeadMotionStageConfig(),
     optimizer=optimizer.OptimizerConfig(
         learning_rate=1e-4, betas=(0.9, 0.999), schedule="constant", clip=0.0
@@ -29,8 +29,8 @@ LITE = run.HeadMotionTraining(
     steps=600,
     batch_size=8,
     save_every=100,
-    judge_every=100,
-    picture_every=300,
+    eval_every=100,
+    image_every=300,
     stage=head_motion_stage.HeadMotionStageConfig(speed=5.0, shift=0.3, turn=0.25, noise=0.15, decay=0.995),
     optimizer=optimizer.OptimizerConfig(
         learning_rate=2e-3, warmup=30, betas=(0.9, 0.999), clip=1.0, final_share=0.02
@@ -49,9 +49,9 @@ TINY = run.HeadMotionTraining(
     batch_size=8,
     report_every=1,
     save_every=2,
-    judge_every=4,
-    judge_batches=1,
-    picture_every=4,
+    eval_every=4,
+    eval_batches=1,
+    image_every=4,
     optimizer=optimizer.OptimizerConfig(learning_rate=1e-3, schedule="constant"),
     draw=batch_types.DrawConfig(speaker="", pose_frames=16),
     system=system_config.TINY,

@@ -16,14 +16,14 @@ LITE = mesh_run.PainterTraining(
     steps=6000,
     batch_size=24,
     save_every=300,
-    judge_every=300,
-    picture_every=600,
+    eval_every=300,
+    image_every=600,
     stage=painter_stage.PainterStageConfig(
         gan_from=4700,
         gan_ramp=50,
         gan=0.05,
         matching=0.2,
-        judge_rate=0.5,
+        discriminator_rate=0.5,
         borrowed=0.3,
         quiet=0.03,
         discriminator=CRITIC,
@@ -39,7 +39,7 @@ LITE = mesh_run.PainterTraining(
 avct train painter --preset lite --clips DIR --run DIR --teeth PERSON
 .2 s a step on two idle CPU cores, 1.1 s once the discriminator is asked: by these 40 minutes, after packing
 (16 on one core). It has not been run as one: the embedded weights took this way in two, see runs 23 and 25
-of docs/training-log.md. Judged figures are of one code, which is nobody's: look at the pictures of several
+of docs/training-log.md. Judged figures are of one code, which is nobody's: look at the images of several
 people's codes and choose one.
 """
 
@@ -49,14 +49,14 @@ GPU = dataclasses.replace(
     batch_size=256,
     report_every=100,
     save_every=2000,
-    judge_every=1000,
-    picture_every=2000,
+    eval_every=1000,
+    image_every=2000,
     stage=painter_stage.PainterStageConfig(
         gan_from=1000,
         gan_ramp=1000,
         gan=0.02,
         matching=0.1,
-        judge_rate=0.25,
+        discriminator_rate=0.25,
         perceptual=0.05,
         borrowed=0.3,
         discriminator=CRITIC,
@@ -68,7 +68,7 @@ GPU = dataclasses.replace(
         mesh_system.LITE, mouth_painter=mouth_painter.MouthPainterConfig(channels=(40, 80, 144))
     ),
 )
-"""avct train painter --preset gpu --source held --vgg vgg19.npz --clips DIR --run DIR
+"""avct train painter --preset gpu --source device --vgg vgg19.npz --clips DIR --run DIR
 
 A wider painter. 10 000 of the steps were run, on an H200, with 32 s of compilation; a run before it took
 .018 s a step (13 900 examples/s). Held-out L1 between the lips .080 (step 2500) to .088, where run 23 has
@@ -80,9 +80,9 @@ TINY = mesh_run.PainterTraining(
     batch_size=8,
     report_every=1,
     save_every=2,
-    judge_every=2,
-    judge_batches=1,
-    picture_every=4,
+    eval_every=2,
+    eval_batches=1,
+    image_every=4,
     stage=painter_stage.PainterStageConfig(gan_from=2),
     optimizer=optimizer.OptimizerConfig(learning_rate=1e-3, schedule="constant"),
     leave_out="",

@@ -12,8 +12,8 @@ PAPER = run.RendererTraining(
     steps=100_000,
     batch_size=40,
     save_every=1000,
-    judge_every=1000,
-    picture_every=1000,
+    eval_every=1000,
+    image_every=1000,
     stage=renderer_stage.RendererStageConfig(),
     optimizer=optimizer.OptimizerConfig(
         learning_rate=2e-4, betas=(0.5, 0.999), schedule="multistep", milestones=(0.6, 0.9), clip=0.0
@@ -31,8 +31,8 @@ LITE = run.RendererTraining(
     steps=3000,
     batch_size=8,
     save_every=100,
-    judge_every=250,
-    picture_every=250,
+    eval_every=250,
+    image_every=250,
     stage=renderer_stage.RendererStageConfig(
         perceptual=0.0,
         equivariance_keypoints=0.0,
@@ -49,7 +49,7 @@ LITE = run.RendererTraining(
     ),
     optimizer=optimizer.OptimizerConfig(learning_rate=1e-3, warmup=50, betas=(0.9, 0.999), final_share=0.02),
     draw=batch_types.DrawConfig(
-        picture_size=128,
+        image_size=128,
         speaker="",
         driving=2,
         speaker_share=0.35,
@@ -60,11 +60,11 @@ LITE = run.RendererTraining(
     ),
     system=system_config.LITE,
 )
-"""The embedded size: keypoints taught by landmarks, pictures compared at 128 px, no VGG needed.
+"""The embedded size: keypoints taught by landmarks, images compared at 128 px, no VGG needed.
 
 avct train renderer --preset lite --clips DIR --run DIR
 For CPUs: some two hours on two shared cores brought an earlier, narrower checkpoint to a held-out L1 of
-.0349 (a still picture: .0496). This size and the embedded weights come from lite-gpu and lite-game below.
+.0349 (a still image: .0496). This size and the embedded weights come from lite-gpu and lite-game below.
 """
 
 LITE_GPU = dataclasses.replace(
@@ -73,9 +73,9 @@ LITE_GPU = dataclasses.replace(
     batch_size=32,
     report_every=100,
     save_every=1000,
-    judge_every=1000,
-    judge_batches=2,
-    picture_every=2500,
+    eval_every=1000,
+    eval_batches=2,
+    image_every=2500,
     stage=dataclasses.replace(
         LITE.stage,
         l1=10.0,
@@ -88,12 +88,12 @@ LITE_GPU = dataclasses.replace(
     optimizer=dataclasses.replace(LITE.optimizer, warmup=100),
     compute=grad_accumulation.ComputeConfig(dtype="bfloat16"),
 )
-"""LITE on one GPU, with VGG's opinion of the whole picture: what the embedded weights come from.
+"""LITE on one GPU, with VGG's opinion of the whole image: what the embedded weights come from.
 
-avct train renderer --preset lite-gpu --clips DIR --run DIR --source held --vgg vgg19.npz --init embedded
-One H200: 6 minutes and 10 seconds, 1080 examples (3240 pictures) a second, 6 GiB of its memory, begun with a
+avct train renderer --preset lite-gpu --clips DIR --run DIR --source device --vgg vgg19.npz --init embedded
+One H200: 6 minutes and 10 seconds, 1080 examples (3240 images) a second, 6 GiB of its memory, begun with a
 trained E_kd, dense motion and painter random (without --init all is; from the embedded weights it goes on).
-Held-out L1 .0246, still picture .0429 (docs/training-log.md, run 17).
+Held-out L1 .0246, still image .0429 (docs/training-log.md, run 17).
 """
 
 LITE_GAME = dataclasses.replace(
@@ -106,8 +106,8 @@ LITE_GAME = dataclasses.replace(
 )
 """And then, late, an image discriminator too.
 
-avct train renderer --preset lite-game --clips DIR --run OTHER --source held --vgg vgg19.npz --init GPU_FILE
-One H200: 2 minutes and 12 seconds, 883 examples a second. Held-out L1 .0246 to .0242; pictures hardly
+avct train renderer --preset lite-game --clips DIR --run OTHER --source device --vgg vgg19.npz --init GPU_FILE
+One H200: 2 minutes and 12 seconds, 883 examples a second. Held-out L1 .0246 to .0242; images hardly
 change: the discriminator still learns at the end (docs/training-log.md).
 """
 
@@ -116,9 +116,9 @@ TINY = run.RendererTraining(
     batch_size=8,
     report_every=1,
     save_every=2,
-    judge_every=4,
-    judge_batches=1,
-    picture_every=4,
+    eval_every=4,
+    eval_batches=1,
+    image_every=4,
     stage=renderer_stage.RendererStageConfig(
         perceptual=0.0,
         l1=5.0,
@@ -128,7 +128,7 @@ TINY = run.RendererTraining(
         teach=True,
     ),
     optimizer=optimizer.OptimizerConfig(learning_rate=1e-3, schedule="constant"),
-    draw=batch_types.DrawConfig(picture_size=64, speaker="", turn=0.1, shift=0.05),
+    draw=batch_types.DrawConfig(image_size=64, speaker="", turn=0.1, shift=0.05),
     system=system_config.TINY,
 )
 """Seconds on a CPU, for trying and for tests; learns nothing of use."""

@@ -9,8 +9,8 @@ SPEAKER = mesh_run.SpeechTraining(
     steps=1000,
     batch_size=64,
     save_every=250,
-    judge_every=250,
-    picture_every=0,
+    eval_every=250,
+    image_every=0,
     optimizer=optimizer.OptimizerConfig(
         learning_rate=2e-3, warmup=50, betas=(0.9, 0.99), weight_decay=1e-3, clip=1.0
     ),
@@ -28,8 +28,8 @@ LITE = mesh_run.SpeechTraining(
     steps=4000,
     batch_size=32,
     save_every=500,
-    judge_every=500,
-    picture_every=0,
+    eval_every=500,
+    image_every=0,
     optimizer=optimizer.OptimizerConfig(
         learning_rate=2e-3, warmup=50, betas=(0.9, 0.99), weight_decay=1e-3, clip=1.0
     ),
@@ -50,9 +50,9 @@ TINY = mesh_run.SpeechTraining(
     batch_size=8,
     report_every=1,
     save_every=2,
-    judge_every=2,
-    judge_batches=1,
-    picture_every=0,
+    eval_every=2,
+    eval_batches=1,
+    image_every=0,
     optimizer=optimizer.OptimizerConfig(learning_rate=1e-3, schedule="constant"),
     leave_out="",
     copies=0,

@@ -10,8 +10,8 @@ PAPER = run.SyncTraining(
     steps=200_000,
     batch_size=64,
     save_every=1000,
-    judge_every=1000,
-    picture_every=1000,
+    eval_every=1000,
+    image_every=1000,
     stage=sync_stage.SyncStageConfig(),
     optimizer=optimizer.OptimizerConfig(
         learning_rate=1e-4, betas=(0.9, 0.999), schedule="constant", clip=0.0
@@ -29,13 +29,13 @@ LITE = run.SyncTraining(
     steps=3000,
     batch_size=32,
     save_every=250,
-    judge_every=250,
-    picture_every=500,
+    eval_every=250,
+    image_every=500,
     stage=sync_stage.SyncStageConfig(
         discriminator=sync_discriminator.SyncDiscriminatorConfig(width=0.25), easy_steps=1000, decay=0.998
     ),
     optimizer=optimizer.OptimizerConfig(learning_rate=1e-3, warmup=100, betas=(0.9, 0.999)),
-    draw=batch_types.DrawConfig(speaker="", picture_size=128, speaker_share=1.0),
+    draw=batch_types.DrawConfig(speaker="", image_size=128, speaker_share=1.0),
     system=system_config.LITE,
 )
 """A quarter of the channels, on 128 px, the speaker alone: with other people in a batch, the contrastive term
@@ -50,14 +50,14 @@ TINY = run.SyncTraining(
     batch_size=8,
     report_every=1,
     save_every=2,
-    judge_every=4,
-    judge_batches=1,
-    picture_every=4,
+    eval_every=4,
+    eval_batches=1,
+    image_every=4,
     stage=sync_stage.SyncStageConfig(
         discriminator=sync_discriminator.SyncDiscriminatorConfig(width=0.0625, residual=False), easy_steps=4
     ),
     optimizer=optimizer.OptimizerConfig(learning_rate=1e-3, schedule="constant"),
-    draw=batch_types.DrawConfig(speaker="", picture_size=64),
+    draw=batch_types.DrawConfig(speaker="", image_size=64),
     system=system_config.TINY,
 )
 """Seconds on a CPU, for trying and for tests; learns nothing of use."""

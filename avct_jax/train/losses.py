@@ -13,7 +13,7 @@ from avct_jax.models.frozen import vgg
 
 SCALES = (1, 2, 4, 8)  # FOMM: full size, 1/2, 1/4, 1/8
 PERCEPTUAL_WEIGHT = 10.0  # on each of the five features, FOMM vox-256
-# Without an accelerator: relu1_1 .. relu3_1 on half-size pictures, a sixteenth of the FLOPs.
+# Without an accelerator: relu1_1 .. relu3_1 on half-size images, a sixteenth of the FLOPs.
 LIGHT_LAYERS = (1, 2, 3)
 LIGHT_SCALES = (2,)
 SYNC_EPSILON = 1e-5  # distance that the sync probability keeps from 0 and 1
@@ -30,7 +30,7 @@ def total(weights: Mapping[str, float], terms: Mapping[str, Scalar]) -> Scalar:
 def pyramid(
     image: Float[Array, "b h w c"], scales: Sequence[int] = SCALES
 ) -> dict[int, Float[Array, "b _ _ c"]]:
-    """Low-pass and decimate by each factor, FOMM's ImagePyramide: {factor: picture}."""
+    """Low-pass and decimate by each factor, FOMM's ImagePyramide: {factor: image}."""
     return {scale: antialias.downsample(image, scale) for scale in scales}
 
 
@@ -67,7 +67,7 @@ def perceptual(
     Args:
       predicted, target: RGB in [0, 1].
       layers: n stands for relu`n`_1; computing stops at the deepest.
-      scales: factors by which the pictures are made smaller.
+      scales: factors by which the images are made smaller.
       dtype: of the convolutions; None: float32.
       remat: compute the features of each scale again in the backward pass instead of keeping them.
     """
@@ -87,7 +87,7 @@ def gan_generator(prediction_fake: Float[Array, "*b"]) -> Scalar:
 
 
 def gan_discriminator(prediction_real: Float[Array, "*b"], prediction_fake: Float[Array, "*b"]) -> Scalar:
-    """Least squares: 1 for real, 0 for made pictures. The caller stops the fake's gradient."""
+    """Least squares: 1 for real, 0 for made images. The caller stops the fake's gradient."""
     return (jnp.square(1 - prediction_real) + jnp.square(prediction_fake)).mean()
 
 
@@ -98,11 +98,11 @@ def feature_matching(real: Features, fake: Features, *, weight: float = 10.0) ->
 
 
 def keypoint_equivariance(keypoints: Float[Array, "b k 2"], warped_back: Float[Array, "b k 2"]) -> Scalar:
-    """Keypoints of a picture should be those of the warped picture, moved by the warp.
+    """Keypoints of an image should be those of the warped image, moved by the warp.
 
     Args:
-      keypoints: found in the picture.
-      warped_back: `equivariance.warp_points(warp, keypoints found in the warped picture)`.
+      keypoints: found in the image.
+      warped_back: `equivariance.warp_points(warp, keypoints found in the warped image)`.
     """
     return mean_absolute(keypoints - warped_back)
 
@@ -115,9 +115,9 @@ def jacobian_equivariance(
     """|1 - J^-1 dT J_warped|, FOMM's equation 11: zero when the affine frames follow the warp.
 
     Args:
-      jacobians: found in the picture.
-      warp_jacobians: `equivariance.warp_jacobian` at the keypoints of the warped picture.
-      warped_jacobians: found in the warped picture.
+      jacobians: found in the image.
+      warp_jacobians: `equivariance.warp_jacobian` at the keypoints of the warped image.
+      warped_jacobians: found in the warped image.
     """
     product = motion.invert_2x2(jacobians) @ (warp_jacobians @ warped_jacobians)
     return mean_absolute(jnp.eye(2).reshape(1, 1, 2, 2) - product)
@@ -144,7 +144,7 @@ class MotionError(NamedTuple):
 
 
 def motion_l1(predicted: motion.Motion, target: motion.Motion) -> MotionError:
-    """Compare a predicted motion with a detected one; no picture need be rendered."""
+    """Compare a predicted motion with a detected one; no image need be rendered."""
     pairs = zip(predicted, target, strict=True)
     return MotionError(*(mean_absolute(a - b) for a, b in pairs))
 
@@ -155,7 +155,7 @@ def pose_l1(
     """Mean absolute difference of head poses, plus the first pose's own.
 
     The first term is Audio2Head's training on pose sequences; the second ties the pose read from the
-    first picture to the reference pose (Wang et al. 2022, "Head motion").
+    first image to the reference pose (Wang et al. 2022, "Head motion").
     """
     error = predicted - target
     return mean_absolute(error) + first_weight * mean_absolute(error[:, 0])

@@ -108,7 +108,7 @@ class Prepared(NamedTuple):
 
     stage: stage.Stage
     source: Any
-    judged_by: str
+    best_metric: str
     system: mesh_system.MeshSystemConfig
 
 
@@ -149,7 +149,7 @@ def train(
         save(path_of(run, name), made.system, made.stage.export(current))
 
     task = loop.Task(
-        made.stage, made.source, batch_types.DrawConfig(), config, folder, judged_by=made.judged_by,
+        made.stage, made.source, batch_types.DrawConfig(), config, folder, best_metric=made.best_metric,
         export=export, **begun._asdict(),
     )  # fmt: skip
     return loop.train(task, mesh, compute=config.compute, quiet=quiet)
@@ -212,11 +212,11 @@ def export(run: pathlib.Path, output: pathlib.Path, *, init: str | None = None) 
         parts[part] = found.variables[part]
         config = dataclasses.replace(config or found.config, **{part: getattr(found.config, part)})
         if part == OF_STAGE["speech"]:  # as it was trained, so it hears
-            heard = {"hearing": found.config.hearing, "centre": found.config.centre}
+            heard = {"phoneme_source": found.config.phoneme_source, "mean_motion": found.config.mean_motion}
             config = dataclasses.replace(config, **heard)
         said.append(f"{part} from {path if path.exists() else init}")
     assert config is not None
-    if config.hearing == "network" and mesh_system.HEARING not in parts:
+    if config.phoneme_source == "network" and mesh_system.HEARING not in parts:
         raise errors.UserError(f"{run} has no phoneme_net; run `avct train phonemes` first, or name --init")
     weights_file.save(output, weights_file.System(config, parts))
     return said
@@ -295,7 +295,7 @@ def _speech(config: SpeechTraining, clips, folder, given) -> Prepared:
     codes = {"people": len(drawn.names), "shipped": _shipped(drawn.names, config.manner)}
     made = speech_stage.make_stage(sizes, *rules, basis=compared, **codes, init=given, seed=config.seed)
     centre = speech_dataset.mean_speech(known, speaker)
-    return Prepared(made, drawn, "lips", dataclasses.replace(config.system, centre=centre))
+    return Prepared(made, drawn, "lips", dataclasses.replace(config.system, mean_motion=centre))
 
 
 def _phonemes(config: PhonemeTraining, clips, folder, given) -> Prepared:
@@ -330,7 +330,7 @@ _MAKERS: dict[str, Callable[..., Prepared]] = {
 
 def _recogniser(system: mesh_system.MeshSystemConfig, run: pathlib.Path, given: Mapping[str, Any]) -> Any:
     """The phoneme network of this run, or of the weights to begin from; None where hama hears."""
-    if system.hearing != "network":
+    if system.phoneme_source != "network":
         return None
     path = path_of(run, "phonemes")
     found = read(path) if path.exists() else Weights(system, given)
@@ -344,11 +344,11 @@ def _hear(folder: pathlib.Path, recognise: Any = None) -> Hear:
     folder.mkdir(parents=True, exist_ok=True)
     needed = {"audio"} if recognise else {"audio", "posteriors"}
 
-    def hear(name: str, sound: Callable[[], np.ndarray]) -> speech_dataset.Voice:
+    def hear(name: str, audio: Callable[[], np.ndarray]) -> speech_dataset.Voice:
         path = folder / f"{name}.npz"
         known = _kept(path)
         if not needed <= known.keys():
-            wav = sound()
+            wav = audio()
             known = {"audio": streaming_features.features(wav)}
             if not recognise:
                 known["posteriors"] = mesh_features.posteriors(wav, len(known["audio"]))

@@ -67,22 +67,22 @@ class Places(NamedTuple):
     """Where a training takes from and puts.
 
     clips: folder that `avct preprocess` made. run: folder of all stages' results. source: who reads the
-    clips; "auto": numpy; "held": numpy, and pictures stay in the devices' memory. vgg: weights for the
+    clips; "auto": numpy; "device": numpy, and images stay in the devices' memory. vgg: weights for the
     perceptual loss. init: weights to begin from, see parts.gather.
     """
 
     clips: pathlib.Path
     run: pathlib.Path
-    source: Literal["auto", "numpy", "held", "tfds"] = "auto"
+    source: Literal["auto", "numpy", "device", "tfds"] = "auto"
     vgg: pathlib.Path | None = None
     init: str | None = None
 
 
 class Kind(NamedTuple):
-    """One of the four trainings. judged_by: config -> the held-out metric whose smallest value is best."""
+    """One of the four trainings. best_metric: config -> the held-out metric whose smallest value is best."""
 
     make: Callable[..., stage.Stage]
-    judged_by: Callable[[Any], str]
+    best_metric: Callable[[Any], str]
 
 
 def _judge_of_renderer(config: renderer_stage.RendererStageConfig) -> str:
@@ -94,7 +94,7 @@ def _judge_of_renderer(config: renderer_stage.RendererStageConfig) -> str:
 KINDS: dict[str, Kind] = {
     "renderer": Kind(renderer_stage.make_stage, _judge_of_renderer),
     "sync": Kind(sync_stage.make_stage, lambda config: "bce"),
-    "avct": Kind(avct_stage.make_stage, lambda config: config.judged_by),
+    "avct": Kind(avct_stage.make_stage, lambda config: config.best_metric),
     "head-motion": Kind(head_motion_stage.make_stage, lambda config: "pose"),
 }
 
@@ -130,7 +130,7 @@ def train(
         config.draw,
         config,
         folder,
-        judged_by=KINDS[name].judged_by(config.stage),
+        best_metric=KINDS[name].best_metric(config.stage),
         export=export,
         **begun._asdict(),
     )
@@ -221,7 +221,7 @@ def _mean_keypoints(config: AVCTTraining, clips: source.Source) -> Float[np.ndar
     Of the same examples in every process, on any number of devices.
     """
     draw = dataclasses.replace(config.draw, with_frames=False)
-    clips = clips.host if isinstance(clips, device_cache.HeldSource) else clips
+    clips = clips.host if isinstance(clips, device_cache.DeviceSource) else clips
     drawn = clips.batch("sequences", draw, seed=config.seed, step=0, batch_size=SPEAKER_SAMPLE)
     return drawn.motion.keypoints.mean((0, 1))
 
@@ -235,7 +235,7 @@ def open_source(places: Places, mesh: jax.sharding.Mesh, *, quiet: bool = False)
     if places.source != "tfds":
         told = None if quiet else progress.show_decoding
         clips = numpy_source.NumpySource(places.clips, progress=told)
-        return device_cache.HeldSource(clips, mesh) if places.source == "held" else clips
+        return device_cache.DeviceSource(clips, mesh) if places.source == "device" else clips
     try:
         from avct_jax.data.dataset import tfds_builder, tfrecord_source
     except ImportError as error:

@@ -53,7 +53,7 @@ def check(config: loop.RunConfig) -> None:
       UserError: names the option.
     """
     least = dict.fromkeys(("steps", "batch_size", "keep"), 1)
-    rhythms = ("report_every", "save_every", "judge_every", "judge_batches", "picture_every", "profile")
+    rhythms = ("report_every", "save_every", "eval_every", "eval_batches", "image_every", "profile")
     for field, fewest in (least | dict.fromkeys((*rhythms, "seed"), 0)).items():
         if getattr(config, field) < fewest:
             option = field.replace("_", "-")

@@ -6,8 +6,8 @@ What cpu_conv.py does was chosen by this. The shapes are those of the networks' 
 take turns, and the fastest turn counts. `ours` is cpu_conv, forward and backward; the others are tried for
 the kernel's gradient only:
 
-  taps      a product of pixels for each place of the kernel, in the layout that pictures have (NHWC)
-  planes    the same with channels first, the pictures transposed once
+  taps      a product of pixels for each place of the kernel, in the layout that images have (NHWC)
+  planes    the same with channels first, the images transposed once
   patches   all places side by side, and one product
   exchanged XLA's convolution with the axes of batch and channels exchanged by transposing the arrays
   layout    the same by dimension numbers
@@ -32,7 +32,7 @@ PATCH_BYTES = 1 << 30  # patches larger than this are not tried
 
 
 class Layer(NamedTuple):
-    """A convolution. name: where it is. size: of the square pictures that go in."""
+    """A convolution. name: where it is. size: of the square images that go in."""
 
     name: str
     batch: int

@@ -35,7 +35,7 @@ class HourglassSize:
 class Size:
     """The defaults are vox-256's: 14.2, 37.7 and 7.85 million parameters.
 
-    working_downsampling: the generator works on pictures smaller by this factor, and its answer is enlarged.
+    working_downsampling: the generator works on images smaller by this factor, and its answer is enlarged.
     layers, scales: of the perceptual loss, `n` for relu`n`_1.
     """
 
@@ -100,7 +100,7 @@ class AntiAlias(nn.Module):
 
 
 class Block(nn.Module):
-    """Convolution, batch norm, ReLU; `change` halves or doubles the picture."""
+    """Convolution, batch norm, ReLU; `change` halves or doubles the image."""
 
     def __init__(self, inputs: int, outputs: int, kernel_size: int = 3, change: str = ""):
         super().__init__()
@@ -130,7 +130,7 @@ class ResBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Halve the picture num_blocks times and keep every level."""
+    """Halve the image num_blocks times and keep every level."""
 
     def __init__(self, size: HourglassSize, inputs: int):
         super().__init__()
@@ -252,11 +252,11 @@ class Generator(nn.Module):
         self.final = nn.Conv2d(widths[0], 3, size.kernel_size, padding=size.kernel_size // 2)
 
     def forward(self, image, driving: Keypoints, source: Keypoints):
-        picture = self.down(image)
-        x = self.first(picture)
+        small = self.down(image)
+        x = self.first(small)
         for block in self.down_blocks:
             x = block(x)
-        deformation, occlusion = self.dense_motion_network(picture, driving, source)
+        deformation, occlusion = self.dense_motion_network(small, driving, source)
         x = sample(x, resize(deformation.permute(0, 3, 1, 2), x).permute(0, 2, 3, 1)) * resize(occlusion, x)
         x = self.bottleneck(x)
         for block in self.up_blocks:
@@ -332,7 +332,7 @@ class Step:
         self.optimizers = [torch.optim.Adam(n.parameters(), lr=2e-4, betas=(0.5, 0.999)) for n in networks]
 
     def losses(self, source, driving, transform: Transform) -> dict[str, torch.Tensor]:
-        """Perceptual over scales and layers, and both equivariances; pictures (b, 3, h, w) in [0, 1]."""
+        """Perceptual over scales and layers, and both equivariances; images (b, 3, h, w) in [0, 1]."""
         of_source, of_driving = self.detector(source), self.detector(driving)
         made = self.generator(source, of_driving, of_source)
         perceptual = torch.zeros((), device=self.device)
@@ -350,11 +350,11 @@ class Step:
     def __call__(
         self, source: np.ndarray, driving: np.ndarray, theta: np.ndarray, params: np.ndarray
     ) -> dict[str, float]:
-        """Forward, backward, step; pictures (b, h, w, 3) in [0, 1]. Returns the losses: all is done then."""
+        """Forward, backward, step; images (b, h, w, 3) in [0, 1]. Returns the losses: all is done then."""
         tensor = lambda x: torch.from_numpy(x).to(self.device)
-        picture = lambda x: tensor(x).permute(0, 3, 1, 2).contiguous()
+        image = lambda x: tensor(x).permute(0, 3, 1, 2).contiguous()
         warp = Transform(tensor(theta), tensor(params))
-        losses = self.losses(picture(source), picture(driving), warp)
+        losses = self.losses(image(source), image(driving), warp)
         for optimizer in self.optimizers:
             optimizer.zero_grad()
         torch.stack(list(losses.values())).sum().backward()

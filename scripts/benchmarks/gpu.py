@@ -117,7 +117,7 @@ def measure_inference(options: argparse.Namespace) -> dict[str, Any]:
 def our_frames(config: system_config.SystemConfig, precision: str, batch: int) -> Call:
     """The renderer's decoder on `batch` motions of one portrait, bytes on the device."""
     dtype = jnp.bfloat16 if precision == "bfloat16" else None
-    made, picture = _portrait(config)
+    made, image = _portrait(config)
     network = renderer.Renderer(config.renderer, dtype=dtype)
 
     def draw(variables, source, own, moved):
@@ -128,24 +128,24 @@ def our_frames(config: system_config.SystemConfig, precision: str, batch: int) -
 
     with jax.default_matmul_precision(PRECISIONS[precision]):
         variables = jax.device_put(made.variables["renderer"])
-        portrait = jax.jit(functools.partial(_encode, config, network))(made.variables, picture)
+        portrait = jax.jit(functools.partial(_encode, config, network))(made.variables, image)
         moved = _moved(portrait[1], batch)
         program = jax.jit(draw).lower(variables, *portrait, moved).compile()
     return lambda: program(variables, *portrait, moved)
 
 
 def _portrait(config: system_config.SystemConfig):
-    picture = np.random.default_rng(1).random((1, config.image_size, config.image_size, 3), np.float32)
-    return throughput.random_system(config), jnp.asarray(picture)
+    image = np.random.default_rng(1).random((1, config.image_size, config.image_size, 3), np.float32)
+    return throughput.random_system(config), jnp.asarray(image)
 
 
-def _encode(config, network, variables, picture):
+def _encode(config, network, variables, image):
     detector = keypoint_detector.KeypointDetector(config.keypoint_detector)
     detect = applied.function(
         keypoint_detector.KeypointDetector.__call__, detector, variables["keypoint_detector"]
     )
     encode = applied.function(renderer.Renderer.encode, network, variables["renderer"])
-    return encode(picture), detect(picture).motion
+    return encode(image), detect(image).motion
 
 
 def _moved(own: motion.Motion, batch: int) -> motion.Motion:
@@ -156,9 +156,9 @@ def _moved(own: motion.Motion, batch: int) -> motion.Motion:
 
 def _gflop(config: system_config.SystemConfig) -> float:
     """Operations (1e9) of a frame, as XLA counts them."""
-    made, picture = _portrait(config)
+    made, image = _portrait(config)
     network = renderer.Renderer(config.renderer)
-    shapes = jax.eval_shape(functools.partial(_encode, config, network), made.variables, picture)
+    shapes = jax.eval_shape(functools.partial(_encode, config, network), made.variables, image)
     at = functools.partial(applied.function, renderer.Renderer.decode, network)
     decode = lambda v, source, own: at(v)(source, own, own).frame
     counted = jax.jit(decode).lower(made.variables["renderer"], *shapes).cost_analysis()
@@ -172,7 +172,7 @@ def their_frames(torch: Any, precision: str, batch: int, *, compiled: bool) -> d
 
     torch.manual_seed(0)
     generator = fomm_torch.Generator(fomm_torch.SIZES["paper"]).cuda().eval()
-    picture = torch.rand(1, 3, 256, 256, device="cuda")
+    image = torch.rand(1, 3, 256, 256, device="cuda")
     place = torch.rand(batch, 10, 2, device="cuda") * 2 - 1
     turn = torch.eye(2, device="cuda").expand(batch, 10, 2, 2)
     source = fomm_torch.Keypoints(place[:1].expand(batch, -1, -1), turn)
@@ -182,7 +182,7 @@ def their_frames(torch: Any, precision: str, batch: int, *, compiled: bool) -> d
     def bind(network):
         def once():
             with torch.inference_mode(), autocast():
-                made = network(picture.expand(batch, -1, -1, -1), driving, source)
+                made = network(image.expand(batch, -1, -1, -1), driving, source)
                 return (made.float() * 255).clamp(0, 255).to(torch.uint8)
 
         return once

@@ -3,15 +3,15 @@
   python scripts/benchmarks/training_step.py --json step.json     both sizes on the CPU, three to five minutes
   python scripts/benchmarks/training_step.py --device gpu         where JAX (and torch) see a GPU
 
-Both sides see the same pictures, batch size, losses (perceptual, both equivariances) and warps, and take
+Both sides see the same images, batch size, losses (perceptual, both equivariances) and warps, and take
 Adam's step; they and a float32 matrix product take turns, and medians count. PAPER is FOMM's own network,
 begun with the same weights on both sides, and the first step's losses are compared: they agree but for
-rounding and for batch statistics, which the detector takes of source, driving and warped pictures together,
+rounding and for batch statistics, which the detector takes of source, driving and warped images together,
 and FOMM one after the other.
 
 LITE is a network of this package; its peer is FOMM with the same widths, depths and resolutions, less what
-only LITE has: the blended source picture (one more sampling at full size), the motion map and the keypoints'
-prior. Ours alone also unpacks 8-bit pictures, applies the batch's variation (FOMM's change of colours) and
+only LITE has: the blended source image (one more sampling at full size), the motion map and the keypoints'
+prior. Ours alone also unpacks 8-bit images, applies the batch's variation (FOMM's change of colours) and
 keeps a moving average of the weights.
 """
 
@@ -86,15 +86,15 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Seconds of each side's step and of the matrix product, and what follows from them."""
     b = options.batch or BATCHES[options.device][name]
     network = vgg.load(options.vgg) if options.vgg else random_vgg()
-    pictures = np.random.default_rng(1).integers(0, 256, (2, b, 256, 256, 3), np.uint8)
+    images = np.random.default_rng(1).integers(0, 256, (2, b, 256, 256, 3), np.uint8)
     peer = make_peer(name, network, options.device)
     began = time.perf_counter()
-    ours, losses = make_ours(name, network, pictures, _initial(name, peer), options.dtype)
+    ours, losses = make_ours(name, network, images, _initial(name, peer), options.dtype)
     compiled = time.perf_counter() - began
     sides: Sides = {"ours": ours, "product": _product()}
     found: dict[str, Any] = {"batch": b, "compile_seconds": compiled, "losses": losses}
     if peer:
-        theirs, found["peer_losses"], found["gflop"] = _peer_side(peer, pictures)
+        theirs, found["peer_losses"], found["gflop"] = _peer_side(peer, images)
         sides = {"ours": ours, "peer": theirs, "product": sides["product"]}
     seconds = _take_turns(sides, options.rounds)
     medians = {side: statistics.median(s) for side, s in seconds.items()}
@@ -110,7 +110,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
 def make_ours(
     name: str,
     network: vgg.PerceptualNetwork,
-    pictures: np.ndarray,
+    images: np.ndarray,
     init: Mapping[str, Any] | None,
     dtype: Any,
 ) -> tuple[Callable[[], Any], dict[str, float]]:
@@ -120,10 +120,10 @@ def make_ours(
     compute = grad_accumulation.ComputeConfig(dtype=dtype)
     stage = renderer_stage.make_stage(SYSTEMS[name], config, rule, compute, init=init, perceptual=network)
     state = jax.jit(stage.initial)()
-    batch, key = jax.device_put(_pairs(pictures)), jax.random.key(0)
+    batch, key = jax.device_put(_pairs(images)), jax.random.key(0)
     options = compute.compiler_options(jax.default_backend())
     step: Any = jax.jit(stage.step, donate_argnums=0, compiler_options=options)
-    # The peer has no variation of its own: the losses are compared on untouched pictures.
+    # The peer has no variation of its own: the losses are compared on untouched images.
     plain = batch._replace(variation=jax.tree.map(jnp.zeros_like, batch.variation))
     state, metrics = step(state, stage.frozen, plain, key)
     losses = {term: weight * float(metrics[term]) for term, weight in config.weights.items()}
@@ -171,11 +171,11 @@ def _initial(name: str, peer: Any) -> Mapping[str, Any] | None:
     }
 
 
-def _peer_side(peer: Any, pictures: np.ndarray) -> tuple[Callable[[], Any], dict[str, float], float]:
-    """The peer's step, bound to the same pictures and our first step's warps; its losses; its GFLOP."""
+def _peer_side(peer: Any, images: np.ndarray) -> tuple[Callable[[], Any], dict[str, float], float]:
+    """The peer's step, bound to the same images and our first step's warps; its losses; its GFLOP."""
     from torch.utils import flop_counter  # pyright: ignore[reportMissingImports]
 
-    source, driving = (p.astype(np.float32) / 255 for p in pictures)
+    source, driving = (p.astype(np.float32) / 255 for p in images)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(0), 0), len(source))
     warp = jax.jit(random_warps.random_warps, static_argnums=1)(keys, 1)
     arguments = (source, driving, *(np.array(x) for x in (warp.theta, warp.control_params)))
@@ -196,15 +196,15 @@ def random_vgg() -> vgg.PerceptualNetwork:
     return vgg.torchvision_network(params)
 
 
-def _pairs(pictures: np.ndarray) -> batch_types.Pairs:
-    b = pictures.shape[1]
+def _pairs(images: np.ndarray) -> batch_types.Pairs:
+    b = images.shape[1]
     still = batch_types.FaceMotion(
         np.zeros((b, 10, 2), np.float32), np.tile(np.eye(2, dtype=np.float32), (b, 10, 1, 1))
     )
     driving = batch_types.FaceMotion(still.keypoints[:, None], still.jacobians[:, None])
     colours = np.random.default_rng(2).uniform(-0.1, 0.1, (b, 4)).astype(np.float32)
     variation = batch_types.Variation(np.zeros(b, bool), np.zeros((b, 4), np.float32), colours)
-    return batch_types.Pairs(pictures[0], pictures[1][:, None], still, driving, variation)
+    return batch_types.Pairs(images[0], images[1][:, None], still, driving, variation)
 
 
 def _product() -> Callable[[], Any]:

@@ -11,8 +11,9 @@ import pytest
 PROGRAM = """
 import resource, sys
 import numpy as np
-from avct_jax import checkpoint_file, keypoint_animator
-system = checkpoint_file.load(sys.argv[1])
+from avct_jax import weights_file
+from avct_jax.animator import keypoint_animator
+system = weights_file.load(sys.argv[1])
 class Face(keypoint_animator.KeypointAnimator):
     def _read_portrait(self, image, notes, **options):
         return image, np.array([0, 0, 0, 0, 0, 250], np.float32)
@@ -25,10 +26,10 @@ def peak(folder: pathlib.Path, checkpoint, seconds: int) -> int:
     script = f'[{{"word": "x", "phones": [{{"ph": "AA", "bg": 0, "ed": {100 * seconds}}}]}}]'
     (folder / "x.json").write_text(script)
     second = np.random.default_rng(0).normal(0, 3000, 16000).astype(np.int16).tobytes()
-    with wave.open(str(folder / "x.wav"), "wb") as sound:
-        sound.setparams((1, 2, 16000, 0, "NONE", ""))
+    with wave.open(str(folder / "x.wav"), "wb") as audio:
+        audio.setparams((1, 2, 16000, 0, "NONE", ""))
         for _ in range(seconds):
-            sound.writeframes(second)
+            audio.writeframes(second)
     files = (folder / name for name in ("x.json", "x.wav", f"{seconds}.mp4"))
     arguments = [sys.executable, "-c", PROGRAM, checkpoint, *files]
     return int(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout)

@@ -1,4 +1,4 @@
-"""The mesh system from a picture and a sound to frames: reproducible, in sync with its track, refusing what
+"""The mesh system from an image and a sound to frames: reproducible, in sync with its track, refusing what
 it must.
 """
 
@@ -14,8 +14,8 @@ from scipy.spatial import transform
 from avct_jax import demo, errors, weights_file
 from avct_jax.animator import base, factory, mesh_animator
 from avct_jax.data.faces import face_basis
-from avct_jax.data.media import video
-from avct_jax.data.speech import audio, mesh_features
+from avct_jax.data.media import video_io
+from avct_jax.data.speech import mesh_features, speech_features
 from avct_jax.inference import mesh_inference
 from avct_jax.models import mesh_system
 from avct_jax.models.mesh import face_mesh, mouth_painter, speech_motion
@@ -46,28 +46,33 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def player(checkpoint):
+def network_state(checkpoint):
     return factory.load(checkpoint)
 
 
 @pytest.fixture(scope="module")
 def wav():
     with demo.sentence() as path:
-        return audio.read_audio(path)[4000:16000]  # 0.75 s
+        return speech_features.read_audio(path)[4000:16000]  # 0.75 s
 
 
-def test_checkpoint_of_the_mesh_family_makes_a_mesh_animator(player):
-    assert isinstance(player, mesh_animator.MeshAnimator) and player.config == TINY
+def test_checkpoint_of_the_mesh_family_makes_a_mesh_animator(network_state):
+    assert isinstance(network_state, mesh_animator.MeshAnimator) and network_state.config == TINY
 
 
 def test_network_of_the_checkpoint_hears_in_hamas_place(tmp_path, wav, monkeypatch):
     monkeypatch.setattr(mesh_features, "_network", lambda: pytest.fail("hama was asked"))
-    config = dataclasses.replace(TINY, hearing="network")
+    config = dataclasses.replace(TINY, phoneme_source="network")
     variables = random_variables(config)
     weights_file.save(tmp_path / "n.safetensors", weights_file.System(config, variables))
-    player = factory.load(tmp_path / "n.safetensors")
-    track = lambda sound: player._track(
-        mesh_features.listen(sound, player._recognise), mesh_animator.loudness(sound), 1, None, True, []
+    network_state = factory.load(tmp_path / "n.safetensors")
+    track = lambda audio: network_state._track(
+        mesh_features.listen(audio, network_state._recognise),
+        mesh_animator.loudness(audio),
+        1,
+        None,
+        True,
+        [],
     )
     assert np.abs(track(wav).speech - track(wav[::-1].copy()).speech).max() > 0.01
     del variables["phoneme_net"]
@@ -76,9 +81,9 @@ def test_network_of_the_checkpoint_hears_in_hamas_place(tmp_path, wav, monkeypat
         factory.load(tmp_path / "none.safetensors")
 
 
-def test_same_seed_draws_the_same_frames_and_another_moves_otherwise(player, wav):
+def test_same_seed_draws_the_same_frames_and_another_moves_otherwise(network_state, wav):
     draw = lambda seed: np.concatenate(
-        list(player.frames(skimage.data.astronaut(), wav, size=SIZE, seed=seed))
+        list(network_state.frames(skimage.data.astronaut(), wav, size=SIZE, seed=seed))
     )
     first, again, other = draw(1), draw(1), draw(2)
     assert first.shape == (19, SIZE, SIZE, 3)
@@ -86,15 +91,15 @@ def test_same_seed_draws_the_same_frames_and_another_moves_otherwise(player, wav
     assert np.abs(first.astype(int) - other).mean() > 0.1
 
 
-def test_video_is_written_at_the_size_asked_for(player, wav, tmp_path):
-    report = player.animate(skimage.data.astronaut(), wav, tmp_path / "a.mp4", size=320)
-    assert report.frames == 19 and video.probe(tmp_path / "a.mp4").size == (320, 320)
+def test_video_is_written_at_the_size_asked_for(network_state, wav, tmp_path):
+    report = network_state.animate(skimage.data.astronaut(), wav, tmp_path / "a.mp4", size=320)
+    assert report.frames == 19 and video_io.probe(tmp_path / "a.mp4").size == (320, 320)
 
 
 @pytest.mark.parametrize("size", [128, 255, 301, 2000])
-def test_sizes_that_cannot_be_drawn_are_refused(player, wav, tmp_path, size):
+def test_sizes_that_cannot_be_drawn_are_refused(network_state, wav, tmp_path, size):
     with pytest.raises(errors.UserError, match="must be even and from 256 to 1024"):
-        player.animate(skimage.data.astronaut(), wav, tmp_path / "a.mp4", size=size)
+        network_state.animate(skimage.data.astronaut(), wav, tmp_path / "a.mp4", size=size)
     assert not list(tmp_path.iterdir())
 
 
@@ -103,12 +108,12 @@ def test_size_follows_the_portrait():
     assert sizes == [256, 256, 448, 512]
 
 
-def test_poses_are_taken_since_the_first(player, wav):
+def test_poses_are_taken_since_the_first(network_state, wav):
     poses = np.zeros((19, 6))
     poses[:, 5] = 250
     poses[10:, 1] = 0.1
     speech = mesh_features.listen(wav)
-    track = player._track(speech, mesh_animator.loudness(wav), 0, poses, False, [])
+    track = network_state._track(speech, mesh_animator.loudness(wav), 0, poses, False, [])
     np.testing.assert_allclose(track.behaviour.rotation[:6], 0, atol=1e-6)
     np.testing.assert_allclose(track.behaviour.rotation[14:, 1], 0.1, atol=1e-6)
 
@@ -124,44 +129,49 @@ def test_trembling_of_tracked_poses_is_smoothed():
     np.testing.assert_array_equal(calm[0], 0)
 
 
-def test_lips_open_as_far_as_peoples_do(player):
-    wanted, rng = player.config.amplitude, np.random.default_rng(0)
-    way = np.asarray(mesh_inference.opening(player.variables))
+def test_lips_open_as_far_as_peoples_do(network_state):
+    wanted, rng = network_state.config.mouth_amplitude, np.random.default_rng(0)
+    way = np.asarray(mesh_inference.opening(network_state.variables))
     shy = 0.8 * wanted * rng.normal(size=(2000, 1)) * way / (way @ way)
     silent = np.arange(2000) % 2 == 0
-    after = lambda moved, silent: (moved * player._liveliness(moved, silent) @ way)[~silent].std()
+    after = lambda moved, silent: (moved * network_state._liveliness(moved, silent) @ way)[~silent].std()
     np.testing.assert_allclose(after(shy, silent), wanted, rtol=0.03)
     loud = np.where(silent[:, None], 50, 1) * shy  # what silence does is not asked
     np.testing.assert_allclose(after(loud, silent), wanted, rtol=0.03)
     least, most = mesh_animator.LIVELINESS
-    assert player._liveliness(shy / 100, silent) <= most and player._liveliness(100 * shy, silent) >= least
-    short = player._liveliness(shy[:20], silent[:20])
+    assert (
+        network_state._liveliness(shy / 100, silent) <= most
+        and network_state._liveliness(100 * shy, silent) >= least
+    )
+    short = network_state._liveliness(shy[:20], silent[:20])
     assert abs(np.log(short)) < 0.6 * abs(np.log(wanted / (shy[:20] @ way)[~silent[:20]].std()))
-    assert player._liveliness(shy, np.ones(2000, bool)) == 1
+    assert network_state._liveliness(shy, np.ones(2000, bool)) == 1
 
 
-def test_still_heads_blink_and_move_nothing_else(player, wav):
-    track = player._track(mesh_features.listen(wav), mesh_animator.loudness(wav), 0, None, True, [])
+def test_still_heads_blink_and_move_nothing_else(network_state, wav):
+    track = network_state._track(mesh_features.listen(wav), mesh_animator.loudness(wav), 0, None, True, [])
     assert not track.behaviour.rotation.any() and not track.behaviour.shift.any()
 
 
-def test_mouths_are_the_same_in_calls_of_any_length(player, wav, monkeypatch):
+def test_mouths_are_the_same_in_calls_of_any_length(network_state, wav, monkeypatch):
     speech = mesh_features.listen(wav)
-    behaviour = player._track(speech, mesh_animator.loudness(wav), 0, None, False, []).behaviour
-    whole = player.predict(speech, behaviour)
+    behaviour = network_state._track(speech, mesh_animator.loudness(wav), 0, None, False, []).behaviour
+    whole = network_state.predict(speech, behaviour)
     monkeypatch.setattr(mesh_animator, "SPEECH_CHUNK", 7)
-    np.testing.assert_allclose(player.predict(speech, behaviour), whole, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(network_state.predict(speech, behaviour), whole, rtol=1e-3, atol=1e-3)
 
 
-def test_told_phonemes_change_the_mouth(player, wav):
+def test_told_phonemes_change_the_mouth(network_state, wav):
     speech = mesh_features.listen(wav)
     told = mesh_features.told(speech, np.full(19, 21, np.int32))
-    behaviour = player._track(speech, mesh_animator.loudness(wav), 0, None, True, []).behaviour
-    assert np.abs(player.predict(told, behaviour) - player.predict(speech, behaviour)).max() > 1e-3
+    behaviour = network_state._track(speech, mesh_animator.loudness(wav), 0, None, True, []).behaviour
+    assert (
+        np.abs(network_state.predict(told, behaviour) - network_state.predict(speech, behaviour)).max() > 1e-3
+    )
 
 
-def test_gradients_reach_portrait_and_weights(player):
-    portrait, _ = player._read_portrait(skimage.data.astronaut(), [], size=SIZE)
+def test_gradients_reach_portrait_and_weights(network_state):
+    portrait, _ = network_state._read_portrait(skimage.data.astronaut(), [], size=SIZE)
     zeros = jnp.zeros
     controls = face_mesh.Controls(zeros((1, 16)) + 0.5, *2 * [zeros((1, 2))], *2 * [zeros((1, 3))], zeros(1))
 
@@ -169,18 +179,18 @@ def test_gradients_reach_portrait_and_weights(player):
         given = portrait._replace(portrait=portrait.portrait._replace(skin=skin))
         return mesh_inference.draw(TINY, variables, given, controls).mean()
 
-    slopes = quick.jit(jax.grad(brightness, argnums=(0, 1)))(player.variables, portrait.portrait.skin)
+    slopes = quick.jit(jax.grad(brightness, argnums=(0, 1)))(network_state.variables, portrait.portrait.skin)
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(slopes))
     assert np.abs(slopes[1]).max() > 0 and np.abs(slopes[0]["face_basis"]["params"]["components"]).max() > 0
 
 
-def test_draw_maps_over_people(player):
+def test_draw_maps_over_people(network_state):
     """jax.vmap over portraits of one size."""
-    portrait, _ = player._read_portrait(skimage.data.astronaut(), [], size=SIZE)
+    portrait, _ = network_state._read_portrait(skimage.data.astronaut(), [], size=SIZE)
     two = jax.tree.map(lambda x: jnp.stack([x, x]), portrait)
     zeros = jnp.zeros
     controls = face_mesh.Controls(zeros((2, 16)) + 0.5, *2 * [zeros((2, 2))], *2 * [zeros((2, 3))], zeros(2))
-    draw = lambda p: mesh_inference.draw(TINY, player.variables, p, controls)
+    draw = lambda p: mesh_inference.draw(TINY, network_state.variables, p, controls)
     one, both = quick.jit(draw)(portrait), quick.jit(jax.vmap(draw))(two)
     np.testing.assert_allclose(both[1], one, atol=1e-4)
 

@@ -20,8 +20,8 @@ from avct_jax import demo, weights_file
 from avct_jax.animator import factory
 from avct_jax.benchmark import throughput
 from avct_jax.cli import main
-from avct_jax.data.media import video
-from avct_jax.data.speech import audio
+from avct_jax.data.media import video_io
+from avct_jax.data.speech import speech_features
 from avct_jax.models import system_config
 from tests.animator import test_mesh_animator
 
@@ -70,7 +70,7 @@ load_once = functools.cache(factory.load)  # or every test would compile
 @functools.cache
 def spoken():
     with demo.sentence() as path:
-        return audio.read_audio(path)
+        return speech_features.read_audio(path)
 
 
 def speech(seconds):
@@ -84,7 +84,7 @@ def write_wav(path, samples, rate=16000):
 
 
 def frames_of(path):
-    return sum(1 for _ in video.read_frames(path, frame_rate=None))
+    return sum(1 for _ in video_io.read_frames(path, frame_rate=None))
 
 
 def several(path):
@@ -106,7 +106,7 @@ def transparent(path):
     PIL.Image.fromarray(np.concatenate([HEAD, alpha], 2)).save(path)
 
 
-PICTURES = {
+IMAGES = {
     "several.png": (several, "faces"),
     "huge.jpg": (lambda p: PIL.Image.fromarray(ASTRONAUT).resize((6000, 6000)).save(p), None),
     "tiny.png": (lambda p: PIL.Image.fromarray(HEAD).resize((64, 64)).save(p), None),
@@ -117,9 +117,9 @@ PICTURES = {
 }
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_odd_pictures_are_animated(avct, tmp_path, name):
-    make, said = PICTURES[name]
+@pytest.mark.parametrize("name", IMAGES)
+def test_odd_images_are_animated(avct, tmp_path, name):
+    make, said = IMAGES[name]
     make(tmp_path / name)
     output = tmp_path / "out" / f"{pathlib.Path(name).stem}.mp4"
     code, lines = avct("--still", image=tmp_path / name, output=output)
@@ -152,8 +152,8 @@ def test_odd_sounds_are_animated(avct, tmp_path, name):
     assert said is None or any(said in line for line in lines), lines
 
 
-def test_a_video_serves_as_sound(avct, tmp_path):
-    with video.VideoWriter(tmp_path / "clip.mov", size=64, audio=speech(0.4)) as writer:
+def test_a_video_serves_as_audio(avct, tmp_path):
+    with video_io.VideoWriter(tmp_path / "clip.mov", size=64, audio=speech(0.4)) as writer:
         writer.write(np.zeros((10, 64, 64, 3), np.uint8))
     code, lines = avct(audio=tmp_path / "clip.mov")
     assert code == 0 and 10 <= frames_of(tmp_path / "out" / "talk.mp4") <= 12, lines
@@ -161,7 +161,7 @@ def test_a_video_serves_as_sound(avct, tmp_path):
 
 MESH = {
     "several faces": ("image", several, "2 faces in"),
-    "a small face": ("image", PICTURES["tiny.png"][0], "the face is small (4"),
+    "a small face": ("image", IMAGES["tiny.png"][0], "the face is small (4"),
     "a face on its side": (
         "image",
         lambda p: PIL.Image.fromarray(np.rot90(HEAD)).save(p),
@@ -203,7 +203,7 @@ def damaged(path):
 
 
 def silent_video(path):
-    with video.VideoWriter(path, size=64) as writer:
+    with video_io.VideoWriter(path, size=64) as writer:
         writer.write(np.zeros((10, 64, 64, 3), np.uint8))
 
 
@@ -226,11 +226,11 @@ def long_phonemes(path):
 
 REFUSED = {
     "no face": ("image", "a.png", png(np.full((200, 200, 3), 90, np.uint8)), "no face was found"),
-    "no picture": ("image", "a.png", None, "there is no file"),
-    "damaged picture": ("image", "a.png", damaged, "is damaged"),
-    "empty picture": ("image", "a.jpg", file_of(b""), "is empty"),
-    "text as picture": ("image", "a.jpg", file_of(b"no picture"), "not a picture"),
-    "folder as picture": ("image", "a.jpg", pathlib.Path.mkdir, "is a folder"),
+    "no image": ("image", "a.png", None, "there is no file"),
+    "damaged image": ("image", "a.png", damaged, "is damaged"),
+    "empty image": ("image", "a.jpg", file_of(b""), "is empty"),
+    "text as image": ("image", "a.jpg", file_of(b"no image"), "not an image"),
+    "folder as image": ("image", "a.jpg", pathlib.Path.mkdir, "is a folder"),
     "empty sound": ("audio", "a.wav", file_of(b""), "empty"),
     "text as sound": ("audio", "a.wav", file_of(b"no sound" * 99), "sound"),
     "no sound": ("audio", "a.wav", None, "a.wav"),
@@ -289,7 +289,7 @@ def test_protected_or_impossible_outputs_are_refused(avct, tmp_path, material):
 
 def test_an_input_is_never_overwritten(avct, tmp_path):
     path = tmp_path / "clip.mp4"
-    with video.VideoWriter(path, size=64, audio=speech(0.2)) as writer:
+    with video_io.VideoWriter(path, size=64, audio=speech(0.2)) as writer:
         writer.write(np.zeros((5, 64, 64, 3), np.uint8))
     content = path.read_bytes()
     code, lines = avct(audio=path, output=path)

@@ -11,9 +11,9 @@ from avct_jax import errors
 from avct_jax.cli import animate, main
 from avct_jax.data.clips import discover
 from avct_jax.data.faces import head_pose
-from avct_jax.data.media import image, video
+from avct_jax.data.media import image_io, video_io
 from avct_jax.data.phonemes import symbols
-from avct_jax.data.speech import audio
+from avct_jax.data.speech import speech_features
 from avct_jax.files import text_file, torch_pickle
 from tests import test_arguments
 
@@ -74,9 +74,9 @@ def test_a_pointer_of_git_lfs_is_called_one(name, files, capsys):
 @pytest.mark.parametrize(
     "read, suffix",
     [
-        (image.read_image, ".png"),
-        (audio.read_audio, ".wav"),
-        (video.probe, ".mp4"),
+        (image_io.read_image, ".png"),
+        (speech_features.read_audio, ".wav"),
+        (video_io.probe, ".mp4"),
         (symbols.read_segments, ".json"),
         (head_pose.read_poses, ".npy"),
         (torch_pickle.read, ".pth"),
@@ -147,8 +147,8 @@ def test_poses_of_any_spreadsheet_are_read(mark, encoding, tmp_path):
 @pytest.mark.parametrize("mark, encoding", [(",", "utf-8"), ("; ", "utf-16"), ("\t", "utf-8-sig")])
 def test_people_of_any_spreadsheet_are_read(mark, encoding, tmp_path):
     path = tmp_path / "a.csv"
-    path.write_bytes(f"file{mark}person\na film.mp4{mark}Ann Ö\n".encode(encoding))
-    assert discover.read_people(path) == {tmp_path / "a film.mp4": "Ann Ö"}
+    path.write_bytes(f"file{mark}person\na video.mp4{mark}Ann Ö\n".encode(encoding))
+    assert discover.read_people(path) == {tmp_path / "a video.mp4": "Ann Ö"}
 
 
 def test_rows_of_people_and_words_may_be_in_any_order_but_not_contradict(tmp_path):

@@ -67,7 +67,7 @@ def test_a_folder_to_be_filled_holds_no_input(kept, tmp_path):
     ],
 )
 def test_every_command_keeps_its_inputs(words, kept, tmp_path, capsys):
-    kept("real/films/x.mp4")
+    kept("real/videos/x.mp4")
     (tmp_path / "link.mp4").symlink_to(kept("real/x.mp4"))
     kept("out/report.json")
     names = {"a": kept("a.mp4"), "b": kept("b.mp4"), "real": tmp_path / "real", "out": tmp_path / "out"}
@@ -78,7 +78,7 @@ def test_every_command_keeps_its_inputs(words, kept, tmp_path, capsys):
     assert said.count("\n") == 1 and ("is an input" in said or "holds the video" in said), said
 
 
-def test_films_of_others_are_not_taken_for_old_ones(kept):
+def test_videos_of_others_are_not_taken_for_old_ones(kept):
     with pytest.raises(errors.UserError, match="were not made here"):
         protocols._begin(kept("generated/speech/x.mp4").parent, "maker")
 

@@ -15,8 +15,8 @@ from avct_jax import compile_cache, demo, errors, weights_file
 from avct_jax.benchmark import throughput
 from avct_jax.cli import main, terminal
 from avct_jax.convert import released
-from avct_jax.data.media import video
-from avct_jax.data.speech import audio
+from avct_jax.data.media import video_io
+from avct_jax.data.speech import speech_features
 from avct_jax.models import system_config
 
 
@@ -37,7 +37,7 @@ def tiny(tmp_path_factory):
 def short_demo(tmp_path, monkeypatch, tiny):
     """Words of a demo whose sentence is a quarter of a second long."""
     with demo.sentence() as path:
-        samples = audio.read_audio(path)[2400:6400]
+        samples = speech_features.read_audio(path)[2400:6400]
     monkeypatch.setattr(demo, "sentence", lambda: contextlib.nullcontext(samples))
     monkeypatch.setattr(demo, "transcript", lambda: "hello")
     return ["demo", "--checkpoint", tiny, "--output", str(tmp_path / "demo.mp4")]
@@ -108,8 +108,8 @@ def test_demo_needs_no_package_for_its_portrait():
 def test_demo_speaks_and_verbose_tells_where_time_went(short_demo, capsys):
     assert main.main([*short_demo, "--verbose"]) == 0
     shown = capsys.readouterr()
-    assert "7 frames, 0.25 s of sound" in shown.out and video.probe(short_demo[-1]).has_audio
-    assert all(name in shown.err for name in ("picture", "sound", "draw", "encode", "total", "frames/s"))
+    assert "7 frames, 0.25 s of sound" in shown.out and video_io.probe(short_demo[-1]).has_audio
+    assert all(name in shown.err for name in ("image", "sound", "draw", "encode", "total", "frames/s"))
 
 
 def test_quiet_shows_nothing(short_demo, capfd):
@@ -119,10 +119,10 @@ def test_quiet_shows_nothing(short_demo, capfd):
 
 def test_the_bundled_sentence_is_short_and_clean():
     with demo.sentence() as path:
-        samples = audio.read_audio(path)
+        samples = speech_features.read_audio(path)
         assert path.stat().st_size < 200_000
-    assert 5 < len(samples) / audio.SAMPLE_RATE < 7 and 0.3 < np.abs(samples).max() < 1
-    assert audio.silent_frames(samples)[-3:].all() and len(demo.transcript().split()) > 10
+    assert 5 < len(samples) / speech_features.SAMPLE_RATE < 7 and 0.3 < np.abs(samples).max() < 1
+    assert speech_features.silent_frames(samples)[-3:].all() and len(demo.transcript().split()) > 10
 
 
 def test_convert_exits_with_2_when_tensors_are_misshapen(monkeypatch, capsys, tmp_path):

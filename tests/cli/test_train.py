@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib
-import os
 import subprocess
 import sys
 
@@ -131,9 +130,9 @@ def test_help_all_shows_the_sizes_too(capsys):
 def test_help_of_train_answers_at_once():
     code = """
 import sys
-from avct_jax import cli
+from avct_jax.cli import main
 try:
-    cli.main(["train", "--help"])
+    main.main(["train", "--help"])
 except SystemExit:
     print({"jax", "tyro", "flax", "numpy"} & set(sys.modules))
 """
@@ -190,8 +189,8 @@ def test_run_that_goes_on_with_other_networks_is_refused_by_the_field_s_name(tmp
 
 def test_run_record_lets_what_only_use_asks_for_change_and_says_so(tmp_path):
     run_record.check(tmp_path, facts(sync.TINY), begun=False)
-    other = replace(sync.TINY, system=replace(sync.TINY.system, shut=0.5))
-    assert "system.shut 0.5" in run_record.check(tmp_path, facts(other), begun=True)[0]
+    other = replace(sync.TINY, system=replace(sync.TINY.system, mouth_closing=0.5))
+    assert "system.mouth_closing 0.5" in run_record.check(tmp_path, facts(other), begun=True)[0]
 
 
 def test_changes_of_what_is_learned_are_told(tmp_path):
@@ -245,8 +244,3 @@ def test_stage_takes_earlier_stages_weights_and_refuses_those_of_another_size(tr
 def test_embedded_weights_can_be_begun_from(tmp_path):
     found = run_weights.gather(tmp_path, "renderer", system_config.LITE, run_weights.EMBEDDED)
     assert set(weights_file.PARTS) <= set(found)
-
-
-def test_configs_are_one_folder_under_two_names():
-    package = os.path.dirname(renderer.__file__)
-    assert os.path.basename(os.path.realpath(package)) == "configs"

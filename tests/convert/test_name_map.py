@@ -68,8 +68,8 @@ def test_check_names_an_lstms_tensors_as_torch_does():
     right = {n: np.broadcast_to(np.float32(0), SHAPES[part][n]) for n in names}
     first, last = names[0], names[-1]
     wrong = {n: right[n][:7] if n == first else right[n] for n in names[:-1]}
-    expected = torch_weights.import_part(part, right)
-    assert torch_weights.check(part, torch_weights.import_part(part, wrong), expected) == [
+    expected = name_map.import_part(part, right)
+    assert name_map.check(part, name_map.import_part(part, wrong), expected) == [
         f"{part}/{last}: missing",
         f"{part}/{first}: shape {(7, *SHAPES[part][first][1:])}, must be {SHAPES[part][first]}",
     ]

@@ -15,8 +15,8 @@ from avct_jax import demo, errors, weights_file
 from avct_jax.animator import keypoint_animator
 from avct_jax.benchmark import throughput
 from avct_jax.data.clips import clip
-from avct_jax.data.media import video
-from avct_jax.data.speech import audio
+from avct_jax.data.media import video_io
+from avct_jax.data.speech import speech_features
 from avct_jax.evaluation import ablation, protocols
 from avct_jax.inference import keypoint_inference
 from avct_jax.models import system_config
@@ -28,12 +28,12 @@ IMAGE = "image-instead-of-keypoint-features"
 SMOKE = """
 import dataclasses, pathlib, sys
 from avct_jax.evaluation import ablation, protocols
-from avct_jax.train import sharding
+from avct_jax.train.core import sharding
 root = pathlib.Path(sys.argv[1])
-warm = dataclasses.replace(ablation.RECIPES["tiny"].warm, steps=1, judge_every=0, picture_every=0)
+warm = dataclasses.replace(ablation.RECIPES["tiny"].warm, steps=1, eval_every=0, image_every=0)
 places = ablation.Places(root / "clips", root / "run", str(root / "shared.safetensors"))
 made = ablation.train([sys.argv[2]], ablation.Recipe(warm, warm), places, sharding.make_mesh(0), quiet=True)
-output = root / "films"
+output = root / "videos"
 protocols.make("speech", places.clips, output, checkpoint=made[sys.argv[2]], transcribed=True)
 """
 
@@ -52,10 +52,10 @@ def test_variant_that_sees_the_image_trains_and_speaks(tmp_path):
     """By keypoints alone, twice; equation 2 itself is tried in test_train_end_to_end."""
     (tmp_path / "clips").mkdir()
     made_clips.make(tmp_path / "clips")
-    with demo.sentence() as sound:
-        wav = audio.read_audio(sound)[2400 : 2400 + 32 * 640]
-    with video.VideoWriter(tmp_path / "clips" / "s1_1.mp4", size=made_clips.SIZE, audio=wav) as writer:
-        writer.write(made_clips.pictures(8, 32))
+    with demo.sentence() as audio:
+        wav = speech_features.read_audio(audio)[2400 : 2400 + 32 * 640]
+    with video_io.VideoWriter(tmp_path / "clips" / "s1_1.mp4", size=made_clips.SIZE, audio=wav) as writer:
+        writer.write(made_clips.images(8, 32))
     # Poses that only tell their frame are no head's.
     path = tmp_path / "clips" / "s1_1.npz"
     known = clip.load(path)
@@ -64,7 +64,7 @@ def test_variant_that_sees_the_image_trains_and_speaks(tmp_path):
     words = [sys.executable, "-c", SMOKE, str(tmp_path), IMAGE]
     done = subprocess.run(words, env=toy_stage.environment(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    frames = np.stack(list(video.read_frames(tmp_path / "films" / "speech" / "s1_1.mp4")))
+    frames = np.stack(list(video_io.read_frames(tmp_path / "videos" / "speech" / "s1_1.mp4")))
     assert frames.shape == (32, 64, 64, 3) and frames.std() > 0
     assert weights_file.load(tmp_path / "run" / f"{IMAGE}.safetensors").config.avct.reference == "image"
 
@@ -78,24 +78,24 @@ def test_every_variants_system_animates(name):
         np.zeros(16, np.int32), np.zeros((16, 4, 41), np.float32), np.float32([[0, 0, 0, 0, 0, 250]] * 16)
     )
     of = lambda count: keypoint_animator._slice(track, 0, count)
-    picture = np.zeros((config.image_size, config.image_size, 3), np.float32)
+    image = np.zeros((config.image_size, config.image_size, 3), np.float32)
     bound = lambda function: functools.partial(function, config)
     window = 2 * config.avct.window_radius
-    begun = jax.eval_shape(bound(keypoint_inference.start), shapes, picture, of(1), of(window))
+    begun = jax.eval_shape(bound(keypoint_inference.start), shapes, image, of(1), of(window))
     _, frames = jax.eval_shape(bound(keypoint_inference.animate_chunk), shapes, begun, begun.carry, of(16))
-    assert frames.shape == (16, *picture.shape)
+    assert frames.shape == (16, *image.shape)
 
 
-def test_image_variant_goes_by_what_the_picture_shows():
-    """Two portraits, one sound: what the decoder is given hangs on the picture itself."""
+def test_image_variant_goes_by_what_the_image_shows():
+    """Two portraits, one sound: what the decoder is given hangs on the image itself."""
     config = ablation.change(IMAGE, WHOLE).system
     variables = jax.tree.map(jnp.asarray, dict(throughput.random_system(config).variables))
     corners = jnp.zeros((11, 8, 2), jnp.int32)
     inputs = keypoint_inference.Inputs(jnp.arange(11), jnp.ones((11, 4, 41)), corners)
 
     @jax.jit
-    def decoded(picture):
-        portrait = keypoint_inference.encode_portrait(config, variables, picture)
+    def decoded(image):
+        portrait = keypoint_inference.encode_portrait(config, variables, image)
         return keypoint_inference.embed(config, variables, portrait, inputs)[1]
 
     dark, light = (decoded(jnp.full((64, 64, 3), level, jnp.float32)) for level in (0, 1))
@@ -148,21 +148,21 @@ def test_variants_of_equation_2_share_what_comes_before_it(name, folder, tmp_pat
     assert found[1].system.avct.audio == (name != "without-audio")
 
 
-def test_films_that_a_variant_could_not_make_are_in_the_report(tmp_path, monkeypatch):
+def test_videos_that_a_variant_could_not_make_are_in_the_report(tmp_path, monkeypatch):
     folder = pathlib.Path(tmp_path)
     failed = {"full": {}, "without-audio": {"a": "no face"}}
 
-    def make(protocol, clips, output, *, checkpoint, films, show):
+    def make(protocol, clips, output, *, checkpoint, videos, show):
         return protocols.Made(output / "speech", output / "real", "about", True, failed[output.name])
 
     monkeypatch.setattr(protocols, "make", make)
     monkeypatch.setattr(ablation.evaluate, "evaluate", lambda *given: {"systems": [*given[0]], "failed": []})
     report, generated, real = ablation.score({n: n for n in failed}, folder, folder, made_networks())
-    assert report["failed"] == [{"system": "without-audio", "film": "a", "reason": "no face"}]
+    assert report["failed"] == [{"system": "without-audio", "video": "a", "reason": "no face"}]
     assert list(generated) == list(failed) and real == folder / "generated" / "full" / "real"
 
 
 def made_networks():
-    from tests import made_films
+    from tests import made_videos
 
-    return made_films.networks()
+    return made_videos.networks()

@@ -1,4 +1,4 @@
-"""Films made of held-out clips: by whom, of what, and what becomes of those that cannot be made."""
+"""Videos made of held-out clips: by whom, of what, and what becomes of those that cannot be made."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ from avct_jax.animator import keypoint_animator
 from avct_jax.benchmark import throughput
 from avct_jax.data.clips import clip
 from avct_jax.data.dataset import dataset_index
-from avct_jax.data.media import video
+from avct_jax.data.media import video_io
 from avct_jax.evaluation import protocols, sidecar
 from avct_jax.models import system_config
 from tests import made_clips
@@ -21,7 +21,7 @@ TEST_CLIPS = ("s1_1", "s1_2", "s1_3")
 
 @pytest.fixture
 def clips(tmp_path):
-    """Made-up clips of which three of the speaker's are held out; their films have no sound track."""
+    """Made-up clips of which three of the speaker's are held out; their videos have no sound track."""
     folder = tmp_path / "clips"
     folder.mkdir()
     made_clips.make(folder, people=2, own=4)
@@ -35,7 +35,7 @@ def clips(tmp_path):
 
 
 class Actor:
-    """Stands in for an animator: notes what it is asked for, and writes a film of the portrait at rest."""
+    """Stands in for an animator: notes what it is asked for, and writes a video of the portrait at rest."""
 
     def __init__(self):
         self.asked = []
@@ -45,7 +45,7 @@ class Actor:
         if audio.stem == self.refuses:
             raise errors.UserError("no face\nwas found")
         self.asked.append((audio.stem, portrait, given))
-        with video.VideoWriter(output, size=portrait.shape[0]) as writer:
+        with video_io.VideoWriter(output, size=portrait.shape[0]) as writer:
             writer.write(np.repeat(portrait[None], 3, 0))
 
 
@@ -72,7 +72,7 @@ def test_speech_is_driven_by_the_clips_own_poses_in_its_own_square(clips, actor,
     assert names(made.generated) == names(made.real) == list(TEST_CLIPS) and made.paired and not made.failed
     for name, portrait, given in actor.asked:
         known = clip.load(clips / f"{name}.npz")
-        first = next(video.read_frames(clips / f"{name}.mp4"))
+        first = next(video_io.read_frames(clips / f"{name}.mp4"))
         assert np.array_equal(portrait, first) and np.array_equal(given["poses"], known.poses)
         assert given["cropped"] and given["phonemes"] is None
 
@@ -84,7 +84,7 @@ def test_predicted_speech_has_no_poses_and_may_have_transcribed_phonemes(clips, 
         assert np.array_equal(given["phonemes"], clip.load(clips / f"{name}.npz").phonemes)
 
 
-def test_films_that_are_there_stay_until_their_clip_changes(clips, actor, tmp_path):
+def test_videos_that_are_there_stay_until_their_clip_changes(clips, actor, tmp_path):
     again = lambda: make("speech", clips, tmp_path / "out")
     made = again()
     assert again() == made and len(actor.asked) == 3
@@ -94,7 +94,7 @@ def test_films_that_are_there_stay_until_their_clip_changes(clips, actor, tmp_pa
     assert [name for name, *_ in actor.asked[3:]] == ["s1_2"]
 
 
-def test_film_that_cannot_be_made_is_told_and_the_rest_goes_on(clips, actor, tmp_path, caplog):
+def test_video_that_cannot_be_made_is_told_and_the_rest_goes_on(clips, actor, tmp_path, caplog):
     make("speech", clips, tmp_path / "out")
     later = (tmp_path / "out" / "speech" / "s1_2.mp4").stat().st_mtime + 5
     os.utime(clips / "s1_2.npz", (later, later))
@@ -105,15 +105,15 @@ def test_film_that_cannot_be_made_is_told_and_the_rest_goes_on(clips, actor, tmp
     assert names(made.generated) == names(made.real) == ["s1_1", "s1_3"]
 
 
-def test_run_without_any_film_is_refused(clips, actor, tmp_path):
+def test_run_without_any_video_is_refused(clips, actor, tmp_path):
     actor.refuses = "s1_1"
-    with pytest.raises(errors.UserError, match="no film of speech could be made: no face was found"):
-        make("speech", clips, tmp_path / "out", films=1)
+    with pytest.raises(errors.UserError, match="no video of speech could be made: no face was found"):
+        make("speech", clips, tmp_path / "out", videos=1)
 
 
-def test_real_films_are_those_of_the_films_asked_for(clips, actor, tmp_path):
-    for films, wanted in ((0, 3), (1, 1), (2, 2)):
-        made = make("speech", clips, tmp_path / "out", films=films)
+def test_real_videos_are_those_of_the_videos_asked_for(clips, actor, tmp_path):
+    for videos, wanted in ((0, 3), (1, 1), (2, 2)):
+        made = make("speech", clips, tmp_path / "out", videos=videos)
         assert len(names(made.real)) == wanted
     assert len(actor.asked) == 3
     assert all((made.real / f"{n}.mp4").samefile(clips / f"{n}.mp4") for n in names(made.real))
@@ -128,29 +128,29 @@ def test_link_follows_the_clip_where_links_are_not_to_be_had(tmp_path, monkeypat
         assert (tmp_path / "b.mp4").read_bytes() == content
 
 
-def test_what_is_said_lies_beside_the_real_films(clips, actor, tmp_path):
-    made = make("speech", clips, tmp_path / "out", films=2)
+def test_what_is_said_lies_beside_the_real_videos(clips, actor, tmp_path):
+    made = make("speech", clips, tmp_path / "out", videos=2)
     for name in names(made.real):
         said = sidecar.phonemes_of(made.real / f"{name}.mp4")
         assert np.array_equal(said, clip.load(clips / f"{name}.npz").phonemes)
     assert made.names == tuple(names(made.real)) and sidecar.portrait_of(made.real / "s1_1.mp4") is None
 
 
-def test_cross_leaves_each_portrait_beside_its_film(clips, actor, tmp_path):
+def test_cross_leaves_each_portrait_beside_its_video(clips, actor, tmp_path):
     listing = (clips / "manifest.json").read_text()
     (clips / "manifest.json").write_text(listing.replace('"split": "train"', '"split": "test"'))
     made = make("cross", clips, tmp_path / "out")
     assert not made.paired and names(made.generated)[0] == "id_1_says_id_0"
     portrait = sidecar.portrait_of(made.generated / "id_1_says_id_0.mp4")
-    assert np.array_equal(portrait, next(video.read_frames(clips / "id_1.mp4")))
+    assert np.array_equal(portrait, next(video_io.read_frames(clips / "id_1.mp4")))
 
 
-def entry(name, *, sound=True, in_sync=True):
-    return dataset_index.Entry(name, name[0], True, 50, sound, in_sync, 0.0)
+def entry(name, *, audio=True, in_sync=True):
+    return dataset_index.Entry(name, name[0], True, 50, audio, in_sync, 0.0)
 
 
 def test_cross_gives_each_person_once_the_voice_of_another_that_is_in_sync():
-    people = [entry("a0"), entry("a1"), entry("b0"), entry("c0", in_sync=False), entry("d0", sound=False)]
+    people = [entry("a0"), entry("a1"), entry("b0"), entry("c0", in_sync=False), entry("d0", audio=False)]
     jobs = protocols.plan("cross", dataset_index.Manifest("nobody", tuple(people)))
     assert [job.portrait for job in jobs] == ["a0", "b0", "c0", "d0"]
     assert [job.driver for job in jobs] == ["b0", "a1", "b0", "a0"]
@@ -164,9 +164,9 @@ def test_voices_out_of_sync_are_used_where_there_are_no_others():
 
 
 def test_reasons_take_the_place_of_what_the_evaluation_could_not_know():
-    unknown = [{"system": s, "film": "a", "reason": "there is no such film"} for s in ("x", "y")]
+    unknown = [{"system": s, "video": "a", "reason": "there is no such video"} for s in ("x", "y")]
     told = protocols.tell({"version": 1, "failed": unknown}, {"x": {"a": "no face"}})
-    assert told["failed"] == [unknown[1], {"system": "x", "film": "a", "reason": "no face"}]
+    assert told["failed"] == [unknown[1], {"system": "x", "video": "a", "reason": "no face"}]
 
 
 @pytest.fixture(scope="module")
@@ -174,21 +174,21 @@ def tiny():
     return keypoint_animator.KeypointAnimator(throughput.random_system(system_config.TINY))
 
 
-def test_reenactment_is_as_long_as_its_clip_and_begins_with_its_picture(clips, tiny, tmp_path, monkeypatch):
+def test_reenactment_is_as_long_as_its_clip_and_begins_with_its_image(clips, tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(protocols.animators, "load", lambda checkpoint: tiny)
     made = make("reenactment", clips, tmp_path / "out")
     assert names(made.generated) == ["id_1"]
-    frames = list(video.read_frames(made.generated / "id_1.mp4"))
-    assert len(frames) == len(list(video.read_frames(clips / "id_1.mp4"))) == 31
+    frames = list(video_io.read_frames(made.generated / "id_1.mp4"))
+    assert len(frames) == len(list(video_io.read_frames(clips / "id_1.mp4"))) == 31
     assert frames[0].shape == (64, 64, 3) and np.ptp(np.stack(frames)) > 0
 
 
-def test_cropped_picture_is_taken_whole(tiny):
-    picture = np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)
-    portrait, first_pose = tiny._read_portrait(picture, [], cropped=True, with_pose=False)
+def test_cropped_image_is_taken_whole(tiny):
+    image = np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)
+    portrait, first_pose = tiny._read_portrait(image, [], cropped=True, with_pose=False)
     assert portrait.shape == (64, 64, 3) and first_pose is None
-    np.testing.assert_allclose(portrait[0, 0], picture[:2, :2].mean((0, 1)), atol=1)
+    np.testing.assert_allclose(portrait[0, 0], image[:2, :2].mean((0, 1)), atol=1)
     with pytest.raises(errors.UserError, match="no face was found"):
-        tiny._read_portrait(picture, [], cropped=True)
-    with pytest.raises(errors.UserError, match="64x128 px; a cropped picture must be square"):
-        tiny._read_portrait(picture[:, :64], [], cropped=True)
+        tiny._read_portrait(image, [], cropped=True)
+    with pytest.raises(errors.UserError, match="64x128 px; a cropped image must be square"):
+        tiny._read_portrait(image[:, :64], [], cropped=True)

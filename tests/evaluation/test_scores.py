@@ -1,4 +1,4 @@
-"""A film's figures, from observations whose answer is known."""
+"""A video's figures, from observations whose answer is known."""
 
 import cv2
 import numpy as np
@@ -7,7 +7,7 @@ import pytest
 from avct_jax.data.faces import face_detector
 from avct_jax.data.phonemes import symbols
 from avct_jax.evaluation import evaluate, measures, scores, sidecar, video_features, video_files
-from tests import made_films
+from tests import made_videos
 
 B, AA = symbols.INDEX["B"], symbols.INDEX["AA"]
 FRAMES = 60
@@ -15,7 +15,7 @@ FRAMES = 60
 
 def points_of(gap, width):
     """Faces with outer eye corners 24 px apart, the lips' gap and width in eye distances."""
-    points = np.tile(made_films.Landmarker().mesh, (len(gap), 1, 1))
+    points = np.tile(made_videos.Landmarker().mesh, (len(gap), 1, 1))
     points[:, face_detector.LOWER_INNER_LIP, 1] = 45 + 24 * gap
     points[:, face_detector.LOWER_INNER_LIP, 0] = 32
     for corner, side in zip(face_detector.OUTER_MOUTH_CORNERS, (-1, 1), strict=True):
@@ -25,7 +25,7 @@ def points_of(gap, width):
 
 
 def seen(number=0, *, labels=None, detail=8.0, portrait=np.nan, lost=()):
-    """What is seen of a film: lips shut in every tenth frame, sharp as `detail` says."""
+    """What is seen of a video: lips shut in every tenth frame, sharp as `detail` says."""
     random = np.random.default_rng(number)
     gap = random.uniform(0.05, 0.3, FRAMES)
     gap[::10] = 0.01
@@ -48,10 +48,10 @@ def said():
 
 
 def score(made, real, **options):
-    return scores.score(made, real, {}, made_films.Judge(), **options)
+    return scores.score(made, real, {}, made_videos.SyncScorer(), **options)
 
 
-def test_film_beside_itself_is_right_everywhere():
+def test_video_beside_itself_is_right_everywhere():
     one = seen(labels=said())
     found = score(one, one)
     exact = ("opening_correlation", "opening_best_correlation", "width_correlation", "width_spread")
@@ -60,7 +60,7 @@ def test_film_beside_itself_is_right_everywhere():
     assert found["opening_std_eyes"] == pytest.approx(found["opening_std"] * 55 / 24, rel=1e-4)
 
 
-def test_closure_is_of_the_films_own_phonemes_else_of_the_real_ones():
+def test_closure_is_of_the_videos_own_phonemes_else_of_the_real_ones():
     made, real = seen(), seen(labels=said())
     assert score(made, real)["closure"] == 0.5
     assert score(made._replace(phonemes=np.full(FRAMES, AA, np.int8)), real)["closure"] is None
@@ -74,7 +74,7 @@ def test_lag_costs_the_correlation_and_not_the_best_one():
     assert found["opening_correlation"] < 0.5 and found["opening_best_correlation"] > 0.99
 
 
-def test_width_is_compared_with_the_real_films():
+def test_width_is_compared_with_the_real_videos():
     real = seen()
     half = real._replace(points=real.points.copy())
     corners = list(face_detector.OUTER_MOUTH_CORNERS)
@@ -86,7 +86,7 @@ def test_width_is_compared_with_the_real_films():
     assert score(seen(1), real)["width_correlation"] < 0.5
 
 
-def test_sharpness_is_of_the_real_film_or_of_the_portrait():
+def test_sharpness_is_of_the_real_video_or_of_the_portrait():
     made, real = seen(detail=4.0, portrait=16.0), seen(detail=8.0)
     assert score(made, real)["face_sharpness"] == 0.5
     assert score(made, real, paired=False)["mouth_sharpness"] == 0.25
@@ -111,7 +111,7 @@ def test_losing_the_face_wins_nothing():
     assert None not in [gone[key] for key in zero] and gone["jitter"] is None
 
 
-def test_short_films_have_figures_or_none():
+def test_short_videos_have_figures_or_none():
     for count in (1, 2):
         one = seen(labels=said())
         short = one._replace(points=one.points[:count], detail=one.detail[:count])
@@ -120,9 +120,9 @@ def test_short_films_have_figures_or_none():
         assert found["width_correlation"] is None is found["opening_best_correlation"]
 
 
-def test_film_of_another_size_is_as_sharp_as_at_the_real_ones(tmp_path):
-    made_films.write(tmp_path / "a.mp4", made_films.opening(0))
-    one, networks = video_files.from_file(tmp_path / "a.mp4", "a"), made_films.networks()
+def test_video_of_another_size_is_as_sharp_as_at_the_real_ones(tmp_path):
+    made_videos.write(tmp_path / "a.mp4", made_videos.opening(0))
+    one, networks = video_files.from_file(tmp_path / "a.mp4", "a"), made_videos.networks()
     own = video_features.observe(one, networks)
     small = video_files.from_file(tmp_path / "a.mp4", "a", size=(32, 32))
     beside_small = video_features.observe(one, networks, video_features.observe(small, networks))
@@ -133,7 +133,7 @@ def test_film_of_another_size_is_as_sharp_as_at_the_real_ones(tmp_path):
     assert abs(own.detail[0, 0] / expected[0] - 1) > 0.2
 
 
-class Blinker(made_films.Landmarker):
+class Blinker(made_videos.Landmarker):
     """Sees shut eyes in dark frames."""
 
     def follow(self, image, before):
@@ -145,14 +145,14 @@ class Blinker(made_films.Landmarker):
         return found
 
 
-def test_film_that_does_not_blink_has_a_mean_without_a_length(tmp_path):
-    mouth = 0.5 + 0.2 * made_films.opening(0)
+def test_video_that_does_not_blink_has_a_mean_without_a_length(tmp_path):
+    mouth = 0.5 + 0.2 * made_videos.opening(0)
     blinks = mouth.copy()
     blinks[10:13] = 0
     for name, of in (("a", blinks), ("b", mouth)):
-        made_films.write(tmp_path / "real" / f"{name}.mp4", of)
-        made_films.write(tmp_path / "made" / f"{name}.mp4", of if name == "b" else mouth)
-    networks = made_films.networks()._replace(landmarker=Blinker())
+        made_videos.write(tmp_path / "real" / f"{name}.mp4", of)
+        made_videos.write(tmp_path / "made" / f"{name}.mp4", of if name == "b" else mouth)
+    networks = made_videos.networks()._replace(landmarker=Blinker())
     report = evaluate.evaluate({"made": tmp_path / "made"}, tmp_path / "real", tmp_path / "out", networks)
     real, *_, made = report["systems"]
     assert real["means"]["blinks"] == pytest.approx(60 * 25 / 30 / 2) and real["means"]["blink_length"] == 120
@@ -160,12 +160,12 @@ def test_film_that_does_not_blink_has_a_mean_without_a_length(tmp_path):
     assert not [failure for failure in report["failed"] if "blink" in failure["reason"]]
 
 
-def test_wrong_sound_is_asked_for_the_other_films_phonemes(tmp_path):
+def test_wrong_audio_is_asked_for_the_other_videos_phonemes(tmp_path):
     for n, name in enumerate("ab"):
-        made_films.write(tmp_path / "real" / f"{name}.mp4", 0.3 + 0.7 * made_films.opening(n))
+        made_videos.write(tmp_path / "real" / f"{name}.mp4", 0.3 + 0.7 * made_videos.opening(n))
         labels = np.full(30, (B, AA)[n])
         sidecar.write_phonemes(tmp_path / "real" / f"{name}.mp4", labels)
-    report = evaluate.evaluate({}, tmp_path / "real", tmp_path / "out", made_films.networks())
+    report = evaluate.evaluate({}, tmp_path / "real", tmp_path / "out", made_videos.networks())
     truth, _, wrong = report["systems"]
-    assert truth["per_film"]["a"]["closure"] is not None is truth["per_film"]["b"]["closure"]
-    assert wrong["per_film"]["a"]["closure"] is None is not wrong["per_film"]["b"]["closure"]
+    assert truth["per_video"]["a"]["closure"] is not None is truth["per_video"]["b"]["closure"]
+    assert wrong["per_video"]["a"]["closure"] is None is not wrong["per_video"]["b"]["closure"]

@@ -66,12 +66,12 @@ PICKLES = {
 CHECK = """
 import resource, sys
 from avct_jax import errors
-from avct_jax.models import torch_file
+from avct_jax.files import torch_pickle
 resource.setrlimit(resource.RLIMIT_AS, ({memory}, {memory}))
 resource.setrlimit(resource.RLIMIT_CPU, ({seconds}, {seconds}))
 for path in sys.argv[1:]:
     try:
-        torch_file.read(path)
+        torch_pickle.read(path)
         print("read", path)
     except errors.UserError as error:
         assert path in str(error) and "\\n" not in str(error)
@@ -186,7 +186,7 @@ def test_weights_that_are_none_are_refused_in_one_line(content, suffix, tmp_path
 
 
 @pytest.fixture(scope="module")
-def sound():
+def audio():
     """What a checkpoint holds: tensors by name, and the header's words."""
     with weights_file.embedded() as path:
         return array_file.read_safetensors(path)
@@ -212,8 +212,8 @@ WORDS = {
     "a deep config": nested("[" * 200_000),
     "a config of a list": nested("[]"),
     "no config": nested(""),
-    "a huge number": nested('{"amplitude": 1e400}'),
-    "a number of many digits": nested('{"amplitude": 1' + 5000 * "0" + "}"),
+    "a huge number": nested('{"mouth_amplitude": 1e400}'),
+    "a number of many digits": nested('{"mouth_amplitude": 1' + 5000 * "0" + "}"),
     "a field of another kind": sized(mouth_painter=3),
     "sizes that cannot be": sized(phoneme_net={"width": -8}),
     "sizes beyond memory": sized(phoneme_net={"width": 2**40}),
@@ -223,8 +223,8 @@ WORDS = {
 
 
 @pytest.mark.parametrize("name", [*TENSORS, *WORDS])
-def test_checkpoints_that_are_none_are_refused_in_one_line(name, sound, tmp_path):
-    tensors, words = sound
+def test_checkpoints_that_are_none_are_refused_in_one_line(name, audio, tmp_path):
+    tensors, words = audio
     tensors, words = TENSORS.get(name, dict)(tensors), WORDS.get(name, dict)(words)
     path = tmp_path / "a.safetensors"
     path.write_bytes(safetensors.numpy.save(tensors, words))

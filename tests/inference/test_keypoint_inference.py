@@ -107,7 +107,7 @@ def one_chunk(variables, image, audio):
     return keypoint_inference.render(TINY, variables, begun.portrait, begun.reference, driving)
 
 
-def test_frames_have_a_gradient_with_respect_to_sound_and_picture(variables, image):
+def test_frames_have_a_gradient_with_respect_to_audio_and_image(variables, image):
     audio = jnp.asarray(make_track(16).audio)
     gradients = jax.jit(jax.grad(lambda i, a: one_chunk(variables, i, a).mean(), argnums=(0, 1)))(
         image, audio
@@ -156,13 +156,13 @@ def test_first_reference_is_the_first_frames_motion(variables, image):
     np.testing.assert_allclose(first.jacobians, reference.jacobians, atol=1e-5)
 
 
-def test_gain_enlarges_the_change_of_the_picture(variables, image):
+def test_gain_enlarges_the_change_of_the_image(variables, image):
     track = make_track(16)
     frames = {}
     for gain in (0.0, 0.5, 1.0):
-        config = dataclasses.replace(TINY, gain=gain)
+        config = dataclasses.replace(TINY, motion_scale=gain)
         begun = jax.jit(lambda i, c=config: begin(c, variables, i, track))(image)
-        # By less than a pixel: the picture is noise, and no less like itself further away.
+        # By less than a pixel: the image is noise, and no less like itself further away.
         turned = begun.reference._replace(keypoints=begun.reference.keypoints + 0.02)
         drawn = jax.jit(
             lambda b, d, c=config: keypoint_inference.render(c, variables, b.portrait, b.reference, d)
@@ -212,7 +212,7 @@ def test_shut_is_drawn_before_anything_is_said(variables, image):
     begun = jax.jit(lambda i: begin(TINY, variables, i, track))(image)
     still = jax.tree.map(lambda x: x[:1], begun.reference)
     for share in (0.0, 1.0):
-        config = dataclasses.replace(TINY, shut=share)
+        config = dataclasses.replace(TINY, mouth_closing=share)
         draw = quick.jit(
             lambda b, m, c=config: keypoint_inference.render(c, variables, b.portrait, b.reference, m)
         )

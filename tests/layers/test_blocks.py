@@ -27,7 +27,7 @@ def plain(x, kernel):
 
 
 @pytest.mark.parametrize("case", DOUBLED)
-def test_doubled_convolution_and_its_gradients_are_those_of_the_doubled_picture(case):
+def test_doubled_convolution_and_its_gradients_are_those_of_the_doubled_image(case):
     b, h, w, c, d = DOUBLED[case]
     x, kernel = draw((b, h, w, c)), draw((3, 3, c, d), 1)
     loss = lambda f: lambda x, k: jnp.sin(f(x, k)).sum()
@@ -83,7 +83,7 @@ def test_deferred_bias_is_left_out_and_handed_over():
 
 
 @pytest.mark.parametrize(("block", "side"), [("SameBlock", 8), ("DownBlock", 4), ("UpBlock", 16)])
-def test_block_makes_pictures_of_its_resolution(block, side):
+def test_block_makes_images_of_its_resolution(block, side):
     x = draw((1, 8, 8, 3))
     result, _ = getattr(blocks, block)(5).init_with_output(jax.random.key(0), x)
     assert result.shape == (1, side, side, 5) and (result >= 0).all() and result.max() > 0

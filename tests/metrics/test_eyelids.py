@@ -25,7 +25,7 @@ def test_eye_opening_is_the_distance_of_the_lids_over_the_eye():
     np.testing.assert_allclose(eyelids.eye_opening(points), [0.2, np.nan])
 
 
-def test_blinks_are_short_and_begin_and_end_within_the_film():
+def test_blinks_are_short_and_begin_and_end_within_the_video():
     opening = course((0, 2), (20, 24), (60, 63), (98, 100))
     assert eyelids.blinks(opening).tolist() == [4, 3]
     assert eyelids.blinks_per_minute(opening) == pytest.approx(2 / 4 * 60)
@@ -56,6 +56,6 @@ def test_losing_the_face_is_no_blink_and_takes_none_away_but_its_own():
     assert eyelids.blinks_per_minute(lost) == 0 == eyelids.blinks_per_minute(np.full(50, np.nan))
 
 
-def test_films_without_blinks_have_no_length_of_them():
+def test_videos_without_blinks_have_no_length_of_them():
     assert np.isnan(eyelids.blink_length(course())) and np.isnan(eyelids.blinks_per_minute(np.zeros(0)))
     assert eyelids.blinks_per_minute(course((1, 2), frames=3)) == pytest.approx(60 * 25 / 3)

@@ -9,7 +9,7 @@ from avct_jax.metrics import head_rotation
 
 
 def turning(angles):
-    """The mean head turned by angles (t, 3) in degrees, as large as in a picture of 256 px."""
+    """The mean head turned by angles (t, 3) in degrees, as large as in an image of 256 px."""
     turns = transform.Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
     canonical = face_basis.embedded().canonical.astype(np.float64)
     return 70 * np.einsum("tij,nj->tni", turns, canonical) + np.array([128, 120, 0])
@@ -38,7 +38,7 @@ def test_slow_drift_counts_within_three_seconds_alone():
     assert found.yaw == pytest.approx(3 / np.sqrt(12), rel=0.02) and found.pitch < 0.01
 
 
-def test_one_wild_stretch_is_not_a_films_motion():
+def test_one_wild_stretch_is_not_a_videos_motion():
     angles = swing(degrees=(1, 1, 1))
     angles[:75] *= 20
     assert head_rotation.head_turns(turning(angles)).pitch < 1
@@ -55,7 +55,7 @@ def test_losing_the_face_is_no_motion():
     assert np.isnan(head_rotation.head_turns(points[:0])).all()
 
 
-def test_short_films_are_one_window():
+def test_short_videos_are_one_window():
     assert head_rotation.head_turns(turning(swing(40))).pitch > 1
     assert head_rotation.head_turns(turning(swing(3))).pitch < 0.01 and head_rotation.head_turns(
         turning(swing(1))

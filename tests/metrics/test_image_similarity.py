@@ -1,4 +1,4 @@
-"""Picture differences, sharpness and Fréchet distances of cases whose answer is known."""
+"""Image differences, sharpness and Fréchet distances of cases whose answer is known."""
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ RANDOM = np.random.default_rng(5)
 FACES = RANDOM.integers(0, 256, (2, 40, 48, 3), np.uint8)
 
 
-def test_identical_pictures_do_not_differ():
+def test_identical_images_do_not_differ():
     assert (
         image_similarity.l1(FACES, FACES).tolist()
         == [0, 0]
@@ -22,7 +22,7 @@ def test_identical_pictures_do_not_differ():
     assert image_similarity.decibels(0.0) == float("inf")
 
 
-def test_picture_differences_are_those_of_pixels_in_zero_to_one():
+def test_image_differences_are_those_of_pixels_in_zero_to_one():
     darker = np.clip(FACES.astype(int), 51, 255).astype(np.uint8) - np.uint8(51)
     brighter = np.clip(FACES, 51, 255)
     assert image_similarity.l1(brighter, darker) == pytest.approx([0.2, 0.2])
@@ -30,13 +30,13 @@ def test_picture_differences_are_those_of_pixels_in_zero_to_one():
     assert image_similarity.decibels(0.01) == pytest.approx(20)
 
 
-def test_ssim_of_flat_pictures_is_that_of_their_means():
+def test_ssim_of_flat_images_is_that_of_their_means():
     a, b = (np.full((1, 20, 20, 3), v, np.uint8) for v in (100, 150))
     wanted = (2 * 100 * 150 + image_similarity.C1) / (100**2 + 150**2 + image_similarity.C1)
     assert image_similarity.ssim(a, b) == pytest.approx([wanted], rel=1e-6)
 
 
-def test_ssim_orders_noise_and_refuses_small_pictures():
+def test_ssim_orders_noise_and_refuses_small_images():
     noisy = [np.clip(FACES + RANDOM.normal(0, s, FACES.shape), 0, 255).astype(np.uint8) for s in (5, 20, 60)]
     values = [image_similarity.ssim(FACES, x).mean() for x in noisy]
     assert 1 > values[0] > values[1] > values[2] > 0

@@ -36,7 +36,7 @@ def test_best_opening_correlation_takes_out_a_lag_of_five_frames_at_most():
     )
 
 
-def test_best_opening_correlation_is_that_of_short_films_and_lost_faces_too():
+def test_best_opening_correlation_is_that_of_short_videos_and_lost_faces_too():
     assert mouth_opening.best_opening_correlation(np.arange(3.0), np.arange(4.0)) == pytest.approx(1)
     lost = np.r_[np.linspace(0, 1, 4), np.full(6, np.nan)]
     assert mouth_opening.best_opening_correlation(lost, np.linspace(0, 1, 10)) < 0.9

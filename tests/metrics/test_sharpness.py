@@ -1,4 +1,4 @@
-"""Detail of faces, in pictures of noise whose detail is known."""
+"""Detail of faces, in images of noise whose detail is known."""
 
 import cv2
 import numpy as np
@@ -57,20 +57,20 @@ def test_share_is_of_the_frames_that_show_a_real_face():
     assert np.isnan(sharpness.share(made, np.full_like(real, np.nan))).all()
 
 
-def test_share_of_picture_is_of_the_portrait_or_of_the_first_frame():
+def test_share_of_image_is_of_the_portrait_or_of_the_first_frame():
     made = np.array([[np.nan, np.nan], [8.0, 4], [4, 2]])
     unknown = np.full(2, np.nan)
-    assert sharpness.share_of_picture(made, np.array([8.0, 8])).tolist() == [0.5, 0.25]
-    assert sharpness.share_of_picture(made, unknown).tolist() == [0.5, 0.5]
-    assert np.isnan(sharpness.share_of_picture(made[:1], unknown)).all()
-    assert sharpness.share_of_picture(made[:1], np.array([8.0, 8])).tolist() == [0, 0]
+    assert sharpness.share_of_image(made, np.array([8.0, 8])).tolist() == [0.5, 0.25]
+    assert sharpness.share_of_image(made, unknown).tolist() == [0.5, 0.5]
+    assert np.isnan(sharpness.share_of_image(made[:1], unknown)).all()
+    assert sharpness.share_of_image(made[:1], np.array([8.0, 8])).tolist() == [0, 0]
 
 
-def test_portrait_is_measured_at_the_films_scale():
+def test_portrait_is_measured_at_the_videos_scale():
     small = cv2.GaussianBlur(noise(), (0, 0), 1)
-    picture = cv2.cvtColor(
+    image = cv2.cvtColor(
         cv2.resize(small, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC), cv2.COLOR_GRAY2RGB
     )
-    found = sharpness.at_scale(picture, 3 * face_at(), 80)
+    found = sharpness.at_scale(image, 3 * face_at(), 80)
     np.testing.assert_allclose(found, sharpness.detail(small, face_at()), rtol=0.1)
-    assert (found > 2 * sharpness.at_scale(picture, 3 * face_at(), 240)).all()
+    assert (found > 2 * sharpness.at_scale(image, 3 * face_at(), 240)).all()

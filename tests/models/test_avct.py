@@ -151,10 +151,10 @@ def test_avct_refuses_an_unknown_encoder():
         ({"reference": "image"}, (True, True, True)),
     ],
 )
-@pytest.mark.parametrize("sound", ["mlp", "conv"])
-def test_ablated_avct_ignores_what_it_is_denied(switch, seen, sound):
-    size = {"feature_size": 32} if sound == "conv" else {}
-    config = dataclasses.replace(SMALL, audio_encoder=sound, **size, **switch)
+@pytest.mark.parametrize("encoder", ["mlp", "conv"])
+def test_ablated_avct_ignores_what_it_is_denied(switch, seen, encoder):
+    size = {"feature_size": 32} if encoder == "conv" else {}
+    config = dataclasses.replace(SMALL, audio_encoder=encoder, **size, **switch)
     model = avct.AVCT(config)
     phonemes, poses, audio, _ = make_inputs(config, 3)
     features = jax.random.uniform(

@@ -58,7 +58,7 @@ def test_equivariance_losses_match_the_reference(golden):
 def test_perceptual_loss_and_its_gradient_are_zero_at_the_target(small_network):
     target = jax.random.uniform(jax.random.key(1), (1, 32, 32, 3))
     loss = lambda x: losses.perceptual(small_network, x, target, layers=(1,), scales=(1,))
-    # Not jitted: fused, the two pictures' features differ by rounding, and an L1 gradient follows its sign.
+    # Not jitted: fused, the two images' features differ by rounding, and an L1 gradient follows its sign.
     step = jax.value_and_grad(loss)
     value, gradient = step(target)
     assert float(value) == 0 and float(jnp.abs(gradient).max()) == 0
@@ -109,10 +109,10 @@ def test_equivariance_losses_vanish_when_motion_follows_the_warp():
     in_warped = jax.random.uniform(jax.random.key(1), (2, 10, 2), minval=-0.9, maxval=0.9)
     jacobians = jnp.eye(2)[None, None] + 0.1 * jax.random.normal(jax.random.key(2), (2, 10, 2, 2))
     in_original = random_warps.warp_points(warp, in_warped)
-    slopes = random_warps.warp_jacobian(warp, in_warped)
+    grads = random_warps.warp_jacobian(warp, in_warped)
     assert float(losses.keypoint_equivariance(in_original, in_original)) == 0
-    assert float(losses.jacobian_equivariance(slopes @ jacobians, slopes, jacobians)) < 1e-5
-    assert float(losses.jacobian_equivariance(jacobians, slopes, jacobians)) > 1e-3
+    assert float(losses.jacobian_equivariance(grads @ jacobians, grads, jacobians)) < 1e-5
+    assert float(losses.jacobian_equivariance(jacobians, grads, jacobians)) > 1e-3
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 1.0000001])

@@ -9,7 +9,7 @@ from avct_jax import errors, weights_file
 from avct_jax.animator import factory
 from avct_jax.cli import main
 from avct_jax.data.clips import clip, manifest
-from avct_jax.data.media import video
+from avct_jax.data.media import video_io
 from avct_jax.models import mesh_system, system_config
 from avct_jax.presets import painter as painter_presets
 from avct_jax.train import mesh_run
@@ -29,9 +29,9 @@ def clips(tmp_path_factory):
         path = made / f"{entry.name}.npz"
         one = clip.load(path)
         clip.save(path, one._replace(points=test_mouth_patches.talking(len(one.points)).astype("f2")))
-        sound = 0.1 * np.random.default_rng(1).normal(size=640 * len(one.points)).astype(np.float32)
-        frames = made_clips.pictures(1, len(one.points), 64)
-        with video.VideoWriter(path.with_suffix(".mp4"), size=64, audio=sound) as writer:
+        audio = 0.1 * np.random.default_rng(1).normal(size=640 * len(one.points)).astype(np.float32)
+        frames = made_clips.images(1, len(one.points), 64)
+        with video_io.VideoWriter(path.with_suffix(".mp4"), size=64, audio=audio) as writer:
             writer.write(frames)
     return made
 
@@ -59,8 +59,8 @@ def test_phonemes_are_learned_and_heard_by(clips, tmp_path, monkeypatch):
     mesh_run.save(tmp_path / "painter.safetensors", system, {"mouth_painter": zeros})
     mesh_run.export(tmp_path, tmp_path / "m.safetensors")
     found = mesh_run.read(tmp_path / "m.safetensors")
-    assert found.config.hearing == "network" and "phoneme_net" in found.variables
-    assert len(found.config.centre) == 16 and any(found.config.centre)
+    assert found.config.phoneme_source == "network" and "phoneme_net" in found.variables
+    assert len(found.config.mean_motion) == 16 and any(found.config.mean_motion)
     (tmp_path / "phonemes.safetensors").unlink()
     with pytest.raises(errors.UserError, match="no phoneme_net; run `avct train phonemes`"):
         mesh_run.export(tmp_path, tmp_path / "m.safetensors")
@@ -71,15 +71,15 @@ def test_both_stages_leave_weights_curves_and_checkpoints(run):
         assert (run / stage / "metrics.jsonl").exists()
         assert [p.name for p in sorted((run / stage / "checkpoints").glob("[0-9]*"))] == ["2", "4"]
         assert set(mesh_run.read(run / f"{stage}.safetensors").variables) == {mesh_run.OF_STAGE[stage]}
-    assert (run / "painter/pictures/00000004.png").exists()
+    assert (run / "painter/images/00000004.png").exists()
 
 
 def test_export_makes_a_checkpoint_that_animates(run, tmp_path):
     # The two stages' presets are tiny in their own network only: each keeps its own.
     assert main.main(["train", "export", "--run", str(run), "--output", str(tmp_path / "m.safetensors")]) == 0
-    player = factory.load(tmp_path / "m.safetensors")
-    sound = np.random.default_rng(0).normal(0, 0.1, 1600).astype(np.float32)
-    frames = np.concatenate(list(player.frames(skimage.data.astronaut(), sound, size=256)))
+    network_state = factory.load(tmp_path / "m.safetensors")
+    audio = np.random.default_rng(0).normal(0, 0.1, 1600).astype(np.float32)
+    frames = np.concatenate(list(network_state.frames(skimage.data.astronaut(), audio, size=256)))
     assert frames.shape == (3, 256, 256, 3)
 
 

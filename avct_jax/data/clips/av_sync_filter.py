@@ -26,11 +26,11 @@ PERSON_FRAMES = 15000  # of one person, 10 min, are fitted to; others must have 
 LATEST = 2.0  # frames off that are still in sync
 AGREEMENT = 0.35  # least correlation at the best shift
 PEAK = 0.1  # by which the best correlation exceeds the median over all shifts
-FARTHER = 0.05  # by which a shift out of sync must agree better than any in sync: most films are
+FARTHER = 0.05  # by which a shift out of sync must agree better than any in sync: most videos are
 PASSING = 25  # frames = 1 s: what changes more slowly is the pose of a head, a smile, the level of a voice
 
 
-class Judgement(NamedTuple):
+class SyncEstimate(NamedTuple):
     """offset: frames by which the lips come after the sound. agreement: correlation there."""
 
     offset: float
@@ -41,14 +41,14 @@ class Judgement(NamedTuple):
 class Sample(NamedTuple):
     """A clip with sound: MFCC and filter bank, and the opening of the lips."""
 
-    sound: Float[np.ndarray, "t 4 f"]
+    audio: Float[np.ndarray, "t 4 f"]
     opening: Float[np.ndarray, " t"]
 
 
-def judge(
+def estimate(
     names: Sequence[str], persons: Sequence[str], read: Callable[[str], Sample]
-) -> dict[str, Judgement] | None:
-    """Judge clips with sound; None where there are too few to judge by.
+) -> dict[str, SyncEstimate] | None:
+    """SyncScorer clips with sound; None where there are too few to judge by.
 
     Each clip is read twice; memory does not grow with their number.
     """
@@ -72,7 +72,7 @@ def judge(
     return judged
 
 
-def compare(predicted: Float[np.ndarray, " t"], opening: Float[np.ndarray, " t"]) -> Judgement:
+def compare(predicted: Float[np.ndarray, " t"], opening: Float[np.ndarray, " t"]) -> SyncEstimate:
     """Shift a predicted opening of the lips against the real one."""
     curve = correlations(_quick(predicted), _quick(opening))
     most = len(curve) // 2
@@ -83,7 +83,7 @@ def compare(predicted: Float[np.ndarray, " t"], opening: Float[np.ndarray, " t"]
     place = best + _top(curve, best) - most
     agreement = float(curve[best])
     clear = agreement >= AGREEMENT and agreement - float(np.median(curve)) >= PEAK
-    return Judgement(float(place), agreement, bool(clear and abs(place) <= LATEST))
+    return SyncEstimate(float(place), agreement, bool(clear and abs(place) <= LATEST))
 
 
 def correlations(
@@ -112,13 +112,13 @@ def _top(curve: Float[np.ndarray, " s"], best: int) -> float:
 
 def _columns(sample: Sample) -> tuple[Float[np.ndarray, "t c"], Float[np.ndarray, " t"]]:
     """The sound around each frame, and the opening, both without the clip's mean and spread."""
-    sound = sample.sound.astype(np.float64).mean(1)
-    sound = (sound - sound.mean(0)) / np.maximum(sound.std(0), 1e-3)
-    padded = np.pad(sound, ((RADIUS, RADIUS), (0, 0)), mode="edge")
+    audio = sample.audio.astype(np.float64).mean(1)
+    audio = (audio - audio.mean(0)) / np.maximum(audio.std(0), 1e-3)
+    padded = np.pad(audio, ((RADIUS, RADIUS), (0, 0)), mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * RADIUS + 1, axis=0)
     opening = _quick(sample.opening.astype(np.float64))
     opening = (opening - opening.mean()) / max(float(opening.std()), 1e-4)
-    return windows.reshape(len(sound), -1), opening
+    return windows.reshape(len(audio), -1), opening
 
 
 def _quick(values: Float[np.ndarray, " t"]) -> Float[np.ndarray, " t"]:

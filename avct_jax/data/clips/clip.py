@@ -1,6 +1,6 @@
-"""One preprocessed clip: a film of one steady face, and beside it what is known of each of its frames.
+"""One preprocessed clip: a video of one steady face, and beside it what is known of each of its frames.
 
-NAME.mp4 is 256x256, 25 frames/s; NAME.npz holds the fields of `Clip`, all of the film's length.
+NAME.mp4 is 256x256, 25 frames/s; NAME.npz holds the fields of `Clip`, all of the video's length.
 """
 
 import hashlib
@@ -14,17 +14,17 @@ from jaxtyping import Bool, Float, Float16, Float32, Int8, UInt8
 
 from avct_jax import errors
 from avct_jax.data.faces import crop, face_detector
-from avct_jax.data.media import video
+from avct_jax.data.media import video_io
 from avct_jax.data.phonemes import recognition
 from avct_jax.data.phonemes import symbols as phonemes
-from avct_jax.data.speech import audio, mel
+from avct_jax.data.speech import mel, speech_features
 from avct_jax.files import array_file, atomic_write
 
 REMEDY = "preprocess it again"
 VERSION = 1  # of the files
-MEL_STEPS = 16  # of Wav2Lip's mel picture that go with 5 frames
+MEL_STEPS = 16  # of Wav2Lip's mel image that go with 5 frames
 MEL_RATE = 80  # steps/s
-MEL_PEAK = 0.9  # of the sound that the mel picture is made of: Wav2Lip hparams, rescaling_max
+MEL_PEAK = 0.9  # of the sound that the mel image is made of: Wav2Lip hparams, rescaling_max
 SMOOTHED = 5  # frames over which boxes are averaged, as Wav2Lip averages its detections
 # One in this many is never trained on.
 HELD_OUT_CLIPS, HELD_OUT_PERSONS = 20, 14
@@ -34,12 +34,12 @@ Word = tuple[str, float, float]
 
 
 class Clip(NamedTuple):
-    """What is known of a film of one steady face, t frames at 25 frames/s.
+    """What is known of a video of one steady face, t frames at 25 frames/s.
 
-    points: landmarks, x right, y down in [-1, 1] of the picture, corner pixel centres at +-1; z in the same
+    points: landmarks, x right, y down in [-1, 1] of the image, corner pixel centres at +-1; z in the same
     scale. score: of the landmarks, 0 to 1; 0 where they are interpolated. poses: rad and mm.
-    mouth_boxes: left, top, right, bottom of the lower half of the face, px of the 256 px picture.
-    audio: features, 4 rows a frame. mel: the 16 steps of Wav2Lip's mel picture that begin with each frame.
+    mouth_boxes: left, top, right, bottom of the lower half of the face, px of the 256 px image.
+    audio: features, 4 rows a frame. mel: the 16 steps of Wav2Lip's mel image that begin with each frame.
     phonemes: by the transcript where there is one. recognised: by ear alone. silent: nobody speaks. These
     five are None without sound.
     offset: frames by which the lips come after the sound, NaN where unknown. in_sync: they belong together.
@@ -69,7 +69,7 @@ def held_out(name: str, person: str, *, speaker: str | None) -> bool:
 
 
 def to_unit(points: Float[np.ndarray, "t 478 3"], square: crop.Square) -> Float16[np.ndarray, "t 478 3"]:
-    """Express points in px of a film in [-1, 1] of a square of it, -1 and 1 being the outermost pixels."""
+    """Express points in px of a video in [-1, 1] of a square of it, -1 and 1 being the outermost pixels."""
     pixels = crop.to_crop(points, square)
     pixels[..., :2] -= 0.5  # pixel centres lie at .5
     return (pixels / (crop.SIZE - 1) * 2 - np.array([1, 1, 0])).astype(np.float16)
@@ -110,13 +110,13 @@ def listen(
     written = recognised
     if words:
         written = phonemes.labels_from_segments(recognition.segments_from_words(words, wav), frames)
-    silent = audio.silent_frames(wav)[:frames]
+    silent = speech_features.silent_frames(wav)[:frames]
     return {
-        "audio": audio.frame_features(audio.audio_features(wav), frames=frames),
+        "audio": speech_features.frame_features(speech_features.audio_features(wav), frames=frames),
         "mel": mel_windows(wav * np.float32(MEL_PEAK), frames),
         "phonemes": written.astype(np.int8),
         "recognised": recognised.astype(np.int8),
-        # A picture that goes on after the sound has none.
+        # An image that goes on after the sound has none.
         "silent": np.pad(silent, (0, frames - len(silent)), constant_values=True),
     }
 
@@ -125,7 +125,7 @@ def mel_windows(wav: Float32[np.ndarray, " m"], frames: int) -> Float16[np.ndarr
     """The 16 mel steps that begin at each frame; the last full window is repeated at the end."""
     steps = mel.mel_spectrogram(wav)
     steps = np.pad(steps, ((0, 0), (0, max(0, MEL_STEPS - steps.shape[1]))), mode="edge")
-    starts = np.arange(frames) * MEL_RATE // video.FRAME_RATE
+    starts = np.arange(frames) * MEL_RATE // video_io.FRAME_RATE
     starts = np.minimum(starts, steps.shape[1] - MEL_STEPS)
     windows = np.lib.stride_tricks.sliding_window_view(steps, MEL_STEPS, axis=1)  # 80, starts, 16
     return windows[:, starts].transpose(1, 0, 2).astype(np.float16)
@@ -172,13 +172,13 @@ def load(path: str | os.PathLike) -> Clip:
 
 
 def frames(path: str | os.PathLike) -> UInt8[np.ndarray, "t 256 256 3"]:
-    """Read the pictures of a clip, NAME.mp4 or NAME.npz, RGB.
+    """Read the images of a clip, NAME.mp4 or NAME.npz, RGB.
 
     Raises:
-      UserError: no such film, or one that cannot be decoded.
+      UserError: no such video, or one that cannot be decoded.
     """
-    film = pathlib.Path(path).with_suffix(".mp4")
-    return np.stack(list(video.read_frames(film, frame_rate=None, size=crop.SIZE)))
+    video = pathlib.Path(path).with_suffix(".mp4")
+    return np.stack(list(video_io.read_frames(video, frame_rate=None, size=crop.SIZE)))
 
 
 def _number(value: Any) -> int:

@@ -150,21 +150,21 @@ def _preprocess(job: make_clips.Job, work: Work, progress: Callable[[int], None]
 
 
 def check_offsets(folder: pathlib.Path, *, show: Callable[[str], None] = lambda text: None) -> None:
-    """Judge whether sound and lips belong together, of all clips, where some have not been judged."""
+    """SyncScorer whether sound and lips belong together, of all clips, where some have not been judged."""
     records = manifest.read_records(folder)
     if all(record.checked for record in records.values()):
         return
-    heard = [entry for record in records.values() for entry in record.clips if entry.sound]
+    heard = [entry for record in records.values() for entry in record.clips if entry.audio]
     show(f"comparing sound and lips of {len(heard)} clips")
     names, persons = [entry.name for entry in heard], [entry.person for entry in heard]
-    judged = av_sync_filter.judge(names, persons, functools.partial(_read_sample, folder)) if heard else {}
+    judged = av_sync_filter.estimate(names, persons, functools.partial(_read_sample, folder)) if heard else {}
     for record in records.values():
         entries = []
         for entry in record.clips:
             verdict = (judged or {}).get(entry.name)
             offset = round(verdict.offset, 2) if verdict else math.nan
             # Where nothing is known, a clip with sound passes.
-            in_sync = verdict.in_sync if verdict else entry.sound
+            in_sync = verdict.in_sync if verdict else entry.audio
             _set_offset(folder / f"{entry.name}.npz", offset, in_sync)
             entries.append(entry._replace(offset=offset, in_sync=in_sync))
         new = record._replace(clips=tuple(entries), checked=judged is not None)

@@ -12,7 +12,7 @@ from typing import Any
 
 from avct_jax import errors
 from avct_jax.data.clips import clip, make_clips, manifest
-from avct_jax.data.media import video
+from avct_jax.data.media import video_io
 from avct_jax.files import text_file
 
 CONTAINERS = "mp4|m4v|mov|mkv|webm|avi|mpg|mpeg|mts|m2ts|ts|wmv|flv|3gp|ogv|gif"
@@ -27,7 +27,7 @@ def find_videos(
     A file named itself is taken whatever its suffix; of a folder those named as CONTAINERS are.
 
     Args:
-      output: a folder whose films are clips made before, where it lies in one that is searched.
+      output: a folder whose videos are clips made before, where it lies in one that is searched.
 
     Raises:
       UserError: nothing is there, or a folder holds no video.
@@ -41,8 +41,8 @@ def find_videos(
             inside = _videos_in(path, output) if path.is_dir() else [path]
             if not inside and len(paths) == 1:
                 raise errors.UserError(f"no video is in the folder {name!r}; name another one")
-            for film in inside:  # named as asked for, also where that is a link; each file once
-                found.setdefault(film.resolve(), film.absolute())
+            for video in inside:  # named as asked for, also where that is a link; each file once
+                found.setdefault(video.resolve(), video.absolute())
     return list(found.values())
 
 
@@ -98,7 +98,7 @@ def read_words(path: str | os.PathLike) -> dict[str, list[clip.Word]]:
 def _read_rows(path: str | os.PathLike, columns: Sequence[str]) -> list[dict[str, str]]:
     name = repr(os.fspath(path))
     try:
-        video.check_readable(path)
+        video_io.check_readable(path)
         text = text_file.read(path)
         mark = text_file.separator(text.partition("\n")[0]) or ","
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark, skipinitialspace=True)

@@ -1,4 +1,4 @@
-"""Stretches of a film that show one steady face: what becomes a clip.
+"""Stretches of a video that show one steady face: what becomes a clip.
 
 Frames are seen once, in order, and no more of them are remembered than a clip is long.
 """
@@ -27,8 +27,8 @@ class Seen(NamedTuple):
     score: float
 
 
-class Stretch(NamedTuple):
-    """Frames `begin` to `begin` + t of a film, with one face or none.
+class FaceTrack(NamedTuple):
+    """Frames `begin` to `begin` + t of a video, with one face or none.
 
     points: px; frames in between without a face are filled in, with score 0. None where no face is seen.
     """
@@ -88,18 +88,18 @@ def way(before: Float32[np.ndarray, "478 3"], now: Float32[np.ndarray, "478 3"])
     return float(np.linalg.norm(now[:, :2] - before[:, :2], axis=-1).mean()) / size_of(now)
 
 
-def find_stretches(
+def find_tracks(
     frames: Iterable[UInt8[np.ndarray, "h w 3"]],
     landmarker: face_detector.FaceLandmarker,
     *,
     longest: int,
     shortest: int,
-) -> Iterator[Stretch]:
-    """Divide a film at its cuts, where the face is lost, and where another face is followed.
+) -> Iterator[FaceTrack]:
+    """Divide a video at its cuts, where the face is lost, and where another face is followed.
 
     Args:
       longest: frames; longer stretches are divided. shortest: no division leaves fewer frames than this.
-    Yields: stretches in order, those without a face too; they cover the film.
+    Yields: stretches in order, those without a face too; they cover the video.
     """
     watch = Watch(landmarker)
     run: list[Seen] = []
@@ -114,7 +114,7 @@ def find_stretches(
             yield from _finish(kept, longest, shortest)
             run = run[len(kept) :]
         if len(run) >= longest + shortest:
-            yield _stretch(run[:longest])
+            yield _track(run[:longest])
             run = run[longest:]
     yield from _finish(run, longest, shortest)
 
@@ -142,20 +142,20 @@ def _without_tail(run: list[Seen]) -> list[Seen]:
     return run[:end]
 
 
-def _finish(run: list[Seen], longest: int, shortest: int) -> Iterator[Stretch]:
+def _finish(run: list[Seen], longest: int, shortest: int) -> Iterator[FaceTrack]:
     """What ends here: less than longest + shortest, so both halves are long enough; then what has no face."""
     faced = _without_tail(run)
     half = len(faced) // 2 if len(faced) > longest else 0
     for part in (faced[:half], faced[half:], run[len(faced) :]):
         if part:
-            yield _stretch(part)
+            yield _track(part)
 
 
-def _stretch(run: list[Seen]) -> Stretch:
+def _track(run: list[Seen]) -> FaceTrack:
     if not _has_face(run):
-        return Stretch(run[0].frame, len(run), None, None)
+        return FaceTrack(run[0].frame, len(run), None, None)
     points = fill_gaps(np.stack([seen.points for seen in run]))
-    return Stretch(run[0].frame, len(run), points, np.array([seen.score for seen in run], np.float32))
+    return FaceTrack(run[0].frame, len(run), points, np.array([seen.score for seen in run], np.float32))
 
 
 def fill_gaps(points: Float32[np.ndarray, "t 478 3"]) -> Float32[np.ndarray, "t 478 3"]:

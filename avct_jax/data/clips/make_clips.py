@@ -18,10 +18,10 @@ from jaxtyping import Float32, UInt8
 from avct_jax import errors
 from avct_jax.data.clips import clip, face_tracks, manifest
 from avct_jax.data.faces import crop, face_detector, head_pose
-from avct_jax.data.media import video
-from avct_jax.data.speech import audio
+from avct_jax.data.media import video_io
+from avct_jax.data.speech import speech_features
 
-TRACKED_SIDE = 1280  # px, longer side of the pictures in which the face is looked for
+TRACKED_SIDE = 1280  # px, longer side of the images in which the face is looked for
 SHOWN_SIDE = 1920  # px, of those that clips are cut out of: more is never seen in 256 px
 FEWEST_FACES = 0.8  # share of a clip's frames in which the face must be found
 LEAST_SHARE = 0.3  # of the face in its clip's square; where the head travels farther the clip is divided
@@ -44,7 +44,7 @@ class Options:
     shortest: int = 24
     longest: int = 250
     smallest_face: int = 48
-    sound: bool = True
+    audio: bool = True
 
 
 class Job(NamedTuple):
@@ -58,7 +58,7 @@ class Job(NamedTuple):
 
 def made_with(job: Job, options: Options) -> dict:
     """What decides a video's clips, beside the video: where it changes they have to be made again."""
-    said = [list(word) for word in job.words] if job.words and options.sound else None
+    said = [list(word) for word in job.words] if job.words and options.audio else None
     return {**dataclasses.asdict(options), "person": job.person, "words": said, "version": clip.VERSION}
 
 
@@ -113,24 +113,24 @@ class _Maker:
         self.refused: list[manifest.Refusal] = []
 
     def run(self, landmarker: face_detector.FaceLandmarker, progress: Report) -> None:
-        found = video.probe(self.job.source)
+        found = video_io.probe(self.job.source)
         if not found.has_video:
             raise errors.UserError(f"{self.job.source!r} holds no video; give a video file")
         self.shown_size = _at_most(found.size, SHOWN_SIDE)
         tracked_size = _at_most(found.size, TRACKED_SIDE)
         self.scale = self.shown_size[0] / tracked_size[0]
-        self.sound = _open_sound(self.job.source) if self.options.sound and found.has_audio else None
-        self._film, self._next = read(self.job.source, found.size, self.shown_size), 0
+        self.audio = _open_audio(self.job.source) if self.options.audio and found.has_audio else None
+        self._video, self._next = read(self.job.source, found.size, self.shown_size), 0
         watched = read(self.job.source, found.size, tracked_size)
         limits = {"longest": self.options.longest, "shortest": self.options.shortest}
         try:
-            for part in face_tracks.find_stretches(watched, landmarker, **limits):
+            for part in face_tracks.find_tracks(watched, landmarker, **limits):
                 self.consider(part)
                 progress(part.frames)
         finally:
-            self._film.close()
+            self._video.close()
 
-    def consider(self, part: face_tracks.Stretch) -> None:
+    def consider(self, part: face_tracks.FaceTrack) -> None:
         """Make a clip of a stretch, or say why not."""
         begin, end = part.begin, part.begin + part.frames
         if part.points is None or part.score is None:
@@ -138,8 +138,10 @@ class _Maker:
                 self.refuse(begin, end, "no face", "no face was found")
             return
         if part.frames < self.options.shortest:
-            needed = self.options.shortest / video.FRAME_RATE
-            reason = f"one steady face for {part.frames / video.FRAME_RATE:.2f} s, {needed:.2f} s are needed"
+            needed = self.options.shortest / video_io.FRAME_RATE
+            reason = (
+                f"one steady face for {part.frames / video_io.FRAME_RATE:.2f} s, {needed:.2f} s are needed"
+            )
             return self.refuse(begin, end, "too short", reason)
         points = part.points * np.float32(self.scale)
         size = float(np.median([face_tracks.size_of(frame) for frame in points]))
@@ -154,18 +156,18 @@ class _Maker:
             return self._divide(part)
         self._make(part, points, square)
 
-    def _divide(self, part: face_tracks.Stretch) -> None:
+    def _divide(self, part: face_tracks.FaceTrack) -> None:
         half = part.frames // 2
         if half < self.options.shortest:
             end = part.begin + part.frames
-            reason = f"the head travels so far that it would fill less than {LEAST_SHARE:.0%} of the picture"
+            reason = f"the head travels so far that it would fill less than {LEAST_SHARE:.0%} of the image"
             return self.refuse(part.begin, end, "moves too far", reason)
         assert part.points is not None and part.score is not None
         for inner in (slice(0, half), slice(half, part.frames)):
             points, score = part.points[inner], part.score[inner]
-            self.consider(face_tracks.Stretch(part.begin + inner.start, len(points), points, score))
+            self.consider(face_tracks.FaceTrack(part.begin + inner.start, len(points), points, score))
 
-    def _make(self, part: face_tracks.Stretch, points: Float32[np.ndarray, "t 478 3"], square: crop.Square):
+    def _make(self, part: face_tracks.FaceTrack, points: Float32[np.ndarray, "t 478 3"], square: crop.Square):
         begin, end = part.begin, part.begin + part.frames
         assert part.score is not None
         in_crop = crop.to_crop(points, square)
@@ -173,37 +175,39 @@ class _Maker:
         if (turn := float(np.median(np.abs(poses[:, 1])))) > MOST_TURNED:
             reason = f"the head is turned away by {turn:.1f} rad, {MOST_TURNED:.1f} are the most"
             return self.refuse(begin, end, "turned away", reason)
-        wav = self._sound_of(begin, end)
+        wav = self._audio_of(begin, end)
         unit = clip.to_unit(points, square)
         boxes = clip.mouth_boxes(in_crop)
         made = clip.Clip(unit, part.score, poses, boxes, self.job.person)
         if wav is not None:
             made = made._replace(**clip.listen(wav, part.frames, self._words_of(begin, end)))
         name = f"{len(self.clips):06d}"
-        film = self.part / f"{name}.mp4"
-        with video.VideoWriter(film, size=crop.SIZE, audio=wav) as writer:
+        video = self.part / f"{name}.mp4"
+        with video_io.VideoWriter(video, size=crop.SIZE, audio=wav) as writer:
             for frame in self._frames_of(begin, end):
                 writer.write(crop.crop(frame, square))
         if writer.frames != part.frames:
             raise errors.UserError(f"{self.job.source!r} gave other frames when read again; convert it first")
         clip.save(self.part / f"{name}.npz", made)
-        times = (begin / video.FRAME_RATE, end / video.FRAME_RATE)
+        times = (begin / video_io.FRAME_RATE, end / video_io.FRAME_RATE)
         entry = (name, self.job.person, part.frames, wav is not None, self.job.source, *times)
-        self.clips.append(manifest.Entry(*entry, film.stat().st_size))
+        self.clips.append(manifest.Entry(*entry, video.stat().st_size))
 
     def _frames_of(self, begin: int, end: int) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-        while self._next < end and (frame := next(self._film, None)) is not None:
+        while self._next < end and (frame := next(self._video, None)) is not None:
             self._next += 1
             if self._next > begin:
                 yield frame
 
-    def _sound_of(self, begin: int, end: int) -> Float32[np.ndarray, " m"] | None:
+    def _audio_of(self, begin: int, end: int) -> Float32[np.ndarray, " m"] | None:
         """The sound of these frames, exactly as long; None where there is none, or where half is missing."""
-        if self.sound is None:
+        if self.audio is None:
             return None
-        wav = np.array(self.sound[begin * audio.FRAME_SAMPLES : end * audio.FRAME_SAMPLES])
+        wav = np.array(
+            self.audio[begin * speech_features.FRAME_SAMPLES : end * speech_features.FRAME_SAMPLES]
+        )
         wav = np.nan_to_num(wav, copy=False, posinf=1.0, neginf=-1.0)
-        wanted = (end - begin) * audio.FRAME_SAMPLES
+        wanted = (end - begin) * speech_features.FRAME_SAMPLES
         if len(wav) < wanted / 2 or float(np.ptp(wav)) < QUIET:
             return None
         return np.pad(wav, (0, wanted - len(wav)))
@@ -212,13 +216,13 @@ class _Maker:
         """The words whose middle lies in these frames, in seconds from the first of them."""
         if self.job.words is None:
             return None
-        start, stop = begin / video.FRAME_RATE, end / video.FRAME_RATE
+        start, stop = begin / video_io.FRAME_RATE, end / video_io.FRAME_RATE
         inside = [w for w in self.job.words if start <= (w[1] + w[2]) / 2 < stop]
         return [(w, max(a, start) - start, min(b, stop) - start) for w, a, b in inside]
 
     def refuse(self, begin: int, end: int, kind: str, reason: str) -> None:
         """List a part that becomes no clip; parts that follow each other for one reason are one."""
-        begin_s, end_s = begin / video.FRAME_RATE, end / video.FRAME_RATE
+        begin_s, end_s = begin / video_io.FRAME_RATE, end / video_io.FRAME_RATE
         last = self.refused[-1] if self.refused else None
         if last and last.reason == reason and abs(last.end_s - begin_s) < 1e-6:
             self.refused[-1] = last._replace(end_s=end_s)
@@ -230,17 +234,17 @@ def read(
     source: str, size: tuple[int, int], wanted: tuple[int, int]
 ) -> Generator[UInt8[np.ndarray, "h w 3"], None, None]:
     """A video's frames at 25 frames/s, scaled only where they are too large."""
-    yield from video.read_frames(source, size=None if wanted == size else wanted)
+    yield from video_io.read_frames(source, size=None if wanted == size else wanted)
 
 
-def _open_sound(source: str) -> np.ndarray | None:
+def _open_audio(source: str) -> np.ndarray | None:
     """The video's sound; a track that cannot be decoded is none, and said to be.
 
     Raises:
       UserError: the disk is full: what was read is not all.
     """
     try:
-        return audio.map_audio(source)
+        return speech_features.map_audio(source)
     except errors.UserError as error:
         if not _is_about(error, source):
             raise

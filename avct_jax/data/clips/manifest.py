@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from avct_jax import errors
 from avct_jax.data.clips import clip
-from avct_jax.data.media import video
+from avct_jax.data.media import video_io
 from avct_jax.files import atomic_write
 
 FILE, RECORDS, UNFINISHED = "manifest.json", ".done", ".part"
@@ -28,11 +28,11 @@ class Entry(NamedTuple):
     name: str
     person: str
     frames: int
-    sound: bool
+    audio: bool
     source: str
     begin_s: float
     end_s: float
-    film_bytes: int
+    video_bytes: int
     offset: float = math.nan
     in_sync: bool = False
 
@@ -180,8 +180,8 @@ def count(
             "clips": len(chosen),
             "people": len({entry.person for entry in chosen}),
             "frames": frames,
-            "seconds": round(frames / video.FRAME_RATE, 2),
-            "with_sound": sum(entry.sound for entry in chosen),
+            "seconds": round(frames / video_io.FRAME_RATE, 2),
+            "with_sound": sum(entry.audio for entry in chosen),
             "judged": sum(not math.isnan(entry.offset) for entry in chosen),
             "in_sync": sum(entry.in_sync for entry in chosen),
         }
@@ -207,9 +207,9 @@ def write_json(path: pathlib.Path, value: Any) -> None:
 
 
 def _is_whole(folder: pathlib.Path, entry: Entry) -> bool:
-    film = folder / f"{entry.name}.mp4"
+    video = folder / f"{entry.name}.mp4"
     try:
-        return film.stat().st_size == entry.film_bytes and (folder / f"{entry.name}.npz").is_file()
+        return video.stat().st_size == entry.video_bytes and (folder / f"{entry.name}.npz").is_file()
     except OSError:
         return False
 

@@ -1,10 +1,10 @@
-"""Where a film is cut.
+"""Where a video is cut.
 
-A cut changes the picture from one frame to the next and then lets it be. A moving head, a panning camera or a
-light that flickers changes it for several frames; a head that fills the picture changes every pixel and few
+A cut changes the image from one frame to the next and then lets it be. A moving head, a panning camera or a
+light that flickers changes it for several frames; a head that fills the image changes every pixel and few
 colours. So a cut is a change that stands out of those around it, in the pixels or in the face's landmarks (a
 speaker whose pauses were cut out jumps in front of the same wall); where the colours change altogether, it is
-one anyway. The thresholds were chosen on 222 films, against the cuts that one sees in them.
+one anyway. The thresholds were chosen on 222 videos, against the cuts that one sees in them.
 """
 
 from collections import deque
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-SIDE = 32  # px, of the small pictures compared: coarse enough for noise and blocks of compression to vanish
+SIDE = 32  # px, of the small images compared: coarse enough for noise and blocks of compression to vanish
 BINS = (8, 4, 4)  # of hue, saturation, value
 AROUND = 4  # frames before and after, of which none may change as much
 # Least change, and how many times the largest one around it. 30 frames/s made 25 doubles every fifth change.
@@ -69,7 +69,7 @@ def change(before: Look, now: Look) -> Change:
 
 
 def suspect(before: Iterable[Change], now: Change) -> bool:
-    """Whether the picture tells of a cut, by what was seen so far."""
+    """Whether the image tells of a cut, by what was seen so far."""
     return now.is_another_scene or _stands_out(now.pixels, [c.pixels for c in before], PIXELS)
 
 

@@ -1,1 +1,1 @@
-"""From clips to training batches: an index, a sampler, a collation, and where pictures come from."""
+"""From clips to training batches: an index, a sampler, a collation, and where images come from."""

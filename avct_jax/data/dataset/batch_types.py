@@ -22,7 +22,7 @@ class FaceMotion(NamedTuple):
 
 
 class Variation(NamedTuple):
-    """How an example's pictures are shown: one draw for all its pictures.
+    """How an example's images are shown: one draw for all its images.
 
     mirrored: left and right exchanged. view: change of log size (below 0 shows a smaller part, larger), turn
     in rad, shift x, y in [-1, 1] units. colours: changes of brightness, contrast, saturation and hue.
@@ -46,7 +46,7 @@ class Pairs(NamedTuple):
 class SyncWindows(NamedTuple):
     """Sync stage: five frames and the 16 mel steps of a window that does, or does not, belong to them.
 
-    boxes: of the lower half of the face, px of the pictures (left, top, right, bottom). mel: [-4, 4].
+    boxes: of the lower half of the face, px of the images (left, top, right, bottom). mel: [-4, 4].
     in_sync: 1 or 0.
     """
 
@@ -94,14 +94,14 @@ class DrawConfig:
     """What examples are drawn, and how they are varied. The defaults are FOMM's and the paper's.
 
     Attributes:
-      picture_size: side of the pictures in a batch, px; clips hold 256.
+      image_size: side of the images in a batch, px; clips hold 256.
       speaker: the person whose speech is learned.
       driving: driving frames of a pair.
       speaker_share: share of pairs and sync windows of the speaker; the rest is drawn person by person alike.
         0 draws the speaker as one person among the others.
       open_mouths: draw each pair's last driving frame from the clip's wide open mouths, and most sources from
         the shut ones: rare in speech, and hardest to draw.
-      frames: t of a sequence. radius: r, further frames on each side of it. with_frames: also their pictures.
+      frames: t of a sequence. radius: r, further frames on each side of it. with_frames: also their images.
       others: share of portraits of other people, whom the speaker's motion is put on.
       transcribed: chance of phonemes by transcript; else those a recogniser hears, as in use.
       pose_frames: t of a pose sequence.
@@ -113,7 +113,7 @@ class DrawConfig:
       colour: largest change of brightness, contrast, saturation and hue (FOMM: .1).
     """
 
-    picture_size: int = 256
+    image_size: int = 256
     speaker: str = "grid_s1"
     driving: int = 1
     speaker_share: float = 0.0

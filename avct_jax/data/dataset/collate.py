@@ -1,6 +1,6 @@
 """From a plan to an example: the columns of its frames put into a batch's fields.
 
-Pictures stay (clip, frame) pairs here; each source puts its own pixels in their place.
+Images stay (clip, frame) pairs here; each source puts its own pixels in their place.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from jaxtyping import Int
 from avct_jax.data.dataset import batch_types, dataset_index, sampler
 from avct_jax.data.phonemes import symbols
 
-PICTURES = {
+IMAGES = {
     "pairs": ("source", "driving"),
     "sync": ("frames",),
     "sequences": ("portrait", "frames"),
@@ -51,16 +51,16 @@ def stack(examples: Sequence[Any]) -> Any:
     return np.stack(examples)
 
 
-def map_pictures(batch: Any, kind: str, show: Callable[[Any], Any]) -> Any:
-    """Put `show(field)` in the place of each field that is of pictures."""
-    fields = {name: getattr(batch, name) for name in PICTURES[kind]}
+def map_images(batch: Any, kind: str, show: Callable[[Any], Any]) -> Any:
+    """Put `show(field)` in the place of each field that is of images."""
+    fields = {name: getattr(batch, name) for name in IMAGES[kind]}
     return batch._replace(**{name: show(value) for name, value in fields.items() if value is not None})
 
 
 def _pair(plan: sampler.PairPlan, rows: Rows) -> batch_types.Pairs:
     frames = np.concatenate([[plan.source], plan.driving])
     moves = _motion(plan.clip, frames, rows)
-    shown = _pictures(plan.clip, frames)
+    shown = _images(plan.clip, frames)
     source, driving = (batch_types.FaceMotion(*(x[at] for x in moves)) for at in (0, slice(1, None)))
     return batch_types.Pairs(shown[0], shown[1:], source, driving, plan.variation)
 
@@ -68,7 +68,7 @@ def _pair(plan: sampler.PairPlan, rows: Rows) -> batch_types.Pairs:
 def _sync(known, config, plan: sampler.SyncPlan, rows: Rows) -> batch_types.SyncWindows:
     frames = np.arange(plan.first, plan.first + sampler.SYNC_FRAMES)
     return batch_types.SyncWindows(
-        frames=_pictures(plan.clip, frames),
+        frames=_images(plan.clip, frames),
         boxes=_boxes(known, config, plan.clip, frames, rows),
         mel=rows("mel", plan.clip, np.array([plan.heard]))[0].astype(np.float32),
         in_sync=np.asarray(plan.heard == plan.first, np.float32),
@@ -86,7 +86,7 @@ def _sequence(known, config, plan: sampler.SequencePlan, rows: Rows) -> batch_ty
     shown = np.array([plan.portrait])
     portrait = batch_types.FaceMotion(*(x[0] for x in _motion(plan.portrait_clip, shown, rows)))
     return batch_types.Sequences(
-        portrait=_pictures(plan.portrait_clip, shown)[0],
+        portrait=_images(plan.portrait_clip, shown)[0],
         portrait_motion=portrait,
         portrait_pose=rows("poses", plan.portrait_clip, shown)[0],
         rest_motion=batch_types.FaceMotion(known.rest_keypoints[which], known.rest_jacobians[which]),
@@ -98,7 +98,7 @@ def _sequence(known, config, plan: sampler.SequencePlan, rows: Rows) -> batch_ty
         motion=_motion(which, at, rows),
         mel=rows("mel", which, inner).astype(np.float32),
         boxes=_boxes(known, config, which, inner, rows) if config.with_frames else None,
-        frames=_pictures(which, inner) if config.with_frames else None,
+        frames=_images(which, inner) if config.with_frames else None,
         variation=plan.variation,
     )
 
@@ -108,8 +108,8 @@ def _motion(which: int, frames: Int[np.ndarray, " m"], rows: Rows) -> batch_type
 
 
 def _boxes(known, config, which: int, frames: Int[np.ndarray, " m"], rows: Rows) -> np.ndarray:
-    return rows("mouth_boxes", which, frames) * np.float32(config.picture_size / known.size)
+    return rows("mouth_boxes", which, frames) * np.float32(config.image_size / known.size)
 
 
-def _pictures(which: int, frames: Int[np.ndarray, " m"]) -> Int[np.ndarray, "m 2"]:
+def _images(which: int, frames: Int[np.ndarray, " m"]) -> Int[np.ndarray, "m 2"]:
     return np.stack([np.full(len(frames), which), frames], -1).astype(np.int32)

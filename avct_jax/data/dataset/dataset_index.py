@@ -1,4 +1,4 @@
-"""What is known of all clips of a folder before a picture is read: what draws are decided by."""
+"""What is known of all clips of a folder before an image is read: what draws are decided by."""
 
 import os
 import pathlib
@@ -28,7 +28,7 @@ class Column(NamedTuple):
     shape: tuple[int, ...]
 
 
-# What training needs of a clip beside its pictures; landmarks have become motion.
+# What training needs of a clip beside its images; landmarks have become motion.
 COLUMNS = {
     "keypoints": Column("float32", (10, 2)),
     "jacobians": Column("float32", (10, 2, 2)),
@@ -53,7 +53,7 @@ class Entry(NamedTuple):
     person: str
     held_out: bool
     frames: int
-    sound: bool
+    audio: bool
     in_sync: bool
     offset: float
 
@@ -68,7 +68,7 @@ class Manifest(NamedTuple):
 class Catalog(NamedTuple):
     """c clips in order of name, their n frames one after the other.
 
-    held_out: never trained on. begins: the first of each clip's frames, and n. size: of the pictures, px.
+    held_out: never trained on. begins: the first of each clip's frames, and n. size: of the images, px.
     opening: of the lips, [-1, 1] units. face: found by the tracker, not interpolated. silent: nobody speaks.
     wide, shut: opening above which a clip's mouth is wide open, and below which it is shut.
     rest_*: mean motion and pose while silent, NaN where there is hardly any silence.
@@ -77,7 +77,7 @@ class Catalog(NamedTuple):
     names: tuple[str, ...]
     persons: tuple[str, ...]
     held_out: Bool[np.ndarray, " c"]
-    sound: Bool[np.ndarray, " c"]
+    audio: Bool[np.ndarray, " c"]
     in_sync: Bool[np.ndarray, " c"]
     begins: Int[np.ndarray, " c_and_1"]
     size: int
@@ -110,7 +110,7 @@ def read_manifest(folder: str | os.PathLike) -> Manifest:
     if not found.clips:
         raise errors.UserError(f"{os.fspath(folder)!r} lists no clip; give `avct preprocess` other videos")
     entries = [
-        Entry(own.name, own.person, split == "test", own.frames, own.sound, own.in_sync, own.offset)
+        Entry(own.name, own.person, split == "test", own.frames, own.audio, own.in_sync, own.offset)
         for own, split in zip(found.clips, found.splits, strict=True)
     ]
     return Manifest(found.speaker or "", tuple(sorted(entries)))
@@ -151,8 +151,8 @@ def read_columns(
         name: empty[name] if values[name] is None else np.ascontiguousarray(values[name], column.dtype)
         for name, column in COLUMNS.items()
     }
-    lengths = {len(x) for name, x in columns.items() if name not in HEARD or entry.sound}
-    if lengths != {entry.frames} or (made.audio is not None) != entry.sound:
+    lengths = {len(x) for name, x in columns.items() if name not in HEARD or entry.audio}
+    if lengths != {entry.frames} or (made.audio is not None) != entry.audio:
         raise errors.UserError(
             f"{path} is not the clip that manifest.json lists; run `avct preprocess` again"
         )
@@ -163,7 +163,7 @@ def make(entries: Sequence[Entry], columns: Sequence[dict[str, Any]], *, size: i
     """Put together what is known of clips in order of name.
 
     Args:
-      size: px, side of their pictures.
+      size: px, side of their images.
     """
     lengths = [len(own["score"]) for own in columns]
     mouths = [own["keypoints"][:, LOWER_LIP, 1] - own["keypoints"][:, UPPER_LIP, 1] for own in columns]
@@ -175,7 +175,7 @@ def make(entries: Sequence[Entry], columns: Sequence[dict[str, Any]], *, size: i
         names=tuple(entry.name for entry in entries),
         persons=tuple(entry.person for entry in entries),
         held_out=np.array([entry.held_out for entry in entries]),
-        sound=np.array([entry.sound for entry in entries]),
+        audio=np.array([entry.audio for entry in entries]),
         in_sync=np.array([entry.in_sync for entry in entries]),
         begins=np.concatenate([[0], np.cumsum(lengths)]),
         size=size,

@@ -1,4 +1,4 @@
-"""All pictures of a folder of clips at one size, decoded once into one array."""
+"""All images of a folder of clips at one size, decoded once into one array."""
 
 import contextlib
 import errno
@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 
 from avct_jax import errors
 from avct_jax.data.dataset import dataset_index
-from avct_jax.data.media import video
+from avct_jax.data.media import video_io
 
 FOLDER = ".frames"  # inside the folder of clips
 SAVED_EVERY = 32  # clips after which the decoded ones are noted down
@@ -34,24 +34,24 @@ def open_frames(
     in_memory: bool = False,
     progress: Progress | None = None,
 ) -> UInt8[np.ndarray, "n s s 3"]:
-    """All n pictures of a catalog, `size` px, in its order.
+    """All n images of a catalog, `size` px, in its order.
 
-    They are decoded where they have not been yet, or where a film has changed, into FOLDER/SIZE.bin, which is
-    mapped, not read: the system keeps in memory what is used. A kill costs at most SAVED_EVERY clips. Several
-    processes may call at once; one works, the others wait.
+    They are decoded where they have not been yet, or where a video has changed, into FOLDER/SIZE.bin, which
+    is mapped, not read: the system keeps in memory what is used. A kill costs at most SAVED_EVERY clips.
+    Several processes may call at once; one works, the others wait.
 
     Args:
       in_memory: decode into memory, and write nothing.
       progress: called with the clips decoded and the clips to decode.
     Raises:
-      UserError: a film is missing or damaged, the disk is full or not to be written to.
+      UserError: a video is missing or damaged, the disk is full or not to be written to.
     """
     folder = pathlib.Path(folder)
     shape = (int(known.begins[-1]), size, size, 3)
     if in_memory:
-        pictures = np.empty(shape, np.uint8)
-        _decode_all(folder, known, range(len(known.names)), size, pictures.__setitem__, progress)
-        return pictures
+        images = np.empty(shape, np.uint8)
+        _decode_all(folder, known, range(len(known.names)), size, images.__setitem__, progress)
+        return images
     path = folder / FOLDER / f"{size}.bin"
     try:
         path.parent.mkdir(exist_ok=True)
@@ -62,33 +62,33 @@ def open_frames(
         need = np.prod(shape) / 1e9
         raise errors.UserError(
             f"cannot write {path} ({error.strerror}), which takes {need:.1f} GB; free space, or take smaller "
-            "pictures"
+            "images"
         ) from None
 
 
-def resize(picture: UInt8[np.ndarray, "h w 3"], size: int) -> UInt8[np.ndarray, "s s 3"]:
-    """Scale a square picture down by areas, as every source does."""
-    if picture.shape[0] == size:
-        return picture
-    return np.asarray(cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA))
+def resize(image: UInt8[np.ndarray, "h w 3"], size: int) -> UInt8[np.ndarray, "s s 3"]:
+    """Scale a square image down by areas, as every source does."""
+    if image.shape[0] == size:
+        return image
+    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA))
 
 
-def read_film(path: pathlib.Path, frames: int, size: int) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    """Yield the pictures of one clip, which has so many, `size` px.
+def read_video(path: pathlib.Path, frames: int, size: int) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """Yield the images of one clip, which has so many, `size` px.
 
     Raises:
-      UserError: the film is missing or damaged, or is not the one that its columns are of.
+      UserError: the video is missing or damaged, or is not the one that its columns are of.
     """
     count = 0
-    for picture in video.read_frames(path, frame_rate=None):
-        if picture.shape[:2] != (size, size):
-            side = f"{picture.shape[1]}x{picture.shape[0]}, other clips are {size}x{size}"
+    for image in video_io.read_frames(path, frame_rate=None):
+        if image.shape[:2] != (size, size):
+            side = f"{image.shape[1]}x{image.shape[0]}, other clips are {size}x{size}"
             raise errors.UserError(f"{path} is {side}; run `avct preprocess` again")
-        yield picture
+        yield image
         count += 1
     if count != frames:
         raise errors.UserError(
-            f"{path} holds {count} pictures, {frames} are listed; run `avct preprocess` again"
+            f"{path} holds {count} images, {frames} are listed; run `avct preprocess` again"
         )
 
 
@@ -109,7 +109,7 @@ def _fill(folder, known, path: pathlib.Path, size: int, progress: Progress | Non
         return
     with open(path, "r+b", buffering=0) as file:
         # Written, not mapped: a full disk is then an error, not the end of the process.
-        write = lambda place, picture: _write(file.fileno(), picture, place)
+        write = lambda place, image: _write(file.fileno(), image, place)
         for first in range(0, len(todo), SAVED_EVERY):
             some = todo[first : first + SAVED_EVERY]
             report = progress and (lambda done, _, first=first: progress(first + done, len(todo)))
@@ -122,9 +122,9 @@ def _fill(folder, known, path: pathlib.Path, size: int, progress: Progress | Non
 
 def _decode_all(folder, known, clips, size: int, write: Write, progress: Progress | None) -> None:
     def decode(which: int) -> None:
-        film = read_film(folder / f"{known.names[which]}.mp4", int(known.frames[which]), known.size)
-        for place, picture in enumerate(film, int(known.begins[which])):
-            write(place, resize(picture, size))
+        video = read_video(folder / f"{known.names[which]}.mp4", int(known.frames[which]), known.size)
+        for place, image in enumerate(video, int(known.begins[which])):
+            write(place, resize(image, size))
 
     with futures.ThreadPoolExecutor(os.cpu_count()) as pool:  # ffmpeg decodes, in processes of its own
         waiting = [pool.submit(decode, which) for which in clips]
@@ -138,8 +138,8 @@ def _decode_all(folder, known, clips, size: int, write: Write, progress: Progres
             raise
 
 
-def _write(file: int, picture: UInt8[np.ndarray, "s s 3"], place: int) -> None:
-    data, done = memoryview(picture.tobytes()), 0
+def _write(file: int, image: UInt8[np.ndarray, "s s 3"], place: int) -> None:
+    data, done = memoryview(image.tobytes()), 0
     while done < len(data):
         done += os.pwrite(file, data[done:], place * len(data) + done)
 
@@ -157,7 +157,7 @@ def _make_file(path: pathlib.Path, length: int) -> None:
 
 
 def _mark(path: pathlib.Path) -> list[int]:
-    """What changes when a film does."""
+    """What changes when a video does."""
     try:
         found = path.stat()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Training batches from a folder of clips, in numpy alone: no TensorFlow, and no picture decoded twice."""
+"""Training batches from a folder of clips, in numpy alone: no TensorFlow, and no image decoded twice."""
 
 import functools
 import os
@@ -10,14 +10,14 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from avct_jax.data.dataset import batch_types, collate, dataset_index, frame_cache, sampler, source
-from avct_jax.data.media import video
+from avct_jax.data.media import video_io
 
 
 class NumpySource:
-    """A source.Source: columns of all clips in memory (3.5 kB a frame), pictures in a frame_store.
+    """A source.Source: columns of all clips in memory (3.5 kB a frame), images in a frame_store.
 
     Data that fits on an accelerator can be held there: put `store(size)` on it once, and gather the places
-    that `batch(..., pictures=False)` gives.
+    that `batch(..., images=False)` gives.
     """
 
     def __init__(
@@ -31,8 +31,8 @@ class NumpySource:
 
         Args:
           folder: what `avct preprocess` made.
-          in_memory: keep pictures in memory, and write nothing into the folder.
-          progress: called with the clips decoded and to be decoded, when pictures are first needed.
+          in_memory: keep images in memory, and write nothing into the folder.
+          progress: called with the clips decoded and to be decoded, when images are first needed.
         Raises:
           UserError: no clips, or a clip is missing or damaged.
         """
@@ -44,13 +44,13 @@ class NumpySource:
         # One after the other: in threads, numpy's reading of headers now and then fails in Python 3.11, whose
         # parser counts its depth for all threads together (SystemError, CPython issue 106905).
         self._columns = [read(entry) for entry in entries]
-        size = video.probe(self.folder / f"{entries[0].name}.mp4").size[0]
+        size = video_io.probe(self.folder / f"{entries[0].name}.mp4").size[0]
         self.catalog = dataset_index.make(entries, self._columns, size=size)
         self._stores: dict[int, UInt8[np.ndarray, "n s s 3"]] = {}
         self._pools: dict[Any, sampler.Pool] = {}
 
     def store(self, size: int) -> UInt8[np.ndarray, "n s s 3"]:
-        """All pictures at that size, decoded when first asked for (frame_store.open_frames)."""
+        """All images at that size, decoded when first asked for (frame_store.open_frames)."""
         if size not in self._stores:
             self._stores[size] = frame_cache.open_frames(
                 self.folder, self.catalog, size, in_memory=self._in_memory, progress=self._progress
@@ -67,12 +67,12 @@ class NumpySource:
         batch_size: int,
         part: tuple[int, int] = (0, 1),
         held_out: bool = False,
-        pictures: bool = True,
+        images: bool = True,
     ) -> Any:
         """Make a batch as source.Source says.
 
         Args:
-          pictures: False puts int32 places in `store(config.picture_size)` where pictures would be.
+          images: False puts int32 places in `store(config.image_size)` where images would be.
         """
         key = (kind, config, held_out)
         if key not in self._pools:
@@ -83,11 +83,11 @@ class NumpySource:
                 self.catalog, self._pools[key], config, kind, seed=seed, index=step * batch_size + place
             )
             made.append(collate.make_example(self.catalog, config, plan, self._rows))
-        batch = collate.map_pictures(collate.stack(made), kind, self._places)
-        if not pictures or not collate.PICTURES[kind]:
+        batch = collate.map_images(collate.stack(made), kind, self._places)
+        if not images or not collate.IMAGES[kind]:
             return batch
-        store = self.store(config.picture_size)
-        return collate.map_pictures(batch, kind, functools.partial(_gather, store))
+        store = self.store(config.image_size)
+        return collate.map_images(batch, kind, functools.partial(_gather, store))
 
     def batches(
         self,
@@ -99,14 +99,14 @@ class NumpySource:
         part: tuple[int, int] = (0, 1),
         held_out: bool = False,
         first_step: int = 0,
-        pictures: bool = True,
+        images: bool = True,
     ) -> Iterator[Any]:
         """Yield batches as source.Source says."""
 
         def make(ahead: int) -> Any:
             return self.batch(
                 kind, config, seed=seed, step=first_step + ahead, batch_size=batch_size, part=part,
-                held_out=held_out, pictures=pictures,
+                held_out=held_out, images=images,
             )  # fmt: skip
 
         return source.prefetch(make)

@@ -1,4 +1,4 @@
-"""Which clip and frames each training example shows: index maths alone, no picture and no sound.
+"""Which clip and frames each training example shows: index maths alone, no image and no sound.
 
 Example `index` is decided by (seed, kind, index) and by nothing before it, so that any process can make any
 example, and training goes on anywhere in the stream.
@@ -79,7 +79,7 @@ def find_pool(
         raise ValueError(f"kind is {kind!r}; it must be one of {', '.join(batch_types.KINDS)}")
     mine = np.array([person == config.speaker for person in known.persons])
     faces = np.add.reduceat(known.face, known.begins[:-1], dtype=np.int64)
-    learned, heard, long = known.held_out == held_out, known.sound, known.frames
+    learned, heard, long = known.held_out == held_out, known.audio, known.frames
     others = learned & ~mine
     if kind == "pairs":
         mine, others = mine & learned & (faces >= LEAST_FACES), others & (faces >= LEAST_FACES)
@@ -139,11 +139,11 @@ def _sync(known, pool, config, rng) -> SyncPlan:
     first = int(rng.integers(known.frames[which] - SYNC_FRAMES + 1))
     heard = first
     if rng.random() < config.negatives:
-        heard = _other_sound(known, which, first, config, rng)
+        heard = _other_audio(known, which, first, config, rng)
     return SyncPlan(which, first, heard, draw_variation(config, rng))
 
 
-def _other_sound(known, which, first, config, rng) -> int:
+def _other_audio(known, which, first, config, rng) -> int:
     """A window that lips from `first` do not say: near in time, or anywhere in the clip."""
     windows = np.arange(known.frames[which] - SYNC_FRAMES + 1)
     away = np.abs(windows - first)

@@ -19,7 +19,7 @@ import tensorflow_datasets as tfds
 
 from avct_jax import errors
 from avct_jax.data.dataset import dataset_index, frame_cache, host_tensorflow, source, tfrecord_index
-from avct_jax.data.media import video
+from avct_jax.data.media import video_io
 
 JPEG_QUALITY = 95
 SPLITS = {"train": False, "test": True}  # whether a split's clips are held out
@@ -37,7 +37,7 @@ class TalkingHeadConfig(tfds.core.BuilderConfig):
 
 
 class TalkingHead(tfds.core.GeneratorBasedBuilder):
-    """Clips of one talking face each, 25 frames/s: pictures, motion, head poses, and what is heard."""
+    """Clips of one talking face each, 25 frames/s: images, motion, head poses, and what is heard."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First."}  # noqa: RUF012 - as TFDS asks for it
@@ -45,8 +45,8 @@ class TalkingHead(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         manifest = dataset_index.read_manifest(self.builder_config.clips)
-        size = _picture_size(self.builder_config.clips, manifest)
-        pictures = tfds.features.Sequence(tfds.features.Image(shape=(size, size, 3), encoding_format="jpeg"))
+        size = _image_size(self.builder_config.clips, manifest)
+        images = tfds.features.Sequence(tfds.features.Image(shape=(size, size, 3), encoding_format="jpeg"))
         columns = {
             # As bytes: each column is then one piece of the record, at a place that can be noted down.
             name: tfds.features.Tensor(shape=(None, *own.shape), dtype=np.dtype(own.dtype), encoding="bytes")
@@ -54,7 +54,7 @@ class TalkingHead(tfds.core.GeneratorBasedBuilder):
         }
         scalars = {"name": tfds.features.Text(), "person": tfds.features.Text()}
         scalars |= {"offset": tfds.features.Scalar(np.float32), "in_sync": tfds.features.Scalar(np.bool_)}
-        features = tfds.features.FeaturesDict({"frames": pictures, **columns, **scalars})
+        features = tfds.features.FeaturesDict({"frames": images, **columns, **scalars})
         return tfds.core.DatasetInfo(builder=self, features=features, description=self.__doc__)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class TalkingHead(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, entries: list[dataset_index.Entry]) -> Iterator[tuple[str, dict[str, Any]]]:
         folder = pathlib.Path(self.builder_config.clips)
-        size = _picture_size(folder, dataset_index.read_manifest(folder))
+        size = _image_size(folder, dataset_index.read_manifest(folder))
         read = functools.partial(
             read_example, folder, mean_face=dataset_index.read_mean_face(folder), size=size
         )
@@ -88,19 +88,19 @@ def read_example(
       UserError: the clip is missing or damaged.
     """
     columns = dataset_index.read_columns(folder, entry, mean_face)
-    film = frame_cache.read_film(folder / f"{entry.name}.mp4", entry.frames, size)
+    video = frame_cache.read_video(folder / f"{entry.name}.mp4", entry.frames, size)
     scalars = {"name": entry.name, "person": entry.person, "in_sync": entry.in_sync}
     return {
-        "frames": [io.BytesIO(encode(picture)) for picture in film],
+        "frames": [io.BytesIO(encode(image)) for image in video],
         **columns,
         **scalars,
         "offset": np.float32(entry.offset),
     }
 
 
-def encode(picture: np.ndarray) -> bytes:
-    """Make a JPEG of an RGB picture."""
-    done, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+def encode(image: np.ndarray) -> bytes:
+    """Make a JPEG of an RGB image."""
+    done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     assert done
     return data.tobytes()
 
@@ -129,8 +129,8 @@ def prepare(clips_folder: str | os.PathLike, data_dir: str | os.PathLike) -> pat
     return folder
 
 
-def _picture_size(folder: str | os.PathLike, manifest: dataset_index.Manifest) -> int:
-    return video.probe(pathlib.Path(folder) / f"{manifest.entries[0].name}.mp4").size[0]
+def _image_size(folder: str | os.PathLike, manifest: dataset_index.Manifest) -> int:
+    return video_io.probe(pathlib.Path(folder) / f"{manifest.entries[0].name}.mp4").size[0]
 
 
 def _mark(folder: pathlib.Path) -> str:

@@ -1,4 +1,4 @@
-"""Random access to TFRecord shards: where in them each clip's columns and pictures lie."""
+"""Random access to TFRecord shards: where in them each clip's columns and images lie."""
 
 import os
 import pathlib
@@ -27,7 +27,7 @@ class RecordIndex(NamedTuple):
     """Where the bytes of c clips, n frames in all, lie; clips in order of name.
 
     shards: file names. lengths: of the shards, bytes. shard: of each clip. columns: first byte of each column
-    (in the order of catalog.COLUMNS) in that file. pictures: first byte and length of each JPEG.
+    (in the order of catalog.COLUMNS) in that file. images: first byte and length of each JPEG.
     """
 
     catalog: catalog.Catalog
@@ -35,7 +35,7 @@ class RecordIndex(NamedTuple):
     lengths: Int[np.ndarray, " s"]
     shard: Int[np.ndarray, " c"]
     columns: Int[np.ndarray, "c 10"]
-    pictures: Int[np.ndarray, "n 2"]
+    images: Int[np.ndarray, "n 2"]
 
 
 class Shards:
@@ -56,9 +56,9 @@ class Shards:
         data = self._read(which, begin + first * width, (last + 1 - first) * width)
         return np.frombuffer(data, dtype).reshape(-1, *column.shape)[frames - first]
 
-    def picture(self, which: int, frame: int) -> bytes:
+    def image(self, which: int, frame: int) -> bytes:
         """A JPEG."""
-        begin, length = self._index.pictures[self._index.catalog.begins[which] + frame]
+        begin, length = self._index.images[self._index.catalog.begins[which] + frame]
         return self._read(which, int(begin), int(length))
 
     def path(self, which: int) -> pathlib.Path:
@@ -118,14 +118,14 @@ def make_index(folder: pathlib.Path, shards: list[str]) -> RecordIndex:
         held_out = "-test.tfrecord" in name
         clips += [_scan(record, begin, number, held_out) for begin, record in _records(folder / name)]
     clips.sort(key=lambda clip: clip[0].name)
-    entries, known, sides, places, pictures = zip(*clips, strict=True)
+    entries, known, sides, places, images = zip(*clips, strict=True)
     return RecordIndex(
         catalog=catalog.make(entries, known, size=sides[0]),
         shards=tuple(shards),
         lengths=np.array([(folder / name).stat().st_size for name in shards]),
         shard=np.array([place[0] for place in places]),
         columns=np.array([place[1] for place in places]),
-        pictures=np.concatenate(pictures),
+        images=np.concatenate(images),
     )
 
 
@@ -159,7 +159,7 @@ def _scan(record: bytes, begin: int, shard: int, held_out: bool) -> tuple[Any, .
         person=features["person"].bytes_list.value[0].decode(),
         held_out=held_out,
         frames=len(jpegs),
-        sound=bool(values["audio"]),
+        audio=bool(values["audio"]),
         in_sync=bool(features["in_sync"].int64_list.value[0]),
         offset=features["offset"].float_list.value[0],
     )

@@ -82,8 +82,8 @@ class RecordSource:
             try:
                 plan = sampler.make_plan(self.catalog, pool, config, kind, seed=seed, index=index)
                 example = collate.make_example(self.catalog, config, plan, self._shards.rows)
-                show = functools.partial(self._pictures, size=config.picture_size)
-                return collate.map_pictures(example, kind, show)
+                show = functools.partial(self._images, size=config.image_size)
+                return collate.map_images(example, kind, show)
             except errors.UserError as error:
                 failures.append(error)
                 raise
@@ -91,19 +91,19 @@ class RecordSource:
         data = _dataset(read, len(places), ahead)
         return _iterate(data, failures)
 
-    def _pictures(self, pairs: Int[np.ndarray, "*b 2"], *, size: int) -> UInt8[np.ndarray, "*b s s 3"]:
+    def _images(self, pairs: Int[np.ndarray, "*b 2"], *, size: int) -> UInt8[np.ndarray, "*b s s 3"]:
         shown = np.empty((*pairs.shape[:-1], size, size, 3), np.uint8)
         for place in np.ndindex(pairs.shape[:-1]):
             which, frame = map(int, pairs[place])
             # OpenCV's decoder takes a fifth of the time of TensorFlow's, and lets other threads run as well.
-            data = np.frombuffer(self._shards.picture(which, frame), np.uint8)
-            picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
-            if picture is None or picture.shape[0] != self.catalog.size:
+            data = np.frombuffer(self._shards.image(which, frame), np.uint8)
+            image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+            if image is None or image.shape[0] != self.catalog.size:
                 raise errors.UserError(
                     f"{self._shards.path(which)} is damaged at frame {frame} of clip "
                     f"{self.catalog.names[which]}; remove its folder and prepare it again"
                 )
-            shown[place] = frame_cache.resize(np.asarray(picture), size)
+            shown[place] = frame_cache.resize(np.asarray(image), size)
         return shown
 
 

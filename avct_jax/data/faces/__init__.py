@@ -1,1 +1,1 @@
-"""Faces in pictures: detection, landmarks, head pose, crops, and how faces move."""
+"""Faces in images: detection, landmarks, head pose, crops, and how faces move."""

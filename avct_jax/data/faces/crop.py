@@ -8,21 +8,21 @@ from jaxtyping import Float, UInt8
 
 from avct_jax import errors
 
-SIZE = 256  # px, side of the networks' pictures
+SIZE = 256  # px, side of the networks' images
 # Measured on ten 256x256 portraits that the released system is shown with, by the 478 points of face.py: the
 # longer side of their box over the side of the crop, and the centre of the box. Medians; spread 12% and 7%.
 FACE_SHARE = 0.595
 FACE_CENTRE = (0.5, 0.573)  # x, y as shares of the side
-# A picture whose face lies within these is already such a crop (the ten have .51 - .78) and is left alone.
+# An image whose face lies within these is already such a crop (the ten have .51 - .78) and is left alone.
 CROP_SHARES = (0.45, 0.8)
 CROP_OFFSET = 0.12  # how far the face's centre may be from FACE_CENTRE, share of the side
 CROP_ASPECT = 1.05
 OUTLIERS = 0.02  # share of frames whose farthest points do not count: a landmark may err
-FACE_SHARE_MOST = 0.75  # a tighter picture is rather filled up at the edges than taken so
+FACE_SHARE_MOST = 0.75  # a tighter image is rather filled up at the edges than taken so
 
 
 class Square(NamedTuple):
-    """A square of a picture, px; may reach over the picture's edges."""
+    """A square of an image, px; may reach over the image's edges."""
 
     left: int
     top: int
@@ -32,8 +32,8 @@ class Square(NamedTuple):
 def face_square(landmarks: Float[np.ndarray, "n d"], image_shape: tuple[int, ...]) -> Square:
     """Return the square that shows a head with hair, chin and some shoulder.
 
-    It is moved, and made up to a fifth smaller, to stay inside the picture; where that is not enough it
-    reaches over the edge. A picture that is such a crop already is returned whole.
+    It is moved, and made up to a fifth smaller, to stay inside the image; where that is not enough it
+    reaches over the edge. An image that is such a crop already is returned whole.
 
     Args:
       landmarks: points of one face, x, y in px (NaN where unknown).
@@ -95,12 +95,12 @@ def trajectory_square(landmarks: Float[np.ndarray, "t n d"], image_shape: tuple[
 
 
 def crop(image: UInt8[np.ndarray, "h w 3"], square: Square, size: int = SIZE) -> UInt8[np.ndarray, "s s 3"]:
-    """Cut a square out and scale it; the picture's edge pixels are repeated outside of it."""
+    """Cut a square out and scale it; the image's edge pixels are repeated outside of it."""
     height, width = image.shape[:2]
     left, top, side = square
     inner = image[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)]
     if not inner.size:
-        raise ValueError(f"{square} lies outside the picture of {width}x{height}")
+        raise ValueError(f"{square} lies outside the image of {width}x{height}")
     edges = [max(-top, 0), max(top + side - height, 0), max(-left, 0), max(left + side - width, 0)]
     patch = cv2.copyMakeBorder(inner, *edges, borderType=cv2.BORDER_REPLICATE) if any(edges) else inner
     if side == size:
@@ -111,7 +111,7 @@ def crop(image: UInt8[np.ndarray, "h w 3"], square: Square, size: int = SIZE) ->
 
 
 def to_crop(points: Float[np.ndarray, "*n d"], square: Square, size: int = SIZE) -> Float[np.ndarray, "*n d"]:
-    """Express points of the picture (x, y or x, y, z in px) in pixels of the crop."""
+    """Express points of the image (x, y or x, y, z in px) in pixels of the crop."""
     offset = np.zeros(points.shape[-1], points.dtype)
     offset[:2] = square.left, square.top
     return (points - offset) * np.asarray(size / square.size, points.dtype)

@@ -55,7 +55,7 @@ class FaceAlignmentLandmarker:
     def detect(
         self, image: UInt8[np.ndarray, "h w 3"], *, thorough: bool = True
     ) -> list[face_detector.FaceBox]:
-        """Return the faces of a picture, the largest first; their keypoints are not known (NaN)."""
+        """Return the faces of an image, the largest first; their keypoints are not known (NaN)."""
         boxes = self._network.face_detector.detect_from_image(image.copy())
         unknown = np.full((6, 2), np.nan, np.float32)
         found = [

@@ -1,4 +1,4 @@
-"""Faces in pictures: where they are, and 478 points on them, by MediaPipe's Face Landmarker v2.
+"""Faces in images: where they are, and 478 points on them, by MediaPipe's Face Landmarker v2.
 
 Its detector (BlazeFace, short range) and its landmark network are files in the package, which run in LiteRT:
 the fastest way on CPUs. `FaceLandmarker.run_landmark_network` is the one place where that is chosen. The same
@@ -17,7 +17,7 @@ from jaxtyping import Float, Float32, UInt8
 
 from avct_jax.data.faces import face_box, litert
 
-# Indices into the 478 points of MediaPipe's Face Landmarker v2; left and right are the picture's.
+# Indices into the 478 points of MediaPipe's Face Landmarker v2; left and right are the image's.
 NOSE_TIP, FOREHEAD, CHIN = 1, 10, 152
 UPPER_INNER_LIP, LOWER_INNER_LIP = 13, 14
 OUTER_MOUTH_CORNERS, INNER_MOUTH_CORNERS = (61, 291), (78, 308)
@@ -39,10 +39,10 @@ REGION_SCALE = 1.5  # region of the landmark network over the face box, MediaPip
 LANDMARK_SIZE = 256  # px, input of the landmark network
 DETECTOR_SIZE = 128  # px, input of the detector
 ANCHORS = ((8, 2), (16, 6))  # stride in px and anchors a cell of the detector's two layers
-# Side of a picture with a margin over its own: of 78 faces cut to .7 of their boxes it finds 74, without 69.
+# Side of an image with a margin over its own: of 78 faces cut to .7 of their boxes it finds 74, without 69.
 MARGIN = 1.6
 # The detector sees faces of .14 of what it is shown (2026-11-26, a face shown ever smaller): so in squares of
-# 1/2 of the picture's longer side it sees .07 of it, in squares of 1/16 .01.
+# 1/2 of the image's longer side it sees .07 of it, in squares of 1/16 .01.
 TILES, SMALL_TILES = 2, (4, 8, 16)  # parts of the longer side
 SMALLEST_TILE = 96  # px; in one of these the detector sees faces of SMALLEST_FACE
 SMALLEST_FACE = 16  # px; below, letters and leaves pass for faces
@@ -52,7 +52,7 @@ FaceBox = face_box.FaceBox
 
 
 class Region(NamedTuple):
-    """A turned square of a picture: centre and side in px, angle in rad (clockwise as seen)."""
+    """A turned square of an image: centre and side in px, angle in rad (clockwise as seen)."""
 
     x: float
     y: float
@@ -88,10 +88,10 @@ class FaceLandmarker:
         return litert.open_network("face_landmarks_detector.tflite", self.num_threads)
 
     def detect(self, image: UInt8[np.ndarray, "h w 3"], *, thorough: bool = True) -> list[FaceBox]:
-        """Return the faces of an RGB picture, the largest first; an empty list where there is none.
+        """Return the faces of an RGB image, the largest first; an empty list where there is none.
 
-        The detector sees the whole picture; then, if `thorough` or nothing was found, overlapping squares of
-        half of it; where there still is nothing, and `thorough`, ever smaller squares. A picture without a
+        The detector sees the whole image; then, if `thorough` or nothing was found, overlapping squares of
+        half of it; where there still is nothing, and `thorough`, ever smaller squares. An image without a
         find is also shown with a margin, for a face that fills it. Each find is to be a face to the landmark
         network too, which the detector has to confirm where it hesitated: either alone takes a coffee cup
         for one.
@@ -150,7 +150,7 @@ class FaceLandmarker:
         *,
         thorough: bool = True,
     ) -> Landmarks | None:
-        """Return the 478 points of one face: the one in `region`, or the largest face of the picture.
+        """Return the 478 points of one face: the one in `region`, or the largest face of the image.
 
         None where no face is found.
         """
@@ -262,7 +262,7 @@ def mouth_opening(points: Float[np.ndarray, "*t 478 3"]) -> Float[np.ndarray, "*
 def cut(
     image: UInt8[np.ndarray, "h w 3"], region: Region, size: int, *, border: int = cv2.BORDER_CONSTANT
 ) -> UInt8[np.ndarray, "s s 3"]:
-    """Return a turned square of a picture as `size` x `size` px, without aliasing."""
+    """Return a turned square of an image as `size` x `size` px, without aliasing."""
     scale = size / region.size
     origin_x = origin_y = 0
     factor_x = factor_y = 1.0
@@ -277,7 +277,7 @@ def cut(
         image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
         factor_x, factor_y = small[0] / width, small[1] / height
     cos, sin = np.cos(region.angle) / scale, np.sin(region.angle) / scale
-    # Pixel centres lie at .5: out (u + .5) -> picture (x + .5)
+    # Pixel centres lie at .5: out (u + .5) -> image (x + .5)
     offset = np.array([region.x - origin_x, region.y - origin_y]) + (0.5 - size / 2) * np.array(
         [cos - sin, sin + cos]
     )
@@ -328,7 +328,7 @@ def _anchors() -> Float32[np.ndarray, "n 2"]:
 
 
 def _tiles(height: int, width: int, size: float) -> Iterator[Region]:
-    """Yield squares that overlap by half and cover the picture."""
+    """Yield squares that overlap by half and cover the image."""
     for y in np.arange(size / 2, max(height, size / 2 + 1), size / 2):
         for x in np.arange(size / 2, max(width, size / 2 + 1), size / 2):
             yield Region(float(x), float(y), float(size), 0.0)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from avct_jax import arguments, errors
-from avct_jax.data.media import video
+from avct_jax.data.media import video_io
 from avct_jax.files import array_file, text_file
 
 # REFERENCE: the box of the pose image is projected with these; the poses have to be made with them too.
@@ -116,7 +116,7 @@ def sway(
     poses: Float[np.ndarray, "t 6"],
     around: Float[np.ndarray, "6"],
     *,
-    gain: float = 1.0,
+    scale: float = 1.0,
     memory: int | float = SWAY_MEMORY,
 ) -> Float[np.ndarray, "t 6"]:
     """Move a head as `poses` move, around another pose: what is slower than `memory` frames is taken away.
@@ -124,12 +124,12 @@ def sway(
     The first frame is `around` itself; a head that comes to rest returns to it.
 
     Args:
-      gain: factor on the movement. A regression predicts the mean of what could be meant, which moves less.
+      scale: factor on the movement. A regression predicts the mean of what could be meant, which moves less.
     """
     swaying, mean = np.empty_like(poses), poses[0].astype(np.float64)
     for i, now in enumerate(poses):
         mean = mean + (now - mean) / memory
-        swaying[i] = around + gain * (now - mean)
+        swaying[i] = around + scale * (now - mean)
     return swaying
 
 
@@ -144,7 +144,7 @@ def denormalise(values: Float[np.ndarray, "*t 6"]) -> Float[np.ndarray, "*t 6"]:
 
 
 def read_poses(
-    path: str | os.PathLike, *, frame_rate: int | float = video.FRAME_RATE
+    path: str | os.PathLike, *, frame_rate: int | float = video_io.FRAME_RATE
 ) -> Float[np.ndarray, "t 6"]:
     """Read poses (rad, mm) from a .npy file of shape (t, 6), or from an OpenFace csv.
 
@@ -153,7 +153,7 @@ def read_poses(
     """
     name = repr(os.fspath(path))
     suffix = pathlib.Path(path).suffix.lower()
-    video.check_readable(path)
+    video_io.check_readable(path)
     if suffix == ".csv":
         return _checked(read_openface_csv(path, frame_rate=frame_rate), name)
     if suffix != ".npy":
@@ -164,7 +164,7 @@ def read_poses(
 
 
 def read_openface_csv(
-    path: str | os.PathLike, *, frame_rate: int | float = video.FRAME_RATE
+    path: str | os.PathLike, *, frame_rate: int | float = video_io.FRAME_RATE
 ) -> Float[np.ndarray, "t 6"]:
     """Read OpenFace's pose columns, resampled to `frame_rate` where the csv's timestamps have another one.
 
@@ -238,7 +238,7 @@ def _times(times: np.ndarray, counted: np.ndarray, name: str) -> np.ndarray:
             times = found
             break
     else:
-        times = np.zeros(1) if len(times) == 1 else np.arange(len(times)) / video.FRAME_RATE
+        times = np.zeros(1) if len(times) == 1 else np.arange(len(times)) / video_io.FRAME_RATE
     if np.ptp(times) > LONGEST:
         raise errors.UserError(f"{name} lasts {np.ptp(times):.4g} s by its timestamps; a day is the most")
     if (np.diff(times) < 0).any():

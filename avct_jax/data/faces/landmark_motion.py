@@ -60,7 +60,7 @@ ANCHORS = (
     Anchor((10, 151, 109, 338), RIGID, 0.0),
     Anchor((234, 454, 127, 356), RIGID, 0.0),
 )
-MIRRORED = (0, 1, 3, 2, 4, 5, 7, 6, 8, 9)  # the keypoint each becomes in a mirrored picture
+MIRRORED = (0, 1, 3, 2, 4, 5, 7, 6, 8, 9)  # the keypoint each becomes in a mirrored image
 
 
 def face_motion(
@@ -86,7 +86,7 @@ def mean_face(points: Float[np.ndarray, "t 478 d"]) -> Float[np.ndarray, "478 2"
 
 
 def _fit(xy, mean_face, indices, towards, lean):
-    """Ridge regression of the affine map mean face -> picture, pulled towards another map."""
+    """Ridge regression of the affine map mean face -> image, pulled towards another map."""
     index = list(dict.fromkeys(indices))
     canonical = mean_face[index] - mean_face[index].mean(0)
     observed = xy[:, index] - xy[:, index].mean(1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Lips brought to where a picture shows them meet.
+"""Lips brought to where an image shows them meet.
 
 The landmark network has seen photographs: on paintings and statues its lips are some pixels off, and a mouth
 that opens beside its line shows two of them. Where lips are shut, the line between them is the darkest thing
@@ -17,7 +17,7 @@ SHUT = 0.04  # eye distances between the inner lips, above which there is no one
 FARTHEST = 0.05  # eye distances that the line may be off
 STEPS = 41  # places tried along each way across
 WIDE = 0.035  # eye distances: a line is dark against the lips so far about it
-FINE = 0.006  # eye distances over which the picture is smoothed first
+FINE = 0.006  # eye distances over which the image is smoothed first
 BEND = 3.0  # cost of two neighbours' offsets that differ by FARTHEST
 FAR = 0.15  # cost of an offset of FARTHEST
 # Darkness, in standard deviations of the mouth's own, from which the line counts as plain, and by which it
@@ -35,10 +35,10 @@ class Line(NamedTuple):
 
 
 def snap(image: UInt8[np.ndarray, "s s 3"], points: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "478 3"]:
-    """Move the inner lips, and half as far the lips' bodies, onto the line that the picture shows.
+    """Move the inner lips, and half as far the lips' bodies, onto the line that the image shows.
 
     Args:
-      points: landmarks in [-1, 1] of the picture.
+      points: landmarks in [-1, 1] of the image.
     Returns: the landmarks as they are where the mouth is open, or the line is not plain.
     """
     unit = float(np.linalg.norm(points[topology.EYE_CORNERS[0]] - points[topology.EYE_CORNERS[1]]))
@@ -83,7 +83,7 @@ def find(
 
 
 def _down(points):
-    """Across the mouth, in the picture."""
+    """Across the mouth, in the image."""
     way = points[topology.CHIN, :2] - points[topology.FOREHEAD, :2]
     return way / np.linalg.norm(way)
 

@@ -38,7 +38,7 @@ def _quiet() -> Iterator[None]:
 
 
 def run(network, patch: Float32[np.ndarray, "s s 3"]) -> tuple[np.ndarray, ...]:
-    """Run a network on one picture and return its outputs, each with a batch of one."""
+    """Run a network on one image and return its outputs, each with a batch of one."""
     network.set_tensor(network.get_input_details()[0]["index"], patch[None])
     network.invoke()
     return tuple(network.get_tensor(output["index"]) for output in network.get_output_details())

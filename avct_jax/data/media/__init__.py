@@ -1,1 +1,1 @@
-"""Pictures, videos and sound tracks, read and written."""
+"""Images, videos and sound tracks, read and written."""

@@ -1,4 +1,4 @@
-"""Colours of video: how a stream's numbers become sRGB, pictures of high dynamic range and wide gamut too.
+"""Colours of video: how a stream's numbers become sRGB, images of high dynamic range and wide gamut too.
 
 ffmpeg converts by the matrix that a video's tags name, and minds no other tag: PQ and HLG (ITU-R BT.2100)
 would be taken for the usual curve, and look flat and dark. They go through a table, which any ffmpeg applies.
@@ -30,8 +30,8 @@ TO_709 = {
     "smpte432": ((1.2249, -0.2247, 0.0), (-0.0420, 1.0419, 0.0), (-0.0197, -0.0786, 1.0979)),
 }
 NOT_YUV = ("rgb", "bgr", "gbr", "gray", "pal", "mono", "argb", "abgr", "0rgb", "0bgr", "ya")
-# What makes our own films what their tags say: filters, and options, by which older ffmpegs go and not by the
-# frames.
+# What makes our own videos what their tags say: filters, and options, by which older ffmpegs go and not by
+# the frames.
 WRITTEN = (
     "scale=out_color_matrix=bt709:out_range=tv",
     "format=yuv420p",

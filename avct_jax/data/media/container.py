@@ -77,7 +77,7 @@ def probe_stream(path: Path, stream: str) -> tuple[Probe, float]:
     Raises:
       UserError: as `probe`.
     """
-    # Pictures are not decoded: ffmpeg would round their times to whole frames.
+    # Images are not decoded: ffmpeg would round their times to whole frames.
     copied = ["-c", "copy"] if stream.startswith("V") else []
     found, told = _look(path, ["-map", f"0:{stream}", *copied, "-frames", "1", "-f", "framecrc", "-"])
     base = _numbers(r"#tb 0: (\d+)/(\d+)", told)
@@ -147,7 +147,7 @@ def _numbers(pattern: str, text: str) -> tuple[float, ...]:
 def missing_seconds(path: Path, found: Probe, seconds: float) -> float:
     """The length that a file says it has, where `seconds` are notably less; else 0.
 
-    A film's sound may end a little before its pictures, a sound alone has no reason to.
+    A video's sound may end a little before its images, a sound alone has no reason to.
     """
     said = _riff_seconds(path) if found.guessed and found.kind == "wav" else found.duration
     if found.guessed and found.kind != "wav":

@@ -1,7 +1,7 @@
 """PNG files without the texts in them.
 
-Programs that draw pictures write whole workflows into a png, and scanners long colour profiles. Pillow takes
-either for an attack when it is longer than a megabyte, and refuses the picture.
+Programs that draw images write whole workflows into a png, and scanners long colour profiles. Pillow takes
+either for an attack when it is longer than a megabyte, and refuses the image.
 """
 
 import io

@@ -1,7 +1,7 @@
 """The sound of a file as a player plays it: decoded once to one format, on the container's clock.
 
 Time 0 is where the file begins: sound that begins later has silence before it, and gaps are silence. What is
-heard (16 kHz mono) and what is written into a film come of the same stream.
+heard (16 kHz mono) and what is written into a video come of the same stream.
 """
 
 import contextlib

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from avct_jax import errors
 from avct_jax.data.phonemes import decoders, pronunciation, symbols
-from avct_jax.data.speech import audio
+from avct_jax.data.speech import speech_features
 
 # Measured on five voices with reference phones (26 to 78% of frames hang on these): pocketsphinx places
 # boundaries early, and silence begins too soon after a phone and ends too late before one.
@@ -53,11 +53,11 @@ def recognise(
     words = _words_of(transcript) if transcript is not None else None
     if method == "hama" and not _has_hama():
         raise errors.UserError("phonemes by hama: it is not installed; pip install hama, or use pocketsphinx")
-    if len(wav) < SHORTEST_SECONDS * audio.SAMPLE_RATE or audio.silent_frames(wav).all():
-        return [symbols.Segment("SIL", 0.0, len(wav) / audio.SAMPLE_RATE)]
+    if len(wav) < SHORTEST_SECONDS * speech_features.SAMPLE_RATE or speech_features.silent_frames(wav).all():
+        return [symbols.Segment("SIL", 0.0, len(wav) / speech_features.SAMPLE_RATE)]
     use_hama = method == "hama" or (method == "auto" and _has_hama())
     found: list[symbols.Segment] | None = None
-    if words is not None and len(wav) <= WHOLE_SECONDS * audio.SAMPLE_RATE:
+    if words is not None and len(wav) <= WHOLE_SECONDS * speech_features.SAMPLE_RATE:
         found = align(wav, words)
         if found is None:
             log.warning("the transcript could not be aligned with the sound; recognising phonemes instead")
@@ -66,7 +66,7 @@ def recognise(
         shares = _share_words(wav, ranges, words, use_hama) if words is not None else [None] * len(ranges)
         found = []
         for (begin, end), share in zip(ranges, shares, strict=True):
-            start = begin / audio.SAMPLE_RATE
+            start = begin / speech_features.SAMPLE_RATE
             piece = _recognise_piece(wav[begin:end], use_hama, share)
             found += [symbols.Segment(p, a + start, b + start) for p, a, b in piece]
     return finish(found, wav)
@@ -80,7 +80,7 @@ def align(wav: Float[np.ndarray, "n"], words: Sequence[Variants]) -> list[symbol
     Returns: pocketsphinx's own times, neither shifted nor trimmed (see `finish`); None when no path fits.
     """
     shortest = sum(min(map(len, ways)) for ways in words)
-    if shortest > MOST_PHONES * len(wav) / audio.SAMPLE_RATE:
+    if shortest > MOST_PHONES * len(wav) / speech_features.SAMPLE_RATE:
         return None  # pocketsphinx would search long for a path that cannot be
     raw = _decode_graph(wav, words)
     spoken = [s.phone for s in raw if s.phone != "SIL"]
@@ -89,7 +89,7 @@ def align(wav: Float[np.ndarray, "n"], words: Sequence[Variants]) -> list[symbol
 
 def finish(segments: Sequence[symbols.Segment], wav: Float[np.ndarray, "n"]) -> list[symbols.Segment]:
     """Shift, trim silences, join what touches, and fill the sound from 0 to its end."""
-    total = len(wav) / audio.SAMPLE_RATE
+    total = len(wav) / speech_features.SAMPLE_RATE
     merged = symbols.merge_silences(segments)
     starts = [s.start_s + SHIFT for s in merged]
     for i, segment in enumerate(merged):
@@ -122,7 +122,7 @@ def segments_from_words(
       words: (word, start, end) in order, seconds; "sil", "sp" and "" are silence.
       wav: the clip, 16 kHz mono.
     """
-    total = len(wav) / audio.SAMPLE_RATE
+    total = len(wav) / speech_features.SAMPLE_RATE
     spoken = [w for w in words if w[0].upper() not in symbols.SILENCES]
     variants = [pronunciation.pronunciations(w[0].lower()) or (("NSN",),) for w in spoken]
     raw = [s for s in _decode_graph(wav, variants) if s.phone != "SIL"] if spoken else []
@@ -135,8 +135,8 @@ def segments_from_words(
 
 def pieces(wav: Float[np.ndarray, "n"]) -> list[tuple[int, int]]:
     """Sample ranges of at most 24 s that cover the sound, cut where it is quietest."""
-    limit, at, cuts = int(PIECE_SECONDS * audio.SAMPLE_RATE), 0, [0]
-    size = audio.FRAME_SAMPLES
+    limit, at, cuts = int(PIECE_SECONDS * speech_features.SAMPLE_RATE), 0, [0]
+    size = speech_features.FRAME_SAMPLES
     while len(wav) - at > limit:
         window = wav[at + limit // 2 : at + limit]
         blocks = window[: len(window) // size * size].reshape(-1, size)
@@ -216,7 +216,7 @@ def _split_script(heard: Sequence[str], cut: int, script: Sequence[str]) -> tupl
 
 def _heard(wav: Float[np.ndarray, "n"], use_hama: bool) -> list[str]:
     """The phones heard in a piece, without silences or times."""
-    if len(wav) < SHORTEST_SECONDS * audio.SAMPLE_RATE or audio.silent_frames(wav).all():
+    if len(wav) < SHORTEST_SECONDS * speech_features.SAMPLE_RATE or speech_features.silent_frames(wav).all():
         return []
     if use_hama:
         return [phone for word in _hama_words(wav) for phone in word[0]]
@@ -226,9 +226,9 @@ def _heard(wav: Float[np.ndarray, "n"], use_hama: bool) -> list[str]:
 def _recognise_piece(
     wav: Float[np.ndarray, "n"], use_hama: bool, words: Sequence[Variants] | None = None
 ) -> list[symbols.Segment]:
-    seconds = len(wav) / audio.SAMPLE_RATE
+    seconds = len(wav) / speech_features.SAMPLE_RATE
     silence = [symbols.Segment("SIL", 0.0, seconds)]
-    if seconds < SHORTEST_SECONDS or audio.silent_frames(wav).all():
+    if seconds < SHORTEST_SECONDS or speech_features.silent_frames(wav).all():
         return silence
     for source in ("transcript", "hama"):
         if source == "hama":
@@ -247,7 +247,7 @@ def _allphone(wav: Float[np.ndarray, "n"]) -> list[symbols.Segment]:
 
 
 def _hama_words(wav: Float[np.ndarray, "n"]) -> list[Variants]:
-    heard = decoders.hama()(_normalised(wav), audio.SAMPLE_RATE).word_phoneme_text
+    heard = decoders.hama()(_normalised(wav), speech_features.SAMPLE_RATE).word_phoneme_text
     spelled = (symbols.ipa_to_arpabet(word) for word in heard.split("|"))
     words = [tuple(phone for phone in word if phone != "NSN") for word in spelled]
     return [(word,) for word in words if word]
@@ -289,7 +289,9 @@ def _run(decoder: Any, wav: Float[np.ndarray, "n"]) -> list[symbols.Segment]:
         decoder.end_utt()
         entries = list(decoder.seg() or [])
     except RuntimeError as error:
-        log.warning("pocketsphinx gave up on %.1f s of sound: %s", len(wav) / audio.SAMPLE_RATE, error)
+        log.warning(
+            "pocketsphinx gave up on %.1f s of sound: %s", len(wav) / speech_features.SAMPLE_RATE, error
+        )
         return []
     return [
         symbols.Segment(_symbol(s.word), s.start_frame / CENTISECONDS, (s.end_frame + 1) / CENTISECONDS)

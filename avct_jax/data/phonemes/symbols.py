@@ -190,9 +190,9 @@ def fit_to_frames(labels: Int[np.ndarray, "t"], frames: int) -> Int[np.ndarray, 
     Raises:
       UserError: the lengths differ by more than a second and more than a tenth: not the same recording.
     """
-    seconds, sound = (n * HUNDREDTHS_PER_FRAME / 100 for n in (len(labels), frames))
-    if abs(seconds - sound) > max(LENGTH_SLACK[0], LENGTH_SLACK[1] * sound):
-        lengths = f"the phonemes last {seconds:.1f} s, the sound {sound:.1f} s"
+    seconds, audio = (n * HUNDREDTHS_PER_FRAME / 100 for n in (len(labels), frames))
+    if abs(seconds - audio) > max(LENGTH_SLACK[0], LENGTH_SLACK[1] * audio):
+        lengths = f"the phonemes last {seconds:.1f} s, the sound {audio:.1f} s"
         raise errors.UserError(f"{lengths}; give phonemes of this very recording")
     kept = labels[:frames]
     return np.concatenate([kept, np.full(frames - len(kept), SIL)]).astype(np.int32)

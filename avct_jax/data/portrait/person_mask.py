@@ -1,7 +1,7 @@
-"""Where a portrait shows the person: MediaPipe's selfie segmentation, drawn to the picture's edges.
+"""Where a portrait shows the person: MediaPipe's selfie segmentation, drawn to the image's edges.
 
 The network's mask has 256 px a side. A guided filter (He, Sun and Tang, TPAMI 2013; its coefficients at the
-mask's size, as in He and Sun, arXiv 1505.00996) brings it to the hair and ears of a larger picture.
+mask's size, as in He and Sun, arXiv 1505.00996) brings it to the hair and ears of a larger image.
 """
 
 import cv2
@@ -15,8 +15,8 @@ SIZE = 256  # px, what the network sees
 RADIUS, EPSILON = 4, 1e-3  # of the guided filter, px of SIZE and squared brightness
 CONTRAST = (0.15, 0.85)  # what the filter leaves below is none of the person, above all of it
 LEAST_FACE = 0.97  # share of the face's oval that must be the person's
-MOST_PERSON = 0.97  # share of the picture: one without background needs no mask
-# Mean of 4 m (1 - m) over the network's mask m, from the picture's top to the chin. Of first frames of 178
+MOST_PERSON = 0.97  # share of the image: one without background needs no mask
+# Mean of 4 m (1 - m) over the network's mask m, from the image's top to the chin. Of first frames of 178
 # clips 12 have more, and most of these take some wall, chair or hand for hair (2026-11-27).
 MOST_UNSURE = 0.07
 
@@ -67,7 +67,7 @@ def attached(mask: Float[np.ndarray, "h w"], face: np.ndarray) -> Float[np.ndarr
 
 
 def refine(mask: Float[np.ndarray, "h w"], image: UInt8[np.ndarray, "s s 3"]) -> Float[np.ndarray, "s s"]:
-    """Bring a mask to a picture's edges and size by the guided filter."""
+    """Bring a mask to an image's edges and size by the guided filter."""
     size = len(image)
     guide = image.astype(np.float32) / 255
     slope, offset = _guide(cv2.resize(guide, mask.shape[::-1], interpolation=cv2.INTER_AREA), mask)

@@ -21,8 +21,8 @@ UPPER_SHARE = 0.35  # of the gap that the upper lip covers; the lower one covers
 HAIR = (-0.8, -0.2)
 # Of the neck's way to a side that shoulders go: unseen people reenacted have L1 .040 at 0, .038 at .7 and 1.
 SWAY = 0.8
-NEAR = 0.01  # of the picture's side: so far from its edge a person may come to be carried over it
-# Greatest slope of depth across the picture: steeper parts, the far cheek's edge of a turned face above all,
+NEAR = 0.01  # of the image's side: so far from its edge a person may come to be carried over it
+# Greatest slope of depth across the image: steeper parts, the far cheek's edge of a turned face above all,
 # would be folded over their neighbours by a turn of a few degrees.
 STEEPEST = 2.5
 CHIN_SHARE = 0.45  # of the lower lip's way that the chin follows
@@ -65,20 +65,20 @@ def make(
     closed = closing(points)
     at_rest = face_basis.align((points + closed)[None], canonical).points[0]
     anchor = at_rest[[13, 14]].mean(0)
-    picture = image.astype(np.float32) / 255
-    skin = picture
+    pixels = image.astype(np.float32) / 255
+    skin = pixels
     if bared := opening(points) > OPEN:
         skin = cover_teeth(image, to_pixels(points, len(image))).astype(np.float32) / 255
     cover = person_mask.find(image, to_pixels(points, len(image)))
     triangles = [locate(vertices[:, :2], left_out) for left_out in (topology.NOT_UPPER, topology.NOT_LOWER)]
     floats = (np.asarray(x, np.float32) for x in (vertices, closed))
-    cavity = cavity_colour(picture, points)
+    cavity = cavity_colour(pixels, points)
     others = (np.asarray(x, np.float32) for x in (head, origin, anchor, cavity, float(bared)))
     layer = matte.whole(skin) if cover is None else matte.separate(skin, cover)
     share, sway = shares(vertices, cover)
     return PortraitLayers(
         denser(layer.person),
-        denser(picture),
+        denser(pixels),
         *floats,
         *triangles,
         *others,
@@ -89,16 +89,16 @@ def make(
     )
 
 
-def denser(picture: Float[np.ndarray, "s s *c"]) -> Float[np.ndarray, "d d *c"]:
-    """Put a pixel between each two (d = 2 s - 1): read bilinearly between these, a picture stays sharp.
+def denser(pixels: Float[np.ndarray, "s s *c"]) -> Float[np.ndarray, "d d *c"]:
+    """Put a pixel between each two (d = 2 s - 1): read bilinearly between these, an image stays sharp.
 
-    Pixels that were there stay as they are, so that a face at rest is the picture itself.
+    Pixels that were there stay as they are, so that a face at rest is the image itself.
     """
-    s = len(picture)
+    s = len(pixels)
     between = np.array([[0.5, 0, 0], [0, 0.5, 0]])
     options = cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
     made = cv2.warpAffine(
-        picture, between, (2 * s - 1, 2 * s - 1), flags=options, borderMode=cv2.BORDER_REPLICATE
+        pixels, between, (2 * s - 1, 2 * s - 1), flags=options, borderMode=cv2.BORDER_REPLICATE
     )
     return made.clip(0, 1)
 
@@ -138,7 +138,7 @@ def shares(
     """Return how much of the head's motion along x, y, z, and of the neck's to a side, each point takes.
 
     Where the background is not moved along, hair is rigid to its silhouette, and only neck and collar give;
-    shoulders follow to the side. At the picture's edge the person may slide along, but what lies outside is
+    shoulders follow to the side. At the image's edge the person may slide along, but what lies outside is
     not drawn in.
 
     Args:
@@ -171,7 +171,7 @@ def even_depth(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
 
 
 def border() -> Float[np.ndarray, "m 3"]:
-    """Return points just outside of the picture, which never move."""
+    """Return points just outside of the image, which never move."""
     along = np.linspace(-1.02, 1.02, topology.BORDER)
     ends = along[[0, -1]]
     places = [(x, y, 0.0) for x in along for y in ends] + [(x, y, 0.0) for y in along[1:-1] for x in ends]
@@ -179,14 +179,14 @@ def border() -> Float[np.ndarray, "m 3"]:
 
 
 def locate(vertices: Float[np.ndarray, "n 2"], left_out: frozenset[int]) -> Int[np.ndarray, "g g 3"]:
-    """Return the vertices of the triangle in which each node of a grid over the picture lies."""
+    """Return the vertices of the triangle in which each node of a grid over the image lies."""
     kept = np.array([i for i in range(len(vertices)) if i not in left_out])
     mesh = spatial.Delaunay(vertices[kept])
     along = np.linspace(-1, 1, GRID)
     nodes = np.stack(np.meshgrid(along, along), -1).reshape(-1, 2)
     inside = mesh.find_simplex(nodes)
     if (inside < 0).any():
-        raise ValueError("the mesh does not cover the picture")
+        raise ValueError("the mesh does not cover the image")
     return kept[mesh.simplices[inside]].reshape(GRID, GRID, 3).astype(np.int32)
 
 
@@ -267,10 +267,10 @@ def _under_lip(points, unit):
     return (np.exp(-square / (2 * (0.3 * unit) ** 2)) * below * below * (3 - 2 * below))[:, None]
 
 
-def cavity_colour(picture: Float[np.ndarray, "h w 3"], points: Float[np.ndarray, "478 3"]) -> np.ndarray:
+def cavity_colour(pixels: Float[np.ndarray, "h w 3"], points: Float[np.ndarray, "478 3"]) -> np.ndarray:
     """Return the colour of a mouth's dark inside, as bright as the cheek's light makes it."""
-    x, y = np.clip(np.round(to_pixels(points[50, :2], len(picture))).astype(int), 2, len(picture) - 3)
-    cheek = picture[y - 2 : y + 3, x - 2 : x + 3].mean()
+    x, y = np.clip(np.round(to_pixels(points[50, :2], len(pixels))).astype(int), 2, len(pixels) - 3)
+    cheek = pixels[y - 2 : y + 3, x - 2 : x + 3].mean()
     return np.array([0.20, 0.07, 0.06]) * np.clip(cheek * 1.02 + 0.06, 0.25, 0.98)
 
 

@@ -1,4 +1,4 @@
-"""The face of a picture, and the picture with that face upright."""
+"""The face of an image, and the image with that face upright."""
 
 from typing import Any, NamedTuple
 
@@ -14,9 +14,9 @@ SURE = 0.9
 
 
 class Found(NamedTuple):
-    """A picture's largest face.
+    """An image's largest face.
 
-    pixels: the picture, turned clockwise by `turned` degrees. faces: how many there are in it.
+    pixels: the image, turned clockwise by `turned` degrees. faces: how many there are in it.
     """
 
     pixels: UInt8[np.ndarray, "h w 3"]
@@ -27,11 +27,11 @@ class Found(NamedTuple):
 
 
 def find(pixels: UInt8[np.ndarray, "h w 3"], landmarker: Any, *, turn: bool = True) -> Found | None:
-    """Find the largest face of a picture, and turn that by quarters where the face is not upright.
+    """Find the largest face of an image, and turn that by quarters where the face is not upright.
 
     Args:
       landmarker: such as face.FaceLandmarker.
-      turn: else the picture stays as it is.
+      turn: else the image stays as it is.
     Returns: None where no face is found, whichever way up.
     """
     found = _look(pixels, landmarker, 0)
@@ -42,14 +42,14 @@ def find(pixels: UInt8[np.ndarray, "h w 3"], landmarker: Any, *, turn: bool = Tr
 
 
 def roll(points: Float[np.ndarray, "478 d"]) -> float:
-    """By how many degrees a face is turned in the picture's plane, clockwise; x right, y down."""
-    right, left = points[list(face_detector.OUTER_EYE_CORNERS), :2]  # of the face: left in an upright picture
+    """By how many degrees a face is turned in the image's plane, clockwise; x right, y down."""
+    right, left = points[list(face_detector.OUTER_EYE_CORNERS), :2]  # of the face: left in an upright image
     across, down = left - right
     return float(np.degrees(np.arctan2(down, across)))
 
 
 def beyond_edge(points: Float[np.ndarray, "478 d"], shape: tuple[int, ...]) -> float:
-    """How far a face reaches over the picture's edge, as a share of its size; negative where it does not."""
+    """How far a face reaches over the image's edge, as a share of its size; negative where it does not."""
     low, high = np.nanmin(points[:, :2], axis=0), np.nanmax(points[:, :2], axis=0)
     over = max(*(-low), *(high - np.array([shape[1], shape[0]])))
     return float(over / (high - low).max())

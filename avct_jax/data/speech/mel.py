@@ -1,4 +1,4 @@
-"""Mel-scaled spectra of speech: the MFCC and filter-bank energies of the paper, the mel picture of Wav2Lip.
+"""Mel-scaled spectra of speech: the MFCC and filter-bank energies of the paper, the mel image of Wav2Lip.
 
 In float64. Wav2Lip's filters are librosa's; the paper's, with corners on whole FFT bins, are no library's.
 """
@@ -69,7 +69,7 @@ def syncnet_mfcc(wav: Int[np.ndarray, "n"]) -> Float[np.ndarray, "rows 13"]:
 
 
 def mel_spectrogram(wav: Float[np.ndarray, "n"]) -> Float[np.ndarray, "80 columns"]:
-    """Wav2Lip's mel picture of a sound in [-1, 1]: 80 bands, 80 columns a second, values in [-4, 4].
+    """Wav2Lip's mel image of a sound in [-1, 1]: 80 bands, 80 columns a second, values in [-4, 4].
 
     Magnitudes of an 800-point STFT (Hann, centred, mirrored ends) of the pre-emphasised sound on Slaney mels
     of 55-7600 Hz, in decibels over 20 dB, with -100 dB at -4 and 0 dB at 4. 1 + n // 200 columns, float32.
@@ -105,7 +105,7 @@ def triangle_corners() -> Float[np.ndarray, " 28"]:
 @functools.cache
 def slaney_filters() -> Float[np.ndarray, "80 401"]:
     """80 triangles of equal area, linear below 1 kHz and logarithmic above (Slaney's Auditory Toolbox)."""
-    import librosa.filters  # 1 s, which only Wav2Lip's picture is worth
+    import librosa.filters  # 1 s, which only Wav2Lip's image is worth
 
     low, high = WAV2LIP_BAND
     return librosa.filters.mel(

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from avct_jax.data.phonemes import symbols
-from avct_jax.data.speech import audio, streaming_features
+from avct_jax.data.speech import speech_features, streaming_features
 
 STEPS = 2  # posteriors in a frame, 20 ms each
 # Longer sounds are heard in pieces of 30 s, 2 s around them, so that memory does not grow with the length.
@@ -48,7 +48,7 @@ def listen(wav: Float[np.ndarray, " m"], recognise: Recogniser | None = None) ->
     """
     features = streaming_features.features(wav)
     logs = recognise(features) if recognise else posteriors(wav, len(features))
-    return Speech(np.maximum(logs, LEAST_LOG), features, audio.silent_frames(wav))
+    return Speech(np.maximum(logs, LEAST_LOG), features, speech_features.silent_frames(wav))
 
 
 def silence(frames: int) -> Speech:
@@ -56,7 +56,9 @@ def silence(frames: int) -> Speech:
     logs = np.full((frames, STEPS, len(TOKENS)), LEAST_LOG, np.float32)
     logs[..., 0] = 0
     return Speech(
-        logs, np.full((frames, audio.ROWS_PER_FRAME, audio.FEATURES), 0, np.float32), np.ones(frames, bool)
+        logs,
+        np.full((frames, speech_features.ROWS_PER_FRAME, speech_features.FEATURES), 0, np.float32),
+        np.ones(frames, bool),
     )
 
 
@@ -67,7 +69,7 @@ def posteriors(wav: Float[np.ndarray, " m"], frames: int) -> Float[np.ndarray, "
     parts = []
     for first in range(0, frames, PIECE):
         begin, end = max(0, first - MARGIN), min(frames, first + PIECE + MARGIN)
-        logs = _hear(scaled[begin * audio.FRAME_SAMPLES : end * audio.FRAME_SAMPLES])
+        logs = _hear(scaled[begin * speech_features.FRAME_SAMPLES : end * speech_features.FRAME_SAMPLES])
         wanted = np.arange(first, min(frames, first + PIECE)) - begin
         index = np.minimum(STEPS * wanted[:, None] + np.arange(STEPS), len(logs) - 1)
         parts.append(np.maximum(logs[index], LEAST_LOG))
@@ -76,7 +78,7 @@ def posteriors(wav: Float[np.ndarray, " m"], frames: int) -> Float[np.ndarray, "
 
 def _hear(wav):
     """Log-posteriors of one piece, every 20 ms."""
-    padded = np.pad(wav, (0, max(0, audio.FRAME_SAMPLES - len(wav))))[None]
+    padded = np.pad(wav, (0, max(0, speech_features.FRAME_SAMPLES - len(wav))))[None]
     given = {"waveform": padded, "waveform_lengths": np.array([padded.shape[1]])}
     logs, _ = _network().session.run(["log_probs", "out_lengths"], given)
     return logs[0][:, _columns()]

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from avct_jax.data.speech import audio, mel
+from avct_jax.data.speech import mel, speech_features
 
-FRAME = audio.FRAME_SAMPLES  # samples = 40 ms
+FRAME = speech_features.FRAME_SAMPLES  # samples = 40 ms
 BACK = 4 * FRAME  # samples = 160 ms that the pitch tracker hears before a frame
 AHEAD = 2 * FRAME  # samples = 80 ms after a frame's end, without which it is not final
 LOUD = 30.0  # dB under the loudest of the last seconds: what is softer is no speech
@@ -62,7 +62,7 @@ class Estimates(NamedTuple):
 class State(NamedTuple):
     """All that is remembered of a sound. sound: from BACK + 1 samples before the frame that comes next."""
 
-    sound: Float[np.ndarray, " n"] = np.zeros(BACK + 1, np.float32)
+    audio: Float[np.ndarray, " n"] = np.zeros(BACK + 1, np.float32)
     estimates: Estimates = Estimates()
 
 
@@ -85,23 +85,26 @@ def push(
     Args:
       wav: of any length. last: nothing comes after it; all frames are final, a begun one too.
     """
-    sound = np.append(state.sound, wav.astype(np.float32))
+    audio = np.append(state.audio, wav.astype(np.float32))
     if last:  # silence after the end; a sound without a sample is one frame, as audio.frame_count says
-        frames = -(-(len(sound) - BACK - 1) // FRAME)
-        sound = np.pad(sound, (0, BACK + 1 + frames * FRAME + AHEAD - len(sound)))
-    frames = max(0, (len(sound) - BACK - 1 - AHEAD) // FRAME)
-    estimates, done = state.estimates, np.empty((frames, audio.ROWS_PER_FRAME, audio.FEATURES), np.float32)
+        frames = -(-(len(audio) - BACK - 1) // FRAME)
+        audio = np.pad(audio, (0, BACK + 1 + frames * FRAME + AHEAD - len(audio)))
+    frames = max(0, (len(audio) - BACK - 1 - AHEAD) // FRAME)
+    estimates, done = (
+        state.estimates,
+        np.empty((frames, speech_features.ROWS_PER_FRAME, speech_features.FEATURES), np.float32),
+    )
     for i in range(frames):
         estimates, done[i] = _hear(
-            estimates, sound[i * FRAME : (i + 1) * FRAME + BACK + 1 + AHEAD].astype(np.float64)
+            estimates, audio[i * FRAME : (i + 1) * FRAME + BACK + 1 + AHEAD].astype(np.float64)
         )
-    return State(sound[frames * FRAME :], estimates), done
+    return State(audio[frames * FRAME :], estimates), done
 
 
-def _hear(estimates: Estimates, sound: Float[np.ndarray, " n"]):
+def _hear(estimates: Estimates, audio: Float[np.ndarray, " n"]):
     """The rows of one frame, BACK + 1 samples before it and AHEAD after it."""
-    length = (audio.ROWS_PER_FRAME - 1) * mel.STEP + mel.WINDOW
-    emphasised = sound[BACK + 1 :][:length] - mel.PRE_EMPHASIS * sound[BACK:][:length]
+    length = (speech_features.ROWS_PER_FRAME - 1) * mel.STEP + mel.WINDOW
+    emphasised = audio[BACK + 1 :][:length] - mel.PRE_EMPHASIS * audio[BACK:][:length]
     windows = np.lib.stride_tricks.sliding_window_view(emphasised, mel.WINDOW)[:: mel.STEP]
     cepstra, energies = mel.measure(windows)
     falls = PEAK_FALL * np.arange(len(cepstra))
@@ -110,14 +113,14 @@ def _hear(estimates: Estimates, sound: Float[np.ndarray, " n"]):
     )
     peaks = peaks[1:]
     active = (cepstra[:, 0] > peaks - LOUD / DECIBELS) & (cepstra[:, 0] > SILENT_LEVEL)
-    hertz = pitch(sound[1:]) if active.any() else np.zeros(len(active))
+    hertz = pitch(audio[1:]) if active.any() else np.zeros(len(active))
     rows = np.concatenate([cepstra, energies, hertz[:, None], active[:, None]], 1)
     return normalise(estimates._replace(peak=peaks[-1]), rows, peaks)
 
 
-def pitch(sound: Float[np.ndarray, " n"]) -> Float[np.ndarray, " 4"]:
+def pitch(audio: Float[np.ndarray, " n"]) -> Float[np.ndarray, " 4"]:
     """F0 (Hz; 0 where there is none) of the one frame between BACK and AHEAD samples, by WORLD's DIO."""
-    return audio.world_pitch(sound, "dio")[BACK // mel.STEP :][: audio.ROWS_PER_FRAME]
+    return speech_features.world_pitch(audio, "dio")[BACK // mel.STEP :][: speech_features.ROWS_PER_FRAME]
 
 
 def normalise(

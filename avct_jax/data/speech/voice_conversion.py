@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from avct_jax.data.speech import audio
+from avct_jax.data.speech import speech_features
 
 PERIOD = 5.0  # ms between WORLD's frames
 
@@ -41,14 +41,16 @@ def revoice(wav: Float[np.ndarray, " n"], voice: Voice) -> Float[np.ndarray, " m
     Raises:
       UserError: pyworld is missing.
     """
-    world = audio.load_world()
-    sound = np.ascontiguousarray(wav, np.float64)
-    hertz, seconds = world.dio(sound, audio.SAMPLE_RATE, frame_period=PERIOD)
-    hertz = world.stonemask(sound, hertz, seconds, audio.SAMPLE_RATE)
-    envelope = world.cheaptrick(sound, hertz, seconds, audio.SAMPLE_RATE)
-    noise = world.d4c(sound, hertz, seconds, audio.SAMPLE_RATE)
+    world = speech_features.load_world()
+    audio = np.ascontiguousarray(wav, np.float64)
+    hertz, seconds = world.dio(audio, speech_features.SAMPLE_RATE, frame_period=PERIOD)
+    hertz = world.stonemask(audio, hertz, seconds, speech_features.SAMPLE_RATE)
+    envelope = world.cheaptrick(audio, hertz, seconds, speech_features.SAMPLE_RATE)
+    noise = world.d4c(audio, hertz, seconds, speech_features.SAMPLE_RATE)
     envelope, noise = (_stretch_bands(x, voice.tract) for x in (envelope, noise))
-    made = world.synthesize(hertz * voice.pitch, envelope, noise, audio.SAMPLE_RATE, PERIOD / voice.tempo)
+    made = world.synthesize(
+        hertz * voice.pitch, envelope, noise, speech_features.SAMPLE_RATE, PERIOD / voice.tempo
+    )
     return made.astype(np.float32)
 
 

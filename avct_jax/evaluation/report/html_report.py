@@ -1,4 +1,4 @@
-"""A report as one HTML file with everything in it: table, curves, contact sheets, films to play."""
+"""A report as one HTML file with everything in it: table, curves, contact sheets, videos to play."""
 
 import functools
 import importlib.resources
@@ -9,7 +9,7 @@ from typing import Any
 from avct_jax.evaluation import evaluate, result_cache
 from avct_jax.evaluation.report import markdown, report_assets
 
-COLOURS, DASHES = 6, 4  # of curves, in html_report.css; the first is the real film's
+COLOURS, DASHES = 6, 4  # of curves, in html_report.css; the first is the real video's
 WIDTH, HEIGHT = 720, 120  # of a curve's own coordinates
 RATE = 25  # frames/s
 
@@ -25,12 +25,12 @@ def write(report: Mapping[str, Any], shown: Sequence[report_assets.Sample], path
 
 def page(report: Mapping[str, Any], shown: Sequence[report_assets.Sample]) -> str:
     """The page's text."""
-    protocol, about = report["protocol"], "Films measured beside the real ones."
+    protocol, about = report["protocol"], "Videos measured beside the real ones."
     return render(
         "html_report.html.j2",
         report=report,
         about=f"{protocol['name']}: {protocol['about']}" if protocol else about,
-        films_meant=markdown.films_meant(report),
+        videos_meant=markdown.videos_meant(report),
         rows=[_row(report, measure) for measure in markdown.shown_measures(report)],
         samples=[_sample(sample) for sample in shown],
         side=report_assets.SIDE,
@@ -86,9 +86,9 @@ def _cell(system, measure, best):
 def _sample(sample: report_assets.Sample) -> dict[str, Any]:
     return {
         "name": sample.name,
-        "titles": [_title(system) for system in sample.films],
-        "panels": len(sample.films) + 1,
-        "film": report_assets.data_uri("video/mp4", report_assets.side_by_side(sample)),
+        "titles": [_title(system) for system in sample.videos],
+        "panels": len(sample.videos) + 1,
+        "video": report_assets.data_uri("video/mp4", report_assets.side_by_side(sample)),
         "sheet": report_assets.data_uri("image/jpeg", report_assets.contact_sheet(sample)),
         "curve": _curve(sample),
     }

@@ -13,7 +13,7 @@ def table(report: Report) -> str:
     """One row a measure that any system has, one column a system; the best generated system is bold."""
     head = ["", *(_plain(s["title"]) for s in report["systems"])]
     rows = [_row(report, m) for m in shown_measures(report)]
-    rows.append(["films", *(str(s["films"]) for s in report["systems"])])
+    rows.append(["videos", *(str(s["videos"]) for s in report["systems"])])
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     rule = ["-" * max(3, widths[0]), *("-" * (max(3, w) - 1) + ":" for w in widths[1:])]
     lines = [head, rule, *rows]
@@ -40,20 +40,20 @@ def document(report: Report) -> str:
     parts = ["# Evaluation", ""]
     if report["protocol"]:
         parts += [f"Protocol {report['protocol']['name']}: {report['protocol']['about']}", ""]
-    parts += [table(report), "", f"Means over {films_meant(report)}.", ""]
+    parts += [table(report), "", f"Means over {videos_meant(report)}.", ""]
     about = (f"- {m['title']} ({ARROWS[m['better']]}): {m['about']}" for m in shown_measures(report))
     parts += [*about, ""]
     networks = report["made_with"]["networks"]
     parts += ["Measured by:", *(f"- {name}: {label}" for name, label in sorted(networks.items())), ""]
     if report["failed"]:
         parts += ["Not measured:"]
-        parts += [f"- {f['system']}, {f['film']}: {f['reason']}" for f in report["failed"]] + [""]
+        parts += [f"- {f['system']}, {f['video']}: {f['reason']}" for f in report["failed"]] + [""]
     return "\n".join(parts)
 
 
-def films_meant(report: Report) -> str:
-    """Which films the means are of."""
-    return "the films that all systems have" if report.get("matched", True) else "all films of each"
+def videos_meant(report: Report) -> str:
+    """Which videos the means are of."""
+    return "the videos that all systems have" if report.get("matched", True) else "all videos of each"
 
 
 def shown_measures(report: Report) -> list[Mapping[str, Any]]:

@@ -1,7 +1,7 @@
 const data = JSON.parse(document.getElementById('data').textContent);
 const $ = id => document.getElementById(id);
 const memory = 'avct-rating-' + data.id;
-// Each rater's answers by film and question, and where they are; rater: who is rating now.
+// Each rater's answers by video and question, and where they are; rater: who is rating now.
 let all = {rater: '', raters: {}}, state = {answers: {}, at: 0}, order = [];
 try { all = Object.assign(all, JSON.parse(localStorage.getItem(memory) || '{}')); } catch (e) {}
 function save() {
@@ -19,29 +19,29 @@ function seeded(text) {
   };
 }
 function shuffled(rater) {
-  const next = seeded(rater + data.id), films = data.films.map((_, i) => i);
-  for (let i = films.length - 1; i > 0; i--) {
+  const next = seeded(rater + data.id), videos = data.videos.map((_, i) => i);
+  for (let i = videos.length - 1; i > 0; i--) {
     const j = Math.floor(next() * (i + 1));
-    [films[i], films[j]] = [films[j], films[i]];
+    [videos[i], videos[j]] = [videos[j], videos[i]];
   }
-  return films;
+  return videos;
 }
 function answered(i) { const a = state.answers[i] || {}; return data.questions.every(q => a[q.key]); }
 function show() {
   const done = order.filter(answered).length, over = state.at >= order.length;
   $('progress').max = order.length;
   $('progress').value = done;
-  $('count').textContent = done + ' of ' + order.length + ' films rated';
-  $('film').hidden = over;
+  $('count').textContent = done + ' of ' + order.length + ' videos rated';
+  $('video').hidden = over;
   $('end').hidden = !over;
   $('save').classList.toggle('main', over);
   if (over) { $('video').pause(); return; }
   const i = order[state.at], a = state.answers[i] || {};
-  $('title').textContent = 'Film ' + (state.at + 1) + ' of ' + order.length;
-  if ($('video').dataset.film !== String(i)) {
-    $('video').src = data.films[i].video;
-    $('video').dataset.film = i;
-    $('video').setAttribute('aria-label', 'Film ' + (state.at + 1));
+  $('title').textContent = 'Video ' + (state.at + 1) + ' of ' + order.length;
+  if ($('video').dataset.video !== String(i)) {
+    $('video').src = data.videos[i].video;
+    $('video').dataset.video = i;
+    $('video').setAttribute('aria-label', 'Video ' + (state.at + 1));
   }
   for (const q of data.questions) for (let v = 1; v <= 5; v++) $(q.key + v).checked = a[q.key] === v;
   $('back').disabled = state.at === 0;
@@ -63,9 +63,9 @@ function begin() {
   show();
 }
 function csv() {
-  const cell = x => '"' + String(x).replace(/"/g, '""') + '"', lines = ['rater,film,system,question,rating'];
-  data.films.forEach((film, i) => {
-    const bytes = Uint8Array.from(atob(film.code), c => c.charCodeAt(0));
+  const cell = x => '"' + String(x).replace(/"/g, '""') + '"', lines = ['rater,video,system,question,rating'];
+  data.videos.forEach((video, i) => {
+    const bytes = Uint8Array.from(atob(video.code), c => c.charCodeAt(0));
     const [name, system] = JSON.parse(new TextDecoder().decode(bytes));
     for (const q of data.questions) {
       const v = (state.answers[i] || {})[q.key];

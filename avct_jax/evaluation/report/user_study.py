@@ -1,4 +1,4 @@
-"""A page on which people rate films without knowing whose they are, by the paper's three questions."""
+"""A page on which people rate videos without knowing whose they are, by the paper's three questions."""
 
 import base64
 import hashlib
@@ -13,7 +13,7 @@ from avct_jax.evaluation.report import html_report, report_assets
 QUESTIONS = {
     "lip_sync": "How well do lips and voice go together?",
     "head_motion": "How natural does the head move?",
-    "realness": "How real does the whole film look?",
+    "realness": "How real does the whole video look?",
 }
 ENDS = {1: "worst", 5: "best"}
 
@@ -21,7 +21,7 @@ ENDS = {1: "worst", 5: "best"}
 def write(shown: Sequence[report_assets.Sample], path: pathlib.Path) -> None:
     """Write the page; it works from a file, keeps answers in the browser and gives a CSV.
 
-    Columns: rater, film, system, question, rating. The real films are among those that are rated.
+    Columns: rater, video, system, question, rating. The real videos are among those that are rated.
 
     Raises:
       UserError: the file cannot be written.
@@ -31,19 +31,21 @@ def write(shown: Sequence[report_assets.Sample], path: pathlib.Path) -> None:
 
 def rating_page(shown: Sequence[report_assets.Sample]) -> str:
     """The page's text. Each rater has an order of their own, by their name; systems' names cannot be read."""
-    films = [
+    videos = [
         {
             "code": base64.b64encode(json.dumps([sample.name, system]).encode()).decode(),
             "video": report_assets.data_uri("video/mp4", report_assets.alone(file)),
         }
         for sample in shown
-        for system, file in sample.films.items()
+        for system, file in sample.videos.items()
     ]
     questions = [{"key": key, "text": text} for key, text in QUESTIONS.items()]
-    known = {"id": _identity(films), "films": films, "questions": questions}
+    known = {"id": _identity(videos), "videos": videos, "questions": questions}
     return html_report.render("user_study.html.j2", known=known, ends=ENDS)
 
 
-def _identity(films):
-    """The same films, the same memory in the browser; a better system of the same name begins anew."""
-    return hashlib.sha256("".join(film["code"] + film["video"] for film in films).encode()).hexdigest()[:12]
+def _identity(videos):
+    """The same videos, the same memory in the browser; a better system of the same name begins anew."""
+    return hashlib.sha256("".join(video["code"] + video["video"] for video in videos).encode()).hexdigest()[
+        :12
+    ]

@@ -10,7 +10,7 @@ from avct_jax.data.faces import crop
 from avct_jax.metrics import landmarks
 
 # syncnet_python's run_pipeline.py: boxes go through a median filter; the crop reaches 1 + scale half boxes to
-# the sides, one up and 1 + 2 scale down; beyond the picture it is grey.
+# the sides, one up and 1 + 2 scale down; beyond the image it is grey.
 SMOOTHED, CROP_SCALE, CROP_SIZE, BORDER = 13, 0.4, 224, 110
 
 Points = Float[np.ndarray, "t 478 3"]
@@ -24,7 +24,7 @@ def filled(points: Points) -> Points:
     """
     seen = landmarks.found(points)
     if not seen.any():
-        raise errors.UserError("no frame of the film shows a face; give a film of one from the front")
+        raise errors.UserError("no frame of the video shows a face; give a video of one from the front")
     known = points[seen]
     place = np.interp(np.arange(len(points)), np.flatnonzero(seen), np.arange(len(known)))
     before = place.astype(int)
@@ -36,7 +36,7 @@ def face_squares(points: Points) -> Float[np.ndarray, "t 3"]:
     """Centre x, y and half side of each frame's face, px, without outliers.
 
     The box of the landmarks stands in for that of the detector S3FD, from forehead to chin alike. Beyond the
-    film the median filter sees zeros, as there: at its ends the smaller ones win.
+    video the median filter sees zeros, as there: at its ends the smaller ones win.
     """
     low, high = points[..., :2].min(1).astype(np.float64), points[..., :2].max(1).astype(np.float64)
     columns = (*((low + high) / 2).T, (high - low).max(-1) / 2)
@@ -59,7 +59,7 @@ def face_crop(
 
 
 def head_square(points: Points, shape: tuple[int, ...]) -> crop.Square:
-    """The square of a film that `avct preprocess` would cut; all of a film that has its size already."""
+    """The square of a video that `avct preprocess` would cut; all of a video that has its size already."""
     if shape[:2] == (crop.SIZE, crop.SIZE):
         return crop.Square(0, 0, crop.SIZE)
     return crop.trajectory_square(points, shape)

@@ -1,6 +1,6 @@
-"""Whose face a picture shows, for dlib's face recognition network: 128 numbers a face.
+"""Whose face an image shows, for dlib's face recognition network: 128 numbers a face.
 
-Two pictures of one person lie within .6 of each other (King, "High quality face recognition with deep metric
+Two images of one person lie within .6 of each other (King, "High quality face recognition with deep metric
 learning", 2017).
 """
 
@@ -17,10 +17,10 @@ from avct_jax import errors
 
 EVERY = 5  # frames between those that are looked at: a face takes some 30 ms
 SIZE = 128  # of a descriptor
-CHIP, PADDING = 150, 0.25  # of the aligned picture that the network was trained on: side, px, and border
+CHIP, PADDING = 150, 0.25  # of the aligned image that the network was trained on: side, px, and border
 FILE = "dlib_face_recognition_resnet_model_v1.dat"
 PACKAGE = "face_recognition_models"  # of PyPI, which brings the file
-# The mesh's points in the order of dlib's five: outer and inner corner of the eye on the picture's right,
+# The mesh's points in the order of dlib's five: outer and inner corner of the eye on the image's right,
 # then of the other, and where the nose ends below.
 FIVE = (263, 362, 33, 133, 2)
 
@@ -44,7 +44,7 @@ def load(path: str | os.PathLike) -> Identify:
     """Read the network, of FILE.
 
     Returns:
-      A function of a picture and its landmarks in px: the descriptor, NaN where the landmarks are.
+      A function of an image and its landmarks in px: the descriptor, NaN where the landmarks are.
     Raises:
       UserError: dlib is not installed, or the file is missing or not this network's.
     """

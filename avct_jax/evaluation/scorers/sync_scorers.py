@@ -36,8 +36,8 @@ WINDOW = syncnet.WINDOW  # frames; D_sync's are as long
 LIP_CHUNK = 16  # windows embedded at once: 90 MB of SyncNet's first layer
 SPEECH_CHUNK = 64
 PEAK = 32768  # of 16-bit sound
-# px of the pictures that D_sync's mouths are cut from, in the presets: of released width, and narrower.
-PICTURE_SIZE, NARROW_PICTURE_SIZE = 256, 128
+# px of the images that D_sync's mouths are cut from, in the presets: of released width, and narrower.
+IMAGE_SIZE, NARROW_IMAGE_SIZE = 256, 128
 EMBEDDED = "sync.safetensors"
 
 Frames = Iterable[UInt8[np.ndarray, "h w 3"]]
@@ -46,7 +46,7 @@ Network = Callable[..., Any]
 
 
 @runtime_checkable
-class Judge(Protocol):
+class SyncScorer(Protocol):
     """Who embeds lips and speech.
 
     key: "syncnet" or "own". label: network, file and the first digits of its sha256.
@@ -56,7 +56,7 @@ class Judge(Protocol):
     label: str
 
     def lips(self, frames: Frames, points: Float[np.ndarray, "t 478 3"]) -> Float32[np.ndarray, "n d"]:
-        """Embed every five successive frames of a film: n = t - 4 rows, none of a shorter film.
+        """Embed every five successive frames of a video: n = t - 4 rows, none of a shorter video.
 
         Frames are taken one by one and not kept. Where one shows no face, it is looked at where the face of
         its neighbours would be.
@@ -72,15 +72,15 @@ class Judge(Protocol):
     def speech(self, wav: Float[np.ndarray, " m"], frames: int) -> Float32[np.ndarray, "n d"]:
         """Embed the sound behind every five frames: n = min(frames, m // 640) - 5 rows, or none.
 
-        One less than a film has, as syncnet_python counts.
+        One less than a video has, as syncnet_python counts.
 
         Args:
-          wav: 16 kHz mono, full scale = 1. frames: of the film.
+          wav: 16 kHz mono, full scale = 1. frames: of the video.
         """
         ...
 
     def compare(self, lip: Embeddings, speech: Float[np.ndarray, "m d"]) -> metric.Sync:
-        """Score the windows that both have; the sound may be another film's.
+        """Score the windows that both have; the sound may be another video's.
 
         Raises:
           ValueError: there is none.
@@ -88,10 +88,10 @@ class Judge(Protocol):
         ...
 
 
-class SyncNetJudge:
+class SyncNetScorer:
     """SyncNet (Chung and Zisserman 2016) with the crops and the sound of syncnet_python.
 
-    Boxes come of landmarks, not of S3FD, and the crops do not go through a compressed film as there: figures
+    Boxes come of landmarks, not of S3FD, and the crops do not go through a compressed video as there: figures
     differ a little from that program's.
     """
 
@@ -112,14 +112,14 @@ class SyncNetJudge:
         self._lips, self._speech = (functools.partial(embed, variables) for embed in (lips, speech))
 
     def lips(self, frames: Frames, points: Float[np.ndarray, "t 478 3"]) -> Float32[np.ndarray, "n d"]:
-        """As `Judge` says."""
+        """As `SyncScorer` says."""
         squares = face_crops.face_squares(face_crops.filled(points))
         crops = (face_crops.face_crop(*pair)[..., ::-1] for pair in zip(frames, squares, strict=True))
         embed = lambda shown: self._lips(np.stack(shown).astype(np.float32))
         return _of_windows(embed, crops, self.size)
 
     def speech(self, wav: Float[np.ndarray, " m"], frames: int) -> Float32[np.ndarray, "n d"]:
-        """As `Judge` says."""
+        """As `SyncScorer` says."""
         count = metric.window_count(frames, len(wav))
         if not count:
             return np.zeros((0, self.size), np.float32)
@@ -129,12 +129,12 @@ class SyncNetJudge:
         return _of_chunks(self._speech, windows[:count, ..., None])
 
     def compare(self, lip: Embeddings, speech: Float[np.ndarray, "m d"]) -> metric.Sync:
-        """As `Judge` says."""
+        """As `SyncScorer` says."""
         count = min(len(lip), len(speech))
         return metric.score(lip[:count], speech[:count])
 
 
-class OwnJudge:
+class DSyncScorer:
     """D_sync, which this program trains: for where no SyncNet is at hand.
 
     Its distance is sqrt(2 - 2 cos), from 0 to sqrt 2. It knows the people whom it was trained on, and a
@@ -143,12 +143,12 @@ class OwnJudge:
 
     key = "own"
 
-    def __init__(self, file: str | os.PathLike | None = None, *, picture_size: int | None = None):
+    def __init__(self, file: str | os.PathLike | None = None, *, image_size: int | None = None):
         """Read D_sync; by default the one in this package.
 
         Args:
           file: a run's sync.safetensors, or Wav2Lip's lipsync_expert.pth as published.
-          picture_size: px of the pictures that it was trained on; by default what the presets have, 256 at
+          image_size: px of the images that it was trained on; by default what the presets have, 256 at
             the released width, 128 below.
         Raises:
           UserError: the file is missing or damaged, or holds no D_sync.
@@ -159,25 +159,25 @@ class OwnJudge:
         params = variables["params"]
         self.size = params["face_encoder_16"]["conv_block_0"]["kernel"].shape[-1]
         config = sync_discriminator.SyncDiscriminatorConfig(self.size / 512, "face_encoder_2" in params)
-        self.picture_size = picture_size or (PICTURE_SIZE if config.width >= 1 else NARROW_PICTURE_SIZE)
+        self.image_size = image_size or (IMAGE_SIZE if config.width >= 1 else NARROW_IMAGE_SIZE)
         lips, speech = _sync_embedders(sync_discriminator.SyncDiscriminator(config))
         self._lips, self._speech = (functools.partial(embed, variables) for embed in (lips, speech))
 
     def lips(self, frames: Frames, points: Float[np.ndarray, "t 478 3"]) -> Float32[np.ndarray, "n d"]:
-        """As `Judge` says. The head is cut out first, as `avct preprocess` does."""
+        """As `SyncScorer` says. The head is cut out first, as `avct preprocess` does."""
         points, frames = face_crops.filled(points), iter(frames)
         first = next(frames, None)
         if first is None:
             raise ValueError(f"no frame, and points of {len(points)}; give as many of each")
         square = face_crops.head_square(points, first.shape)
-        boxes = clip.mouth_boxes(crop.to_crop(points, square)) * np.float32(self.picture_size / crop.SIZE)
+        boxes = clip.mouth_boxes(crop.to_crop(points, square)) * np.float32(self.image_size / crop.SIZE)
         heads = (crop.crop(frame, square) for frame in itertools.chain([first], frames))
-        pictures = (frame_cache.resize(head, self.picture_size) for head in heads)
+        images = (frame_cache.resize(head, self.image_size) for head in heads)
         embed = lambda shown: self._lips(*map(np.stack, zip(*shown, strict=True)))
-        return _of_windows(embed, zip(pictures, boxes, strict=True), self.size)
+        return _of_windows(embed, zip(images, boxes, strict=True), self.size)
 
     def speech(self, wav: Float[np.ndarray, " m"], frames: int) -> Float32[np.ndarray, "n d"]:
-        """As `Judge` says. The level of the sound does not count."""
+        """As `SyncScorer` says. The level of the sound does not count."""
         count = metric.window_count(frames, len(wav))
         if not count:
             return np.zeros((0, self.size), np.float32)
@@ -187,7 +187,7 @@ class OwnJudge:
         return _of_chunks(self._speech, windows[..., None].astype(np.float32))
 
     def compare(self, lip: Embeddings, speech: Float[np.ndarray, "m d"]) -> metric.Sync:
-        """As `Judge` says.
+        """As `SyncScorer` says.
 
         Beyond the clip the protocol has zeros for speech. To embeddings of length 1 these can be nearer than
         any speech, and would decide short clips. Here all embeddings are moved by one vector and get one more
@@ -260,7 +260,7 @@ def _sync_embedders(network: sync_discriminator.SyncDiscriminator) -> tuple[Netw
 
 
 def _of_windows(embed: Network, shown: Iterable[Any], size: int) -> Float32[np.ndarray, "n d"]:
-    """Embed all windows of five, LIP_CHUNK of them at once: one compiled shape whatever the film's length."""
+    """Embed all windows of five, LIP_CHUNK of them at once: one shape whatever the video's length."""
     parts = [np.zeros((0, size), np.float32)]
     parts += [np.asarray(embed(some))[:count] for some, count in _overlapping(shown)]
     return np.concatenate(parts)

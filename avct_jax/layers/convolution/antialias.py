@@ -16,7 +16,7 @@ def downsample(image: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h
     b, h, w, c = image.shape
     rows, columns = (jnp.asarray(_decimation(n, factor), image.dtype) for n in (h, w))
     # Two matrix products. On CPUs XLA's depthwise convolution takes 10 times as long, its gradient 30.
-    # The first has a batch, so that nothing need be laid out anew where the picture is still large.
+    # The first has a batch, so that nothing need be laid out anew where the image is still large.
     rows = jnp.broadcast_to(rows, (b, *rows.shape))
     image = jnp.matmul(rows, image.reshape(b, h, w * c)).reshape(b, -1, w, c)
     return jnp.einsum("ij,bhjc->bhic", columns, image)

@@ -1,4 +1,4 @@
-"""A part of a picture that is cut out, changed and put back: fixed in size, free in place."""
+"""A part of an image that is cut out, changed and put back: fixed in size, free in place."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ EDGE = 0.15  # share of the box over which its window falls
 
 
 class Box(NamedTuple):
-    """A part of the picture: top and left row and column, height and width in px."""
+    """A part of the image: top and left row and column, height and width in px."""
 
     top: Int[Array, ""]
     left: Int[Array, ""]

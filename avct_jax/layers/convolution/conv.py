@@ -89,9 +89,9 @@ def convolve(
 def convolve_doubled(
     x: Float[Array, "b h w c"], kernel: Float[Array, "3 3 c d"]
 ) -> Float[Array, "b hh ww d"]:
-    """Cross-correlate a picture whose every pixel stands twice along both axes, with one pixel of padding.
+    """Cross-correlate an image whose every pixel stands twice along both axes, with one pixel of padding.
 
-    The doubled picture is not made: each of the four pixels that one becomes sees only 2x2 different ones, so
+    The doubled image is not made: each of the four pixels that one becomes sees only 2x2 different ones, so
     taps that lie on the same pixel are added up first. That is 4/9 of the products, and a quarter of the
     pixels to read. Equal to `convolve(upsample_nearest(x), kernel, padding=(1, 1))` but for rounding.
     """

@@ -25,7 +25,7 @@ def grid_sample(
 
     Args:
       grid: x, y. With `align_corners` +-1 are the centres of the corner pixels, without it the
-        outer edges of the picture: the convention of released FOMM weights, although their
+        outer edges of the image: the convention of released FOMM weights, although their
         grids are made by `coordinate_grid` (the mismatch is part of those weights).
       padding_mode: what lies outside: "zeros", "reflection" (at the border that `align_corners`
         defines) or "border" (the nearest pixel).
@@ -75,7 +75,7 @@ def _gather(image, x, y):
     column = jnp.clip(x, 0, width - 1).astype(jnp.int32)
     row = jnp.clip(y, 0, height - 1).astype(jnp.int32)
     index = (row * width + column).reshape(batch, -1, 1)
-    # Along each picture: indices over the whole batch would bring a sharded one to every device.
+    # Along each image: indices over the whole batch would bring a sharded one to every device.
     # "clip": the default also looks for indices outside, which takes most of the time on CPUs.
     pixels = jnp.take_along_axis(image.reshape(batch, -1, channels), index, axis=1, mode="clip")
     return pixels.reshape(*x.shape, channels) * inside[..., None].astype(image.dtype)

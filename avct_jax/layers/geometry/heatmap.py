@@ -17,7 +17,7 @@ def gaussians(
 
 
 def spatial_softmax(logits: Float[Array, "b h w k"], *, temperature: float) -> Float[Array, "b h w k"]:
-    """Softmax over the picture, one map per keypoint."""
+    """Softmax over the image, one map per keypoint."""
     b, h, w, k = logits.shape
     return jax.nn.softmax(logits.reshape(b, h * w, k) / temperature, axis=1).reshape(b, h, w, k)
 

@@ -1,9 +1,9 @@
-"""Warping a picture by the vertices of a mesh: FOMM's local affine motions, one for every triangle.
+"""Warping an image by the vertices of a mesh: FOMM's local affine motions, one for every triangle.
 
 A triangle is a keypoint with a Jacobian: T(z) = p_d + J_d J_s^-1 (z - p_s) of Siarohin et al., NeurIPS 2019,
-equation 4, whose mask is the triangle itself. Triangles are looked up in the source picture, once; the field
+equation 4, whose mask is the triangle itself. Triangles are looked up in the source image, once; the field
 they carry forward is turned around by Newton's method. Everything is a pure function of the vertices and
-the picture. Places are x, y in [-1, 1], the centres of the corner pixels at +-1.
+the image. Places are x, y in [-1, 1], the centres of the corner pixels at +-1.
 """
 
 from typing import NamedTuple
@@ -22,7 +22,7 @@ FOLD = 0.3  # least share of its size to which a step of the inversion takes a p
 def barycentric(
     vertices: Float[Array, "n 2"], triangles: Int[Array, "g g 3"], *, epsilon: float = 1e-9
 ) -> Float[Array, "g g 3"]:
-    """Return the weights of the three vertices around each node of a grid over the picture.
+    """Return the weights of the three vertices around each node of a grid over the image.
 
     Args:
       triangles: vertices of the triangle in which each node of the (g, g) grid lies.
@@ -39,7 +39,7 @@ def barycentric(
 def displacement(
     moved: Float[Array, "b n 2"], triangles: Int[Array, "g g 3"], weights: Float[Array, "g g 3"]
 ) -> Float[Array, "b g g 2"]:
-    """Interpolate the vertices' displacements over a grid of the source picture."""
+    """Interpolate the vertices' displacements over a grid of the source image."""
     size = triangles.shape[0]
     # The vertices last: one gather serves every frame.
     table = jnp.moveaxis(moved, 1, 0).reshape(moved.shape[1], -1)
@@ -56,7 +56,7 @@ def invert(
     known: Float[Array, "b h w 2"] | None = None,
     iterations: int = ITERATIONS,
 ) -> Float[Array, "b h w 2"]:
-    """Return where places of the target picture come from: p with p + field(p) = place, by Newton's method.
+    """Return where places of the target image come from: p with p + field(p) = place, by Newton's method.
 
     Between four nodes the field is bilinear and its slopes are exact, so few steps do. Where the mesh folds
     there is no answer, and steps are kept short instead.
@@ -131,7 +131,7 @@ def _solve(read, miss):
 def enlarge(
     field: Float[Array, "b g f c"], y: Float[Array, " h"], x: Float[Array, " w"]
 ) -> Float[Array, "b h w c"]:
-    """Interpolate a grid bilinearly at rows y and columns x of a picture, in [-1, 1], the corners at +-1."""
+    """Interpolate a grid bilinearly at rows y and columns x of an image, in [-1, 1], the corners at +-1."""
     rows, columns = (_interpolation(n, along) for n, along in zip(field.shape[1:3], (y, x), strict=True))
     return jnp.einsum("hg,bgfc,wf->bhwc", rows, field, columns, optimize=[(0, 1), (0, 1)])
 
@@ -177,7 +177,7 @@ class Curve(NamedTuple):
 
 
 class Opening(NamedTuple):
-    """Mouth or eye of b faces in the target picture; left and right: its corners."""
+    """Mouth or eye of b faces in the target image; left and right: its corners."""
 
     left: Float[Array, "b 2"]
     right: Float[Array, "b 2"]

@@ -1,4 +1,4 @@
-"""Head poses drawn as wire boxes: the pictures by which the networks are told where the head is."""
+"""Head poses drawn as wire boxes: the images by which the networks are told where the head is."""
 
 import functools
 
@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-SIZE = 256  # pixels, the picture that the released networks were trained on
-FOCAL = 233.333  # pixels, both axes; the optical axis meets the picture's middle, 128
+SIZE = 256  # pixels, the image that the released networks were trained on
+FOCAL = 233.333  # pixels, both axes; the optical axis meets the image's middle, 128
 REAR, FRONT = (75.0, 0.0), (100.0, 100.0)  # half-size and depth of the two faces, mm
 LIMIT = 16000  # pixels from the origin; farther corners are moved here, so that all sums fit 32 bits
 WIDTH = 2  # pixels, of the lines
@@ -33,7 +33,7 @@ def draw_pose_boxes(
 
     Args:
       poses: rotation vector (rad) and translation (mm), as OpenFace gives them.
-      size: side of the picture, pixels; the camera is scaled with it.
+      size: side of the image, pixels; the camera is scaled with it.
     """
     return draw_corners(jnp.asarray(project_box(poses, size)), size)
 
@@ -100,8 +100,8 @@ def _draw_box(corners: Int[Array, "8 2"], size: int) -> Float[Array, "{size} {si
 def _line_quad(p0, p1, size):
     """Corners of a line of width 2 in fixed point, in order around it (OpenCV's ThickLine).
 
-    OpenCV 5 first cuts lines, in whole pixels, to the picture and a line's width around it; OpenCV 4 did not.
-    A line that isn't seen becomes a point outside of the picture.
+    OpenCV 5 first cuts lines, in whole pixels, to the image and a line's width around it; OpenCV 4 did not.
+    A line that isn't seen becomes a point outside of the image.
     """
     p0, p1, visible = _clip(p0 + WIDTH, p1 + WIDTH, size - 1 + 2 * WIDTH)
     p0, p1 = (jnp.where(visible, p - WIDTH, -1000) for p in (p0, p1))

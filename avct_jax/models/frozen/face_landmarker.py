@@ -20,8 +20,8 @@ from avct_jax import errors
 from avct_jax.layers import activation
 
 WEIGHTS = pathlib.Path(__file__).parents[2] / "pretrained" / "face_landmarker.safetensors"
-DETECTOR_SIZE = 128  # px, side of the detector's picture, RGB in [-1, 1]
-LANDMARK_SIZE = 256  # px, side of the landmark network's picture, RGB in [0, 1]
+DETECTOR_SIZE = 128  # px, side of the detector's image, RGB in [-1, 1]
+LANDMARK_SIZE = 256  # px, side of the landmark network's image, RGB in [0, 1]
 POINTS = 478  # 468 of the mesh, then 5 of each iris
 COEFFICIENTS = 52
 
@@ -43,7 +43,7 @@ DETECTOR_WIDTHS = (
     96,
     96,
 )  # channels after each block
-DETECTOR_HALVINGS = (2, 5, 11)  # blocks that halve the picture
+DETECTOR_HALVINGS = (2, 5, 11)  # blocks that halve the image
 DETECTOR_TAP = 10  # the block whose 16x16 cells bear two anchors each; the last one's 8x8 bear six
 LANDMARK_WIDTHS = (16, 32, 64, 128, 128, 128, 128)  # channels of each stage, at 128, 64 .. 2 px
 LANDMARK_WAISTS = (8, 16, 32, 64, 64, 64, 64)  # channels of the depthwise convolutions
@@ -66,7 +66,7 @@ BLENDSHAPE_POINTS = (
 class Detections(NamedTuple):
     """What BlazeFace says at its 896 anchors: 16x16 cells of two, then 8x8 cells of six, row by row.
 
-    boxes: centre and size, then six keypoints, each x, y in px of the 128 px picture, places relative to the
+    boxes: centre and size, then six keypoints, each x, y in px of the 128 px image, places relative to the
     anchor's. logits: of there being a face.
     """
 
@@ -75,7 +75,7 @@ class Detections(NamedTuple):
 
 
 class FaceMesh(NamedTuple):
-    """points: x right, y down, z away from the viewer, px of the 256 px picture. presence: logit of a face.
+    """points: x right, y down, z away from the viewer, px of the 256 px image. presence: logit of a face.
 
     extra: the network's third output, in [0, 1]; its makers do not say of what.
     """
@@ -86,11 +86,11 @@ class FaceMesh(NamedTuple):
 
 
 class FaceDetector(nn.Module):
-    """BlazeFace, short range: faces of a fifth of the picture and more."""
+    """BlazeFace, short range: faces of a fifth of the image and more."""
 
     @nn.compact
     def __call__(self, image: Float[Array, "b 128 128 3"]) -> Detections:
-        """Look for faces in RGB pictures in [-1, 1]."""
+        """Look for faces in RGB images in [-1, 1]."""
         x = activation.relu(Conv(24, 5, 2, name="stem")(image))
         for i, features in enumerate(DETECTOR_WIDTHS):
             x = BlazeBlock(features, 2 if i in DETECTOR_HALVINGS else 1, name=f"block_{i}")(x)
@@ -106,11 +106,11 @@ class FaceDetector(nn.Module):
 
 
 class FaceLandmarks(nn.Module):
-    """478 points of the face in a square picture of it."""
+    """478 points of the face in a square image of it."""
 
     @nn.compact
     def __call__(self, image: Float[Array, "b 256 256 3"]) -> FaceMesh:
-        """Find the points in RGB pictures in [0, 1], in which an upright face fills about two thirds."""
+        """Find the points in RGB images in [0, 1], in which an upright face fills about two thirds."""
         x = Conv(LANDMARK_WIDTHS[0], 3, 2, name="stem")(image)
         x = PReLU(name="stem_slope")(x)
         for stage, (features, waist) in enumerate(zip(LANDMARK_WIDTHS, LANDMARK_WAISTS, strict=True)):
@@ -130,7 +130,7 @@ class Blendshapes(nn.Module):
 
     @nn.compact
     def __call__(self, points: Float[Array, "b 146 2"]) -> Float[Array, "b 52"]:
-        """Take BLENDSHAPE_POINTS' x, y in px of the picture; their place and size do not matter."""
+        """Take BLENDSHAPE_POINTS' x, y in px of the image; their place and size do not matter."""
         x = points - points.mean(1, keepdims=True)
         x = 0.5 * x / jnp.linalg.norm(x, axis=-1, keepdims=True).mean(1, keepdims=True)
         x = nn.Dense(TOKENS, name="tokens")(x.swapaxes(1, 2)).swapaxes(1, 2)

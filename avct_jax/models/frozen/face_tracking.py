@@ -34,7 +34,7 @@ def track_regions(
     *,
     supersampling: int = 1,
 ) -> Tracked:
-    """Find the points of one face in each picture, within a turned square of it.
+    """Find the points of one face in each image, within a turned square of it.
 
     Args:
       variables: `face_landmarker.read_variables("landmarks")`.
@@ -44,13 +44,13 @@ def track_regions(
     """
     patches = crop(images, regions, face_landmarker.LANDMARK_SIZE, supersampling=supersampling) / 255
     mesh = face_landmarker.NETWORKS["landmarks"].apply(variables, patches)
-    return Tracked(to_picture(mesh.points, regions), jax.nn.sigmoid(mesh.presence))
+    return Tracked(to_image(mesh.points, regions), jax.nn.sigmoid(mesh.presence))
 
 
 def crop(
     images: Num[Array, "b h w 3"], regions: Float[Array, "b 4"], size: int, *, supersampling: int = 1
 ) -> Float[Array, "b s s 3"]:
-    """Read turned squares of pictures as `size` x `size` px, bilinearly; outside lies the nearest pixel.
+    """Read turned squares of images as `size` x `size` px, bilinearly; outside lies the nearest pixel.
 
     Args:
       supersampling: each pixel is the mean of the square of so many samples: against aliasing where a square
@@ -68,8 +68,8 @@ def crop(
     return sampled.reshape(len(images), size, supersampling, size, supersampling, 3).mean((2, 4))
 
 
-def to_picture(points: Float[Array, "b n 3"], regions: Float[Array, "b 4"]) -> Float[Array, "b n 3"]:
-    """Move points from px of the landmark network's picture to px of the whole one."""
+def to_image(points: Float[Array, "b n 3"], regions: Float[Array, "b 4"]) -> Float[Array, "b n 3"]:
+    """Move points from px of the landmark network's image to px of the whole one."""
     points = points / face_landmarker.LANDMARK_SIZE
     x, y = _turn(points[..., 0] - 0.5, points[..., 1] - 0.5, regions[:, None])
     return jnp.stack([x, y, points[..., 2] * regions[:, None, 2]], -1)
@@ -91,7 +91,7 @@ def regions_of_points(points: Float[Array, "b n 3"]) -> Float[Array, "b 4"]:
 
 
 def _turn(u, v, regions):
-    """Places in shares of the regions' sides, from their centres, to px of the picture."""
+    """Places in shares of the regions' sides, from their centres, to px of the image."""
     x, y, side, angle = jnp.moveaxis(regions, -1, 0)
     cos, sin = jnp.cos(angle) * side, jnp.sin(angle) * side
     return cos * u - sin * v + x, sin * u + cos * v + y

@@ -23,7 +23,7 @@ AUDIO_LAYERS = {
     14: (256, (3, 3), 1, ((3, 3), (2, 2), 0)),
     18: (512, (5, 4), 0, None),
 }
-# After the first layer, which spans five frames, each window is one picture: 1 x h x w kernels.
+# After the first layer, which spans five frames, each window is one image: 1 x h x w kernels.
 LIP_LAYERS = {
     4: (256, (5, 5), (2, 2), 1, ((3, 3), (2, 2), 1)),
     8: (256, (3, 3), (1, 1), 1, None),
@@ -83,7 +83,7 @@ class SyncNet(nn.Module):
         return self._embed(x.reshape(b * t, -1), "netfclip", train).reshape(b, t, -1)
 
     def _plane(self, x, name, channels, size, strides, padding, train):
-        """Convolve each picture, normalise, ReLU; lip kernels keep torch's depth axis of length 1."""
+        """Convolve each image, normalise, ReLU; lip kernels keep torch's depth axis of length 1."""
         shape = (*size, x.shape[-1], self._width(channels))
         stem, index = name.split("_")
         stored = (1, *shape) if stem == "netcnnlip" else shape

@@ -52,7 +52,7 @@ class VGG(nn.Module):
         """Return relu`n`_1 for each n of `layers`; what lies deeper than the last is not computed.
 
         Args:
-          x: pictures as the weights expect them, see `PerceptualNetwork`.
+          x: images as the weights expect them, see `PerceptualNetwork`.
           layers: blocks whose first relu is returned, counted from 1, ascending.
         """
         features, index = [], 0
@@ -104,7 +104,7 @@ def features(
     *,
     dtype: Any = None,
 ) -> tuple[Float[Array, "b _ _ _"], ...]:
-    """Return relu`n`_1 of RGB pictures in [0, 1] for each n of `layers`, float32.
+    """Return relu`n`_1 of RGB images in [0, 1] for each n of `layers`, float32.
 
     Args:
       dtype: of the convolutions; None: float32.

@@ -25,7 +25,7 @@ def blink(face: Float[Array, "b 478 3"], share: Float[Array, "b 2"]) -> Float[Ar
     """Bring the lids together; crease and brow follow in part.
 
     Args:
-      share: of the way, for the picture's left and right eye.
+      share: of the way, for the image's left and right eye.
     """
     sides = (
         (topology.LEFT_UPPER_LID, topology.LEFT_LOWER_LID, topology.LEFT_CREASE, topology.LEFT_ABOVE_CREASE),

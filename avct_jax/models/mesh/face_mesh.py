@@ -1,10 +1,10 @@
 """The mesh of a portrait and how it is drawn: keypoint detector, dense motion and renderer of the default.
 
-A face is 478 landmarks, rings of hair and neck around it, and the picture's edge. Speech, lids, gaze and the
+A face is 478 landmarks, rings of hair and neck around it, and the image's edge. Speech, lids, gaze and the
 head's pose move these vertices; the portrait's own pixels are warped along, at any resolution. What the
 portrait does not show is laid beneath: eyeballs that stay while lids pass over them, and the inside of the
 mouth, which mouth_painter.py paints. Equation 3 of Wang et al. (AAAI 2022) holds: motion since rest
-is added to the portrait's own. Places are in [-1, 1] of the picture, depth in the same scale.
+is added to the portrait's own. Places are in [-1, 1] of the image, depth in the same scale.
 """
 
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ PATCH_LEFT, PATCH_RIGHT, PATCH_TOP, PATCH_BOTTOM = -0.5, 0.5, -0.26, 0.41
 MOUTH_BOX = (
     0.44,
     0.56,
-)  # height and width of the part of the picture that holds the mouth, share of its side
+)  # height and width of the part of the image that holds the mouth, share of its side
 EYE_BOX = (0.2, 0.3)
 EDGE = 0.7  # px, half of the width over which lips and lids are blended
 # Lips that touch are this far apart by their landmarks, of eye distances: nothing is seen between them.
@@ -44,12 +44,12 @@ class Portrait(NamedTuple):
     """A portrait that can be moved; data/portrait/portrait_layers.py makes it.
 
     skin: RGB in [0, 1], bared teeth covered with lip. image: as it is. vertices: x, y, z. closed: how they
-    move to bring the mouth to rest. head: canonical displacements (eye distances) to the picture's. anchor:
-    of the mouth at rest, in the canonical frame. origin: the picture's place of the canonical frame's
+    move to bring the mouth to rest. head: canonical displacements (eye distances) to the image's. anchor:
+    of the mouth at rest, in the canonical frame. origin: the image's place of the canonical frame's
     origin. cavity: colour of a mouth's inside. seam: 1 where lips must be drawn to meet, for the portrait
     shows teeth; 0. cover: how far the person, not what is behind, is seen; colours of skin go on beyond it.
     background: what is behind, the person's place filled. shares: of the head's motion along x, y, z that
-    each point of the rings and of the picture's edge takes. sway: of the neck's way to a side.
+    each point of the rings and of the image's edge takes. sway: of the neck's way to a side.
     """
 
     skin: Float[Array, "h w 3"]
@@ -72,7 +72,7 @@ class Portrait(NamedTuple):
 class Controls(NamedTuple):
     """What moves a face in each of b frames.
 
-    speech: coefficients of the face basis, standard deviations. blink: of the picture's left and right eye,
+    speech: coefficients of the face basis, standard deviations. blink: of the image's left and right eye,
     0 as open as in the portrait, 1 shut. gaze: right and down, eye distances. rotation: of the head against
     the portrait's, rotation vector, rad. shift: of the head, eye distances. brow: how far brows are raised,
     eye distances.
@@ -130,7 +130,7 @@ def _carry_around(portrait, around, face, head, origin):
 
 
 def _around(vertices, face):
-    """Rings around the oval follow the jaw; then the picture's edge."""
+    """Rings around the oval follow the jaw; then the image's edge."""
     oval = jnp.asarray(topology.FACE_OVAL)
     own = face[:, oval] - vertices[oval][None]
     rings = vertices[topology.POINTS : surroundings.RING_END].reshape(len(topology.RING_SCALES), -1, 3)
@@ -156,10 +156,10 @@ def follow(
     head: Float[Array, "b 3 3"],
     origin: Float[Array, "b 3"],
 ) -> Moved:
-    """Move the portrait's vertices to another film's landmarks, as they are: FOMM's absolute motion.
+    """Move the portrait's vertices to another video's landmarks, as they are: FOMM's absolute motion.
 
     Args:
-      points: of the same person in the same square. head, origin: canonical frame to picture, of each frame.
+      points: of the same person in the same square. head, origin: canonical frame to image, of each frame.
     """
     back = jnp.linalg.inv(portrait.head)
     carried = (
@@ -190,7 +190,7 @@ class Drawing(NamedTuple):
 
 
 def frame_side(portrait: Portrait) -> int:
-    """Return the side of the frames drawn of a portrait, px; its pictures have pixels between these."""
+    """Return the side of the frames drawn of a portrait, px; its images have pixels between these."""
     return (portrait.skin.shape[0] + 1) // 2
 
 
@@ -227,7 +227,7 @@ def _head_at_rest(portrait, moved, places):
 
 
 def _sample(image, place):
-    """Read one picture at the places of b frames."""
+    """Read one image at the places of b frames."""
     b, h, w, _ = place.shape
     flat = grid.grid_sample(
         image[None], place.reshape(1, b * h, w, 2), align_corners=True, padding_mode="border"
@@ -250,12 +250,12 @@ def _eyeball_shift(steps, rows):
 
 
 def mouth_box(portrait: Portrait) -> box.Box:
-    """Return the part of the picture that holds the mouth."""
+    """Return the part of the image that holds the mouth."""
     return _box(portrait, topology.APERTURES[0], MOUTH_BOX)
 
 
 def _box(portrait: Portrait, rows, share) -> box.Box:
-    """The part of the picture around an opening of the portrait."""
+    """The part of the image around an opening of the portrait."""
     size = frame_side(portrait)
     height, width = (min(size, round(s * size)) for s in share)
     upper, lower = rows
@@ -344,7 +344,7 @@ def patch_places(
     anchor: Float[Array, " 3"],
     shape: tuple[int, int] = PATCH,
 ) -> Float[Array, "b h w 2"]:
-    """Return where the pixels of the mouth's patch lie in the picture: upper teeth keep their place in it."""
+    """Return where the pixels of the mouth's patch lie in the image: upper teeth keep their place in it."""
     y = jnp.linspace(PATCH_TOP, PATCH_BOTTOM, shape[0])
     x = jnp.linspace(PATCH_LEFT, PATCH_RIGHT, shape[1])
     middle = jnp.einsum("bij,j->bi", head, anchor) + origin
@@ -364,7 +364,7 @@ def draw_patch(portrait: Portrait, moved: Moved) -> Patch:
     rows = (moved.vertices[:, jnp.asarray(row), :2] for row in topology.APERTURES[0])
     mouth = mesh_warp.opening_of(*rows)
     _, v, top, bottom = mouth.curves(places)
-    # Along [-1, 1] the patch's pixels are as many as the picture would have at their resolution.
+    # Along [-1, 1] the patch's pixels are as many as the image would have at their resolution.
     unit = jnp.linalg.norm(portrait.head[:, 0])
     size = 2 * (PATCH[1] - 1) / ((PATCH_RIGHT - PATCH_LEFT) * unit)
     side = _step((top + bottom) / 2 - v, mouth, size)[..., None]

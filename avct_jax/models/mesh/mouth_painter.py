@@ -29,7 +29,7 @@ NEAR_ZERO = nn.initializers.variance_scaling(0.01, "fan_in", "normal")
 # logarithm, are people's own.
 USUAL_TINT, OWN_TINT = (1.32, 0.88, 0.76), 0.15
 COLOURLESS = (
-    0.25  # range of skin's channels over their mean from which on a picture is fully coloured; usual .56
+    0.25  # range of skin's channels over their mean from which on an image is fully coloured; usual .56
 )
 LUMINANCE = (0.299, 0.587, 0.114)
 NEAR = 4.0  # over the share of the 8 x 8 pixels around that is open: from a quarter on all may be painted
@@ -54,7 +54,7 @@ class MouthPainterConfig:
 class Own(NamedTuple):
     """What the portrait itself shows in its mouth's patch. inside: 1 between its lips."""
 
-    picture: Float[Array, "#b h w 3"]
+    image: Float[Array, "#b h w 3"]
     inside: Float[Array, "#b h w"]
 
 
@@ -120,9 +120,9 @@ class MouthPainter(nn.Module):
 
 
 class Light(NamedTuple):
-    """What a picture's light does to colours.
+    """What an image's light does to colours.
 
-    tint: factors of RGB against usual light. colourful: 1, or less down to 0 in a picture of greys.
+    tint: factors of RGB against usual light. colourful: 1, or less down to 0 in an image of greys.
     """
 
     tint: Float[Array, "#b 1 1 3"]
@@ -130,9 +130,9 @@ class Light(NamedTuple):
 
 
 def light_of(own: Own) -> Light:
-    """Tell a picture's light by its skin: candles, varnish and film turn all colours alike."""
+    """Tell an image's light by its skin: candles, varnish and video turn all colours alike."""
     skin = (1 - own.inside)[..., None]
-    mean = (own.picture * skin).sum((1, 2), keepdims=True) / jnp.maximum(skin.sum((1, 2), keepdims=True), 1)
+    mean = (own.image * skin).sum((1, 2), keepdims=True) / jnp.maximum(skin.sum((1, 2), keepdims=True), 1)
     mean = jnp.maximum(mean, 1e-2)
     grey = (mean @ jnp.asarray(LUMINANCE))[..., None]
     off = jnp.log(mean / grey / jnp.asarray(USUAL_TINT).reshape(1, 1, 1, 3))
@@ -159,7 +159,7 @@ def paint(
     """
     light = light_of(own)
     plain = lambda x: jnp.clip(x / light.tint, 0, 1)
-    seen = (patch._replace(skin=plain(patch.skin)), own._replace(picture=plain(own.picture)))
+    seen = (patch._replace(skin=plain(patch.skin)), own._replace(image=plain(own.image)))
     network = MouthPainter(config, dtype=dtype)
     painting = applied.function(MouthPainter.__call__, network, variables)(*seen, code)
     colour = painting.colour * light.tint
@@ -177,7 +177,7 @@ def _inputs(patch, own):
     ]
     skin = (patch.skin * 2 - 1) * (1 - inside)
     return jnp.concatenate(
-        [skin, inside, *depth, spread(own.picture) * 2 - 1, spread(own.inside[..., None])], -1
+        [skin, inside, *depth, spread(own.image) * 2 - 1, spread(own.inside[..., None])], -1
     )
 
 
@@ -229,12 +229,12 @@ def compose(skin: Float[Array, "b h w 3"], painting: Painting) -> Float[Array, "
 def own_patch(portrait: face_mesh.Portrait) -> Own:
     """Cut the mouth's patch out of the portrait as it is."""
     places = face_mesh.patch_places(portrait.head[None], portrait.origin[None], portrait.anchor)
-    picture = grid.grid_sample(portrait.image[None], places, align_corners=True, padding_mode="border")
+    image = grid.grid_sample(portrait.image[None], places, align_corners=True, padding_mode="border")
     rows = (portrait.vertices[None, jnp.asarray(row), :2] for row in topology.APERTURES[0])
     size = 2 * (face_mesh.PATCH[1] - 1) / jnp.linalg.norm(portrait.head[:, 0])
     plain = portrait._replace(seam=jnp.zeros(()))
     inside, _, _ = face_mesh.mouth_inside(plain, mesh_warp.opening_of(*rows), places, size=size)
-    return Own(picture, inside)
+    return Own(image, inside)
 
 
 def paint_frames(
@@ -275,7 +275,7 @@ def paint_frames(
 def patch_coordinates(
     moved: face_mesh.Moved, anchor: Float[Array, " 3"], places: Float[Array, "b h w 2"]
 ) -> Float[Array, "b h w 2"]:
-    """Return where places of the picture lie in the patch, [-1, 1]: the inverse of face_mesh.patch_places."""
+    """Return where places of the image lie in the patch, [-1, 1]: the inverse of face_mesh.patch_places."""
     middle = (jnp.einsum("bij,j->bi", moved.head, anchor) + moved.origin)[:, None, None, :2]
     back = jnp.linalg.inv(moved.head[:, :2, :2])
     flat = jnp.einsum("bij,bhwj->bhwi", back, places - middle)

@@ -31,22 +31,22 @@ def find(portrait: face_mesh.Portrait) -> Teeth:
     """Cut the upper teeth out of a portrait: bright, and no redder than skin, between its lips."""
     shape = (FINER * face_mesh.PATCH[0], FINER * face_mesh.PATCH[1])
     places = face_mesh.patch_places(portrait.head[None], portrait.origin[None], portrait.anchor, shape)
-    picture = grid.grid_sample(portrait.image[None], places, align_corners=True, padding_mode="border")
+    image = grid.grid_sample(portrait.image[None], places, align_corners=True, padding_mode="border")
     size = 2 * (shape[1] - 1) / jnp.linalg.norm(portrait.head[:, 0])
     lips = mesh_warp.opening_of(
         *(portrait.vertices[None, jnp.asarray(row), :2] for row in topology.APERTURES[0])
     )
     plain = portrait._replace(seam=jnp.zeros(()))
     inside, below, _ = face_mesh.mouth_inside(plain, lips, places, size=size)
-    share = jnp.clip(2 * inside - 1, 0, 1) * _likeness(picture, inside) * _falling(below, *UPPER)
+    share = jnp.clip(2 * inside - 1, 0, 1) * _likeness(image, inside) * _falling(below, *UPPER)
     share = _soften(share)[..., None]
-    return Teeth(picture * share, share)
+    return Teeth(image * share, share)
 
 
-def _likeness(picture, inside):
-    """How much like a tooth each pixel is, beside the skin of the same picture."""
-    light = picture.mean(-1)
-    red = (picture[..., 0] - picture[..., 1]) / jnp.maximum(light, 0.05)
+def _likeness(image, inside):
+    """How much like a tooth each pixel is, beside the skin of the same image."""
+    light = image.mean(-1)
+    red = (image[..., 0] - image[..., 1]) / jnp.maximum(light, 0.05)
     skin = 1 - inside
     mean = lambda x: (x * skin).sum((1, 2), keepdims=True) / jnp.maximum(skin.sum((1, 2), keepdims=True), 1)
     usual = jnp.abs(mean(red))

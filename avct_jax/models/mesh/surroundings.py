@@ -1,4 +1,4 @@
-"""What moves around a face: rings of hair and neck, and the picture's edge, as a head takes them along."""
+"""What moves around a face: rings of hair and neck, and the image's edge, as a head takes them along."""
 
 from typing import NamedTuple
 
@@ -29,26 +29,26 @@ def carry(
 ) -> Float[Array, "b r 3"]:
     """Move the points around a face with a head.
 
-    Hair goes with the middle of the skull and turns within the picture: its outline is a ball's, which a
+    Hair goes with the middle of the skull and turns within the image: its outline is a ball's, which a
     turn to a side leaves as it is. Shoulders go with the neck, in part, to the side. The ring beside the face
     leans on it, or the face would be folded over it.
 
     Args:
-      around: before the head moves. face: after. head, origin: canonical frame to picture, after.
+      around: before the head moves. face: after. head, origin: canonical frame to image, after.
     """
     motion = jnp.einsum("bij,jk->bik", head, jnp.linalg.inv(rest.head))
     skull, neck = (rest.origin + rest.head @ jnp.asarray(x) for x in (topology.SKULL, topology.NECK))
     moved_skull, moved_neck = (
         jnp.einsum("bij,j->bi", motion, x - rest.origin) + origin for x in (skull, neck)
     )
-    turned = jnp.einsum("bij,bnj->bni", _within_picture(motion), around - skull[None, None])
+    turned = jnp.einsum("bij,bnj->bni", _within_image(motion), around - skull[None, None])
     aside = (moved_neck - neck[None])[:, None] * jnp.array([[[1.0, 0.0, 0.0]]])
     moved = around + rest.shares[None] * (turned + moved_skull[:, None] - around)
     return _lean(rest.vertices, moved + rest.sway[None, :, None] * aside, face)
 
 
-def _within_picture(motion):
-    """The nearest turn in the picture's plane, with the nearest scale."""
+def _within_image(motion):
+    """The nearest turn in the image's plane, with the nearest scale."""
     straight = (motion[:, 0, 0] + motion[:, 1, 1]) / 2
     across = (motion[:, 1, 0] - motion[:, 0, 1]) / 2
     zero, size = jnp.zeros_like(straight), jnp.hypot(straight, across)

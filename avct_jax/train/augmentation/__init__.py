@@ -1,1 +1,1 @@
-"""Variations of pictures, mouths and voices, applied on the device."""
+"""Variations of images, mouths and voices, applied on the device."""

@@ -16,22 +16,22 @@ from avct_jax.data.faces import landmark_motion
 from avct_jax.layers.geometry import grid
 
 MIRRORED = landmark_motion.MIRRORED
-GREY = (0.299, 0.587, 0.114)  # ITU-R 601, as torchvision's and PIL's grey pictures
+GREY = (0.299, 0.587, 0.114)  # ITU-R 601, as torchvision's and PIL's grey images
 
 
 def look(
     frames: UInt8[Any, "b s s 3"], variation: batch_types.Variation, size: int
 ) -> Float[Array, "b n n 3"]:
-    """Show pictures through their view, mirrored and recoloured as asked: RGB in [0, 1].
+    """Show images through their view, mirrored and recoloured as asked: RGB in [0, 1].
 
-    What lies outside a picture repeats its border. Where nothing varies the picture itself is shown, resized.
+    What lies outside an image repeats its border. Where nothing varies the image itself is shown, resized.
 
     Args:
       size: side of the result, px.
     """
-    pictures = resize(jnp.asarray(frames).astype(jnp.float32) / 255, size)
+    images = resize(jnp.asarray(frames).astype(jnp.float32) / 255, size)
     seen = jax.lax.cond(
-        (jnp.asarray(variation.view) != 0).any(), _from_view, lambda x, _: x, pictures, variation
+        (jnp.asarray(variation.view) != 0).any(), _from_view, lambda x, _: x, images, variation
     )
     seen = jax.lax.cond(jnp.asarray(variation.mirrored).any(), _mirror, lambda x, _: x, seen, variation)
     colours = jnp.asarray(variation.colours)
@@ -43,11 +43,11 @@ def see_motion(
     variation: batch_types.Variation,
     mirrored_index: Any = MIRRORED,
 ) -> motion.Motion:
-    """The same motion in the picture that `look` makes.
+    """The same motion in the image that `look` makes.
 
     Args:
       stored: (b, ..., k): any number of frames an example.
-      mirrored_index: the keypoint that each becomes in a mirrored picture.
+      mirrored_index: the keypoint that each becomes in a mirrored image.
     """
     matrix, shift = _view(variation)
     wide = lambda x, rank: jnp.asarray(x).reshape(len(x), *(1,) * (rank - jnp.ndim(x)), *jnp.shape(x)[1:])
@@ -72,12 +72,12 @@ def see_motion(
 def see_boxes(
     boxes: Float[Any, "b 4"], variation: batch_types.Variation, from_size: int, to_size: int
 ) -> Float[Array, "b 4"]:
-    """Boxes (left, top, right, bottom, px) of a stored picture in the picture that `look` makes of it.
+    """Boxes (left, top, right, bottom, px) of a stored image in the image that `look` makes of it.
 
-    The middle moves with the picture and the sides grow with it; a turn leaves them level.
+    The middle moves with the image and the sides grow with it; a turn leaves them level.
 
     Args:
-      from_size: side of the stored picture, px. to_size: of the one that `look` makes.
+      from_size: side of the stored image, px. to_size: of the one that `look` makes.
     """
     matrix, shift = _view(variation)
     places = jnp.asarray(boxes).reshape(-1, 2, 2) * (2 / from_size) - 1
@@ -88,8 +88,8 @@ def see_boxes(
     return (corners + 1) * (to_size / 2)
 
 
-def recolour(pictures: Float[Array, "b h w 3"], colours: Float[Any, "b 4"]) -> Float[Array, "b h w 3"]:
-    """Change brightness, contrast, saturation and hue of pictures in [0, 1], as FOMM's ColorJitter.
+def recolour(images: Float[Array, "b h w 3"], colours: Float[Any, "b 4"]) -> Float[Array, "b h w 3"]:
+    """Change brightness, contrast, saturation and hue of images in [0, 1], as FOMM's ColorJitter.
 
     Its order is random; here it is always that of the fields.
 
@@ -98,22 +98,22 @@ def recolour(pictures: Float[Array, "b h w 3"], colours: Float[Any, "b 4"]) -> F
     """
     colours = jnp.asarray(colours)[:, None, None]
     brightness, contrast, saturation, hue = jnp.split(colours, 4, axis=-1)
-    changed = jnp.clip(pictures * (1 + brightness), 0.0, 1.0)
+    changed = jnp.clip(images * (1 + brightness), 0.0, 1.0)
     mean = _grey(changed).mean((1, 2), keepdims=True)
     changed = jnp.clip(mean + (changed - mean) * (1 + contrast), 0.0, 1.0)
     grey = _grey(changed)
     changed = jnp.clip(grey + (changed - grey) * (1 + saturation), 0.0, 1.0)
     # No change is no change, not even by rounding.
-    return jnp.where((colours == 0).all(-1, keepdims=True), pictures, _turn_hue(changed, hue))
+    return jnp.where((colours == 0).all(-1, keepdims=True), images, _turn_hue(changed, hue))
 
 
-def resize(pictures: Float[Array, "b s s 3"], size: int) -> Float[Array, "b n n 3"]:
-    """Resize square pictures: by means of whole pixels where their number divides, else bilinearly."""
-    b, stored = pictures.shape[:2]
+def resize(images: Float[Array, "b s s 3"], size: int) -> Float[Array, "b n n 3"]:
+    """Resize square images: by means of whole pixels where their number divides, else bilinearly."""
+    b, stored = images.shape[:2]
     if stored % size == 0:
         n = stored // size
-        return pictures.reshape(b, size, n, size, n, 3).mean((2, 4)) if n > 1 else pictures
-    return jax.image.resize(pictures, (b, size, size, 3), "bilinear")
+        return images.reshape(b, size, n, size, n, 3).mean((2, 4)) if n > 1 else images
+    return jax.image.resize(images, (b, size, size, 3), "bilinear")
 
 
 def repeat(tree: Any, n: int) -> Any:
@@ -121,22 +121,22 @@ def repeat(tree: Any, n: int) -> Any:
     return jax.tree.map(lambda x: jnp.repeat(jnp.asarray(x), n, axis=0), tree)
 
 
-def _from_view(pictures, variation):
+def _from_view(images, variation):
     matrix, shift = _view(variation)
-    places = jnp.asarray(grid.coordinate_grid(*pictures.shape[1:3]))
+    places = jnp.asarray(grid.coordinate_grid(*images.shape[1:3]))
     places = jnp.einsum("bij,hwj->bhwi", matrix, places) + shift[:, None, None]
-    viewed = grid.grid_sample(pictures, places, align_corners=True, padding_mode="border")
+    viewed = grid.grid_sample(images, places, align_corners=True, padding_mode="border")
     # Sampling at rest is exact but for rounding: what is not turned is to be untouched.
     rests = (jnp.asarray(variation.view) == 0).all(-1)
-    return jnp.where(rests[:, None, None, None], pictures, viewed)
+    return jnp.where(rests[:, None, None, None], images, viewed)
 
 
-def _mirror(pictures, variation):
-    return jnp.where(jnp.asarray(variation.mirrored)[:, None, None, None], pictures[:, :, ::-1], pictures)
+def _mirror(images, variation):
+    return jnp.where(jnp.asarray(variation.mirrored)[:, None, None, None], images[:, :, ::-1], images)
 
 
 def _view(variation):
-    """Which part of a stored picture is seen: z_stored = matrix z_seen + shift, both in [-1, 1]."""
+    """Which part of a stored image is seen: z_stored = matrix z_seen + shift, both in [-1, 1]."""
     view = jnp.asarray(variation.view)
     size, angle = jnp.exp(view[:, 0]), view[:, 1]
     cos, sin = size * jnp.cos(angle), size * jnp.sin(angle)
@@ -144,15 +144,15 @@ def _view(variation):
     return matrix, view[:, 2:]
 
 
-def _grey(pictures):
-    return (pictures * jnp.array(GREY).reshape(1, 1, 1, 3)).sum(-1, keepdims=True)
+def _grey(images):
+    return (images * jnp.array(GREY).reshape(1, 1, 1, 3)).sum(-1, keepdims=True)
 
 
-def _turn_hue(pictures, turn):
+def _turn_hue(images, turn):
     """Through hue, saturation and value, and back."""
-    value, low = pictures.max(-1, keepdims=True), pictures.min(-1, keepdims=True)
+    value, low = images.max(-1, keepdims=True), images.min(-1, keepdims=True)
     chroma = value - low
-    r, g, b = jnp.split(pictures, 3, axis=-1)
+    r, g, b = jnp.split(images, 3, axis=-1)
     by = lambda x: x / jnp.where(chroma == 0, 1.0, chroma)
     hue = jnp.where(value == r, by(g - b), jnp.where(value == g, 2 + by(b - r), 4 + by(r - g)))
     hue = hue + 6 * turn

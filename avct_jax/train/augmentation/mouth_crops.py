@@ -1,4 +1,4 @@
-"""Mouths cut from pictures; gradients pass through.
+"""Mouths cut from images; gradients pass through.
 
 D_sync sees them by boxes, five frames in a window; a perceptual loss by a square about the lips.
 """
@@ -19,7 +19,7 @@ def crop(frames: Float[Array, "b s s 3"], boxes: Float[Any, "b 4"]) -> Float[Arr
     """Cut out and resize the lower halves of faces, bilinearly.
 
     Args:
-      boxes: left, top, right, bottom, px of `frames`, the edges of what is seen; beyond the picture its
+      boxes: left, top, right, bottom, px of `frames`, the edges of what is seen; beyond the image its
         border is repeated.
     """
     left, top, right, bottom = jnp.split(jnp.asarray(boxes), 4, axis=-1)
@@ -32,16 +32,16 @@ def crop(frames: Float[Array, "b s s 3"], boxes: Float[Any, "b 4"]) -> Float[Arr
 
 
 def square(
-    pictures: Float[Array, "b s s c"], places: Float[Array, "b 2"], side: float
+    images: Float[Array, "b s s c"], places: Float[Array, "b 2"], side: float
 ) -> Float[Array, "b n n c"]:
-    """Cut a square about each place, as fine as the picture: n = s side / 2 px, rounded.
+    """Cut a square about each place, as fine as the image: n = s side / 2 px, rounded.
 
     Args:
-      places: x, y in [-1, 1]. side: in the same units; beyond the picture its border is repeated.
+      places: x, y in [-1, 1]. side: in the same units; beyond the image its border is repeated.
     """
-    n = round(pictures.shape[1] * side / 2)
+    n = round(images.shape[1] * side / 2)
     grids = places[:, None, None] + jnp.asarray(grid.coordinate_grid(n, n))[None] * (side / 2)
-    return grid.grid_sample(pictures, grids, align_corners=True, padding_mode="border")
+    return grid.grid_sample(images, grids, align_corners=True, padding_mode="border")
 
 
 def stack(mouths: Float[Array, "b 5 48 96 3"]) -> Float[Array, "b 48 96 15"]:

@@ -14,7 +14,7 @@ CONTROL_POINTS = 5  # per side
 
 
 class Warp(NamedTuple):
-    """Maps places in a warped picture to places in the original, both in [-1, 1].
+    """Maps places in a warped image to places in the original, both in [-1, 1].
 
     theta: affine part.
     control_points, control_params: centres and strengths of the thin-plate bumps; a bump moves
@@ -34,7 +34,7 @@ def random_warp(
     sigma_tps: float = THIN_PLATE_SIGMA,
     points: int = CONTROL_POINTS,
 ) -> Warp:
-    """Draw one warp per picture: normal noise on the identity and on `points` x `points` bumps."""
+    """Draw one warp per image: normal noise on the identity and on `points` x `points` bumps."""
     affine_key, bump_key = jax.random.split(key)
     theta = jnp.eye(2, 3)[None] + sigma_affine * jax.random.normal(affine_key, (batch, 2, 3))
     params = sigma_tps * jax.random.normal(bump_key, (batch, points * points))
@@ -52,7 +52,7 @@ def random_warps(keys: Key[Array, " b"], n: int) -> Warp:
 
 
 def warp_points(warp: Warp, points: Float[Array, "b k 2"]) -> Float[Array, "b k 2"]:
-    """Move points of the warped picture to where they lie in the original."""
+    """Move points of the warped image to where they lie in the original."""
     moved = jnp.einsum("bij,bkj->bki", warp.theta[:, :, :2], points) + warp.theta[:, None, :, 2]
     bump = jnp.einsum("bkn,bn->bk", _bumps(points, warp.control_points), warp.control_params)
     return moved + bump[..., None]
@@ -70,15 +70,15 @@ def warp_jacobian(warp: Warp, points: Float[Array, "b k 2"]) -> Float[Array, "b 
 def warp_frames(
     warp: Warp, frames: Float[Array, "b h w c"], *, align_corners: bool = False
 ) -> Float[Array, "b h w c"]:
-    """Warp pictures; what comes from outside is reflected at the border.
+    """Warp images; what comes from outside is reflected at the border.
 
     Args:
-      align_corners: True: pictures agree with `warp_points` exactly. False: FOMM's sampling, which
+      align_corners: True: images agree with `warp_points` exactly. False: FOMM's sampling, which
         stretches them by w / (w - 1), half a pixel at the border.
     """
     _, height, width, _ = frames.shape
     places = jnp.asarray(grid.coordinate_grid(height, width)).reshape(-1, 2)
-    # All pictures share the pixel grid: its bumps are computed once, not once per picture.
+    # All images share the pixel grid: its bumps are computed once, not once per image.
     bump = jnp.einsum("kn,bn->bk", _bumps(places, warp.control_points), warp.control_params)
     moved = jnp.einsum("bij,kj->bki", warp.theta[:, :, :2], places) + warp.theta[:, None, :, 2]
     sampling = _reflected(moved + bump[..., None]).reshape(-1, height, width, 2)

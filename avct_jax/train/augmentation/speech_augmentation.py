@@ -22,7 +22,7 @@ NOISE_SLOPE = 0.15  # spread of the noise's slope, nepers a band
 
 
 @dataclasses.dataclass(frozen=True)
-class Strangeness:
+class SpeechAugmentation:
     """How far to go from the speaker.
 
     Attributes:
@@ -46,8 +46,8 @@ class Strangeness:
         return self.share > 0 and any((self.tract, *self.loudness, self.microphone, self.background))
 
 
-def disguise(
-    audio: Float[Array, "b n 4 41"], key: Key[Array, ""], how: Strangeness
+def augment_speech(
+    audio: Float[Array, "b n 4 41"], key: Key[Array, ""], how: SpeechAugmentation
 ) -> Float[Array, "b n 4 41"]:
     """Let each example be another voice in another room; F0 and voicing stay."""
     keys, b = jax.random.split(key, 5), len(audio)

@@ -48,14 +48,14 @@ class Checkpoints:
         folder: str | os.PathLike,
         *,
         keep: int = 3,
-        judged_by: str = "",
+        best_metric: str = "",
         note: Callable[[str], None] = lambda text: None,
     ):
         """Open or make the folder, and clear what unfinished saves left.
 
         Args:
           keep: how many of the newest stay.
-          judged_by: the metric whose smallest value makes the best one, which stays too; "" for none.
+          best_metric: the metric whose smallest value makes the best one, which stays too; "" for none.
           note: is told, in one line, what was passed over.
         Raises:
           UserError: the folder cannot be made or read.
@@ -67,10 +67,10 @@ class Checkpoints:
         _absl.setLevel(logging.CRITICAL)
         policies: Any = ocp.training.preservation_policies
         kept = [policies.LatestN(max(1, keep))]
-        if judged_by:
+        if best_metric:
             kept.append(
                 policies.BestN(
-                    get_metric_fn=lambda metrics: metrics[judged_by],
+                    get_metric_fn=lambda metrics: metrics[best_metric],
                     reverse=True,  # Orbax keeps the last of the sorted: the smallest
                     n=1,
                     keep_checkpoints_without_metrics=False,
@@ -84,7 +84,7 @@ class Checkpoints:
                 str(self.folder),
                 preservation_policy=policies.AnyPreservationPolicy(kept),
             )
-        self._judged_by = judged_by
+        self._best_metric = best_metric
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -102,7 +102,7 @@ class Checkpoints:
     def best(self) -> float:
         """The smallest judged metric among those that are kept; infinite where nothing was judged."""
         found: list[Any] = [c.metrics for c in self._orbax.checkpoints if c.metrics]
-        values = (metrics[self._judged_by] for metrics in found if self._judged_by in metrics)
+        values = (metrics[self._best_metric] for metrics in found if self._best_metric in metrics)
         return min(map(float, values), default=float("inf"))
 
     def restore(self, like: Any, shardings: jax.sharding.Sharding) -> Restored | None:

@@ -15,8 +15,8 @@ class Programs(NamedTuple):
     """The stage's functions, compiled for a mesh. Whatever they return lies whole on every device."""
 
     step: Callable[..., Any]
-    judge: Callable[..., Any]
-    picture: Callable[..., Any] | None
+    eval_step: Callable[..., Any]
+    image: Callable[..., Any] | None
 
 
 def compile_stage(
@@ -24,7 +24,7 @@ def compile_stage(
     mesh: jax.sharding.Mesh,
     compute: grad_accumulation.ComputeConfig = PLAIN,
 ) -> Programs:
-    """Compile step, judge and picture.
+    """Compile step, judge and image.
 
     The step takes one more argument, (devices,) numbers: whether a device's process was asked to stop. It
     returns their largest, so that all processes learn of it in the same step, at no further cost.
@@ -45,6 +45,6 @@ def compile_stage(
             out_shardings=whole,
             compiler_options=options or None,
         ),
-        jax.jit(made.judge, in_shardings=taken, out_shardings=whole),
-        jax.jit(made.picture, in_shardings=taken[:3], out_shardings=whole) if made.picture else None,
+        jax.jit(made.eval_step, in_shardings=taken, out_shardings=whole),
+        jax.jit(made.image, in_shardings=taken[:3], out_shardings=whole) if made.image else None,
     )

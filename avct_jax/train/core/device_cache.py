@@ -1,4 +1,4 @@
-"""Pictures held on the accelerators: small data is copied there once, and batches bring only places."""
+"""Images held on the accelerators: small data is copied there once, and batches bring only places."""
 
 import functools
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from avct_jax.data.dataset import batch_types, collate, numpy_source, source
 from avct_jax.train.core import sharding
 
 
-class HeldSource:
-    """A source.Source that reads its batches from a numpy source, and their pictures from device memory.
+class DeviceSource:
+    """A source.Source that reads its batches from a numpy source, and their images from device memory.
 
-    Batches come placed over the mesh, each device's slice gathered from its own copy of all pictures.
+    Batches come placed over the mesh, each device's slice gathered from its own copy of all images.
 
     Attributes:
       host: the numpy source, whose batches are of any size.
@@ -44,16 +44,16 @@ class HeldSource:
         """Make a batch as source.Source says, of JAX arrays.
 
         Raises:
-          UserError: all pictures do not fit into a device's memory.
+          UserError: all images do not fit into a device's memory.
         """
         made = self.host.batch(
-            kind, config, seed=seed, step=step, batch_size=batch_size, pictures=False, **which
+            kind, config, seed=seed, step=step, batch_size=batch_size, images=False, **which
         )
         made = sharding.place_batch(made, self._mesh)
-        if not collate.PICTURES[kind]:
+        if not collate.IMAGES[kind]:
             return made
-        store = self._store(config.picture_size)
-        return collate.map_pictures(made, kind, functools.partial(self._gather, store))
+        store = self._store(config.image_size)
+        return collate.map_images(made, kind, functools.partial(self._gather, store))
 
     def batches(
         self, kind: str, config: batch_types.DrawConfig, *, first_step: int = 0, **which: Any
@@ -63,13 +63,13 @@ class HeldSource:
 
     def _store(self, size: int) -> jax.Array:
         if size not in self._stores:
-            pictures = self.host.store(size)
+            images = self.host.store(size)
             try:
-                held = sharding.place(pictures, self._mesh)
+                held = sharding.place(images, self._mesh)
                 self._stores[size] = jax.block_until_ready(held)
             except (jax.errors.JaxRuntimeError, MemoryError):
                 raise errors.UserError(
-                    f"{pictures.nbytes / 2**30:.0f} GiB of pictures do not fit a device's memory; choose "
-                    "--source numpy, or a smaller --draw.picture-size"
+                    f"{images.nbytes / 2**30:.0f} GiB of images do not fit a device's memory; choose "
+                    "--source numpy, or a smaller --draw.image-size"
                 ) from None
         return self._stores[size]

@@ -19,7 +19,7 @@ class ComputeConfig:
 
     Attributes:
       dtype: of activations; parameters, statistics, losses and the optimiser stay float32, and so do the
-        layers that a network ends in (E_r's picture, dense motion's masks, E_h's LSTM and pose).
+        layers that a network ends in (E_r's image, dense motion's masks, E_h's LSTM and pose).
       remat: compute activations again in the backward pass instead of keeping them: less memory, about a
         third more work.
       microbatches: parts in which a batch's gradients are taken, one after the other (gradient accumulation).
@@ -115,16 +115,16 @@ def accumulate_embeddings(
     swap = lambda stats, part: embed(params, stats, part)[::-1]
     batch_stats, embedded = jax.lax.scan(swap, batch_stats, parts)
     together = jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:]), embedded)
-    slopes, metrics = jax.grad(loss, has_aux=True)(together)
+    grads, metrics = jax.grad(loss, has_aux=True)(together)
 
     def add(total, given):
-        part, slopes = given
+        part, grads = given
         # In training nothing hangs on running statistics.
         _, back = jax.vjp(lambda params: embed(params, batch_stats, part)[0], params)
-        return jax.tree.map(jnp.add, total, back(slopes)[0]), None
+        return jax.tree.map(jnp.add, total, back(grads)[0]), None
 
     zeros = jax.tree.map(jnp.zeros_like, params)
-    gradients, _ = jax.lax.scan(add, zeros, (parts, _deal(slopes, microbatches)))
+    gradients, _ = jax.lax.scan(add, zeros, (parts, _deal(grads, microbatches)))
     return gradients, batch_stats, metrics
 
 

@@ -67,8 +67,8 @@ def renderer_variables(config: system_config.SystemConfig, key: Key[Array, ""] |
     """Random variables of E_r."""
     k = config.keypoint_detector.num_keypoints
     still = motion.Motion(jnp.zeros((1, k, 2)), jnp.tile(jnp.eye(2), (1, k, 1, 1)))
-    picture = jnp.zeros((1, config.image_size, config.image_size, 3))
-    return jax.jit(renderer.Renderer(config.renderer).init)(_key(key), picture, still, still)
+    image = jnp.zeros((1, config.image_size, config.image_size, 3))
+    return jax.jit(renderer.Renderer(config.renderer).init)(_key(key), image, still, still)
 
 
 def patch_discriminator_variables(
@@ -77,7 +77,7 @@ def patch_discriminator_variables(
     size: int,
     key: Key[Array, ""] | None = None,
 ) -> Variables:
-    """Random variables of D or D_seq, which see `channels` of pictures of `size` px."""
+    """Random variables of D or D_seq, which see `channels` of images of `size` px."""
     network = patch_discriminator.PatchDiscriminator(config)
     return jax.jit(network.init)(_key(key), jnp.zeros((1, size, size, channels)))
 
@@ -114,8 +114,8 @@ def avct_variables(
 def head_motion_variables(config: system_config.SystemConfig, key: Key[Array, ""] | None = None) -> Variables:
     """Random variables of E_h."""
     box = jnp.zeros((1, pose_image.SIZE, pose_image.SIZE))
-    sound = jnp.zeros((1, 2, avct.AUDIO_ROWS, avct.AUDIO_COLUMNS))
-    return jax.jit(head_motion.HeadMotion(config.head_motion).init)(_key(key), box, sound)
+    audio = jnp.zeros((1, 2, avct.AUDIO_ROWS, avct.AUDIO_COLUMNS))
+    return jax.jit(head_motion.HeadMotion(config.head_motion).init)(_key(key), box, audio)
 
 
 def _key(key):

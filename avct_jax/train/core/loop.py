@@ -17,18 +17,18 @@ from avct_jax.train.core import train_state as state
 from avct_jax.train.monitoring import contact_sheet, meters, metric_log, profiler, progress
 from avct_jax.train.stages import stage
 
-HELD_OUT = "held_out/"
+VALIDATION = "val/"
 CHECKPOINTS = "checkpoints"  # folders in a stage's
-PICTURES = "pictures"
+IMAGES = "images"
 PROFILE = "profile"
 # Steps begun before an earlier one's end is waited for: the device never idles, and a stop is heard soon.
 AHEAD = 2
-SUCCESSIVE = ("sequences", "poses")  # kinds of batches whose pictures follow each other in time
+SUCCESSIVE = ("sequences", "poses")  # kinds of batches whose images follow each other in time
 REMEDY = (
     "start again with a lower --optimizer.learning-rate, or with another --seed for other examples: "
     "the run goes on from its last checkpoint"
 )
-JUDGE_SEED = 20220226  # of the keys of judging, which no run may change: figures stay comparable
+EVAL_SEED = 20220226  # of the keys of judging, which no run may change: figures stay comparable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +42,9 @@ class RunConfig:
       report_every: steps between reports of the mean losses.
       save_every: steps between checkpoints.
       keep: newest checkpoints that stay, beside the best.
-      judge_every: steps between looks at held-out examples.
-      judge_batches: how many batches of them.
-      picture_every: steps between contact sheets.
+      eval_every: steps between looks at held-out examples.
+      eval_batches: how many batches of them.
+      image_every: steps between contact sheets.
       profile: steps to trace for XProf, after the first few.
     """
 
@@ -54,9 +54,9 @@ class RunConfig:
     report_every: int = 25
     save_every: int = 250
     keep: int = 3
-    judge_every: int = 250
-    judge_batches: int = 4
-    picture_every: int = 500
+    eval_every: int = 250
+    eval_batches: int = 4
+    image_every: int = 500
     profile: int = 0
 
 
@@ -71,7 +71,7 @@ class Outcome(NamedTuple):
 class Task(NamedTuple):
     """What one run does.
 
-    judged_by: the held-out metric whose smallest value is best; "" keeps no best.
+    best_metric: the held-out metric whose smallest value is best; "" keeps no best.
     facts: JSON values to keep in every checkpoint. notes: lines to say at the start.
     export: is given the state and whether it is the best yet, each time one is saved.
     """
@@ -81,7 +81,7 @@ class Task(NamedTuple):
     draw: batch_types.DrawConfig
     config: RunConfig
     folder: pathlib.Path
-    judged_by: str = ""
+    best_metric: str = ""
     facts: Mapping[str, Any] = {}
     notes: tuple[str, ...] = ()
     export: Callable[[state.State, bool], None] = lambda current, best: None
@@ -112,7 +112,7 @@ def train(
             checkpoint.Checkpoints(
                 task.folder / CHECKPOINTS,
                 keep=task.config.keep,
-                judged_by=task.judged_by,
+                best_metric=task.best_metric,
                 note=notes.append,
             )
         )
@@ -154,7 +154,7 @@ class _Run:
         self.key = sharding.make_key(self.config.seed, mesh)
         self.asked = [sharding.place_batch(np.full(_own_devices(mesh), i, np.int32), mesh) for i in (0, 1)]
         self.pending: list[tuple[int, Any]] = []  # steps whose metrics are still on the devices
-        self.sample: Any = None  # held-out examples that pictures show; () where there are none
+        self.sample: Any = None  # held-out examples that images show; () where there are none
         self.means = meters.Means(facts.get("unreported"))
         self.clock = meters.Clock()
         self.best, self.saved, self.agreed = kept.best(), first, False
@@ -238,14 +238,14 @@ class _Run:
         elif fresh:  # says that it runs, and keeps compilation out of the pace of the others
             self._settle()
             self.clock.restart()
-        judged = None
+        evaluated = None
         with self.clock.paused():
-            if (due(config.judge_every) or (last and config.judge_every)) and self._find_sample():
-                judged = self._judge(end=not due(config.judge_every))
-            if (due(config.picture_every) or (last and config.picture_every)) and self._find_sample():
-                self._picture()
-            if due(config.save_every) or last or self._is_best(judged):
-                self._save(judged)
+            if (due(config.eval_every) or (last and config.eval_every)) and self._find_sample():
+                evaluated = self._evaluate(end=not due(config.eval_every))
+            if (due(config.image_every) or (last and config.image_every)) and self._find_sample():
+                self._image()
+            if due(config.save_every) or last or self._is_best(evaluated):
+                self._save(evaluated)
         if last and self.means.count:
             self._report(end=True)
 
@@ -268,18 +268,18 @@ class _Run:
             self.log.append(self.done, {**means, **pace._asdict()}, note=metric_log.END if end else "")
         self.clock.restart()
 
-    def _judge(self, *, end: bool) -> dict[str, float] | None:
+    def _evaluate(self, *, end: bool) -> dict[str, float] | None:
         """Mean metrics of the averaged networks on the same held-out examples each time."""
         means = meters.Means()
-        key = sharding.make_key(JUDGE_SEED, self.mesh)
-        for number in range(self.config.judge_batches):
+        key = sharding.make_key(EVAL_SEED, self.mesh)
+        for number in range(self.config.eval_batches):
             batch = sharding.place_batch(self._held_out(number), self.mesh)
-            row = jax.device_get(self.programs.judge(self.current, self.frozen, batch, key))
-            named = {HELD_OUT + name: value for name, value in row.items()}
+            row = jax.device_get(self.programs.eval_step(self.current, self.frozen, batch, key))
+            named = {VALIDATION + name: value for name, value in row.items()}
             check_finite(named, self.done)
             means.add(named)
         found, _ = means.take()
-        self.shown.judged(self.done, found)
+        self.shown.evaluated(self.done, found)
         if self.log:
             self.log.append(self.done, found, note=metric_log.END if end else "")
         return found
@@ -289,7 +289,7 @@ class _Run:
         return self.task.source.batch(
             self.task.stage.kind,
             self.task.draw,
-            seed=JUDGE_SEED,
+            seed=EVAL_SEED,
             step=number,
             batch_size=self.config.batch_size,
             part=(jax.process_index(), jax.process_count()),
@@ -297,7 +297,7 @@ class _Run:
         )
 
     def _find_sample(self) -> bool:
-        """Look, once, whether there are held-out examples; keeps some for pictures."""
+        """Look, once, whether there are held-out examples; keeps some for images."""
         if self.sample is None:
             try:
                 self.sample = self._held_out(0)
@@ -306,10 +306,10 @@ class _Run:
                 self.shown.note(f"nothing is judged or shown: {error}")
         return bool(self.sample)
 
-    def _is_best(self, judged: Mapping[str, float] | None) -> bool:
-        return bool(judged) and judged.get(HELD_OUT + self.task.judged_by, math.inf) < self.best
+    def _is_best(self, evaluated: Mapping[str, float] | None) -> bool:
+        return bool(evaluated) and evaluated.get(VALIDATION + self.task.best_metric, math.inf) < self.best
 
-    def _save(self, judged: Mapping[str, float] | None = None) -> None:
+    def _save(self, evaluated: Mapping[str, float] | None = None) -> None:
         """Save a state all of whose metrics and numbers are finite.
 
         Raises:
@@ -323,33 +323,33 @@ class _Run:
             raise errors.UserError(
                 f"the state after step {self.done} is not finite and is not saved; {REMEDY}"
             )
-        name, best = HELD_OUT + self.task.judged_by, self._is_best(judged)
-        metrics = {self.task.judged_by: judged[name]} if judged and name in judged else None
+        name, best = VALIDATION + self.task.best_metric, self._is_best(evaluated)
+        metrics = {self.task.best_metric: evaluated[name]} if evaluated and name in evaluated else None
         facts = {
             **self.task.facts,
             "position": {"seed": self.config.seed, "step": self.done, "batch_size": self.config.batch_size},
             "unreported": self.means.as_json(),
         }
         self.kept.save(self.current, self.done, facts=facts, metrics=metrics)
-        if best and judged:
-            self.best = judged[name]
+        if best and evaluated:
+            self.best = evaluated[name]
         self.saved = self.done
         if sharding.is_first_process():
             self.task.export(self.current, best)
 
-    def _picture(self) -> None:
-        if self.programs.picture is None:
+    def _image(self) -> None:
+        if self.programs.image is None:
             return
         batch = sharding.place_batch(self.sample, self.mesh)
-        made = jax.device_get(self.programs.picture(self.current, self.frozen, batch))
+        made = jax.device_get(self.programs.image(self.current, self.frozen, batch))
         if not sharding.is_first_process():
             return
-        path = self.task.folder / PICTURES / f"{self.done:08}.png"
+        path = self.task.folder / IMAGES / f"{self.done:08}.png"
         content, size = contact_sheet.save(path, made)
         if self.log:
-            self.log.picture(self.done, content, size)
+            self.log.image(self.done, content, size)
         if self.task.stage.kind in SUCCESSIVE:
-            contact_sheet.save_film(path.with_suffix(".mp4"), made)
+            contact_sheet.save_video(path.with_suffix(".mp4"), made)
 
 
 def check_finite(row: Mapping[str, Any], step: int) -> None:

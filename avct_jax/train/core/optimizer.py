@@ -81,7 +81,7 @@ def make_schedule(config: OptimizerConfig) -> optax.Schedule:
     )
 
 
-def average_decay(decay: float, step: Any) -> Float[Array, ""]:
+def ema_decay_at(decay: float, step: Any) -> Float[Array, ""]:
     """Share of the moving average that step number `step` keeps.
 
     In its first steps an average forgets faster, min(decay, (1 + step) / (10 + step)): otherwise it would

@@ -16,16 +16,16 @@ from avct_jax.train.core import sharding
 FILE = "run.json"
 FIXED = ("system",)  # fields that no run may change: its weights would mean something else
 # But for these, which only say how the networks are used.
-IN_USE = ("system.gain", "system.shut", "system.sway_gain")
+IN_USE = ("system.motion_scale", "system.mouth_closing", "system.head_motion_scale")
 # And those that change nothing of what is learned.
 FREE = (
     "steps",
     "report_every",
     "save_every",
     "keep",
-    "judge_every",
-    "judge_batches",
-    "picture_every",
+    "eval_every",
+    "eval_batches",
+    "image_every",
     "profile",
 )
 

@@ -178,7 +178,7 @@ def any_process(flag: bool) -> bool:
 
 
 def is_first_process() -> bool:
-    """Whether this one writes the logs and the pictures."""
+    """Whether this one writes the logs and the images."""
     return jax.process_index() == 0
 
 

@@ -16,7 +16,7 @@ GRADIENT_NORM = "gradient_norm"  # a metric of every stage's step
 
 
 @flax.struct.dataclass
-class Player:
+class NetworkState:
     """One trained network: parameters, statistics, the moving average of both, and the optimiser.
 
     Statistics are averaged at the parameters' pace, so that the two belong together: the live ones are of the
@@ -24,9 +24,9 @@ class Player:
     """
 
     params: Any
-    average: Any
+    ema_params: Any
     batch_stats: Any
-    average_stats: Any
+    ema_batch_stats: Any
     opt_state: Any
 
     @property
@@ -35,9 +35,9 @@ class Player:
         return {"params": self.params, "batch_stats": self.batch_stats}
 
     @property
-    def averaged(self) -> dict[str, Any]:
+    def ema_variables(self) -> dict[str, Any]:
         """What `apply` takes for judging and shipping."""
-        return {"params": self.average, "batch_stats": self.average_stats}
+        return {"params": self.ema_params, "batch_stats": self.ema_batch_stats}
 
 
 @flax.struct.dataclass
@@ -45,39 +45,44 @@ class State:
     """The step counter and the networks being trained, by name."""
 
     step: Any
-    players: Any
+    network_states: Any
 
 
-def make_player(variables: dict[str, Any], optimizer: optax.GradientTransformation) -> Player:
+def make_network_state(variables: dict[str, Any], optimizer: optax.GradientTransformation) -> NetworkState:
     """Begin training from these variables."""
     params = variables["params"]
     stats = variables.get("batch_stats", {})
     # Copies: a step that donates its state may not be given one buffer twice.
-    average, average_stats = jax.tree.map(lambda x: jnp.array(x, copy=True), (params, stats))
-    return Player(params, average, stats, average_stats, optimizer.init(params))
+    ema_params, ema_batch_stats = jax.tree.map(lambda x: jnp.array(x, copy=True), (params, stats))
+    return NetworkState(params, ema_params, stats, ema_batch_stats, optimizer.init(params))
 
 
 def make_state(variables: dict[str, dict[str, Any]], optimizer: optax.GradientTransformation) -> State:
     """Begin at step 0 with one player for each network's variables."""
-    players = {name: make_player(own, optimizer) for name, own in variables.items()}
-    return State(jnp.zeros((), jnp.int32), players)
+    network_states = {name: make_network_state(own, optimizer) for name, own in variables.items()}
+    return State(jnp.zeros((), jnp.int32), network_states)
 
 
 def update(
-    player: Player, gradients: Any, batch_stats: Any, optimizer: optax.GradientTransformation, *, decay: Any
-) -> Player:
+    network_state: NetworkState,
+    gradients: Any,
+    batch_stats: Any,
+    optimizer: optax.GradientTransformation,
+    *,
+    decay: Any,
+) -> NetworkState:
     """Take one step of the optimiser and of the moving average.
 
     Args:
       decay: share of the moving average kept this step, a number or a scalar array.
     """
-    chex.assert_trees_all_equal_shapes(gradients, player.params)
-    chex.assert_trees_all_equal_structs(batch_stats, player.batch_stats)
-    changes, opt_state = optimizer.update(gradients, player.opt_state, player.params)
-    params = optax.apply_updates(player.params, changes)
-    average = optax.incremental_update(params, player.average, 1 - decay)
-    stats = optax.incremental_update(batch_stats, player.average_stats, 1 - decay)
-    return Player(params, average, batch_stats, stats, opt_state)
+    chex.assert_trees_all_equal_shapes(gradients, network_state.params)
+    chex.assert_trees_all_equal_structs(batch_stats, network_state.batch_stats)
+    changes, opt_state = optimizer.update(gradients, network_state.opt_state, network_state.params)
+    params = optax.apply_updates(network_state.params, changes)
+    ema_params = optax.incremental_update(params, network_state.ema_params, 1 - decay)
+    stats = optax.incremental_update(batch_stats, network_state.ema_batch_stats, 1 - decay)
+    return NetworkState(params, ema_params, batch_stats, stats, opt_state)
 
 
 def advance(
@@ -92,16 +97,16 @@ def advance(
 
     Args:
       gradients, batch_stats, rules: of every network, by name.
-      decay: share of the moving averages kept each step, see optimizer.average_decay.
+      decay: share of the moving averages kept each step, see optimizer.ema_decay_at.
     Returns: the state after it, and {GRADIENT_NORM: of all networks together}. By this metric the loop learns
       of a step that spoilt the state, whichever way the losses hide it.
     """
-    kept = optimizers.average_decay(decay, current.step)
-    players = {
-        name: update(player, gradients[name], batch_stats[name], rules[name], decay=kept)
-        for name, player in current.players.items()
+    kept = optimizers.ema_decay_at(decay, current.step)
+    network_states = {
+        name: update(network_state, gradients[name], batch_stats[name], rules[name], decay=kept)
+        for name, network_state in current.network_states.items()
     }
-    return State(current.step + 1, players), {GRADIENT_NORM: optax.global_norm(gradients)}
+    return State(current.step + 1, network_states), {GRADIENT_NORM: optax.global_norm(gradients)}
 
 
 @jax.jit

@@ -47,7 +47,7 @@ class Patches(NamedTuple):
 
 
 class Head(NamedTuple):
-    """Canonical frame to picture, and the head's turn, of t frames."""
+    """Canonical frame to image, and the head's turn, of t frames."""
 
     head: Float[np.ndarray, "t 3 3"]
     origin: Float[np.ndarray, "t 3"]
@@ -79,7 +79,7 @@ def draw(portrait, points, head, origin, frames):
     byte = lambda x: jnp.round(x * 255).clip(0, 255).astype(jnp.uint8)
     depth = lambda x: jnp.round(x * 127 / DEPTHS).clip(-127, 127).astype(jnp.int8)
     fields = (byte(patch.skin), byte(patch.inside), depth(patch.below), depth(patch.above), byte(real))
-    return fields, (byte(own.picture)[0], byte(own.inside)[0])
+    return fields, (byte(own.image)[0], byte(own.inside)[0])
 
 
 def pack(

@@ -23,7 +23,7 @@ from avct_jax.train.core import grad_accumulation, optimizer, train_state
 from avct_jax.train.mesh_stages import mouth_patches, patch_source, person_embeddings
 from avct_jax.train.stages import stage
 
-PART, JUDGE, CODES = "mouth_painter", "mouth_discriminator", "mouth_codes"
+PART, DISCRIMINATOR, CODES = "mouth_painter", "mouth_discriminator", "mouth_codes"
 CODE_RATE = 3.0  # learning rate of the people's codes: each is seen in one example of a hundred
 ELSEWHERE = 0.05  # weight of an opinion about skin, against 1 of one about the inside
 MOUTH = (10, 12, 44, 72)  # first row, first column, rows and columns of the patch that the discriminator sees
@@ -43,7 +43,7 @@ class PainterStageConfig:
       gan_from, gan_ramp: the discriminator learns from step gan_from on, for gan_ramp steps alone; then its
         opinion's weight grows from 0 to the whole over as many. Heard at once it is so loud, where absolute
         differences have become small, that colours saturate and nothing is learned any more.
-      judge_rate: learning rate of the discriminator over that of the painter.
+      discriminator_rate: learning rate of the discriminator over that of the painter.
       perceptual: of VGG's features; 0 needs no VGG.
       borrowed: share of examples that are painted with another person's code.
       quiet: of the share outside of the mouth, which keeps the portrait's own skin.
@@ -60,7 +60,7 @@ class PainterStageConfig:
     matching: float = 0.1
     gan_from: int = 1000
     gan_ramp: int = 0
-    judge_rate: float = 2.0
+    discriminator_rate: float = 2.0
     perceptual: float = 0.0
     borrowed: float = 0.0
     quiet: float = 0.01
@@ -103,7 +103,7 @@ class _Parts(NamedTuple):
     dtype: Any
 
     def paint(self, params, example, code):
-        """Paint as films are: in usual light, then in the portrait's."""
+        """Paint as videos are: in usual light, then in the portrait's."""
         variables = {"params": params}
         return mouth_painter.paint(self.system, variables, example.patch, example.own, self.dtype, code=code)
 
@@ -138,13 +138,13 @@ def make_stage(
     critic = patch_discriminator.PatchDiscriminator(config.discriminator, dtype=compute.activations)
     parts = _Parts(system, config, critic, compute.activations)
     adam = optimizer.make_optimizer(rule)
-    rules = {PART: adam, JUDGE: optimizer.make_optimizer(rule, scale=config.judge_rate)}
+    rules = {PART: adam, DISCRIMINATOR: optimizer.make_optimizer(rule, scale=config.discriminator_rate)}
     rules[CODES] = optimizer.make_optimizer(rule, scale=CODE_RATE)
 
     def shipped_variables(current):
         """Averaged weights, with one code."""
-        code = person_embeddings.lookup(current.players[CODES].average, jnp.array([shipped]))[0]
-        return {"params": {**current.players[PART].average, "code": code}}
+        code = person_embeddings.lookup(current.network_states[CODES].ema_params, jnp.array([shipped]))[0]
+        return {"params": {**current.network_states[PART].ema_params, "code": code}}
 
     def painted(current, batch):
         example = to_example(batch)
@@ -155,8 +155,8 @@ def make_stage(
         name="painter",
         kind="patches",
         step=lambda current, frozen, batch, key: _step(parts, rules, current, frozen, batch, key),
-        judge=lambda current, frozen, batch, key: _judgement(*painted(current, batch)),
-        picture=lambda current, frozen, batch: _pictures(*painted(current, batch)),
+        eval_step=lambda current, frozen, batch, key: _judgement(*painted(current, batch)),
+        image=lambda current, frozen, batch: _images(*painted(current, batch)),
         initial=lambda: _initial(parts, adam, people, init or {}, seed),
         frozen=Frozen(perceptual if config.perceptual else None),
         export=lambda current: {PART: shipped_variables(current)},
@@ -172,7 +172,7 @@ def _initial(parts: _Parts, adam, people: int, init: Mapping[str, Any], seed: in
     network = mouth_painter.MouthPainter(parts.system, dtype=parts.dtype)
     makers = {
         PART: lambda: network.init(keys[0], patch, own),
-        JUDGE: lambda: parts.critic.init(keys[1], _seen(zeros(3), zeros())),
+        DISCRIMINATOR: lambda: parts.critic.init(keys[1], _seen(zeros(3), zeros())),
         CODES: lambda: person_embeddings.initial(keys[2], people, parts.system.codes),
     }
     begun = {name: init[name] if name in init else make() for name, make in makers.items()}
@@ -181,7 +181,7 @@ def _initial(parts: _Parts, adam, people: int, init: Mapping[str, Any], seed: in
 
 def _step(parts: _Parts, rules, current, frozen: Frozen, batch: patch_source.PainterBatch, key):
     """Take one step of painter, codes and discriminator."""
-    config, players = parts.config, current.players
+    config, network_states = parts.config, current.network_states
     key = jax.random.fold_in(key, current.step)
     looks, lent, moves = jax.random.split(key, 3)
     example = vary(config, to_example(batch), looks)
@@ -193,7 +193,7 @@ def _step(parts: _Parts, rules, current, frozen: Frozen, batch: patch_source.Pai
         painting = parts.paint(params, example, code)
         shown = mouth_painter.compose(example.patch.skin, painting)
         wanted = example._replace(real=agreeing(example, shown, free))
-        metrics = picture_losses(config, wanted, painting, shown)
+        metrics = image_losses(config, wanted, painting, shown)
         if frozen.perceptual is not None:
             metrics["perceptual"] = losses.perceptual(
                 frozen.perceptual,
@@ -205,27 +205,29 @@ def _step(parts: _Parts, rules, current, frozen: Frozen, batch: patch_source.Pai
                 dtype=parts.dtype,
             )
         metrics["code"] = (code**2).mean()
-        judge = {"params": players[JUDGE].params}
-        metrics |= _opinion(parts, judge, wanted, shown, heard, window)
+        discriminator = {"params": network_states[DISCRIMINATOR].params}
+        metrics |= _generator_terms(parts, discriminator, wanted, shown, heard, window)
         # The opinion grows louder as the run goes on.
         weights: dict[str, Any] = dict(config.weights)
         weights |= {name: heard * weights[name] for name in ("gan_generator", "feature_matching")}
         total = losses.total(weights, metrics)
         return total, (metrics | {"total": total}, shown)
 
-    def judge_loss(params):
+    def discriminator_loss(params):
         seen = jax.lax.stop_gradient(shown)
         # Behind a condition: half of a step's work is not done before it is asked for.
         return jax.lax.cond(
-            begun, lambda: _judged(parts.critic, {"params": params}, example, seen, window), lambda: 0.0
+            begun,
+            lambda: _real_and_made(parts.critic, {"params": params}, example, seen, window),
+            lambda: 0.0,
         )
 
-    given = (players[PART].params, players[CODES].params)
-    slopes, (metrics, shown) = jax.grad(painter_loss, argnums=(0, 1), has_aux=True)(*given)
-    loss, judge_slopes = jax.value_and_grad(judge_loss)(players[JUDGE].params)
-    slopes = {PART: slopes[0], CODES: slopes[1], JUDGE: judge_slopes}
-    stats = {name: player.batch_stats for name, player in players.items()}
-    after, norm = train_state.advance(current, slopes, stats, rules, decay=config.decay)
+    given = (network_states[PART].params, network_states[CODES].params)
+    grads, (metrics, shown) = jax.grad(painter_loss, argnums=(0, 1), has_aux=True)(*given)
+    loss, discriminator_grads = jax.value_and_grad(discriminator_loss)(network_states[DISCRIMINATOR].params)
+    grads = {PART: grads[0], CODES: grads[1], DISCRIMINATOR: discriminator_grads}
+    stats = {name: network_state.batch_stats for name, network_state in network_states.items()}
+    after, norm = train_state.advance(current, grads, stats, rules, decay=config.decay)
     return after, {**metrics, "gan_discriminator": loss, **norm}
 
 
@@ -245,7 +247,7 @@ def lend(
 
     A lent code learns nothing from where it is lent to.
 
-    Returns: codes, and 1 where the real film does not say what lies between the lips, for neither code nor
+    Returns: codes, and 1 where the real video does not say what lies between the lips, for neither code nor
     portrait do; else 0.
     """
     keys = jax.random.split(key)
@@ -258,7 +260,7 @@ def lend(
 def agreeing(
     example: Example, shown: Float[Array, "b h w 3"], free: Float[Array, " b"]
 ) -> Float[Array, "b h w 3"]:
-    """The real film; between the lips of examples that are free, what is shown."""
+    """The real video; between the lips of examples that are free, what is shown."""
     inside = example.patch.inside[..., None] * free[:, None, None, None]
     return example.real + inside * (jax.lax.stop_gradient(shown) - example.real)
 
@@ -274,8 +276,8 @@ def _judgement(example: Example, shown):
     }
 
 
-def _pictures(example: Example, shown):
-    own = jnp.broadcast_to(example.own.picture, shown.shape)
+def _images(example: Example, shown):
+    own = jnp.broadcast_to(example.own.image, shown.shape)
     return {"portrait": own, "real": example.real, "warped": example.patch.skin, "painted": shown}
 
 
@@ -288,7 +290,7 @@ def to_example(batch: patch_source.PainterBatch) -> Example:
 
 
 def vary(config: PainterStageConfig, example: Example, key: Array) -> Example:
-    """Mirror half of the examples, and change the light of all pictures of an example alike."""
+    """Mirror half of the examples, and change the light of all images of an example alike."""
     keys = jax.random.split(key, 4)
     b = len(example.real)
     mirrored = jax.random.bernoulli(keys[0], 0.5, (b,))
@@ -298,11 +300,11 @@ def vary(config: PainterStageConfig, example: Example, key: Array) -> Example:
     gain = 1 + draw(keys[1], 1) + 0.3 * draw(keys[2], 3)
     offset = 0.3 * draw(keys[3], 1)
     light = lambda x: jnp.clip((x - 0.5) * gain + 0.5 + offset, 0, 1)
-    own = example.own._replace(picture=light(example.own.picture))
+    own = example.own._replace(image=light(example.own.image))
     return Example(example.patch._replace(skin=light(example.patch.skin)), own, light(example.real))
 
 
-def picture_losses(
+def image_losses(
     config: PainterStageConfig,
     example: Example,
     painting: mouth_painter.Painting,
@@ -330,21 +332,21 @@ def _inner(weight, axis):
     return weight[:, 1:] if axis == 1 else weight[:, :, 1:]
 
 
-def _seen(picture, inside, window=(0, 0)):
+def _seen(image, inside, window=(0, 0)):
     """What the discriminator looks at."""
     top, left, height, width = MOUTH
-    both = jnp.concatenate([picture, inside[..., None]], -1)
+    both = jnp.concatenate([image, inside[..., None]], -1)
     begin = (0, top + window[0], left + window[1], 0)
     return jax.lax.dynamic_slice(both, begin, (len(both), height, width, both.shape[-1]))
 
 
-def _opinion(parts, judge, example, shown, heard, window):
+def _generator_terms(parts, discriminator, example, shown, heard, window):
     """What the discriminator makes of paintings, and how its features differ."""
 
     def asked():
         inside = example.patch.inside
-        made, features = parts.critic.apply(judge, _seen(shown, inside, window))
-        _, wanted = parts.critic.apply(judge, _seen(example.real, inside, window))
+        made, features = parts.critic.apply(discriminator, _seen(shown, inside, window))
+        _, wanted = parts.critic.apply(discriminator, _seen(example.real, inside, window))
         matching = losses.feature_matching(wanted, features, weight=1.0)
         weight = _weights(inside, window, made)
         return ((1 - made) ** 2 * weight).mean(), matching
@@ -353,10 +355,10 @@ def _opinion(parts, judge, example, shown, heard, window):
     return {"gan_generator": gan, "feature_matching": matching}
 
 
-def _judged(critic, judge, example, shown, window):
+def _real_and_made(critic, discriminator, example, shown, window):
     """Least squares, as FOMM's."""
-    real, _ = critic.apply(judge, _seen(example.real, example.patch.inside, window))
-    made, _ = critic.apply(judge, _seen(shown, example.patch.inside, window))
+    real, _ = critic.apply(discriminator, _seen(example.real, example.patch.inside, window))
+    made, _ = critic.apply(discriminator, _seen(shown, example.patch.inside, window))
     weight = _weights(example.patch.inside, window, made)
     return ((1 - real) ** 2 * weight).mean() + (made**2 * weight).mean()
 
@@ -371,9 +373,9 @@ def _weights(inside, window, opinions):
     return jax.lax.stop_gradient(seen / seen.mean())
 
 
-def _detail(picture, inside):
+def _detail(image, inside):
     """Strength of the Laplacian between the lips."""
-    grey = picture.mean(-1)
+    grey = image.mean(-1)
     inner = grey[:, 1:-1, 1:-1]
     sides = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
     mask = inside[:, 1:-1, 1:-1, 0]

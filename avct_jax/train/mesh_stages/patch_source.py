@@ -100,7 +100,7 @@ def _take(pixels, index, source):
 
 
 def sharpest_people(known: mouth_patches.PatchSet, count: int) -> list[str]:
-    """Tell whose films show most detail between the lips; people that are held out are no choice."""
+    """Tell whose videos show most detail between the lips; people that are held out are no choice."""
     detail = sharpness(known.patches)
     clips = known.patches.clip
     persons = np.array(known.persons)[clips]

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from avct_jax import errors
 from avct_jax.data.dataset import source
-from avct_jax.data.speech import audio
+from avct_jax.data.speech import speech_features
 from avct_jax.train.mesh_stages import phoneme_stage, speech_dataset
 
 GROUPS = ("speaker", "people", "sounds")
@@ -50,8 +50,8 @@ def of_folder(
     paths = sorted(path for path in folder.glob("*") if path.suffix in (".wav", ".flac", ".mp3", ".ogg"))
     if not paths:
         raise errors.UserError(f"no sound file in {folder}; name a folder of .wav, .flac, .mp3 or .ogg files")
-    cut = LONGEST * audio.SAMPLE_RATE
-    voices = [hear(f"sound_{p.stem}", lambda p=p: audio.read_audio(p)[:cut]) for p in paths]
+    cut = LONGEST * speech_features.SAMPLE_RATE
+    voices = [hear(f"sound_{p.stem}", lambda p=p: speech_features.read_audio(p)[:cut]) for p in paths]
     return Sounds(
         ("sounds",) * len(paths),
         np.zeros(len(paths), bool),

@@ -73,7 +73,7 @@ def make_stage(
 
     def step(current, frozen, batch, key):
         del frozen
-        player = current.players[PART]
+        network_state = current.network_states[PART]
         keys = jax.random.split(jax.random.fold_in(key, current.step))
         varied = batch._replace(features=vary(config, jnp.asarray(batch.features), keys[0]))
 
@@ -84,21 +84,21 @@ def make_stage(
                 metrics = phoneme_losses(config, found, part)
                 return metrics["total"], metrics
 
-            slopes, metrics = jax.grad(loss_fn, has_aux=True)(player.params)
-            return slopes, stats, metrics
+            grads, metrics = jax.grad(loss_fn, has_aux=True)(network_state.params)
+            return grads, stats, metrics
 
-        slopes, stats, metrics = grad_accumulation.accumulate(
-            gradients_of, player.batch_stats, varied, keys[1], microbatches=compute.microbatches
+        grads, stats, metrics = grad_accumulation.accumulate(
+            gradients_of, network_state.batch_stats, varied, keys[1], microbatches=compute.microbatches
         )  # fmt: skip
         after, norm = train_state.advance(
-            current, {PART: slopes}, {PART: stats}, {PART: adam}, decay=config.decay
+            current, {PART: grads}, {PART: stats}, {PART: adam}, decay=config.decay
         )
         return after, {**metrics, **norm}
 
-    def judge(current, frozen, batch, key):
+    def eval_step(current, frozen, batch, key):
         del frozen, key
         found: Any = network.apply(
-            {"params": current.players[PART].averaged["params"]}, jnp.asarray(batch.features)
+            {"params": current.network_states[PART].ema_variables["params"]}, jnp.asarray(batch.features)
         )
         return phoneme_losses(config, found, batch)
 
@@ -107,8 +107,8 @@ def make_stage(
         make = lambda: {"params": network.init(jax.random.key(seed), zeros)["params"], "batch_stats": {}}
         return train_state.make_state({PART: init_params.begin(PART, init, make)}, adam)
 
-    export = lambda current: {PART: current.players[PART].averaged}
-    return stage.Stage("phonemes", "phonemes", step, judge, None, make_initial, {}, export)
+    export = lambda current: {PART: current.network_states[PART].ema_variables}
+    return stage.Stage("phonemes", "phonemes", step, eval_step, None, make_initial, {}, export)
 
 
 def phoneme_losses(
@@ -135,14 +135,14 @@ def vary(
     """
     keys = jax.random.split(key, 5)
     b, m = features.shape[:2]
-    sound = jnp.any(features != 0, axis=(2, 3), keepdims=True)
+    audio = jnp.any(features != 0, axis=(2, 3), keepdims=True)
     factors = jnp.exp(config.tract * jax.random.uniform(keys[0], (b,), minval=-1.0))
     banks = jax.vmap(stretch)(features[..., BANKS], factors)
     shown = ~_stretch_of(keys[1], config.hidden, b, banks.shape[-1])
     varied = features.at[..., BANKS].set(banks * shown[:, None, None])
     varied = varied + config.noise * jax.random.normal(keys[2], features.shape)
     varied = varied + config.bands * jax.random.normal(keys[3], (b, 1, 1, features.shape[-1]))
-    heard = sound & ~_stretch_of(keys[4], config.hidden, b, m)[..., None, None]
+    heard = audio & ~_stretch_of(keys[4], config.hidden, b, m)[..., None, None]
     return jnp.where(heard, varied, 0.0)
 
 

@@ -18,7 +18,7 @@ from avct_jax import face_topology as topology
 from avct_jax.data.clips import clip, manifest
 from avct_jax.data.dataset import source
 from avct_jax.data.faces import face_basis
-from avct_jax.data.speech import audio, voice_conversion
+from avct_jax.data.speech import speech_features, voice_conversion
 from avct_jax.train.mesh_stages import person_embeddings, speech_stage
 
 MANY = 5  # clips of a person from which on one rest serves all
@@ -82,12 +82,12 @@ def build(
     """
     people: dict[str, list[tuple[Any, clip.Clip, Voice]]] = {}
     for entry, split in manifest.read(folder).without(leave_out):
-        if not entry.sound or entry.frames < shortest:
+        if not entry.audio or entry.frames < shortest:
             continue
         one = clip.load(folder / f"{entry.name}.npz")
         if (one.score == 0).mean() > 0.02:
             continue
-        voice = hear(entry.name, functools.partial(_sound, folder, entry.name))
+        voice = hear(entry.name, functools.partial(_audio, folder, entry.name))
         people.setdefault(entry.person, []).append(((entry, split), one, voice))
     if not people:
         raise errors.UserError(f"no clip of {folder} has sound and a steady face; preprocess more videos")
@@ -96,8 +96,8 @@ def build(
     return _join([*parts, *(_copy(part, k, folder, hear) for k in range(copies) for part in heard)])
 
 
-def _sound(folder: pathlib.Path, name: str) -> np.ndarray:
-    return audio.read_audio(folder / f"{name}.mp4")
+def _audio(folder: pathlib.Path, name: str) -> np.ndarray:
+    return speech_features.read_audio(folder / f"{name}.mp4")
 
 
 class _Part(NamedTuple):
@@ -116,7 +116,7 @@ def _copy(part: _Part, which: int, folder: pathlib.Path, hear: Any) -> _Part:
     """The same lips, at the tempo at which another voice says the same; the name decides which voice."""
     name = f"{part.name}~{which}"
     voice = voice_conversion.draw(np.random.default_rng(zlib.crc32(name.encode(errors="surrogateescape"))))
-    heard = hear(name, lambda: voice_conversion.revoice(_sound(folder, part.name), voice))
+    heard = hear(name, lambda: voice_conversion.revoice(_audio(folder, part.name), voice))
     place = at_tempo(len(part.gap), voice.tempo)[: len(heard.audio)]
     cut = Voice(heard.posteriors[: len(place)], heard.audio[: len(place)])
     poses, speech, gap = (between(rows, place) for rows in (part.poses, part.speech, part.gap))

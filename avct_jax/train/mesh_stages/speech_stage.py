@@ -1,6 +1,6 @@
 """E_avct of the mesh learned from many people: coefficients of the face basis from sound and posteriors.
 
-No picture is rendered. What is compared are the lips themselves: the points that the coefficients move.
+No image is rendered. What is compared are the lips themselves: the points that the coefficients move.
 Errors count by their squares: what is wanted of an unknown voice is the mean of what its lips may do.
 Absolute errors ask for the median, and lips are shut or nearly so most of the time.
 """
@@ -121,7 +121,7 @@ def make_stage(
     adam = optimizer.make_optimizer(rule)
 
     def step(current, frozen, batch, key):
-        players = current.players
+        network_states = current.network_states
         key = jax.random.fold_in(key, current.step)
 
         def gradients_of(stats, part, key):
@@ -131,19 +131,21 @@ def make_stage(
                 metrics = speech_losses(config, frozen, found, part)
                 return metrics["total"], metrics
 
-            slopes, metrics = jax.grad(loss_fn, has_aux=True)({p: players[p].params for p in players})
-            return slopes, stats, metrics
+            grads, metrics = jax.grad(loss_fn, has_aux=True)(
+                {p: network_states[p].params for p in network_states}
+            )
+            return grads, stats, metrics
 
-        slopes, stats, metrics = grad_accumulation.accumulate(
-            gradients_of, {p: players[p].batch_stats for p in players}, vary(config, batch, key),
-            key, microbatches=compute.microbatches,
+        grads, stats, metrics = grad_accumulation.accumulate(
+            gradients_of, {p: network_states[p].batch_stats for p in network_states}, vary(config, batch,
+            key), key, microbatches=compute.microbatches,
         )  # fmt: skip
         after, norm = train_state.advance(
-            current, slopes, stats, dict.fromkeys(players, adam), decay=config.decay
+            current, grads, stats, dict.fromkeys(network_states, adam), decay=config.decay
         )
         return after, metrics | norm
 
-    def judge(current, frozen, batch, key):
+    def eval_step(current, frozen, batch, key):
         del key
         found = _predict(network, _shipped(current), batch)
         gap, real = found @ frozen.gap, batch.speech @ frozen.gap
@@ -172,14 +174,14 @@ def make_stage(
 
     def _shipped(current):
         """Averaged weights, with one code."""
-        params = current.players[PART].average
-        code = person_embeddings.lookup(current.players[CODES].average, jnp.array([shipped]), params["code"])[
-            0
-        ]
+        params = current.network_states[PART].ema_params
+        code = person_embeddings.lookup(
+            current.network_states[CODES].ema_params, jnp.array([shipped]), params["code"]
+        )[0]
         return {"params": {**params, "code": code}}
 
     export = lambda current: {PART: _shipped(current)}
-    return stage.Stage("speech", "speech", step, judge, None, initial, basis, export)
+    return stage.Stage("speech", "speech", step, eval_step, None, initial, basis, export)
 
 
 def _predict(network, variables, batch, code=None, key=None) -> Any:

@@ -1,1 +1,1 @@
-"""What a run shows while it trains: metrics, progress, sheets of pictures, profiles."""
+"""What a run shows while it trains: metrics, progress, sheets of images, profiles."""

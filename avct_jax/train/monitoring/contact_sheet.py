@@ -1,4 +1,4 @@
-"""Pictures of what a stage does, side by side: a sheet as PNG, and a short film."""
+"""Images of what a stage does, side by side: a sheet as PNG, and a short video."""
 
 import pathlib
 from collections.abc import Mapping
@@ -8,26 +8,26 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from avct_jax.data.media import video
+from avct_jax.data.media import video_io
 from avct_jax.files import atomic_write
 
-GAP = 4  # px between pictures
+GAP = 4  # px between images
 LABEL = 28  # px of a column's name, in two lines
-SMALL = 96  # px: narrower pictures are shown at twice their size
+SMALL = 96  # px: narrower images are shown at twice their size
 PAPER, INK = (255, 255, 255), (0, 0, 0)
 ROWS = 8  # of a sheet
-Pictures = Mapping[str, Float[np.ndarray, "n _ _ 3"]]
+Images = Mapping[str, Float[np.ndarray, "n _ _ 3"]]
 
 
-def sheet(pictures: Pictures, *, rows: int = ROWS) -> UInt8[np.ndarray, "height width 3"]:
-    """Lay examples in rows and kinds of pictures in columns, under their names.
+def sheet(images: Images, *, rows: int = ROWS) -> UInt8[np.ndarray, "height width 3"]:
+    """Lay examples in rows and kinds of images in columns, under their names.
 
     Args:
-      pictures: by name, in [0, 1], as many of each; smaller ones are enlarged to the largest's height, and
+      images: by name, in [0, 1], as many of each; smaller ones are enlarged to the largest's height, and
         all of them where they are small.
       rows: at most; more examples are thinned out evenly.
     """
-    columns = as_bytes(pictures)
+    columns = as_bytes(images)
     if max(c.shape[2] for c in columns) < SMALL:
         columns = [_enlarged(c, 2 * c.shape[1]) for c in columns]
     count = len(columns[0])
@@ -36,58 +36,58 @@ def sheet(pictures: Pictures, *, rows: int = ROWS) -> UInt8[np.ndarray, "height 
     lefts = np.cumsum([0, *(c.shape[2] + GAP for c in columns)])
     canvas = Image.new("RGB", (int(lefts[-1]) - GAP, LABEL + len(chosen) * (height + GAP) - GAP), PAPER)
     pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(12)
-    for left, name, column in zip(lefts, pictures, columns, strict=False):
+    for left, name, column in zip(lefts, images, columns, strict=False):
         pen.multiline_text((int(left) + 2, 0), _label(name, column.shape[2], pen, font), INK, font, spacing=0)
         for i, example in enumerate(chosen):
             canvas.paste(Image.fromarray(column[example]), (int(left), LABEL + i * (height + GAP)))
     return np.asarray(canvas)
 
 
-def as_bytes(pictures: Pictures) -> list[UInt8[np.ndarray, "n height _ 3"]]:
+def as_bytes(images: Images) -> list[UInt8[np.ndarray, "n height _ 3"]]:
     """All kinds at one height, 8 bits."""
-    made = [(np.clip(np.asarray(p, np.float32), 0, 1) * 255).astype(np.uint8) for p in pictures.values()]
+    made = [(np.clip(np.asarray(p, np.float32), 0, 1) * 255).astype(np.uint8) for p in images.values()]
     height = max(p.shape[1] for p in made)
     return [_enlarged(p, height) for p in made]
 
 
-def png(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
+def png(image: UInt8[np.ndarray, "height width 3"]) -> bytes:
     """Encode."""
-    return iio.imwrite("<bytes>", picture, extension=".png")
+    return iio.imwrite("<bytes>", image, extension=".png")
 
 
-def save(path: pathlib.Path, pictures: Pictures) -> tuple[bytes, tuple[int, int]]:
+def save(path: pathlib.Path, images: Images) -> tuple[bytes, tuple[int, int]]:
     """Write a sheet as PNG; the file appears under its name only when it is whole.
 
     Returns: the file's bytes, and (height, width).
     Raises:
       UserError: it cannot be written.
     """
-    drawn = sheet(pictures)
+    drawn = sheet(images)
     content = png(drawn)
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_write.write(path, content)
     return content, drawn.shape[:2]
 
 
-def save_film(path: pathlib.Path, pictures: Pictures) -> None:
-    """Write successive examples as a film (H.264, 25 frames/s), the kinds side by side.
+def save_video(path: pathlib.Path, images: Images) -> None:
+    """Write successive examples as a video (H.264, 25 frames/s), the kinds side by side.
 
     Raises:
       UserError: it cannot be written.
     """
-    frames = np.concatenate(as_bytes(pictures), axis=2)
+    frames = np.concatenate(as_bytes(images), axis=2)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with video.VideoWriter(path, size=frames.shape[1:3]) as writer:
+    with video_io.VideoWriter(path, size=frames.shape[1:3]) as writer:
         writer.write(frames)
 
 
-def _enlarged(pictures: UInt8[np.ndarray, "n h w 3"], height: int) -> UInt8[np.ndarray, "n g v 3"]:
-    h, w = pictures.shape[1:3]
+def _enlarged(images: UInt8[np.ndarray, "n h w 3"], height: int) -> UInt8[np.ndarray, "n g v 3"]:
+    h, w = images.shape[1:3]
     if h == height:
-        return pictures
+        return images
     size = (max(1, round(w * height / h)), height)
     # Nearest: a map of 16 px is shown as it is.
-    return np.stack([np.asarray(Image.fromarray(p).resize(size, Image.Resampling.NEAREST)) for p in pictures])
+    return np.stack([np.asarray(Image.fromarray(p).resize(size, Image.Resampling.NEAREST)) for p in images])
 
 
 def _label(name: str, width: int, pen, font) -> str:

@@ -57,10 +57,10 @@ class MetricLog:
         except OSError as error:
             raise _failure(self.path, error) from None
 
-    def picture(self, step: int, png: bytes, size: tuple[int, int]) -> None:
+    def image(self, step: int, png: bytes, size: tuple[int, int]) -> None:
         """Show a contact sheet in TensorBoard; size: (height, width)."""
         if self._events:
-            self._events.picture(step, png, size)
+            self._events.image(step, png, size)
 
     def close(self) -> None:
         """Finish the files."""
@@ -119,7 +119,7 @@ class _Events:
         rows = [value(tag=name, simple_value=x) for name, x in values.items() if math.isfinite(x)]
         self._write(step=step, summary=self._summary.Summary(value=rows))
 
-    def picture(self, step: int, png: bytes, size: tuple[int, int]) -> None:
+    def image(self, step: int, png: bytes, size: tuple[int, int]) -> None:
         image = self._summary.Summary.Image(
             height=size[0], width=size[1], colorspace=3, encoded_image_string=png
         )

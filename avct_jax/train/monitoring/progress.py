@@ -60,7 +60,7 @@ class Progress:
             values = _values(metrics.items())
             self._say(f"{self._name} {done}/{self._total}  {self._pace(done, pace)}  {values}")
 
-    def judged(self, done: int, metrics: Mapping[str, float]) -> None:
+    def evaluated(self, done: int, metrics: Mapping[str, float]) -> None:
         """Show what held-out examples gave."""
         if not self._quiet:
             self._say(f"{self._name} {done}/{self._total}  {_values(metrics.items())}")
@@ -82,9 +82,9 @@ class Progress:
 
 
 def show_decoding(done: int, total: int) -> None:
-    """Tell, ten times in all, how many clips' pictures have been decoded."""
+    """Tell, ten times in all, how many clips' images have been decoded."""
     if done and done * 10 // total > (done - 1) * 10 // total:
-        _tell(f"avct: pictures of {done} of {total} clips are decoded")
+        _tell(f"avct: images of {done} of {total} clips are decoded")
 
 
 def _values(metrics: Iterable[tuple[str, float]]) -> str:

@@ -94,7 +94,7 @@ def cut(x: Any, first: Int[Array, " b"], count: int) -> Any:
 
 
 def see_poses(poses: Float[Array, "b t 6"], variation: batch_types.Variation) -> Float[Array, "b t 6"]:
-    """Head poses in the picture that `augment.look` makes: moved, nearer or farther, turned, mirrored."""
+    """Head poses in the image that `augment.look` makes: moved, nearer or farther, turned, mirrored."""
     view = jnp.asarray(variation.view)[:, None]
     size, angle, shift = jnp.exp(view[..., 0]), view[..., 1], view[..., 2:]
     half = pose_image.SIZE / 2 / pose_image.FOCAL
@@ -107,7 +107,7 @@ def see_poses(poses: Float[Array, "b t 6"], variation: batch_types.Variation) ->
     return jnp.where(jnp.asarray(variation.mirrored)[:, None, None], mirrored, seen)
 
 
-def vary_sound(
+def vary_audio(
     seen: Seen, silent: Float[Any, "b n"], silence: Float[Array, "4 41"], key: Array, *, config: Any
 ) -> Seen:
     """Other voices, noise, wrong phonemes, and true silence.
@@ -119,19 +119,21 @@ def vary_sound(
     keys = jax.random.split(key, 6)
     b, n = seen.phonemes.shape
     audio, phonemes = seen.audio, seen.phonemes
-    if config.strange.any:
-        audio = speech_augmentation.disguise(audio, keys[5], config.strange)
+    if config.speech_augmentation.any:
+        audio = speech_augmentation.augment_speech(audio, keys[5], config.speech_augmentation)
     if config.voice:
         scale = jnp.exp(jax.random.uniform(keys[0], (b, 1, 1), minval=-config.voice, maxval=config.voice))
         audio = audio.at[..., F0_COLUMN].multiply(scale)
     if config.noise:
         spread = seen.audio.std((0, 1, 2)).reshape(1, 1, 1, -1)
         audio = audio + config.noise * spread * jax.random.normal(keys[1], audio.shape)
-    if config.wrong_phonemes:
-        wrong = jax.random.bernoulli(keys[2], config.wrong_phonemes, (b, n))
+    if config.phoneme_substitution:
+        wrong = jax.random.bernoulli(keys[2], config.phoneme_substitution, (b, n))
         phonemes = jnp.where(wrong, jax.random.randint(keys[3], (b, n), 0, 41), phonemes)
-    if config.hush:
-        hushed = jax.random.bernoulli(keys[4], config.hush, (b, 1)) & (jnp.asarray(silent) > 0)
+    if config.silence_augmentation:
+        hushed = jax.random.bernoulli(keys[4], config.silence_augmentation, (b, 1)) & (
+            jnp.asarray(silent) > 0
+        )
         audio = jnp.where(hushed[..., None, None], silence[None, None], audio)
         phonemes = jnp.where(hushed, avct.SILENCE, phonemes)
     return seen._replace(audio=audio, phonemes=phonemes)
@@ -156,8 +158,8 @@ def predict(
     radius = network.config.window_radius
     phonemes, audio, poses = seen.phonemes, seen.audio, seen.poses
     if with_rest:
-        hush = jnp.full((len(phonemes), 1), avct.SILENCE, phonemes.dtype)
-        phonemes = jnp.concatenate([phonemes, hush], 1)
+        silence_augmentation = jnp.full((len(phonemes), 1), avct.SILENCE, phonemes.dtype)
+        phonemes = jnp.concatenate([phonemes, silence_augmentation], 1)
         audio = jnp.concatenate([audio, jnp.zeros_like(audio[:, :1])], 1)
         poses = jnp.concatenate([poses, seen.rest_pose], 1)
     encoded = network.encode_frames(phonemes, pose_image.draw_pose_boxes(poses), train=train)

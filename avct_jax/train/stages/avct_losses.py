@@ -74,7 +74,7 @@ def real_frames(
 
     Args:
       keys: one for each example, of where its frames begin and how they are warped.
-      size: side of the pictures that E_kd sees, px.
+      size: side of the images that E_kd sees, px.
     Raises:
       ValueError: the batch has no frames, or fewer than are to be rendered.
     """
@@ -171,8 +171,8 @@ def render(
     return made.reshape(b, n, *made.shape[1:]), difference
 
 
-def _detect(networks, frozen, pictures) -> motion.Motion:
-    found: Any = networks.detector.apply(frozen.keypoint_detector, pictures)
+def _detect(networks, frozen, images) -> motion.Motion:
+    found: Any = networks.detector.apply(frozen.keypoint_detector, images)
     return found.motion
 
 

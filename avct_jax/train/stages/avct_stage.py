@@ -18,7 +18,7 @@ import optax
 from jaxtyping import Array, Float
 
 from avct_jax import errors, motion
-from avct_jax.data.speech import audio
+from avct_jax.data.speech import speech_features
 from avct_jax.layers import conv_encoder, transformer
 from avct_jax.layers.geometry import heatmap
 from avct_jax.models import avct, patch_discriminator, sync_discriminator, system_config
@@ -26,18 +26,17 @@ from avct_jax.models.frozen import vgg
 from avct_jax.train import losses
 from avct_jax.train.augmentation import image_augmentation
 from avct_jax.train.augmentation import speech_augmentation as voice
-from avct_jax.train.core import grad_accumulation, optimizer, train_state
-from avct_jax.train.core import init_params as initial_variables
+from avct_jax.train.core import grad_accumulation, init_params, optimizer, train_state
 from avct_jax.train.stages import avct_inputs, avct_losses, keypoint_loss, stage, temporal_gan
 
-PART, JUDGE = "avct", "patch_discriminator"
+PART, DISCRIMINATOR = "avct", "patch_discriminator"
 BLOCKS = (conv_encoder.DownResBlock, transformer.EncoderLayer, transformer.DecoderLayer)
 # The fields below bear the modules' names, which would hide them.
 DiscriminatorConfig = patch_discriminator.PatchDiscriminatorConfig
 SyncConfig = sync_discriminator.SyncDiscriminatorConfig
-Strangeness = voice.Strangeness
+SpeechAugmentation = voice.SpeechAugmentation
 FEWEST = sync_discriminator.FRAMES  # of a window of D_sync
-DOT = 0.0008  # variance of a keypoint's spot in pictures, [-1, 1] units squared
+DOT = 0.0008  # variance of a keypoint's spot in images, [-1, 1] units squared
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +63,7 @@ class AVCTStageConfig:
       hush: chance that a clip's silent frames become digital silence, which no microphone records.
       noise: of the audio features, in their standard deviations. voice: largest change of log F0.
       strange: other vocal tracts, microphones and rooms (train/augmentation/speech_augmentation.py).
-      wrong_phonemes: chance of a random phoneme.
+      phoneme_substitution: chance of a random phoneme.
       decay: share of the parameters' moving average kept each step.
     """
 
@@ -87,11 +86,11 @@ class AVCTStageConfig:
     perceptual_scales: tuple[int, ...] = losses.SCALES
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
     sync_discriminator: SyncConfig = SyncConfig()
-    hush: float = 0.0
+    silence_augmentation: float = 0.0
     noise: float = 0.0
     voice: float = 0.0
-    strange: Strangeness = Strangeness()
-    wrong_phonemes: float = 0.0
+    speech_augmentation: SpeechAugmentation = SpeechAugmentation()
+    phoneme_substitution: float = 0.0
     decay: float = 0.999
 
     def __post_init__(self):
@@ -115,7 +114,7 @@ class AVCTStageConfig:
         return {name: weight for name, weight in found.items() if weight}
 
     @property
-    def judged_by(self) -> str:
+    def best_metric(self) -> str:
         """The held-out metric whose smallest value is best: of what is trained, what says most."""
         if self.keypoint:
             return "keypoint_error"
@@ -128,7 +127,7 @@ class AVCTStageConfig:
         return bool(self.gan or self.matching or self.sync or self.perceptual)
 
     @property
-    def judged(self) -> bool:
+    def adversarial(self) -> bool:
         """Whether there is a D_seq."""
         return bool(self.gan or self.matching)
 
@@ -187,18 +186,20 @@ def make_stage(
         "avct",
         "sequences",
         made.step,
-        made.judge,
-        made.picture,
+        made.eval_step,
+        made.image,
         functools.partial(made.initial, init, mean_keypoints, seed),
         frozen_networks(config, frozen or {}, perceptual),
-        lambda current: {name: player.averaged for name, player in current.players.items()},
+        lambda current: {
+            name: network_state.ema_variables for name, network_state in current.network_states.items()
+        },
     )
 
 
 def frozen_networks(
     config: AVCTStageConfig, given: Mapping[str, Any], perceptual: vgg.PerceptualNetwork | None
 ) -> Frozen:
-    """Take what the losses need of `given`, and a renderer for pictures if there is one.
+    """Take what the losses need of `given`, and a renderer for images if there is one.
 
     Raises:
       UserError: something needed is missing.
@@ -208,8 +209,12 @@ def frozen_networks(
     wanted = {"keypoint_detector"} | ({"renderer"} if config.renders or "renderer" in given else set())
     wanted |= {"sync_discriminator"} if config.sync else set()
     parts = ("keypoint_detector", "renderer", "sync_discriminator")
-    found = {part: initial_variables.frozen(part, given) if part in wanted else None for part in parts}
-    silence = _silence() if config.hush else np.zeros((avct.AUDIO_ROWS, avct.AUDIO_COLUMNS), np.float32)
+    found = {part: init_params.frozen(part, given) if part in wanted else None for part in parts}
+    silence = (
+        _silence()
+        if config.silence_augmentation
+        else np.zeros((avct.AUDIO_ROWS, avct.AUDIO_COLUMNS), np.float32)
+    )
     network = perceptual if config.perceptual else None
     return Frozen(**found, perceptual=network, silence=jnp.asarray(silence))
 
@@ -223,41 +228,41 @@ class _Trainer(NamedTuple):
     adam: optax.GradientTransformation
     networks: avct_losses.Networks
     network: avct.AVCT
-    judge_network: patch_discriminator.PatchDiscriminator
+    discriminator_network: patch_discriminator.PatchDiscriminator
 
     def initial(self, init: Any, mean_keypoints: Any, seed: int) -> train_state.State:
         key = jax.random.key(seed)
-        make = functools.partial(initial_variables.avct_variables, self.system, mean_keypoints, key)
-        variables = {PART: initial_variables.begin(PART, init, make)}
-        if self.config.judged:
+        make = functools.partial(init_params.avct_variables, self.system, mean_keypoints, key)
+        variables = {PART: init_params.begin(PART, init, make)}
+        if self.config.adversarial:
             shape = (3 * self.config.rendered, self.config.output_size)
             make = functools.partial(
-                initial_variables.patch_discriminator_variables, self.config.discriminator, *shape, key
+                init_params.patch_discriminator_variables, self.config.discriminator, *shape, key
             )
-            variables[JUDGE] = initial_variables.begin(JUDGE, init, make)
+            variables[DISCRIMINATOR] = init_params.begin(DISCRIMINATOR, init, make)
         return train_state.make_state(variables, self.adam)
 
     def step(
         self, current: Any, frozen: Any, batch: Any, key: Array
     ) -> tuple[train_state.State, stage.Metrics]:
-        stats = {name: player.batch_stats for name, player in current.players.items()}
+        stats = {name: network_state.batch_stats for name, network_state in current.network_states.items()}
         keys = jax.random.split(jax.random.fold_in(key, current.step), 3)
         # Drawn for the whole batch, or for each example: what is drawn does not hang on the number of parts.
-        seen = avct_inputs.vary_sound(
+        seen = avct_inputs.vary_audio(
             self.see(batch), batch.silent, frozen.silence, keys[0], config=self.config
         )
-        slopes, stats, metrics = grad_accumulation.accumulate(
-            functools.partial(self.gradients_of, current.players, frozen),
+        grads, stats, metrics = grad_accumulation.accumulate(
+            functools.partial(self.gradients_of, current.network_states, frozen),
             stats,
             (batch, seen, jax.random.split(keys[1], len(seen.image))),
             keys[2],
             microbatches=self.compute.microbatches,
         )
-        rules = dict.fromkeys(current.players, self.adam)
-        after, norm = train_state.advance(current, slopes, stats, rules, decay=self.config.decay)
+        rules = dict.fromkeys(current.network_states, self.adam)
+        after, norm = train_state.advance(current, grads, stats, rules, decay=self.config.decay)
         return after, metrics | norm
 
-    def gradients_of(self, players: Any, frozen: Any, stats: Any, part: Any, key: Array) -> tuple:
+    def gradients_of(self, network_states: Any, frozen: Any, stats: Any, part: Any, key: Array) -> tuple:
         """E_avct's gradient through frozen D_seq and all, then D_seq's on the same frames."""
         batch, seen, keys = part
         read = self.read_portrait(frozen, seen)
@@ -270,22 +275,30 @@ class _Trainer(NamedTuple):
                 self.networks, self.config, frozen, seen.image, read.motion, found.spoken, real
             )
             terms |= more
-            if self.config.judged:
-                judge = {"params": players[JUDGE].params, "batch_stats": stats[JUDGE]}
-                terms |= self.opinion(judge, made, real)
+            if self.config.adversarial:
+                discriminator = {
+                    "params": network_states[DISCRIMINATOR].params,
+                    "batch_stats": stats[DISCRIMINATOR],
+                }
+                terms |= self.generator_terms(discriminator, made, real)
             return losses.total(self.config.weights, terms), (terms, updated, made)
 
         value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
-        (total, (terms, updated, made)), slopes = value_and_grad(players[PART].params)
+        (total, (terms, updated, made)), grads = value_and_grad(network_states[PART].params)
         terms |= {"total": total}
-        slopes, updated = {PART: slopes}, {PART: updated}
-        if self.config.judged and real.frames is not None:
-            films = (temporal_gan.as_films(x, len(seen.image)) for x in (made, real.frames))
-            learned = temporal_gan.learn(self.judge_network, players[JUDGE].params, stats[JUDGE], *films)
-            slopes[JUDGE], updated[JUDGE], terms["gan_discriminator"] = learned
-        return slopes, updated, terms
+        grads, updated = {PART: grads}, {PART: updated}
+        if self.config.adversarial and real.frames is not None:
+            videos = (temporal_gan.as_videos(x, len(seen.image)) for x in (made, real.frames))
+            learned = temporal_gan.discriminator_step(
+                self.discriminator_network,
+                network_states[DISCRIMINATOR].params,
+                stats[DISCRIMINATOR],
+                *videos,
+            )
+            grads[DISCRIMINATOR], updated[DISCRIMINATOR], terms["gan_discriminator"] = learned
+        return grads, updated, terms
 
-    def judge(self, current: Any, frozen: Any, batch: Any, key: Array) -> stage.Metrics:
+    def eval_step(self, current: Any, frozen: Any, batch: Any, key: Array) -> stage.Metrics:
         seen = self.see(batch)
         read = self.read_portrait(frozen, seen)
         found = self.answer(current, seen, read.reference)
@@ -295,7 +308,7 @@ class _Trainer(NamedTuple):
         )
         return keypoint_loss.scores(found, seen) | terms
 
-    def picture(self, current: Any, frozen: Any, batch: Any) -> dict[str, Array]:
+    def image(self, current: Any, frozen: Any, batch: Any) -> dict[str, Array]:
         """The batch's first example; where there is no renderer, keypoints only."""
         batch = jax.tree.map(lambda x: x[:1], batch)
         seen = self.see(batch)
@@ -344,7 +357,9 @@ class _Trainer(NamedTuple):
     def answer(self, current, seen, reference) -> avct_inputs.Prediction:
         """The averaged network's."""
         ask = functools.partial(avct_inputs.predict, with_rest=True)
-        found: Any = self.network.apply(current.players[PART].averaged, seen, reference, method=ask)
+        found: Any = self.network.apply(
+            current.network_states[PART].ema_variables, seen, reference, method=ask
+        )
         return found
 
     def motion_terms(self, found, seen, real) -> stage.Metrics:
@@ -357,10 +372,12 @@ class _Trainer(NamedTuple):
             pairs = (found.spoken, first(found.spoken), real.detected, first(real.detected))
         return keypoint_loss.losses_of(self.config, *pairs)
 
-    def opinion(self, judge, made, real) -> stage.Metrics:
+    def generator_terms(self, discriminator, made, real) -> stage.Metrics:
         count = len(real.mel)
-        films = (temporal_gan.as_films(x, count) for x in (made, real.frames))
-        return temporal_gan.opinion(self.judge_network, judge, *films, weights=self.config.weights)
+        videos = (temporal_gan.as_videos(x, count) for x in (made, real.frames))
+        return temporal_gan.generator_terms(
+            self.discriminator_network, discriminator, *videos, weights=self.config.weights
+        )
 
 
 class _Portrait(NamedTuple):
@@ -370,14 +387,14 @@ class _Portrait(NamedTuple):
     reference: Float[Array, "b f f c"]
 
 
-def _dots(pictures, found, target):
+def _dots(images, found, target):
     """Predicted keypoints in green, true ones in red, of one example's frames."""
-    draw = lambda m: heatmap.gaussians(m.keypoints[0], *pictures.shape[1:3], variance=DOT).max(-1)
-    colours = jnp.stack([draw(target), draw(found), jnp.zeros(pictures.shape[:3])], -1)
-    return jnp.clip(pictures + colours, 0.0, 1.0)
+    draw = lambda m: heatmap.gaussians(m.keypoints[0], *images.shape[1:3], variance=DOT).max(-1)
+    colours = jnp.stack([draw(target), draw(found), jnp.zeros(images.shape[:3])], -1)
+    return jnp.clip(images + colours, 0.0, 1.0)
 
 
 def _silence():
     """Features of a frame of digital silence."""
-    features = audio.audio_features(np.zeros(audio.SAMPLE_RATE, np.float32))
-    return audio.frame_features(features)[3]
+    features = speech_features.audio_features(np.zeros(speech_features.SAMPLE_RATE, np.float32))
+    return speech_features.frame_features(features)[3]

@@ -63,7 +63,7 @@ def make_stage(
 
     def step(current, frozen, batch, key):
         del frozen
-        player = current.players[PART]
+        network_state = current.network_states[PART]
         key = jax.random.fold_in(key, current.step)
 
         def gradients_of(stats, part, _):
@@ -75,33 +75,33 @@ def make_stage(
                 metrics = pose_losses(config, found, poses)
                 return metrics["total"], (metrics, updated)
 
-            slopes, (metrics, updated) = jax.grad(loss_fn, has_aux=True)(player.params)
-            return slopes, updated, metrics
+            grads, (metrics, updated) = jax.grad(loss_fn, has_aux=True)(network_state.params)
+            return grads, updated, metrics
 
-        slopes, stats, metrics = grad_accumulation.accumulate(
+        grads, stats, metrics = grad_accumulation.accumulate(
             gradients_of,
-            player.batch_stats,
+            network_state.batch_stats,
             vary(config, batch, key),
             key,
             microbatches=compute.microbatches,
         )
         after, norm = train_state.advance(
-            current, {PART: slopes}, {PART: stats}, {PART: adam}, decay=config.decay
+            current, {PART: grads}, {PART: stats}, {PART: adam}, decay=config.decay
         )
         return after, metrics | norm
 
-    def judge(current, frozen, batch, key):
+    def eval_step(current, frozen, batch, key):
         del frozen, key
         poses = head_motion.to_network_range(jnp.asarray(batch.poses))
-        found = _averaged(network, current, batch.audio, poses)
+        found = _ema_variables(network, current, batch.audio, poses)
         off = jnp.abs(head_motion.to_real_units(found) - batch.poses)
         real = {"rotation_rad": off[..., :3].mean(), "translation_mm": off[..., 3:].mean()}
         return pose_losses(config, found, poses) | real
 
-    def picture(current, frozen, batch):
+    def image(current, frozen, batch):
         del frozen
         poses = head_motion.to_network_range(jnp.asarray(batch.poses[:1]))
-        found = head_motion.to_real_units(_averaged(network, current, batch.audio[:1], poses))
+        found = head_motion.to_real_units(_ema_variables(network, current, batch.audio[:1], poses))
         draw = lambda poses: jnp.repeat(pose_image.draw_pose_boxes(poses)[..., None] / 255, 3, -1)
         return {"real": draw(jnp.asarray(batch.poses[0])), "predicted": draw(found[0])}
 
@@ -109,8 +109,8 @@ def make_stage(
         make = functools.partial(initial_variables.head_motion_variables, system, jax.random.key(seed))
         return train_state.make_state({PART: initial_variables.begin(PART, init, make)}, adam)
 
-    export = lambda current: {PART: current.players[PART].averaged}
-    return stage.Stage("head-motion", "poses", step, judge, picture, initial, {}, export)
+    export = lambda current: {PART: current.network_states[PART].ema_variables}
+    return stage.Stage("head-motion", "poses", step, eval_step, image, initial, {}, export)
 
 
 def pose_losses(
@@ -132,7 +132,7 @@ def predict(
     *,
     remat: bool = False,
 ) -> tuple[Float[Array, "b t 6"], Any]:
-    """Predict all t poses from the picture of the first and the sound; also the new batch statistics.
+    """Predict all t poses from the image of the first and the sound; also the new batch statistics.
 
     The sound of frame i leads to pose i + 1, as in the released network.
 
@@ -161,6 +161,6 @@ def vary(
     return audio, poses
 
 
-def _averaged(network, current, audio, poses) -> Any:
+def _ema_variables(network, current, audio, poses) -> Any:
     box = pose_image.draw_pose_boxes(head_motion.to_real_units(poses[:, 0]))
-    return network.apply(current.players[PART].averaged, box, jnp.asarray(audio)[:, :-1])
+    return network.apply(current.network_states[PART].ema_variables, box, jnp.asarray(audio)[:, :-1])

@@ -30,27 +30,27 @@ REMAT = (blocks.SameBlock, blocks.DownBlock, blocks.UpBlock, blocks.ResBlock)
 class RendererStageConfig:
     """What is learned from what; the defaults are FOMM's vox-256, which the paper follows.
 
-    A loss of weight 0 is not computed. Without any loss of pictures the renderer is left out, and the stage
+    A loss of weight 0 is not computed. Without any loss of images the renderer is left out, and the stage
     trains the detector alone.
 
     Attributes:
       perceptual: weight of the VGG features' difference, of `perceptual_layers` at `perceptual_scales`.
       equivariance_keypoints, equivariance_jacobians: weights of the detector's agreement with random warps.
-      l1: weight of the absolute difference of pictures, over `l1_scales` of a pyramid.
+      l1: weight of the absolute difference of images, over `l1_scales` of a pyramid.
       mouth_perceptual: weight of the VGG features' difference (`mouth_layers`) of a square of `mouth_side`
-        ([-1, 1] units) about the lips alone: a tenth of the cost of whole pictures, where edges matter most.
+        ([-1, 1] units) about the lips alone: a tenth of the cost of whole images, where edges matter most.
       mouth: weight of the absolute difference around the lips, within `mouth_variance` of their landmarks.
       painted: weight of the same two differences of what the decoder paints by itself. Without it a network
         that blends keeps the source wherever that is nearly right, and its painter never learns.
       landmarks: weight of the detector's distance from what landmarks say; in it Jacobians count
         `landmark_jacobians` times. Then keypoints need not be found unsupervised.
-      noise, jitter: of the detector's pictures alone: normal noise, and largest change of colours.
+      noise, jitter: of the detector's images alone: normal noise, and largest change of colours.
       teach: render with the landmarks' motion (by eq. 3) in the place of the detector's; rendering then
         teaches the detector nothing.
       train_detector: else it is frozen.
       gan: weight of an image discriminator's judgement, who sees keypoints too (vox-adv: 1).
       feature_matching: weight of its features' difference, where there is one.
-      output_size: side of the pictures that are compared, px; 0: as large as they come. Half the size saves
+      output_size: side of the images that are compared, px; 0: as large as they come. Half the size saves
         most of the cost.
       detector_rate, discriminator_rate: factors on these networks' learning rate.
       decay: share of the parameters' moving average kept each step.
@@ -98,7 +98,7 @@ class RendererStageConfig:
 
     @property
     def renders(self) -> bool:
-        """Does any loss look at pictures?"""
+        """Does any loss look at images?"""
         return any((self.l1, self.mouth, self.perceptual, self.mouth_perceptual, self.gan))
 
     @property
@@ -108,7 +108,7 @@ class RendererStageConfig:
 
     @property
     def warps(self) -> bool:
-        """Does any loss look at warped pictures?"""
+        """Does any loss look at warped images?"""
         return self.train_detector and bool(self.equivariance_keypoints or self.equivariance_jacobians)
 
 
@@ -131,7 +131,7 @@ class Plan:
     compute: grad_accumulation.ComputeConfig
 
     @property
-    def players(self) -> tuple[str, ...]:
+    def network_states(self) -> tuple[str, ...]:
         chosen = {
             DETECTOR: self.config.train_detector,
             RENDERER: self.config.renders,
@@ -141,7 +141,7 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """Side of the pictures that are compared."""
+        """Side of the images that are compared."""
         return self.config.output_size or self.system.image_size
 
     @property
@@ -194,7 +194,7 @@ class Outcome(NamedTuple):
     """What came of a batch.
 
     terms: of the loss, before their weights. batch_stats: of the trained networks. made: None where nothing
-      is rendered; frame: at the size of the targets. shown: what the discriminator is to judge, real pictures
+      is rendered; frame: at the size of the targets. shown: what the discriminator is to judge, real images
       first, then made ones, each with maps of the keypoints.
     """
 
@@ -226,7 +226,7 @@ def forward(
         driving, source = _motions(c, found, seen)
         made, stats[RENDERER] = _render(plan, variables[RENDERER], seen, driving, source, train=train)
     frame = renderer.resize_bilinear(made.frame, plan.size, plan.size)
-    terms |= _picture_terms(plan, frozen.perceptual, frame, made, seen)
+    terms |= _image_terms(plan, frozen.perceptual, frame, made, seen)
     if not (c.gan and train):
         return Outcome(terms, stats, seen, found, made, frame)
     variance = plan.system.renderer.motion.variance
@@ -256,18 +256,18 @@ def _see(plan, batch: batch_types.Pairs) -> Seen:
 
 
 def _detect(plan, variables, frozen, seen, keys, *, train) -> tuple[Found, dict[str, Any]]:
-    """Look at all pictures of an example in one pass; the sharded axis of examples stays in front."""
+    """Look at all images of an example in one pass; the sharded axis of examples stays in front."""
     c, warp = plan.config, None
-    pictures = [seen.source[:, None]]
+    images = [seen.source[:, None]]
     if seen.driving is not None:
         n = seen.driving.shape[1]
-        pictures.append(seen.driving)
+        images.append(seen.driving)
         if c.warps and train:
             warp = random_warps.random_warps(keys, n)
             aligned = plan.system.renderer.motion.align_corners
             warped = random_warps.warp_frames(warp, _flat(seen.driving), align_corners=aligned)
-            pictures.append(warped.reshape(seen.driving.shape))
-    stacked = jnp.concatenate(pictures, 1)
+            images.append(warped.reshape(seen.driving.shape))
+    stacked = jnp.concatenate(images, 1)
     if train:
         stacked = _disturb(c, stacked, keys)
     trained = train and c.train_detector
@@ -282,19 +282,19 @@ def _detect(plan, variables, frozen, seen, keys, *, train) -> tuple[Found, dict[
     return Found(source, at(1, 1 + n), None if warp is None else at(1 + n, None), warp), updated
 
 
-def _disturb(config, pictures, keys):
-    """Noise and colours of each picture's own, which the renderer does not see."""
-    m = pictures.shape[1]
+def _disturb(config, images, keys):
+    """Noise and colours of each image's own, which the renderer does not see."""
+    m = images.shape[1]
     if config.jitter:
         draw = lambda key: jax.random.uniform(key, (m, 4), minval=-config.jitter, maxval=config.jitter)
         colours = jax.vmap(lambda key: draw(jax.random.fold_in(key, 1)))(keys)
         # A face's hue varies little: a fifth.
         colours = colours * jnp.array([1.0, 1.0, 1.0, 0.2]).reshape(1, 1, 4)
-        pictures = image_augmentation.recolour(_flat(pictures), _flat(colours)).reshape(pictures.shape)
+        images = image_augmentation.recolour(_flat(images), _flat(colours)).reshape(images.shape)
     if config.noise:
-        draw = lambda key: jax.random.normal(jax.random.fold_in(key, 2), pictures.shape[1:])
-        pictures = jnp.clip(pictures + config.noise * jax.vmap(draw)(keys), 0.0, 1.0)
-    return pictures
+        draw = lambda key: jax.random.normal(jax.random.fold_in(key, 2), images.shape[1:])
+        images = jnp.clip(images + config.noise * jax.vmap(draw)(keys), 0.0, 1.0)
+    return images
 
 
 def _flat(x):
@@ -317,9 +317,9 @@ def _detector_terms(config, found: Found, seen: Seen) -> dict[str, Float[Array, 
             back = random_warps.warp_points(found.warp, warped.keypoints)
             terms["equivariance_keypoints"] = losses.keypoint_equivariance(driving.keypoints, back)
         if config.equivariance_jacobians:
-            slopes = random_warps.warp_jacobian(found.warp, warped.keypoints)
+            grads = random_warps.warp_jacobian(found.warp, warped.keypoints)
             terms["equivariance_jacobians"] = losses.jacobian_equivariance(
-                driving.jacobians, slopes, warped.jacobians
+                driving.jacobians, grads, warped.jacobians
             )
     return terms
 
@@ -338,10 +338,10 @@ def _render(plan, variables, seen: Seen, driving, source, *, train):
     """Encode each source once, render all its driving frames at the size of the targets."""
     count = len(driving.keypoints) // len(source.keypoints)
 
-    def render(network, picture, driving, source):
-        encoded = network.encode(picture, train=train)
+    def render(network, image, driving, source):
+        encoded = network.encode(image, train=train)
         if plan.system.renderer.blend:
-            encoded = encoded._replace(full=image_augmentation.resize(picture, plan.size))
+            encoded = encoded._replace(full=image_augmentation.resize(image, plan.size))
         encoded, source = image_augmentation.repeat((encoded, source), count)
         return network.decode(encoded, driving, source, train=train)
 
@@ -351,7 +351,7 @@ def _render(plan, variables, seen: Seen, driving, source, *, train):
     return made, changes["batch_stats"]
 
 
-def _picture_terms(plan, perceptual, frame, made: renderer.Rendering, seen: Seen) -> dict[str, Any]:
+def _image_terms(plan, perceptual, frame, made: renderer.Rendering, seen: Seen) -> dict[str, Any]:
     """Differences of the rendered frames from the driving ones."""
     c, target, terms = plan.config, seen.target, {}
 
@@ -359,7 +359,7 @@ def _picture_terms(plan, perceptual, frame, made: renderer.Rendering, seen: Seen
         lips = seen.driving_motion.keypoints[:, :, MOUTH]
         near = heatmap.gaussians(_flat(lips), *target.shape[1:3], variance=c.mouth_variance)
         near = near.max(-1, keepdims=True)
-        # A mean over pictures of each one's own mean: it does not hang on what else is in the batch.
+        # A mean over images of each one's own mean: it does not hang on what else is in the batch.
         share = near / (3 * near.sum((1, 2, 3), keepdims=True) / near[0].size)
         return losses.mean_absolute(share * (frame - target))
 

@@ -48,22 +48,28 @@ def make_stage(
     detector = None if config.train_detector else init_params.frozen(DETECTOR, init)
     frozen = Frozen(detector, perceptual if config.wants_vgg else None)
     scales = {DETECTOR: config.detector_rate, DISCRIMINATOR: config.discriminator_rate}
-    rules = {name: optimizer.make_optimizer(rule, scale=scales.get(name, 1.0)) for name in plan.players}
+    rules = {
+        name: optimizer.make_optimizer(rule, scale=scales.get(name, 1.0)) for name in plan.network_states
+    }
 
     def begin() -> train_state.State:
         make = lambda name: init_params.begin(name, init, lambda: plan.random(name, seed))
-        players = {name: train_state.make_player(make(name), rules[name]) for name in plan.players}
-        return train_state.State(jnp.zeros((), jnp.int32), players)
+        network_states = {
+            name: train_state.make_network_state(make(name), rules[name]) for name in plan.network_states
+        }
+        return train_state.State(jnp.zeros((), jnp.int32), network_states)
 
     return stage.Stage(
         "renderer",
         "pairs",
         step=lambda *arguments: _step(plan, rules, *arguments),
-        judge=lambda *arguments: _judge(plan, *arguments),
-        picture=lambda *arguments: _picture(plan, *arguments),
+        eval_step=lambda *arguments: _evaluate(plan, *arguments),
+        image=lambda *arguments: _image(plan, *arguments),
         initial=begin,
         frozen=frozen,
-        export=lambda current: {name: player.averaged for name, player in current.players.items()},
+        export=lambda current: {
+            name: network_state.ema_variables for name, network_state in current.network_states.items()
+        },
     )
 
 
@@ -86,8 +92,8 @@ def _check(config, perceptual):
 
 def _step(plan, rules, current, frozen, batch, key):
     keys = jax.random.split(jax.random.fold_in(key, current.step), len(batch.source))
-    params = {name: player.params for name, player in current.players.items()}
-    stats = {name: player.batch_stats for name, player in current.players.items()}
+    params = {name: network_state.params for name, network_state in current.network_states.items()}
+    stats = {name: network_state.batch_stats for name, network_state in current.network_states.items()}
 
     def gradients_of(stats, part, _):
         return find_gradients(plan, params, stats, frozen, *part)
@@ -118,7 +124,7 @@ def find_gradients(plan, params, stats, frozen, batch, keys):
     metrics = metrics | {"total": total}
     if shown is not None:
 
-        def judge(params):
+        def discriminator_loss(params):
             variables = {"params": params, "batch_stats": stats[DISCRIMINATOR]}
             both, changes = plan.discriminator.apply(
                 variables, jax.lax.stop_gradient(shown), train=True, mutable=["batch_stats"]
@@ -126,16 +132,16 @@ def find_gradients(plan, params, stats, frozen, batch, keys):
             real, fake = jnp.split(both[0], 2)
             return losses.gan_discriminator(real, fake), changes.get("batch_stats", {})
 
-        (value, changes), own = jax.value_and_grad(judge, has_aux=True)(params[DISCRIMINATOR])
+        (value, changes), own = jax.value_and_grad(discriminator_loss, has_aux=True)(params[DISCRIMINATOR])
         metrics = metrics | {"gan_discriminator": value}
         found, updated = found | {DISCRIMINATOR: own}, updated | {DISCRIMINATOR: changes}
     return found, updated, metrics
 
 
-def _judge(plan, current, frozen, batch, key):
+def _evaluate(plan, current, frozen, batch, key):
     """The averaged networks' terms on a batch; l1_still is the error of showing the source itself."""
     del key
-    variables = {name: player.averaged for name, player in current.players.items()}
+    variables = {name: network_state.ema_variables for name, network_state in current.network_states.items()}
     outcome = renderer_forward.forward(plan, variables, frozen, batch, None, train=False)
     if outcome.frame is None:
         return outcome.terms
@@ -149,13 +155,13 @@ def _judge(plan, current, frozen, batch, key):
     return outcome.terms | plain
 
 
-def _picture(plan, current, frozen, batch):
+def _image(plan, current, frozen, batch):
     """Each source driven by its last driving frame, at full size, and how that came about."""
     size = plan.system.image_size
     plan = dataclasses.replace(plan, config=dataclasses.replace(plan.config, output_size=0))
     last = jax.tree.map(lambda x: x[:, -1:], (batch.driving, batch.driving_motion))
     batch = batch._replace(driving=last[0], driving_motion=last[1])
-    variables = {name: player.averaged for name, player in current.players.items()}
+    variables = {name: network_state.ema_variables for name, network_state in current.network_states.items()}
     outcome = renderer_forward.forward(plan, variables, frozen, batch, None, train=False)
     seen, found, made = outcome.seen, outcome.found, outcome.made
     # Taught, the renderer follows the landmarks: what it is told is what is shown.

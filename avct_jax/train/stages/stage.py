@@ -17,8 +17,8 @@ class Stage(NamedTuple):
     name: renderer, sync, avct or head-motion. kind: of the batches it draws (batch_types.py KINDS).
     step: (state, frozen, batch, key) -> (state, metrics); every metric a float32 scalar.
     judge: (state, frozen, batch, key) -> metrics of the averaged networks on a batch; nothing is learned.
-    picture: (state, frozen, batch) -> pictures by name, each (n, h, w, 3) float in [0, 1] with the same n, in
-      the order in which a contact sheet shows them; None for a stage without pictures.
+    image: (state, frozen, batch) -> images by name, each (n, h, w, 3) float in [0, 1] with the same n, in
+      the order in which a contact sheet shows them; None for a stage without images.
     initial: () -> state at step 0; may be called under jax.eval_shape or jit.
     frozen: networks that are not trained; always an argument, never closed over.
     export: state -> averaged variables by part of the system ("keypoint_detector", "renderer", "avct",
@@ -28,8 +28,8 @@ class Stage(NamedTuple):
     name: str
     kind: str
     step: Step
-    judge: Callable[[train_state.State, Any, Any, Array], Metrics]
-    picture: Callable[[train_state.State, Any, Any], dict[str, Array]] | None
+    eval_step: Callable[[train_state.State, Any, Any, Array], Metrics]
+    image: Callable[[train_state.State, Any, Any], dict[str, Array]] | None
     initial: Callable[[], train_state.State]
     frozen: Any
     export: Callable[[train_state.State], dict[str, Any]]

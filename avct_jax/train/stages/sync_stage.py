@@ -29,7 +29,7 @@ from avct_jax.train.core import init_params as initial_variables
 from avct_jax.train.stages import stage
 
 PART = "sync_discriminator"
-SHOWN = 4  # of the worst and of the best pairs in a picture
+SHOWN = 4  # of the worst and of the best pairs in an image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,44 +79,49 @@ def make_stage(
 
     def step(current, frozen, batch, key):
         del frozen, key
-        player = current.players[PART]
+        network_state = current.network_states[PART]
 
         def embed(params, stats, part):
             return _embed(network, {"params": params, "batch_stats": stats}, part, remat=compute.remat)
 
         def loss(embedded):
-            sound, face = embedded
-            cosines = cosines_of(sound, face)
+            audio, face = embedded
+            cosines = cosines_of(audio, face)
             terms = sync_losses(config, cosines, batch.in_sync, current.step)
             total = losses.total(config.weights, terms)
             return total, terms | scores(cosines, batch.in_sync) | {"total": total}
 
         # Each mouth is told from the sounds of the whole batch, however many parts it is taken in.
-        slopes, stats, metrics = grad_accumulation.accumulate_embeddings(
-            embed, loss, player.params, player.batch_stats, see(batch), microbatches=compute.microbatches
+        grads, stats, metrics = grad_accumulation.accumulate_embeddings(
+            embed,
+            loss,
+            network_state.params,
+            network_state.batch_stats,
+            see(batch),
+            microbatches=compute.microbatches,
         )
         after, norm = train_state.advance(
-            current, {PART: slopes}, {PART: stats}, {PART: adam}, decay=config.decay
+            current, {PART: grads}, {PART: stats}, {PART: adam}, decay=config.decay
         )
         return after, metrics | norm
 
-    def judge(current, frozen, batch, key):
+    def eval_step(current, frozen, batch, key):
         del frozen, key
-        found = similarities(network, current.players[PART].averaged, batch)
+        found = similarities(network, current.network_states[PART].ema_variables, batch)
         own = jnp.diagonal(found)
         return {"bce": losses.sync(own, jnp.asarray(batch.in_sync))} | scores(found, batch.in_sync)
 
-    def picture(current, frozen, batch):
+    def image(current, frozen, batch):
         del frozen
-        return show(similarities(network, current.players[PART].averaged, batch), batch)
+        return show(similarities(network, current.network_states[PART].ema_variables, batch), batch)
 
     def initial():
         key = jax.random.key(seed)
         make = functools.partial(initial_variables.sync_discriminator_variables, config.discriminator, key)
         return train_state.make_state({PART: initial_variables.begin(PART, init, make)}, adam)
 
-    export = lambda current: {PART: current.players[PART].averaged}
-    return stage.Stage("sync", "sync", step, judge, picture, initial, {}, export)
+    export = lambda current: {PART: current.network_states[PART].ema_variables}
+    return stage.Stage("sync", "sync", step, eval_step, image, initial, {}, export)
 
 
 def make_network(
@@ -155,13 +160,13 @@ def similarities(
     """Cosines of every mouth (row) with every sound (column), nothing learned."""
     seen = see(batch)
     embedded: Any = network.apply(variables, seen.mel, seen.faces)
-    sound, face = embedded
-    return cosines_of(sound, face)
+    audio, face = embedded
+    return cosines_of(audio, face)
 
 
-def cosines_of(sound: Float[Array, "b d"], face: Float[Array, "b d"]) -> Float[Array, "b b"]:
+def cosines_of(audio: Float[Array, "b d"], face: Float[Array, "b d"]) -> Float[Array, "b b"]:
     """Of every mouth (row) with every sound (column)."""
-    return face @ sound.T
+    return face @ audio.T
 
 
 def sync_losses(
@@ -238,8 +243,8 @@ def show(cosines: Float[Array, "b b"], batch: batch_types.SyncWindows) -> dict[s
         for x in (own, same)
     ]
     loud = jnp.flip(seen.mel[shown] / 8 + 0.5, 1)
-    sound = jax.image.resize(loud, (len(shown), mouth_crops.HEIGHT, strip.shape[2] + 16, 1), "nearest")
-    return {"mouths": jnp.concatenate([*bars, strip], 2), "sound": jnp.repeat(sound, 3, -1)}
+    audio = jax.image.resize(loud, (len(shown), mouth_crops.HEIGHT, strip.shape[2] + 16, 1), "nearest")
+    return {"mouths": jnp.concatenate([*bars, strip], 2), "sound": jnp.repeat(audio, 3, -1)}
 
 
 def _embed(network, variables, seen: Seen, *, remat):

@@ -10,7 +10,7 @@ import skimage.data
 from avct_jax import errors
 from avct_jax.data.clips import clip
 from avct_jax.data.faces import crop
-from avct_jax.data.media import video
+from avct_jax.data.media import video_io
 from avct_jax.data.phonemes import symbols
 from avct_jax.data.speech import mel
 
@@ -27,7 +27,7 @@ def make_clip(frames=9, person="someone", **fields):
     return made._replace(**fields)
 
 
-def sound(frames=9):
+def audio(frames=9):
     return {
         "audio": np.ones((frames, 4, 41), np.float32),
         "mel": np.zeros((frames, 80, 16), np.float16),
@@ -38,7 +38,7 @@ def sound(frames=9):
 
 
 def test_clip_comes_back_as_it_was_saved(tmp_path):
-    for made in (make_clip(), make_clip(**sound(), offset=1.5, in_sync=True)):
+    for made in (make_clip(), make_clip(**audio(), offset=1.5, in_sync=True)):
         clip.save(tmp_path / "a.npz", made)
         found = clip.load(tmp_path / "a.npz")
         assert found.person == "someone" and found.in_sync == made.in_sync
@@ -76,9 +76,9 @@ def test_clip_columns_must_belong_together(tmp_path, fields):
     assert not list(tmp_path.iterdir())
 
 
-def test_clip_frames_are_those_of_its_film(tmp_path):
+def test_clip_frames_are_those_of_its_video(tmp_path):
     portrait = skimage.data.astronaut()[:256, 96:352]
-    with video.VideoWriter(tmp_path / "a.mp4", size=256) as writer:
+    with video_io.VideoWriter(tmp_path / "a.mp4", size=256) as writer:
         for level in (0, 40, 80):
             writer.write(np.maximum(portrait, np.uint8(level)))
     frames = clip.frames(tmp_path / "a.npz")
@@ -89,13 +89,13 @@ def test_clip_frames_are_those_of_its_film(tmp_path):
 
 
 @pytest.mark.parametrize("size", [128, 256, 400])
-def test_clip_points_lie_on_what_the_picture_shows_there(size):
-    """A blob at a place of the film is found in the clip where to_unit puts that place."""
-    picture = np.zeros((500, 600, 3), np.uint8)
+def test_clip_points_lie_on_what_the_image_shows_there(size):
+    """A blob at a place of the video is found in the clip where to_unit puts that place."""
+    image = np.zeros((500, 600, 3), np.uint8)
     x, y, half = 300, 220, size // 16
-    picture[y - half : y + half, x - half : x + half] = 255
+    image[y - half : y + half, x - half : x + half] = 255
     square = crop.Square(x - size // 3, y - size // 2, size)
-    shown = crop.crop(picture, square).astype(float).sum(-1)
+    shown = crop.crop(image, square).astype(float).sum(-1)
     rows, columns = np.mgrid[:256, :256]
     seen = np.array([(shown * columns).sum(), (shown * rows).sum()]) / shown.sum()
     point = clip.to_unit(np.tile(np.float32([x, y, 0]), (1, 478, 1)), square)[0, 0, :2]
@@ -111,7 +111,7 @@ def test_mouth_boxes_are_the_lower_half_of_the_face_and_steady():
     assert np.abs(clip.mouth_boxes(points)[:, 3] - 200).max() == 10
 
 
-def test_listen_hears_silence_where_the_picture_outlasts_the_sound():
+def test_listen_hears_silence_where_the_image_outlasts_the_audio():
     heard = clip.listen(np.zeros(16000, np.float32), 30)
     assert set(heard) == set(clip.SPEECH) and all(len(value) == 30 for value in heard.values())
     assert heard["silent"].all() and (heard["phonemes"] == symbols.SIL).all()
@@ -120,7 +120,7 @@ def test_listen_hears_silence_where_the_picture_outlasts_the_sound():
     assert made.mel is not None and made.mel.shape == (30, 80, 16)
 
 
-def test_mel_windows_begin_with_their_frame_and_end_with_the_sound():
+def test_mel_windows_begin_with_their_frame_and_end_with_the_audio():
     wav = np.random.default_rng(0).normal(0, 0.1, 25 * 640).astype(np.float32)
     steps, windows = mel.mel_spectrogram(wav), clip.mel_windows(wav, 25)
     assert windows.shape == (25, 80, 16) and windows.dtype == np.float16

@@ -52,7 +52,7 @@ def test_folders_and_patterns_stand_for_their_videos(tmp_path):
     assert [path.name for path in discover.find_videos([f"{tmp_path}/**/*.MOV"])] == ["b.MOV"]
     (tmp_path / "link.mp4").symlink_to(tmp_path / "d.dat")
     assert [path.name for path in discover.find_videos([tmp_path])] == ["a.mp4", "link.mp4", "b.MOV"]
-    found = discover.find_videos([tmp_path], output=tmp_path / "sub")  # its films are clips
+    found = discover.find_videos([tmp_path], output=tmp_path / "sub")  # its videos are clips
     assert [path.name for path in found] == ["a.mp4", "link.mp4"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(errors.UserError, match=r"no video is in the folder .*empty"):
@@ -82,10 +82,10 @@ def test_words_are_given_to_the_video_of_their_name(tmp_path):
 
 
 def test_names_are_text_that_any_disk_takes():
-    strange = os.fsdecode(b"/a/l\xe9.mp4")
-    (job,) = discover.make_jobs([pathlib.Path(strange)], {})
-    assert job.name == job.person == "l\N{REPLACEMENT CHARACTER}" and job.source == strange
-    (job,) = discover.make_jobs([pathlib.Path(strange)], {}, person=os.fsdecode(b"p\xff"))
+    speech_augmentation = os.fsdecode(b"/a/l\xe9.mp4")
+    (job,) = discover.make_jobs([pathlib.Path(speech_augmentation)], {})
+    assert job.name == job.person == "l\N{REPLACEMENT CHARACTER}" and job.source == speech_augmentation
+    (job,) = discover.make_jobs([pathlib.Path(speech_augmentation)], {}, person=os.fsdecode(b"p\xff"))
     assert job.person == "p\N{REPLACEMENT CHARACTER}"
     for letter in ("n", "é", "\N{GRINNING FACE}"):
         (name,) = names(f"/a/{letter * (250 // len(letter.encode()))}.mp4")
@@ -93,5 +93,8 @@ def test_names_are_text_that_any_disk_takes():
 
 
 def test_folders_of_older_versions_may_hold_names_that_are_no_text():
-    strange = os.fsdecode(b"l\xe9")
-    assert clip.held_out(strange, "a", speaker="a") in (True, False) and av_sync_filter._fold(strange) >= 0
+    speech_augmentation = os.fsdecode(b"l\xe9")
+    assert (
+        clip.held_out(speech_augmentation, "a", speaker="a") in (True, False)
+        and av_sync_filter._fold(speech_augmentation) >= 0
+    )

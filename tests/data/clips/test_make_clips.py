@@ -17,8 +17,8 @@ from avct_jax import errors
 from avct_jax.cli import main
 from avct_jax.data.clips import clip, clip_folder, make_clips, manifest
 from avct_jax.data.faces import crop, face_detector
-from avct_jax.data.media import video
-from avct_jax.data.speech import audio
+from avct_jax.data.media import video_io
+from avct_jax.data.speech import speech_features
 from avct_jax.files import atomic_write
 
 PORTRAIT = skimage.data.astronaut()[:300, 70:370]
@@ -26,9 +26,9 @@ NOBODY = skimage.data.coffee()[:300, :300]
 TONE = (np.sin(np.arange(16000 * 2) * 0.06) * np.hanning(8000).repeat(4) / 2).astype(np.float32)
 
 
-def film(path, frames, **options):
+def video(path, frames, **options):
     path.parent.mkdir(parents=True, exist_ok=True)
-    with video.VideoWriter(path, size=frames[0].shape[:2], **options) as writer:
+    with video_io.VideoWriter(path, size=frames[0].shape[:2], **options) as writer:
         for frame in frames:
             writer.write(frame)
     return path
@@ -54,20 +54,20 @@ def run(*arguments):
     return main.main(["preprocess", *map(str, arguments), "--jobs", "1"])
 
 
-def test_film_with_a_cut_becomes_clips_and_a_reason(tmp_path):
+def test_video_with_a_cut_becomes_clips_and_a_reason(tmp_path):
     frames = swaying(30) + [NOBODY] * 12 + [PORTRAIT] * 26
-    record = make(film(tmp_path / "talk.mp4", frames), tmp_path / "clips")
+    record = make(video(tmp_path / "talk.mp4", frames), tmp_path / "clips")
     assert [(e.name, e.begin_s, e.frames) for e in record.clips] == [
         ("talk_01", 0.0, 30), ("talk_02", 1.68, 26)
     ]  # fmt: skip
     assert [(r.kind, r.begin_s, r.end_s) for r in record.refused] == [("no face", 1.2, 1.68)]
     for entry in record.clips:
         made, shown = (read(tmp_path / "clips" / f"{entry.name}.npz") for read in (clip.load, clip.frames))
-        assert len(made.points) == len(shown) == entry.frames and made.audio is None and not entry.sound
+        assert len(made.points) == len(shown) == entry.frames and made.audio is None and not entry.audio
 
 
-def test_clip_shows_the_film_where_its_square_is(tmp_path):
-    make(film(tmp_path / "talk.mp4", swaying(25)), tmp_path / "clips")
+def test_clip_shows_the_video_where_its_square_is(tmp_path):
+    make(video(tmp_path / "talk.mp4", swaying(25)), tmp_path / "clips")
     made, shown = clip.load(tmp_path / "clips/talk.npz"), clip.frames(tmp_path / "clips/talk.mp4")
     again, _ = landmarker().track(shown)  # finds the landmarks in the clip where the columns have them
     stored = (made.points[..., :2].astype(np.float32) + 1) / 2 * 255 + 0.5
@@ -78,30 +78,30 @@ def test_clip_shows_the_film_where_its_square_is(tmp_path):
     assert ((left < lips[:, 0]) & (lips[:, 0] < right) & (top < lips[:, 1]) & (lips[:, 1] < bottom)).all()
 
 
-def test_sound_of_each_clip_is_that_of_its_frames(tmp_path):
-    """The tone of 2 s lies in frames 30 to 79; the film is cut at frame 40."""
-    sound = np.concatenate([np.zeros(30 * 640, np.float32), TONE])
+def test_audio_of_each_clip_is_that_of_its_frames(tmp_path):
+    """The tone of 2 s lies in frames 30 to 79; the video is cut at frame 40."""
+    audio = np.concatenate([np.zeros(30 * 640, np.float32), TONE])
     frames = [PORTRAIT] * 40 + swaying(40)
     frames[40:] = [np.fliplr(frame) for frame in frames[40:]]
     words = (("sil", 0.0, 1.2), ("bin", 2.0, 2.6), ("sil", 2.6, 3.2))
-    record = make(film(tmp_path / "a.mp4", frames, audio=sound), tmp_path / "clips", words=words)
-    assert [entry.frames for entry in record.clips] == [40, 40] and all(e.sound for e in record.clips)
+    record = make(video(tmp_path / "a.mp4", frames, audio=audio), tmp_path / "clips", words=words)
+    assert [entry.frames for entry in record.clips] == [40, 40] and all(e.audio for e in record.clips)
     first, second = (clip.load(tmp_path / "clips" / f"a_0{i}.npz") for i in (1, 2))
     assert first.silent[:28].all() and not first.silent[33:].any() and not second.silent[2:36].any()
     spoken = np.flatnonzero(second.phonemes != 31)  # 2.0 - 2.6 s are frames 10 to 24 of the second clip
     assert abs(spoken[0] - 10) <= 1 and abs(spoken[-1] - 24) <= 1 and (first.phonemes == 31).all()
-    assert video.probe(tmp_path / "clips/a_02.mp4").has_audio
+    assert video_io.probe(tmp_path / "clips/a_02.mp4").has_audio
 
 
-def test_sound_that_begins_late_in_the_film_begins_late_in_its_clip(tmp_path):
-    film(tmp_path / "mute.mp4", [PORTRAIT] * 50)
-    film(tmp_path / "tone.mp4", [PORTRAIT] * 50, audio=TONE)
+def test_audio_that_begins_late_in_the_video_begins_late_in_its_clip(tmp_path):
+    video(tmp_path / "mute.mp4", [PORTRAIT] * 50)
+    video(tmp_path / "tone.mp4", [PORTRAIT] * 50, audio=TONE)
     late = ["-i", tmp_path / "mute.mp4", "-itsoffset", "0.4", "-i", tmp_path / "tone.mp4", "-c", "copy"]
     ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
     command = [ffmpeg, "-v", "error", *late, "-map", "0:v", "-map", "1:a", tmp_path / "a.mp4"]
     subprocess.run(list(map(str, command)), check=True)
-    wav = np.abs(audio.map_audio(tmp_path / "a.mp4"))
-    first = np.flatnonzero(np.abs(audio.map_audio(tmp_path / "tone.mp4")) > 0.1)[0]
+    wav = np.abs(speech_features.map_audio(tmp_path / "a.mp4"))
+    first = np.flatnonzero(np.abs(speech_features.map_audio(tmp_path / "tone.mp4")) > 0.1)[0]
     assert abs(np.flatnonzero(wav > 0.1)[0] - first - 0.4 * 16000) < 160  # 10 ms
 
 
@@ -113,13 +113,13 @@ def test_sound_that_begins_late_in_the_film_begins_late_in_its_clip(tmp_path):
     ],
 )
 def test_parts_that_are_no_clip_have_a_reason_with_value_and_limit(tmp_path, frames, options, kind):
-    record = make(film(tmp_path / "a.mp4", [PORTRAIT] * frames), tmp_path / "clips", **options)
+    record = make(video(tmp_path / "a.mp4", [PORTRAIT] * frames), tmp_path / "clips", **options)
     assert not record.clips and [r.kind for r in record.refused] == [kind]
     assert any(letter.isdigit() for letter in record.refused[0].reason)
 
 
-def test_other_rates_and_turned_films_become_25_frames_a_second_upright(tmp_path):
-    film(tmp_path / "half.mp4", [np.rot90(PORTRAIT)] * 15, frame_rate=12.5)
+def test_other_rates_and_turned_videos_become_25_frames_a_second_upright(tmp_path):
+    video(tmp_path / "half.mp4", [np.rot90(PORTRAIT)] * 15, frame_rate=12.5)
     turned = ["-display_rotation", "-90", "-i", str(tmp_path / "half.mp4"), "-c", "copy"]
     ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
     subprocess.run([ffmpeg, "-v", "error", *turned, str(tmp_path / "a.mp4")], check=True)
@@ -143,15 +143,15 @@ def test_trajectory_square_holds_the_head_wherever_it_goes():
 
 
 def test_command_adds_up_runs_and_says_what_came_out(tmp_path, capsys):
-    film(tmp_path / "in/one.mp4", [PORTRAIT] * 25)
-    film(tmp_path / "in/deep/two.mp4", [NOBODY] * 25)
-    (tmp_path / "in/three.mp4").write_bytes(b"no film")
-    film(tmp_path / "me.mp4", [PORTRAIT] * 26, audio=TONE)
+    video(tmp_path / "in/one.mp4", [PORTRAIT] * 25)
+    video(tmp_path / "in/deep/two.mp4", [NOBODY] * 25)
+    (tmp_path / "in/three.mp4").write_bytes(b"no video")
+    video(tmp_path / "me.mp4", [PORTRAIT] * 26, audio=TONE)
     assert run(tmp_path / "in", "--output", tmp_path / "clips", "--speaker", "me") == 0
     assert "1 clips of 1 people from 3 videos" in capsys.readouterr().out
     assert run(tmp_path / "me.mp4", "--person", "me", "--output", tmp_path / "clips") == 0
     made = json.loads((tmp_path / "clips/manifest.json").read_text())
-    assert [(c["name"], c["person"], c["sound"]) for c in made["clips"]] == [
+    assert [(c["name"], c["person"], c["audio"]) for c in made["clips"]] == [
         ("me", "me", True), ("one", "one", False)
     ]  # fmt: skip
     assert made["speaker"] == "me" and made["counts"]["refused"] == {"no face": 1, "unreadable": 1}
@@ -160,9 +160,9 @@ def test_command_adds_up_runs_and_says_what_came_out(tmp_path, capsys):
 
 
 def test_finished_videos_are_not_done_again_unless_they_changed(tmp_path):
-    source = film(tmp_path / "one.mp4", [PORTRAIT] * 25)
+    source = video(tmp_path / "one.mp4", [PORTRAIT] * 25)
     bad = tmp_path / "bad.mp4"
-    bad.write_bytes(b"no film")
+    bad.write_bytes(b"no video")
     arguments = (source, bad, "--output", tmp_path / "clips")
 
     def times():
@@ -176,20 +176,20 @@ def test_finished_videos_are_not_done_again_unless_they_changed(tmp_path):
     (tmp_path / "clips/one.npz").unlink()
     second = times()
     assert second["one.mp4"] > first["one.mp4"] and second[".done/bad.json"] == first[".done/bad.json"]
-    film(source, [PORTRAIT] * 30)
+    video(source, [PORTRAIT] * 30)
     assert times()["one.mp4"] > second["one.mp4"] and len(clip.load(tmp_path / "clips/one.npz").points) == 30
 
 
 STOPPED_AFTER_ONE = """
 import os, sys
-from avct_jax import cli
-from avct_jax.data import clip_folder
+from avct_jax.cli import main
+from avct_jax.data.clips import clip_folder
 make = clip_folder.make
 def stop(state):
     if state.videos == 1:
         os.kill(os.getpid(), {number})
 clip_folder.make = lambda *given, show, **options: make(*given, show=stop, **options)
-sys.exit(cli.main({words}))
+sys.exit(main.main({words}))
 """
 
 
@@ -197,7 +197,7 @@ sys.exit(cli.main({words}))
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_killed_run_goes_on_where_it_was(tmp_path, number):
     for i in range(4):
-        film(tmp_path / f"in/{i}.mp4", swaying(60), audio=TONE)
+        video(tmp_path / f"in/{i}.mp4", swaying(60), audio=TONE)
     words = ["preprocess", str(tmp_path / "in"), "--output", str(tmp_path / "clips"), "--jobs", "1"]
     code = STOPPED_AFTER_ONE.format(number=int(number), words=words)
     stopped = subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
@@ -222,18 +222,18 @@ def test_people_are_those_of_the_csv(tmp_path):
     with (tmp_path / "people.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("file", "person", "else"), ("in/a.mp4", "p", 1), ("in/b.mp4", "q", 2)])
     for name in "ab":
-        film(tmp_path / f"in/{name}.mp4", [PORTRAIT] * 24)
+        video(tmp_path / f"in/{name}.mp4", [PORTRAIT] * 24)
     assert run("--people", tmp_path / "people.csv", "--output", tmp_path / "clips", "--no-sound") == 0
     assert [e.person for e in manifest.read(tmp_path / "clips").clips] == ["p", "q"]
 
 
 def test_manifest_splits_people_as_a_whole_and_the_speakers_clips_one_by_one(tmp_path):
     entries = [
-        manifest.Entry(f"{person}_{i}", person, 75, True, "film.mp4", 0.0, 3.0, 1)
+        manifest.Entry(f"{person}_{i}", person, 75, True, "video.mp4", 0.0, 3.0, 1)
         for person in ("me", *(f"p{n}" for n in range(60)))
         for i in range(60 if person == "me" else 3)
     ]
-    record = manifest.Record("film", "film.mp4", 1, {}, tuple(entries), ())
+    record = manifest.Record("video", "video.mp4", 1, {}, tuple(entries), ())
     made = manifest.write(tmp_path, [record], speaker="me", mean_face={})
     split_of = {e.name: split for e, split in zip(made.clips, made.splits, strict=True)}
     splits = {e.person: {split_of[x.name] for x in entries if x.person == e.person} for e in entries}
@@ -246,16 +246,16 @@ def test_manifest_splits_people_as_a_whole_and_the_speakers_clips_one_by_one(tmp
     [
         ([], "no VIDEO and no --people"),
         (["absent.mp4"], "no video, folder or match of 'absent.mp4'"),
-        (["film.mp4", "--output", "."], r"holds the video 'film\.mp4'"),
-        (["film.mp4", "--people", "p.csv"], "has no row for it"),
-        (["film.mp4", "--words", "p.csv"], "lacks the column 'clip'"),
-        (["film.mp4", "--longest", "1", "--shortest", "2"], "--longest 1 s is below --shortest 2 s"),
-        (["film.mp4", "--person", "a", "--people", "p.csv"], "not allowed with"),
+        (["video.mp4", "--output", "."], r"holds the video 'video\.mp4'"),
+        (["video.mp4", "--people", "p.csv"], "has no row for it"),
+        (["video.mp4", "--words", "p.csv"], "lacks the column 'clip'"),
+        (["video.mp4", "--longest", "1", "--shortest", "2"], "--longest 1 s is below --shortest 2 s"),
+        (["video.mp4", "--person", "a", "--people", "p.csv"], "not allowed with"),
     ],
 )
 def test_command_refuses_in_one_line(tmp_path, monkeypatch, capsys, arguments, line):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "film.mp4").write_bytes(b"x")
+    (tmp_path / "video.mp4").write_bytes(b"x")
     (tmp_path / "p.csv").write_text("file,person\nother.mp4,p\n")
     assert main.main(["preprocess", "--output", "out", *arguments]) == 2
     said = capsys.readouterr().err

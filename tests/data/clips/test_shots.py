@@ -1,4 +1,4 @@
-"""Cuts of a film, and what is none."""
+"""Cuts of a video, and what is none."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_head_that_starts_to_move_is_no_cut():
     assert cuts_of([PHOTO[:300, :300]] * 8 + moving(10, 8)) == []
 
 
-def test_doubled_frames_of_a_slow_film_are_no_cuts():
+def test_doubled_frames_of_a_slow_video_are_no_cuts():
     assert cuts_of([frame for frame in moving(12, 12) for _ in range(2)]) == []
 
 
@@ -53,7 +53,7 @@ def test_flash_is_no_cut():
     assert cuts_of(frames) == []
 
 
-def test_face_that_jumps_in_a_steady_picture_is_a_cut():
+def test_face_that_jumps_in_a_steady_image_is_a_cut():
     def marked(ways):
         changes = ((shots.Change(2.0, 0.05, way), i) for i, way in enumerate(ways))
         return [i for cut, i in shots.mark_cuts(changes) if cut]

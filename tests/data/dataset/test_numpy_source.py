@@ -1,4 +1,4 @@
-"""Batches from a folder of clips, and the pictures kept of it."""
+"""Batches from a folder of clips, and the images kept of it."""
 
 import json
 import shutil
@@ -11,11 +11,11 @@ import pytest
 from avct_jax import errors
 from avct_jax.data.clips import clip
 from avct_jax.data.dataset import batch_types, dataset_index, frame_cache, numpy_source, source
-from avct_jax.data.media import video
+from avct_jax.data.media import video_io
 from avct_jax.data.phonemes import symbols
 from tests import made_clips
 
-CONFIG = batch_types.DrawConfig(picture_size=32, speaker="s1", pose_frames=20, others=0.5)
+CONFIG = batch_types.DrawConfig(image_size=32, speaker="s1", pose_frames=20, others=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -57,20 +57,20 @@ def test_source_goes_on_at_any_step(opened):
     batches.close()
 
 
-def test_source_pictures_are_the_film_at_the_places_named(opened, folder):
-    batch, places = (drawn(opened, "pairs", 5, pictures=shown) for shown in (True, False))
+def test_source_images_are_the_video_at_the_places_named(opened, folder):
+    batch, places = (drawn(opened, "pairs", 5, images=shown) for shown in (True, False))
     assert places.source.dtype == np.int32 and places.driving.shape == (5, 1)
     assert np.array_equal(opened.store(32)[places.driving], batch.driving)
     which = np.searchsorted(opened.catalog.begins, places.source[0], side="right") - 1
     frame = places.source[0] - opened.catalog.begins[which]
-    film = list(video.read_frames(folder / f"{opened.catalog.names[which]}.mp4"))
-    wanted = frame_cache.resize(film[frame], 32).astype(int)
+    video = list(video_io.read_frames(folder / f"{opened.catalog.names[which]}.mp4"))
+    wanted = frame_cache.resize(video[frame], 32).astype(int)
     assert np.array_equal(batch.source[0], wanted)
-    assert np.abs(wanted - frame_cache.resize(film[frame - 1], 32)).mean() > 5
+    assert np.abs(wanted - frame_cache.resize(video[frame - 1], 32)).mean() > 5
 
 
 def test_sequence_is_silent_outside_its_clip_and_its_columns_are_of_its_frames(opened):
-    batch = drawn(opened, "sequences", 64, config=batch_types.DrawConfig(speaker="s1", picture_size=32))
+    batch = drawn(opened, "sequences", 64, config=batch_types.DrawConfig(speaker="s1", image_size=32))
     time = batch.audio[..., 0, 0] % 100  # frame + 1; 0 outside
     outside = time == 0
     assert outside.any() and (outside[:, :5] | outside[:, -5:]).sum() == outside.sum()
@@ -85,14 +85,14 @@ def test_sequence_is_silent_outside_its_clip_and_its_columns_are_of_its_frames(o
 
 def test_sequence_says_what_is_written_as_often_as_asked(opened):
     for chance in (0.0, 1.0):
-        config = batch_types.DrawConfig(speaker="s1", picture_size=32, transcribed=chance)
+        config = batch_types.DrawConfig(speaker="s1", image_size=32, transcribed=chance)
         said = drawn(opened, "sequences", config=config).phonemes[:, 5:-5]
         assert set(np.unique(said)) <= ({5, symbols.SIL} if chance else {6, symbols.SIL + 1})
 
 
-def test_sequence_without_pictures_has_none(opened):
+def test_sequence_without_images_has_none(opened):
     batch = drawn(
-        opened, "sequences", config=batch_types.DrawConfig(speaker="s1", picture_size=32, with_frames=False)
+        opened, "sequences", config=batch_types.DrawConfig(speaker="s1", image_size=32, with_frames=False)
     )
     assert batch.frames is None and batch.boxes is None and batch.portrait.shape == (4, 32, 32, 3)
 
@@ -106,7 +106,7 @@ def test_rest_is_the_silent_frames_with_the_lips_closest(opened):
     assert np.isnan(opened.catalog.rest_pose[opened.catalog.names.index("id_1")]).all()  # no sound
 
 
-def test_sync_says_whether_sound_and_lips_belong_together(opened):
+def test_sync_says_whether_audio_and_lips_belong_together(opened):
     batch = drawn(opened, "sync", 64)
     heard = np.round(16 * (batch.mel[:, 0, 0] + 2))
     seen = np.round((batch.boxes[:, 0, 0] * 2 - 16) * 8)
@@ -122,7 +122,7 @@ def clips_of(opened, places):
 
 @pytest.mark.parametrize("held_out", [False, True])
 def test_source_never_shows_in_training_what_is_held_out(opened, held_out):
-    options = {"held_out": held_out, "pictures": False}
+    options = {"held_out": held_out, "images": False}
     pairs, sync = (drawn(opened, kind, 200, **options) for kind in ("pairs", "sync"))
     told, nods = (drawn(opened, kind, 200, **options) for kind in ("sequences", "poses"))
     shown = [
@@ -135,14 +135,14 @@ def test_source_never_shows_in_training_what_is_held_out(opened, held_out):
     assert shown == [own | others | late, own | others | late, hears, own | others | late, own, own]
 
 
-def test_frames_are_decoded_once_and_again_where_a_film_changed(copied, monkeypatch):
+def test_frames_are_decoded_once_and_again_where_a_video_changed(copied, monkeypatch):
     first, decoded = numpy_source.NumpySource(copied).store(16), []
-    real = frame_cache.read_film
-    monkeypatch.setattr(frame_cache, "read_film", lambda *x: decoded.append(x[0].stem) or real(*x))
+    real = frame_cache.read_video
+    monkeypatch.setattr(frame_cache, "read_video", lambda *x: decoded.append(x[0].stem) or real(*x))
     assert np.array_equal(numpy_source.NumpySource(copied).store(16), first) and not decoded
     old = np.array(first)
-    with video.VideoWriter(copied / "id_2.mp4", size=64) as writer:
-        writer.write(made_clips.pictures(77, 32))
+    with video_io.VideoWriter(copied / "id_2.mp4", size=64) as writer:
+        writer.write(made_clips.images(77, 32))
     again = numpy_source.NumpySource(copied)
     begin, end = again.catalog.begins[2:4]
     changed = np.unique(np.flatnonzero((again.store(16) != old).any((1, 2, 3))))
@@ -151,17 +151,17 @@ def test_frames_are_decoded_once_and_again_where_a_film_changed(copied, monkeypa
 
 def test_frames_go_on_where_a_kill_left_them(copied, monkeypatch):
     monkeypatch.setattr(frame_cache, "SAVED_EVERY", 2)
-    real, decoded = frame_cache.read_film, []
+    real, decoded = frame_cache.read_video, []
 
     def fail(path, *shape):
         if path.stem == "s1_0":
             raise KeyboardInterrupt
         return real(path, *shape)
 
-    monkeypatch.setattr(frame_cache, "read_film", fail)
+    monkeypatch.setattr(frame_cache, "read_video", fail)
     with pytest.raises(KeyboardInterrupt):
         numpy_source.NumpySource(copied).store(16)
-    monkeypatch.setattr(frame_cache, "read_film", lambda *x: decoded.append(x[0].stem) or real(*x))
+    monkeypatch.setattr(frame_cache, "read_video", lambda *x: decoded.append(x[0].stem) or real(*x))
     kept = numpy_source.NumpySource(copied)
     whole = numpy_source.NumpySource(copied, in_memory=True).store(16)
     decoded.clear()
@@ -172,8 +172,8 @@ def test_frames_go_on_where_a_kill_left_them(copied, monkeypatch):
 
 
 def test_frames_wait_for_another_who_decodes_them(copied, monkeypatch):
-    real, decoded = frame_cache.read_film, []
-    monkeypatch.setattr(frame_cache, "read_film", lambda *x: decoded.append(x[0].stem) or real(*x))
+    real, decoded = frame_cache.read_video, []
+    monkeypatch.setattr(frame_cache, "read_video", lambda *x: decoded.append(x[0].stem) or real(*x))
     opened = [numpy_source.NumpySource(copied) for _ in range(2)]
     with futures.ThreadPoolExecutor() as pool:
         one, other = pool.map(lambda x: x.store(16), opened)
@@ -189,8 +189,8 @@ def test_source_in_memory_writes_nothing(copied):
     ("harm", "message"),
     [
         (lambda d: (d / "s1_0.mp4").unlink(), r"s1_0.mp4 is missing; run"),
-        (lambda d: (d / "s1_0.mp4").write_bytes(b"no film"), r"s1_0.mp4' is no sound or video file"),
-        (lambda d: shutil.copy(d / "s1_1.mp4", d / "s1_0.mp4"), r"s1_0.mp4 holds 30 pictures, 32 are listed"),
+        (lambda d: (d / "s1_0.mp4").write_bytes(b"no video"), r"s1_0.mp4' is no sound or video file"),
+        (lambda d: shutil.copy(d / "s1_1.mp4", d / "s1_0.mp4"), r"s1_0.mp4 holds 30 images, 32 are listed"),
         (lambda d: (d / "s1_0.npz").unlink(), r"no clip at .*s1_0.npz"),
         (lambda d: (d / "s1_0.npz").write_bytes(b"PK"), r"s1_0.npz is damaged"),
         (lambda d: (d / "mean_face.npy").unlink(), r"mean_face.npy cannot be read"),

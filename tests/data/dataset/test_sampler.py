@@ -22,8 +22,8 @@ CLIPS = (
 )
 KNOWN = dataset_index.make(
     [
-        dataset_index.Entry(name, person, held, t, sound, sync, 0.0)
-        for name, person, t, sound, sync, held in CLIPS
+        dataset_index.Entry(name, person, held, t, audio, sync, 0.0)
+        for name, person, t, audio, sync, held in CLIPS
     ],
     [
         {
@@ -31,9 +31,9 @@ KNOWN = dataset_index.make(
             "jacobians": np.zeros((t, 10, 2, 2), np.float32),
             "poses": np.zeros((t, 6), np.float32),
             "score": (np.arange(t) != 3).astype(np.float32),
-            "silent": np.arange(t)[: t if sound else 0] < 12,
+            "silent": np.arange(t)[: t if audio else 0] < 12,
         }
-        for _, _, t, sound, _, _ in CLIPS
+        for _, _, t, audio, _, _ in CLIPS
     ],
     size=64,
 )

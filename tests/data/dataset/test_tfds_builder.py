@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.tf,
     pytest.mark.skipif(importlib.util.find_spec("tensorflow_datasets") is None, reason="no TensorFlow"),
 ]
-CONFIG = batch_types.DrawConfig(picture_size=32, speaker="s1", pose_frames=20, others=0.5)
+CONFIG = batch_types.DrawConfig(image_size=32, speaker="s1", pose_frames=20, others=0.5)
 JPEG_ERROR = 3  # of 255, mean: more than quality 95 costs, less than a wrong frame
 
 
@@ -59,7 +59,7 @@ def same(one, other):
 
 
 def farthest(one, other):
-    """Largest mean difference of the pictures of two batches whose numbers are equal."""
+    """Largest mean difference of the images of two batches whose numbers are equal."""
 
     def difference(a, b):
         assert a.dtype == b.dtype and a.shape == b.shape
@@ -74,7 +74,7 @@ def farthest(one, other):
 @pytest.mark.parametrize("kind", batch_types.KINDS)
 @pytest.mark.parametrize("size", [64, 32, 40])
 def test_both_sources_give_the_same_batches(records, folder, kind, size):
-    config = batch_types.DrawConfig(picture_size=size, speaker="s1", pose_frames=20, others=0.5, driving=2)
+    config = batch_types.DrawConfig(image_size=size, speaker="s1", pose_frames=20, others=0.5, driving=2)
     opened = numpy_source.NumpySource(folder, in_memory=True)
     for held_out in (False, True):
         batches = (drawn(x, kind, config=config, held_out=held_out) for x in (records, opened))
@@ -100,7 +100,7 @@ def test_record_source_goes_on_at_any_step_and_joins_its_parts(records):
 
 
 def test_record_source_gives_none_where_the_schema_does(records):
-    config = batch_types.DrawConfig(picture_size=32, speaker="s1", with_frames=False)
+    config = batch_types.DrawConfig(image_size=32, speaker="s1", with_frames=False)
     batch = drawn(records, "sequences", config=config)
     assert batch.frames is None and batch.boxes is None and batch.portrait.dtype == np.uint8
 
@@ -156,7 +156,7 @@ def test_index_is_made_again_where_it_is_missing_or_of_other_shards(dataset, cop
     assert all(
         np.array_equal(*pair, equal_nan=True) for pair in zip(known[2:], found.catalog[2:], strict=True)
     )
-    assert found.catalog.names == wanted.catalog.names and np.array_equal(found.pictures, wanted.pictures)
+    assert found.catalog.names == wanted.catalog.names and np.array_equal(found.images, wanted.images)
     assert np.array_equal(found.columns, wanted.columns) and file.exists()
     next(copied.glob("*test.tfrecord*")).unlink()
     assert tfrecord_index.open_index(copied).catalog.names == tuple(
@@ -173,7 +173,7 @@ def spoil(path, place, value):
 def test_record_source_names_the_damaged_shard(copied):
     opened = tfrecord_source.RecordSource(copied)
     shard = next(copied.glob("*train.tfrecord*"))
-    for begin, length in opened._shards._index.pictures:
+    for begin, length in opened._shards._index.images:
         spoil(shard, int(begin), bytes(int(length)))
     with pytest.raises(
         errors.UserError, match=r"tfrecord-00000-of-00001 is damaged at frame \d+ of clip .*prepare it again"
@@ -198,7 +198,7 @@ def test_preparing_a_damaged_clip_names_it(folder, tmp_path):
 
     spoiled = shutil.copytree(folder, tmp_path / "spoiled")
     shutil.copy(folder / "s1_1.mp4", spoiled / "s1_0.mp4")
-    with pytest.raises(errors.UserError, match=r"s1_0.mp4 holds 30 pictures, 32 are listed"):
+    with pytest.raises(errors.UserError, match=r"s1_0.mp4 holds 30 images, 32 are listed"):
         tfds_builder.prepare(spoiled, tmp_path)
 
 

@@ -20,12 +20,12 @@ def test_square_has_the_measured_share_and_place():
 
 
 @pytest.mark.parametrize("x, y", [(70, 70), (930, 930), (500, 60)])
-def test_square_is_moved_into_the_picture(x, y):
+def test_square_is_moved_into_the_image(x, y):
     left, top, size = crop.face_square(head(x, y, 119), (1000, 1000, 3))
     assert size == 200 and left >= 0 and top >= 0 and left + size <= 1000 and top + size <= 1000
 
 
-def test_square_grows_over_the_edge_only_for_a_tight_picture():
+def test_square_grows_over_the_edge_only_for_a_tight_image():
     loose = crop.face_square(head(100, 150, 140), (300, 210, 3))
     assert loose.size == 210 and loose.left == 0  # a little smaller than 235 rather than padded
     tight = crop.face_square(head(75, 100, 190), (200, 150, 3))

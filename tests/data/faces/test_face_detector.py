@@ -1,4 +1,4 @@
-"""Face detection and landmarks on scikit-image's astronaut and on pictures without a face."""
+"""Face detection and landmarks on scikit-image's astronaut and on images without a face."""
 
 import pickle
 
@@ -26,7 +26,7 @@ def test_face_is_found_at_any_size(landmarker, astronaut, scale):
     image = cv2.resize(astronaut, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     found = landmarker.detect(image)[0]
     centre = (found.box[:2] + found.box[2:]) / 2 / scale
-    assert np.hypot(*(centre - [222, 113])) < 25  # px, the eyes and nose of the picture
+    assert np.hypot(*(centre - [222, 113])) < 25  # px, the eyes and nose of the image
 
 
 def test_face_is_found_where_it_fills_the_frame(landmarker, astronaut):
@@ -86,7 +86,7 @@ def test_landmarks_name_the_parts_of_the_face(landmarker, astronaut):
         assert points[corners[0], 0] < points[iris, 0] < points[corners[1], 0]
 
 
-def test_landmarks_follow_a_turned_picture(landmarker, astronaut):
+def test_landmarks_follow_a_turned_image(landmarker, astronaut):
     matrix = cv2.getRotationMatrix2D((222, 113), 25, 1.0)
     turned = landmarker.landmarks(cv2.warpAffine(astronaut, matrix, (512, 512))).points[:, :2]
     expected = landmarker.landmarks(astronaut).points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
@@ -95,12 +95,12 @@ def test_landmarks_follow_a_turned_picture(landmarker, astronaut):
 
 def test_no_face_is_an_empty_answer(landmarker):
     noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
-    pictures = (skimage.data.coffee(), skimage.data.colorwheel(), skimage.data.immunohistochemistry())
-    for image in (noise, np.zeros((7, 5, 3), np.uint8), *pictures):
+    images = (skimage.data.coffee(), skimage.data.colorwheel(), skimage.data.immunohistochemistry())
+    for image in (noise, np.zeros((7, 5, 3), np.uint8), *images):
         assert landmarker.detect(image) == [] and landmarker.landmarks(image) is None
 
 
-def test_track_agrees_with_single_pictures_and_marks_lost_frames(landmarker, astronaut):
+def test_track_agrees_with_single_images_and_marks_lost_frames(landmarker, astronaut):
     empty = np.zeros_like(astronaut)
     frames = [np.roll(astronaut, shift, axis=1) for shift in (0, 4, 8)] + [empty, astronaut]
     points, scores = landmarker.track(frames)

@@ -45,7 +45,7 @@ def test_pose_signs_are_openfaces():
     still, down, right = (project((rx, ry, 0, 0, 0, 256)) for rx, ry in [(0, 0), (0.3, 0), (0, -0.3)])
     tip = head_pose.INDICES[nose]
     assert down[tip, 1] > still[tip, 1] + 5  # positive about x: nods down
-    assert right[tip, 0] > still[tip, 0] + 5  # negative about y: turns to the picture's right
+    assert right[tip, 0] > still[tip, 0] + 5  # negative about y: turns to the image's right
 
 
 def test_pose_of_a_photograph_is_sensible():
@@ -126,7 +126,7 @@ def test_pose_csv_gives_the_face_that_is_seen_longest_and_most_surely(tmp_path):
     np.testing.assert_allclose(head_pose.read_poses(tmp_path / "a.csv"), np.tile(other, (6, 1)), atol=1e-3)
 
 
-def test_pose_csv_of_a_face_that_comes_late_keeps_the_films_clock(tmp_path):
+def test_pose_csv_of_a_face_that_comes_late_keeps_the_videos_clock(tmp_path):
     late = [(i / 25, 1, 0.9, 1, *(POSES[0] if i < 8 else POSES[1])) for i in range(4, 12)]
     write_rows(tmp_path / "a.csv", (0, 0, 0.9, 1, *POSES[1]), *late)
     wanted = np.repeat([POSES[0], POSES[1]], [8, 4], axis=0)
@@ -219,5 +219,5 @@ def test_sway_begins_at_the_given_pose_and_returns_to_it():
     np.testing.assert_allclose(swaying[:100], np.repeat(around[None], 100, 0), atol=1e-4)
     assert swaying[100, 0] > around[0] + 0.9
     np.testing.assert_allclose(swaying[-1], around, atol=1e-2)
-    twice = head_pose.sway(poses, around, gain=2.0)
+    twice = head_pose.sway(poses, around, scale=2.0)
     np.testing.assert_allclose(twice - around, 2 * (swaying - around), atol=1e-4)

@@ -1,4 +1,4 @@
-"""Lips meet where the picture shows it, and stay where it does not."""
+"""Lips meet where the image shows it, and stay where it does not."""
 
 import cv2
 import numpy as np
@@ -33,7 +33,7 @@ def painted(points, below, *, dark=60):
     line[[0, -1]] = middle[[0, -1]]
     pixels = portrait_layers.to_pixels(line, SIZE)
     image = np.full((SIZE, SIZE, 3), 170, np.uint8)
-    image[:, :8] = 20  # a picture has some contrast
+    image[:, :8] = 20  # an image has some contrast
     cv2.polylines(image, [np.round(pixels * 16).astype(np.int32)], False, (dark,) * 3, 2, cv2.LINE_AA, 4)
     return image
 

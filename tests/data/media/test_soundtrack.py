@@ -9,15 +9,15 @@ import scipy.io.wavfile
 
 from avct_jax import errors
 from avct_jax.data.clips import make_clips
-from avct_jax.data.media import soundtrack, video
-from avct_jax.data.speech import audio
+from avct_jax.data.media import soundtrack, video_io
+from avct_jax.data.speech import speech_features
 from avct_jax.evaluation import video_files
 
 RATE = 16000
 
 
 def ffmpeg(*arguments):
-    command = [audio.ffmpeg(), "-nostdin", "-v", "error", "-y", *map(str, arguments)]
+    command = [speech_features.ffmpeg(), "-nostdin", "-v", "error", "-y", *map(str, arguments)]
     return subprocess.run(command, check=True, capture_output=True)
 
 
@@ -35,11 +35,11 @@ def tone(hertz=440, seconds=1.0):
 
 
 def filmed(path, **options):
-    """What is heard of a file, and what a film holds of it."""
-    heard = audio.read_heard(path, **options)
-    with video.VideoWriter(path.with_name("film.mp4"), size=32, audio=heard.track) as writer:
+    """What is heard of a file, and what a video holds of it."""
+    heard = speech_features.read_heard(path, **options)
+    with video_io.VideoWriter(path.with_name("video.mp4"), size=32, audio=heard.track) as writer:
         writer.write(np.zeros((25, 32, 32, 3), np.uint8))
-    return heard.samples, audio.read_audio(path.with_name("film.mp4"))
+    return heard.samples, speech_features.read_audio(path.with_name("video.mp4"))
 
 
 @pytest.mark.parametrize("suffix, codec", [("mp3", "libmp3lame"), ("aac", "aac"), ("ts", "aac")])
@@ -51,25 +51,29 @@ def test_a_format_that_changes_on_the_way_shifts_nothing(tmp_path, suffix, codec
         ffmpeg(*sine(hertz, 2, rate), "-ac", channels, "-c:a", codec, part)
         joined += part.read_bytes()
     (tmp_path / f"all.{suffix}").write_bytes(joined)
-    for heard in (audio.map_audio(tmp_path / f"all.{suffix}"), *filmed(tmp_path / f"all.{suffix}")):
+    for heard in (speech_features.map_audio(tmp_path / f"all.{suffix}"), *filmed(tmp_path / f"all.{suffix}")):
         assert 6.0 * RATE <= len(heard) < 6.25 * RATE
         for at, hertz in ((0.5, 440), (2.6, 880), (4.7, 1320)):
             assert abs(loudest(heard[round(at * RATE) :][:RATE]) - hertz) < 12, (at, hertz)
 
 
 @pytest.mark.parametrize("late, suffix", [("a", "mp4"), ("a", "mkv"), ("v", "mkv"), ("a", "ts"), ("v", "ts")])
-def test_sound_and_pictures_keep_the_clock_of_their_container(tmp_path, late, suffix):
+def test_audio_and_images_keep_the_clock_of_their_container(tmp_path, late, suffix):
     """A flash and a beep at once, in streams one of which begins .4 s after the other."""
     flash = "color=black:s=32x32:r=25:d=2,geq=lum='255*gte(N,25)':cb=128:cr=128"
     beep = f"aevalsrc='.5*sin(2000*t)*gte(t,{0.6 if late == 'a' else 1.4})':s=44100:d=2"
     shift = ["-itsoffset", "0.4"]
-    pictures, sounds = ["-f", "lavfi", "-i", flash], ["-f", "lavfi", "-i", beep]
-    inputs = [*pictures, *shift, *sounds] if late == "a" else [*shift, *pictures, *sounds]
-    path = tmp_path / f"film.{suffix}"
+    images, sounds = ["-f", "lavfi", "-i", flash], ["-f", "lavfi", "-i", beep]
+    inputs = [*images, *shift, *sounds] if late == "a" else [*shift, *images, *sounds]
+    path = tmp_path / f"video.{suffix}"
     codecs = ["-c:v", "mpeg2video", "-pix_fmt", "yuv420p", "-c:a", "aac"]
     ffmpeg(*inputs, "-map", "0", "-map", "1", *codecs, path)
-    bright = np.array([frame.mean() > 128 for frame in video.read_frames(path)])
-    for wav in (audio.read_audio(path), audio.map_audio(path), video_files.from_file(path, "film").sound()):
+    bright = np.array([frame.mean() > 128 for frame in video_io.read_frames(path)])
+    for wav in (
+        speech_features.read_audio(path),
+        speech_features.map_audio(path),
+        video_files.from_file(path, "video").audio(),
+    ):
         beep_at = np.flatnonzero(np.abs(wav) > 0.1)[0] / RATE
         assert abs(bright.argmax() / 25 - beep_at) < 0.045, (bright.argmax() / 25, beep_at)
     assert abs(beep_at - (1.0 if late == "a" else 1.4)) < 0.03
@@ -94,11 +98,11 @@ def noisy(content):
         ("a.flac", noisy, "a.flac is damaged ("),
     ],
 )
-def test_sound_that_is_not_whole_is_told(tmp_path, caplog, name, spoil, said):
+def test_audio_that_is_not_whole_is_told(tmp_path, caplog, name, spoil, said):
     ffmpeg(*sine(440, 6, RATE), tmp_path / name)
-    assert len(audio.read_audio(tmp_path / name)) >= 5.98 * RATE and not caplog.records
+    assert len(speech_features.read_audio(tmp_path / name)) >= 5.98 * RATE and not caplog.records
     (tmp_path / name).write_bytes(spoil((tmp_path / name).read_bytes()))
-    assert RATE < len(audio.read_audio(tmp_path / name)) < 4.5 * RATE
+    assert RATE < len(speech_features.read_audio(tmp_path / name)) < 4.5 * RATE
     (record,) = caplog.records
     assert said in record.getMessage() and "\n" not in record.getMessage()
 
@@ -141,7 +145,7 @@ def test_channels_that_nearly_cancel_each_other_leave_the_loudest(tmp_path, capl
 
 @pytest.fixture
 def tracks(tmp_path):
-    """A film of three sound tracks: hiss of -75 dB, 880 Hz, 1320 Hz."""
+    """A video of three sound tracks: hiss of -75 dB, 880 Hz, 1320 Hz."""
     hiss = ["-f", "lavfi", "-i", "anoisesrc=a=0.0003:d=1:r=44100"]
     inputs = [*hiss, *sine(880, 1), *sine(1320, 1)]
     path = tmp_path / "a.mkv"
@@ -156,9 +160,9 @@ def test_a_silent_track_makes_room_for_the_next(tracks, caplog):
 
 def test_the_track_that_is_asked_for_is_heard_and_written(tracks, caplog):
     assert all(abs(loudest(heard) - 1320) < 3 for heard in filmed(tracks, track=3))
-    assert np.abs(audio.read_audio(tracks, track=1)).max() < 1e-3 and not caplog.records
+    assert np.abs(speech_features.read_audio(tracks, track=1)).max() < 1e-3 and not caplog.records
     with pytest.raises(errors.UserError, match="has 3 sound tracks, and no track 4"):
-        audio.read_audio(tracks, track=4)
+        speech_features.read_audio(tracks, track=4)
 
 
 def full_disk(monkeypatch):
@@ -166,7 +170,7 @@ def full_disk(monkeypatch):
     monkeypatch.setattr(soundtrack.tempfile, "TemporaryFile", full)
 
 
-def test_a_full_disk_ends_a_film_and_a_clip(tmp_path, monkeypatch):
+def test_a_full_disk_ends_a_video_and_a_clip(tmp_path, monkeypatch):
     path = tmp_path / "a.wav"
     scipy.io.wavfile.write(path, RATE, tone())
     (tmp_path / "sound").symlink_to("/dev/full")
@@ -174,10 +178,10 @@ def test_a_full_disk_ends_a_film_and_a_clip(tmp_path, monkeypatch):
         soundtrack.write_native(soundtrack.Track(path), tmp_path)
     full_disk(monkeypatch)
     with pytest.raises(errors.UserError, match="No space left on device"):
-        make_clips._open_sound(os.fspath(path))
+        make_clips._open_audio(os.fspath(path))
 
 
-def test_a_clip_without_sound_is_told(tmp_path, caplog):
+def test_a_clip_without_audio_is_told(tmp_path, caplog):
     (tmp_path / "a.wav").write_bytes(b"no sound at all")
-    assert make_clips._open_sound(os.fspath(tmp_path / "a.wav")) is None
+    assert make_clips._open_audio(os.fspath(tmp_path / "a.wav")) is None
     assert "its clips have no sound" in caplog.text

@@ -11,7 +11,7 @@ import pytest
 
 from avct_jax import errors
 from avct_jax.data.phonemes import decoders, recognition, symbols
-from avct_jax.data.speech import audio
+from avct_jax.data.speech import speech_features
 
 SYNTHETIC = pathlib.Path(__file__).parents[2] / "voices" / "flite.json"  # 7.1 s
 SENTENCE = (
@@ -54,7 +54,7 @@ def voice(request) -> Voice:
         words = [word["word"] for word in json.loads(REAL.read_text())]
         path, said = REAL.with_suffix(".wav"), " ".join(word for word in words if word != "sil")
     labels = symbols.read_phoneme_json(path.with_suffix(".json"))
-    return Voice(audio.read_audio(path), said, labels, least)
+    return Voice(speech_features.read_audio(path), said, labels, least)
 
 
 def covers(segments: list[symbols.Segment], seconds: float) -> bool:
@@ -71,7 +71,7 @@ def test_recognise_hears_silence_in_silence(method, samples):
 
 
 @pytest.mark.parametrize("seconds", [0.04, 0.3, 2.0])
-def test_recognise_covers_the_sound_without_gaps(seconds):
+def test_recognise_covers_the_audio_without_gaps(seconds):
     wav = buzz(seconds)
     assert covers(recognition.recognise(wav, method="pocketsphinx"), seconds)
 

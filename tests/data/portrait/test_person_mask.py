@@ -1,4 +1,4 @@
-"""The person in a portrait: found where plain, refused where unsure, drawn to the picture's edges."""
+"""The person in a portrait: found where plain, refused where unsure, drawn to the image's edges."""
 
 import pathlib
 
@@ -14,14 +14,14 @@ SIZE = 384
 
 @pytest.fixture(scope="module")
 def astronaut():
-    """Her picture, and her landmarks in px."""
+    """Her image, and her landmarks in px."""
     pixels = skimage.data.astronaut()
     found = face_detector.FaceLandmarker().landmarks(pixels)
     square = crop.face_square(found.points, pixels.shape)
     return crop.crop(pixels, square, SIZE), crop.to_crop(found.points, square, SIZE)
 
 
-def test_person_is_found_at_the_size_of_the_picture(astronaut):
+def test_person_is_found_at_the_size_of_the_image(astronaut):
     mask = person_mask.find(*astronaut)
     assert mask.shape == (SIZE, SIZE) and mask.min() == 0 and mask.max() == 1
     x, y = np.round(astronaut[1][[1, 10, 152, 234, 454], :2]).astype(int).T
@@ -45,7 +45,7 @@ def test_face_outside_of_the_person_is_refused(astronaut):
     assert person_mask.find(image, points - [0.45 * SIZE, 0.3 * SIZE, 0]) is None
 
 
-def test_picture_without_a_person_is_refused(astronaut):
+def test_image_without_a_person_is_refused(astronaut):
     noise = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
     assert person_mask.find(noise, astronaut[1]) is None
 

@@ -15,7 +15,7 @@ SIZE = 256
 
 @pytest.fixture(scope="module")
 def astronaut():
-    """Her picture, and her landmarks in [-1, 1]."""
+    """Her image, and her landmarks in [-1, 1]."""
     return portraits.astronaut(SIZE)
 
 
@@ -88,7 +88,7 @@ def test_every_node_lies_in_a_triangle_without_the_other_side(astronaut):
     assert layers.seam == 1 and layers.skin.max() <= 1
 
 
-def test_head_brings_the_canonical_face_to_the_picture(astronaut):
+def test_head_brings_the_canonical_face_to_the_image(astronaut):
     canonical = face_basis.embedded().canonical
     layers = portrait_layers.make(*astronaut, canonical)
     rigid = list(topology.RIGID)
@@ -105,12 +105,12 @@ def test_rings_lie_outside_of_the_oval_one_outside_the_other(astronaut):
     assert all((outer > inner).all() for inner, outer in itertools.pairwise(away))
 
 
-def test_denser_pictures_keep_their_pixels_and_have_true_ones_between():
+def test_denser_images_keep_their_pixels_and_have_true_ones_between():
     y, x = np.mgrid[:33, :33] / 32
     wave = lambda x, y: 0.5 + 0.4 * np.sin(9 * x + 5 * y)
-    picture = np.repeat(wave(x, y)[..., None], 3, -1).astype(np.float32)
-    made = portrait_layers.denser(picture)
+    pixels = np.repeat(wave(x, y)[..., None], 3, -1).astype(np.float32)
+    made = portrait_layers.denser(pixels)
     assert made.shape == (65, 65, 3)
-    np.testing.assert_array_equal(made[::2, ::2], picture)
+    np.testing.assert_array_equal(made[::2, ::2], pixels)
     fine = np.mgrid[:65, :65] / 64
     np.testing.assert_allclose(made[8:-8, 8:-8, 0], wave(fine[1], fine[0])[8:-8, 8:-8], atol=2e-3)

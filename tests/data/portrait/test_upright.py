@@ -17,19 +17,19 @@ def landmarker():
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
-def test_a_picture_is_turned_until_its_face_is_upright(landmarker, degrees):
+def test_a_image_is_turned_until_its_face_is_upright(landmarker, degrees):
     found = upright.find(np.ascontiguousarray(np.rot90(HEAD, degrees // 90)), landmarker)
     assert found.turned == degrees and abs(upright.roll(found.points)) < 10
     np.testing.assert_array_equal(found.pixels, HEAD)
 
 
-def test_a_picture_that_is_to_stay_is_not_turned(landmarker):
+def test_a_image_that_is_to_stay_is_not_turned(landmarker):
     lying = np.ascontiguousarray(np.rot90(HEAD))
     found = upright.find(lying, landmarker, turn=False)
     assert found.turned == 0 and found.pixels is lying and abs(upright.roll(found.points) + 90) < 10
 
 
-def test_a_picture_without_a_face_has_none_whichever_way_up(landmarker):
+def test_a_image_without_a_face_has_none_whichever_way_up(landmarker):
     assert upright.find(skimage.data.coffee()[:200, :200], landmarker) is None
 
 
@@ -37,4 +37,4 @@ def test_a_picture_without_a_face_has_none_whichever_way_up(landmarker):
 def test_a_face_cut_by_the_edge_is_told(landmarker, cut, said):
     notes = []
     base.read_portrait(HEAD[cut[1] :, cut[0] :].copy(), landmarker, notes, least=10)
-    assert sum("cut off by the picture's edge" in note for note in notes) == said, notes
+    assert sum("cut off by the image's edge" in note for note in notes) == said, notes

@@ -6,13 +6,13 @@ from scipy import signal
 
 from avct_jax import demo
 from avct_jax.data.phonemes import symbols
-from avct_jax.data.speech import audio, mel, mesh_features, streaming_features
+from avct_jax.data.speech import mel, mesh_features, speech_features, streaming_features
 
 
 @pytest.fixture(scope="module")
 def wav():
     with demo.sentence() as path:
-        return audio.read_audio(path)[: 3 * audio.SAMPLE_RATE]
+        return speech_features.read_audio(path)[: 3 * speech_features.SAMPLE_RATE]
 
 
 def test_gain_changes_nothing(wav):
@@ -30,13 +30,13 @@ def test_pieces_give_the_numbers_of_the_whole(wav, most):
         state, frames = streaming_features.push(state, piece, last=heard == len(wav))
         found.append(frames)
         if heard < len(wav):
-            final = max(0, (heard - streaming_features.AHEAD) // audio.FRAME_SAMPLES)
+            final = max(0, (heard - streaming_features.AHEAD) // speech_features.FRAME_SAMPLES)
             assert sum(map(len, found)) == final
     np.testing.assert_array_equal(np.concatenate(found), streaming_features.features(wav))
 
 
 def test_what_comes_later_changes_nothing_before_it(wav):
-    cut = 40 * audio.FRAME_SAMPLES
+    cut = 40 * speech_features.FRAME_SAMPLES
     other = np.concatenate([wav[:cut], np.random.default_rng(0).normal(0, 0.3, 9600).astype(np.float32)])
     np.testing.assert_array_equal(
         streaming_features.features(wav)[:38], streaming_features.features(other)[:38]
@@ -64,7 +64,7 @@ def test_coloured_microphone_is_gone_after_a_second(wav):
 
 
 def test_pitch_is_heard_in_octaves():
-    t = np.arange(2 * audio.SAMPLE_RATE) / audio.SAMPLE_RATE
+    t = np.arange(2 * speech_features.SAMPLE_RATE) / speech_features.SAMPLE_RATE
     octaves = []
     for hertz in (100.0, 200.0):
         wav = np.diff(np.floor(t * hertz), prepend=0).astype(np.float32)
@@ -74,7 +74,7 @@ def test_pitch_is_heard_in_octaves():
 
 def test_listen_gives_one_row_a_frame(wav):
     speech = mesh_features.listen(wav)
-    count = audio.frame_count(len(wav))
+    count = speech_features.frame_count(len(wav))
     assert speech.posteriors.shape == (count, 2, len(mesh_features.TOKENS))
     assert speech.audio.shape == (count, 4, 41) and speech.silent.shape == (count,)
     total = np.exp(speech.posteriors).sum(-1)
@@ -99,7 +99,7 @@ def test_shortest_and_silent_sounds_are_finite(samples):
 
 
 def test_long_sounds_are_heard_in_pieces_without_seams(wav, monkeypatch):
-    frames = audio.frame_count(len(wav))
+    frames = speech_features.frame_count(len(wav))
     whole = mesh_features.posteriors(wav, frames)
     monkeypatch.setattr(mesh_features, "PIECE", 30)
     monkeypatch.setattr(mesh_features, "MARGIN", 25)

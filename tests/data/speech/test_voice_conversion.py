@@ -3,13 +3,13 @@
 import numpy as np
 from scipy import signal
 
-from avct_jax.data.speech import audio, voice_conversion
+from avct_jax.data.speech import speech_features, voice_conversion
 from avct_jax.train.mesh_stages import speech_dataset
 
 
 def buzz(seconds, hertz=120.0):
     """A voice of one pitch, with syllables."""
-    t = np.arange(int(seconds * audio.SAMPLE_RATE)) / audio.SAMPLE_RATE
+    t = np.arange(int(seconds * speech_features.SAMPLE_RATE)) / speech_features.SAMPLE_RATE
     pulses = np.diff(np.floor(t * hertz), prepend=0)
     made = signal.lfilter([1.0], [1.0, -1.2, 0.7], pulses) * (1.2 + np.sin(2 * np.pi * 3 * t)) / 10
     return (made + 1e-4 * np.random.default_rng(0).normal(size=len(t))).astype(np.float32)
@@ -19,7 +19,7 @@ def test_pitch_and_length_change_as_asked():
     wav = buzz(2.0)
     made = voice_conversion.revoice(wav, voice_conversion.Voice(pitch=1.4, tempo=1.25))
     assert abs(len(made) * 1.25 / len(wav) - 1) < 0.02
-    median = lambda x: np.median((f := audio.pitch(x, f0="dio"))[f > 0])
+    median = lambda x: np.median((f := speech_features.pitch(x, f0="dio"))[f > 0])
     assert abs(median(made) / median(wav) - 1.4) < 0.1
 
 

@@ -1,4 +1,4 @@
-"""The report's page and the rating page, from made-up figures and films."""
+"""The report's page and the rating page, from made-up figures and videos."""
 
 import html.parser
 import json
@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from avct_jax.data.media import video
+from avct_jax.data.media import video_io
 from avct_jax.evaluation import evaluate, measures
 from avct_jax.evaluation.report import html_report, markdown, report_assets, user_study
 
@@ -40,28 +40,28 @@ class Reader(html.parser.HTMLParser):
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("films")
+    folder = tmp_path_factory.mktemp("videos")
     for number in range(len(SYSTEMS)):
         levels = np.linspace(40 + 40 * number, 150, 6).reshape(6, 1, 1, 1)
-        with video.VideoWriter(folder / f"{number}.mp4", size=32) as writer:
+        with video_io.VideoWriter(folder / f"{number}.mp4", size=32) as writer:
             writer.write(np.tile(levels, (1, 32, 32, 3)).astype(np.uint8))
-    films = {system: folder / f"{number}.mp4" for number, system in enumerate(SYSTEMS)}
+    videos = {system: folder / f"{number}.mp4" for number, system in enumerate(SYSTEMS)}
     openings = {system: [0.1, 0.2, None, 0.1, 0.3, 0.2] for system in SYSTEMS}
-    return [report_assets.Sample("talk & more", films, openings)]
+    return [report_assets.Sample("talk & more", videos, openings)]
 
 
 def report():
     """The second system is better in everything that has a better."""
-    rows = [measures.STAND_IN, *measures.FILM_MEASURES]
+    rows = [measures.STAND_IN, *measures.VIDEO_MEASURES]
     figure = lambda m, n: -0.00001 if n == 0 else 10.0 - n if m.better == "higher" else 1.0 + n
     systems = [
         {
-            "key": key, "title": key, "kind": kind, "films": 7, "per_film": {},
+            "key": key, "title": key, "kind": kind, "videos": 7, "per_video": {},
             "means": {m.key: figure(m, n) for m in rows}, "errors": {m.key: 0.5 for m in rows},
         }
         for n, (key, kind) in enumerate(SYSTEMS.items())
     ]  # fmt: skip
-    failed = [{"system": "slow|one", "film": "lost & gone", "reason": "no <face>"}]
+    failed = [{"system": "slow|one", "video": "lost & gone", "reason": "no <face>"}]
     made_with = {"avct_jax": "0", "networks": {"sync": "a judge"}}
     listed = [m._asdict() for m in rows]
     return dict(protocol=None, made_with=made_with, measures=listed, systems=systems, failed=failed)
@@ -84,15 +84,15 @@ def test_page_tells_every_measure_and_failure(shown):
 
 
 def test_names_that_are_html_stay_text(shown):
-    """Of a film, a system, a failure, a network: those are of people who send films to be compared."""
+    """Of a video, a system, a failure, a network: those are of people who send videos to be compared."""
     bad = "<script>x</script>\" onload='y' {{ z }} </title>"
     hostile = report()
     hostile["protocol"] = {"name": bad, "about": bad}
     hostile["made_with"] = {"avct_jax": bad, "networks": {bad: bad}}
-    hostile["failed"] = [{"system": bad, "film": bad, "reason": bad}]
+    hostile["failed"] = [{"system": bad, "video": bad, "reason": bad}]
     hostile["systems"][2]["title"] = bad
-    films, openings = ({"a": x[evaluate.TRUTH], bad: x[evaluate.TRUTH]} for x in shown[0][1:])
-    sample = report_assets.Sample(bad, films, openings)
+    videos, openings = ({"a": x[evaluate.TRUTH], bad: x[evaluate.TRUTH]} for x in shown[0][1:])
+    sample = report_assets.Sample(bad, videos, openings)
     read = Reader(html_report.page(hostile, [sample]))
     assert "script" not in read.tags and "onload" not in read.names
     assert f"{bad}: portrait, a, {bad}" in read.words and f"{bad}, {bad}" in read.words
@@ -104,7 +104,7 @@ def test_page_marks_the_best_system_not_by_colour_alone(shown):
     assert not re.search(r"-0\.0+(?!\d)", text)
 
 
-def test_page_plays_one_film_a_sample_and_names_each_row(shown):
+def test_page_plays_one_video_a_sample_and_names_each_row(shown):
     read = Reader(html_report.page(report(), shown))
     assert read.tags.count("video") == 1 == read.tags.count("img") and not read.open.count("article")
     assert "talk & more: portrait, real, swift <b>, slow|one" in read.words
@@ -121,13 +121,13 @@ def test_markdown_keeps_a_bar_in_a_name_within_its_column():
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1 and "-0.0" not in "".join(lines)
 
 
-def test_rating_page_shows_no_name_and_holds_each_film_once(shown):
+def test_rating_page_shows_no_name_and_holds_each_video_once(shown):
     text = user_study.rating_page(shown)
     seen = " ".join(Reader(text).words)
     assert not any(name in seen for name in (*SYSTEMS, "talk & more", "swift", "slow"))
     assert not any(name in text for name in ("swift", "slow|one", "ground truth", "talk &"))
-    films = json.loads(re.search(r'id="data">(.*?)</script>', text)[1])["films"]
-    assert len({film["video"] for film in films}) == 3 == text.count("data:video/mp4")
+    videos = json.loads(re.search(r'id="data">(.*?)</script>', text)[1])["videos"]
+    assert len({video["video"] for video in videos}) == 3 == text.count("data:video/mp4")
 
 
 def test_rating_page_asks_each_question_from_1_to_5_with_labels(shown):
@@ -142,9 +142,9 @@ def test_rating_page_has_all_that_its_program_asks_for(shown):
     assert len(asked) > 10 and asked <= set(Reader(user_study.rating_page(shown)).words)
 
 
-def test_rating_page_of_other_films_under_the_same_names_remembers_nothing(shown):
+def test_rating_page_of_other_videos_under_the_same_names_remembers_nothing(shown):
     identity = lambda text: re.search(r'"id": "(\w+)"', text)[1]
-    films = shown[0].films
-    other = shown[0]._replace(films={**films, "slow|one": films["swift <b>"]})
+    videos = shown[0].videos
+    other = shown[0]._replace(videos={**videos, "slow|one": videos["swift <b>"]})
     texts = [user_study.rating_page(chosen) for chosen in (shown, shown, [other])]
     assert identity(texts[0]) == identity(texts[1]) != identity(texts[2])

@@ -12,7 +12,7 @@ from avct_jax.evaluation import evaluate
 from avct_jax.evaluation.report import markdown
 from avct_jax.evaluation.scorers import face_identity
 from avct_jax.metrics.identity import identity_distance
-from tests import made_films
+from tests import made_videos
 
 PORTRAIT = skimage.data.astronaut()[:300, 70:370]
 
@@ -38,7 +38,7 @@ def test_a_lost_face_counts_as_the_widest_distance_and_a_real_one_is_not_asked_f
 @pytest.fixture(scope="module")
 def look():
     identify, landmarker = face_identity.load(face_identity.installed()), face_detector.FaceLandmarker()
-    return lambda picture: identify(picture, landmarker.follow(picture, None).points)
+    return lambda image: identify(image, landmarker.follow(image, None).points)
 
 
 def test_one_face_is_itself_wherever_it_is_and_however_coarse(look):
@@ -50,14 +50,14 @@ def test_one_face_is_itself_wherever_it_is_and_however_coarse(look):
     assert np.linalg.norm(look(narrow) - seen) < 0.3
 
 
-def test_identity_is_measured_of_films_and_no_column_without_a_network(tmp_path):
-    mouth, lost = made_films.opening(0), range(0, 30, 2)
-    made_films.write(tmp_path / "real/a.mp4", mouth)
-    made_films.write(tmp_path / "near/a.mp4", np.clip(mouth + 0.1, 0, 1), mouth)
-    made_films.write(tmp_path / "far/a.mp4", np.clip(mouth + 0.1, 0, 1)[::-1], mouth)
-    made_films.write(tmp_path / "lost/a.mp4", np.clip(mouth + 0.1, 0, 1), mouth, lost=lost)
+def test_identity_is_measured_of_videos_and_no_column_without_a_network(tmp_path):
+    mouth, lost = made_videos.opening(0), range(0, 30, 2)
+    made_videos.write(tmp_path / "real/a.mp4", mouth)
+    made_videos.write(tmp_path / "near/a.mp4", np.clip(mouth + 0.1, 0, 1), mouth)
+    made_videos.write(tmp_path / "far/a.mp4", np.clip(mouth + 0.1, 0, 1)[::-1], mouth)
+    made_videos.write(tmp_path / "lost/a.mp4", np.clip(mouth + 0.1, 0, 1), mouth, lost=lost)
     generated = {name: tmp_path / name for name in ("near", "far", "lost")}
-    networks = made_films.networks()
+    networks = made_videos.networks()
     report = evaluate.evaluate(generated, tmp_path / "real", tmp_path / "out", networks)
     found = {s["key"]: s["means"]["identity"] for s in report["systems"]}
     assert found["ground truth"] == 0 < found["near"] < found["far"]

@@ -9,12 +9,12 @@ from avct_jax.layers.convolution import box, conv
 from avct_jax.layers.geometry import grid
 
 RANDOM = np.random.default_rng(0)
-PICTURES = jnp.asarray(RANDOM.standard_normal((8, 6, 6, 3)), jnp.float32)
+IMAGES = jnp.asarray(RANDOM.standard_normal((8, 6, 6, 3)), jnp.float32)
 PLACES = jnp.asarray(RANDOM.uniform(-1.2, 1.2, (8, 5, 5, 2)), jnp.float32)
 KERNEL = jnp.asarray(RANDOM.standard_normal((3, 3, 3, 2)), jnp.float32)
 LAYERS = {
-    "grid_sample": lambda pictures, places: grid.grid_sample(pictures, places),
-    "convolve_doubled": lambda pictures, places: conv.convolve_doubled(pictures, KERNEL),
+    "grid_sample": lambda images, places: grid.grid_sample(images, places),
+    "convolve_doubled": lambda images, places: conv.convolve_doubled(images, KERNEL),
 }
 
 
@@ -23,9 +23,9 @@ def test_sharded_batch_is_not_brought_together(name):
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     by_batch = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
     gradient = jax.jit(jax.grad(lambda x, z: jnp.sin(LAYERS[name](x, z)).sum(), (0, 1)))
-    spread = [jax.device_put(x, by_batch) for x in (PICTURES, PLACES)]
+    spread = [jax.device_put(x, by_batch) for x in (IMAGES, PLACES)]
     assert "all-gather" not in gradient.lower(*spread).compile().as_text()
-    for found, expected in zip(gradient(*spread), gradient(PICTURES, PLACES), strict=True):
+    for found, expected in zip(gradient(*spread), gradient(IMAGES, PLACES), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 

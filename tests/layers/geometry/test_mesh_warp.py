@@ -13,7 +13,7 @@ SIZE = 33
 
 @pytest.fixture(scope="module")
 def mesh():
-    """Random vertices with the picture's surroundings, and the triangle of each node."""
+    """Random vertices with the image's surroundings, and the triangle of each node."""
     rng = np.random.default_rng(0)
     inner = rng.uniform(-0.9, 0.9, (40, 2))
     edge = np.array([(x, y) for x in (-1.1, 0, 1.1) for y in (-1.1, 0, 1.1) if (x, y) != (0, 0)])
@@ -43,7 +43,7 @@ def test_displacement_is_linear_in_triangles(mesh):
 
 @pytest.mark.parametrize("strength", [0.2, 0.9])
 def test_inversion_undoes_a_bump(strength):
-    """Also one that stretches by nearly as much as the picture is wide, as a lid in a blink does."""
+    """Also one that stretches by nearly as much as the image is wide, as a lid in a blink does."""
     nodes = jnp.asarray(grid.coordinate_grid(65, 65))[None]
     bump = strength * 0.5 * jnp.exp(-(nodes**2).sum(-1, keepdims=True) / 0.18)
     field = jnp.concatenate([jnp.zeros_like(bump), bump], -1)

@@ -1,4 +1,4 @@
-"""Pose boxes against the reference's pictures and against OpenCV."""
+"""Pose boxes against the reference's images and against OpenCV."""
 
 import pathlib
 
@@ -20,7 +20,7 @@ def random_poses(count: int, reach: float = 1.0) -> np.ndarray:
     return ((x + 1) / 2 * (HIGH - LOW) + LOW).astype(np.float32)
 
 
-def test_pose_image_equals_the_reference_pictures():
+def test_pose_image_equals_the_reference_images():
     golden = np.load(GOLDENS)
     boxes = np.unpackbits(golden["pose_boxes"], axis=-1) * 255
     np.testing.assert_array_equal(pose_image.draw_pose_boxes(golden["poses"][:16]), boxes)
@@ -60,7 +60,7 @@ def test_pose_image_survives_depths_at_and_behind_the_camera():
     assert set(np.unique(images)) <= {0.0, 255.0}
 
 
-def test_pose_image_of_a_half_sized_picture_has_the_box_in_the_same_place():
+def test_pose_image_of_a_half_sized_image_has_the_box_in_the_same_place():
     poses = random_poses(16)
     small, large = (pose_image.project_box(poses, size) for size in (128, 256))
     assert np.abs(2 * small - large).max() < 2

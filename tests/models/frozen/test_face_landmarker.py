@@ -17,7 +17,7 @@ REGIONS = (
     face_detector.Region(224.6, 125.1, 160.1, 0.05),  # where the face is
     face_detector.Region(230.0, 120.0, 170.0, 0.3),
     face_detector.Region(222.0, 112.0, 190.0, -0.3),
-    face_detector.Region(221.0, 60.0, 180.0, 0.0),  # half above the picture
+    face_detector.Region(221.0, 60.0, 180.0, 0.0),  # half above the image
 )
 
 
@@ -89,7 +89,7 @@ def test_smile_is_seen_in_the_blendshapes(astronaut):
     assert smile.min() > 0.5 > frown.max()
 
 
-def test_gradient_of_a_landmark_reaches_the_picture(astronaut, landmarks):
+def test_gradient_of_a_landmark_reaches_the_image(astronaut, landmarks):
     patch = patches_of(astronaut, face_landmarker.LANDMARK_SIZE, 0)[:1]
     chin = lambda patch: landmarks(patch).points[0, face_detector.CHIN, 1]
     gradient = np.asarray(jax.grad(chin)(patch))

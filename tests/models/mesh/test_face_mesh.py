@@ -71,9 +71,9 @@ def refused(portrait):
     return portrait._replace(skin=portrait.image, background=plain(portrait.image), cover=ones)
 
 
-def plain(picture):
-    """A portrait's picture without the pixels between those of its frames."""
-    return np.asarray(picture)[::2, ::2]
+def plain(image):
+    """A portrait's image without the pixels between those of its frames."""
+    return np.asarray(image)[::2, ::2]
 
 
 def at_rest(portrait):
@@ -83,7 +83,7 @@ def at_rest(portrait):
 
 
 def difference_outside_lips(portrait):
-    """Of the unmoved drawing and the picture; her mouth is open, and drawn anew."""
+    """Of the unmoved drawing and the image; her mouth is open, and drawn anew."""
     draw = quick.jit(lambda p: face_mesh.draw(p._replace(seam=jnp.zeros(())), at_rest(p)).frame[0])
     found = draw(portrait)
     places = jnp.asarray(portrait_layers.to_pixels(np.asarray(portrait.vertices[:468, :2]), SIZE)).astype(int)
@@ -99,7 +99,7 @@ def test_unmoved_mesh_draws_the_portrait(portrait, refused):
     assert difference_outside_lips(refused).max() < 0.02
     difference = difference_outside_lips(portrait)
     # Only in the softened edge of the person, and where hair might be beside it, do layers not quite make the
-    # picture again.
+    # image again.
     assert difference.mean() < 0.004 and np.quantile(difference, 0.99) < 0.08
 
 
@@ -126,7 +126,7 @@ def test_background_stays_when_the_head_turns(frame_of, portrait, refused, basis
     turned = frame_of(rotation=[[0.1, 0.08, 0.06]])
     np.testing.assert_allclose(turned[still], plain(portrait.image)[still], atol=1e-6)
     assert np.abs(turned - plain(portrait.image)).mean() > 0.01
-    # Where no person was found for sure, the picture is warped with the head.
+    # Where no person was found for sure, the image is warped with the head.
     warped = drawn(refused, basis, move)[0]
     assert np.abs(np.asarray(warped) - plain(portrait.image))[still].max() > 0.03
 
@@ -178,7 +178,7 @@ def test_blink_covers_the_iris(frame_of, portrait):
     assert shut[y, x].mean() > open_eye[y, x].mean() + 0.1  # skin is lighter than her iris
 
 
-def test_patch_shows_what_the_picture_shows(portrait, basis):
+def test_patch_shows_what_the_image_shows(portrait, basis):
     moved = face_mesh.move(portrait, *basis, controls(rotation=[[0.05, 0.05, 0.02]]))
 
     def look(portrait, moved):
@@ -192,7 +192,7 @@ def test_patch_shows_what_the_picture_shows(portrait, basis):
     assert np.abs(np.asarray(seen - patch.skin))[outside].mean() < 0.02
 
 
-def test_gradients_reach_picture_layers_and_speech(portrait, basis):
+def test_gradients_reach_image_layers_and_speech(portrait, basis):
     def brightness(layers, speech):
         image, cover, background = layers
         given = portrait._replace(skin=image, image=image, cover=cover, background=background)

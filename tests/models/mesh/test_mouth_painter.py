@@ -118,7 +118,7 @@ def test_what_a_warp_puts_between_the_lips_is_not_seen(drawn, variables):
 def test_own_mouth_reaches_the_painting(drawn, variables):
     _, patch, own = drawn
     apply = jax.jit(NETWORK.apply)
-    other = apply(variables, patch, own._replace(picture=1 - own.picture))
+    other = apply(variables, patch, own._replace(image=1 - own.image))
     assert np.abs(other.colour - apply(variables, patch, own).colour).max() > 1e-4
 
 
@@ -153,7 +153,7 @@ def test_every_parameter_gets_gradients_in_half_precision(drawn, variables):
 
 def in_light(patch, own, light):
     """The same patch and portrait in another light: RGB factors."""
-    return patch._replace(skin=patch.skin * light), own._replace(picture=own.picture * light)
+    return patch._replace(skin=patch.skin * light), own._replace(image=own.image * light)
 
 
 def of_skin(drawn):
@@ -161,7 +161,7 @@ def of_skin(drawn):
     _, patch, own = drawn
     skin = 0.4 * jnp.asarray(mouth_painter.USUAL_TINT)
     return patch._replace(skin=jnp.broadcast_to(skin, patch.skin.shape)), own._replace(
-        picture=jnp.broadcast_to(skin, own.picture.shape)
+        image=jnp.broadcast_to(skin, own.image.shape)
     )
 
 
@@ -172,7 +172,7 @@ def test_usual_skin_is_painted_as_the_network_says(drawn, variables):
     np.testing.assert_allclose(painted.colour, said.colour, atol=1e-4)
 
 
-def test_mouths_take_on_a_pictures_light(drawn, variables):
+def test_mouths_take_on_a_images_light(drawn, variables):
     usual = mouth_painter.paint(NETWORK.config, variables, *of_skin(drawn))
     lit = mouth_painter.paint(
         NETWORK.config, variables, *in_light(*of_skin(drawn), jnp.array([[[[1.0, 1.0, 0.5]]]]))
@@ -181,13 +181,13 @@ def test_mouths_take_on_a_pictures_light(drawn, variables):
     assert abs(ratio[0] - ratio[1]) < 0.15 and ratio[2] < 0.75 * ratio[0]
 
 
-def test_mouths_in_pictures_of_greys_are_grey(drawn, variables):
+def test_mouths_in_images_of_greys_are_grey(drawn, variables):
     patch, own = of_skin(drawn)
     grey = lambda x: jnp.broadcast_to(x.mean(-1, keepdims=True), x.shape)
-    given = patch._replace(skin=grey(patch.skin)), own._replace(picture=grey(own.picture))
+    given = patch._replace(skin=grey(patch.skin)), own._replace(image=grey(own.image))
     colour = np.asarray(mouth_painter.paint(NETWORK.config, variables, *given).colour)
     assert np.ptp(colour, -1).max() < 1e-5
-    slope = jax.grad(lambda x: mouth_painter.light_of(own._replace(picture=x)).tint.sum())(given[1].picture)
+    slope = jax.grad(lambda x: mouth_painter.light_of(own._replace(image=x)).tint.sum())(given[1].image)
     assert np.isfinite(slope).all()
 
 
@@ -224,7 +224,7 @@ def test_own_mouth_is_cut_out_of_the_portrait(portrait, drawn):
     want = (1 - fy) * ((1 - fx) * near[0, 0] + fx * near[0, 1]) + fy * (
         (1 - fx) * near[1, 0] + fx * near[1, 1]
     )
-    np.testing.assert_allclose(own.picture[0, row, column], want, atol=1e-4)
+    np.testing.assert_allclose(own.image[0, row, column], want, atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [SIZE, 160])

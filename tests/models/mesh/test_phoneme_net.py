@@ -33,7 +33,7 @@ def test_default_sizes_are_small_and_look_200_ms_ahead():
 
 
 @pytest.mark.parametrize("chunk", [1, 5, 64])
-def test_pieces_of_a_sound_are_recognised_as_the_whole(small, chunk):
+def test_pieces_of_a_audio_are_recognised_as_the_whole(small, chunk):
     features = np.random.default_rng(0).normal(size=(23, 4, 41)).astype(np.float32)
     pad = ((SMALL.frames_back, SMALL.frames_ahead), (0, 0), (0, 0))
     whole = small(np.pad(features, pad)[None])[0]
@@ -94,7 +94,7 @@ def test_the_stage_learns_what_the_features_say():
     assert before["divergence"] > 1.4 and after["divergence"] < 0.3 and after["logs"] < 0.3 * before["logs"]
 
 
-def test_losses_are_zero_where_all_is_found_and_count_no_frame_beyond_the_sound():
+def test_losses_are_zero_where_all_is_found_and_count_no_frame_beyond_the_audio():
     config = phoneme_stage.PhonemeStageConfig()
     logs = jnp.maximum(jax.nn.log_softmax(jax.random.normal(jax.random.key(0), (2, 4, 2, 7))), -14)
     weight = jnp.array([[1.0, 1, 1, 0], [1, 1, 0, 0]])
@@ -106,7 +106,7 @@ def test_losses_are_zero_where_all_is_found_and_count_no_frame_beyond_the_sound(
     assert float(off["total"]) == pytest.approx((1 + config.logs) / 5, rel=1e-4)
 
 
-def test_stretches_are_silent_and_weigh_nothing_outside_of_their_sound():
+def test_stretches_are_silent_and_weigh_nothing_outside_of_their_audio():
     source = drawn_from(sounds())
     features, logs, weight = source.stretch(2, 57)
     assert features.shape == (6 + SMALL.frames_back + SMALL.frames_ahead, 4, 41) and logs.shape == (6, 2, 7)
@@ -125,7 +125,7 @@ def test_groups_are_drawn_by_their_shares():
     np.testing.assert_allclose(shares, [0.5, 0.3, 0.2], atol=0.08)
 
 
-def test_varied_features_stay_empty_where_there_is_no_sound():
+def test_varied_features_stay_empty_where_there_is_no_audio():
     config = phoneme_stage.PhonemeStageConfig(noise=0.3, bands=0.3, hidden=0.0)
     features = jnp.ones((4, 50, 4, 41)).at[:, :7].set(0)
     varied = phoneme_stage.vary(config, features, jax.random.key(0))
@@ -149,14 +149,14 @@ def test_filter_banks_stretch_as_throats_do():
         assert abs(centre - 10 * factor) < 0.3
 
 
-def test_a_folder_is_heard_sound_by_sound(tmp_path):
+def test_a_folder_is_heard_audio_by_audio(tmp_path):
     with pytest.raises(errors.UserError, match="no sound file"):
         phoneme_dataset.of_folder(tmp_path, lambda *_: None)
     for name in ("b", "a"):
         (tmp_path / f"{name}.wav").write_bytes(b"")
     heard = []
 
-    def hear(name, sound):
+    def hear(name, audio):
         heard.append(name)
         return speech_dataset.Voice(np.zeros((len(heard), 2, 7)), np.zeros((len(heard), 4, 41)))
 

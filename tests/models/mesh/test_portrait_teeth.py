@@ -26,19 +26,19 @@ def points_of(drop):
 def made_portrait(between=TOOTH, below=TONGUE, drop=OPEN):
     """A face of plain skin; between the lips teeth down to half of the opening, then tongue."""
     points = points_of(drop)
-    picture = np.full((SIZE, SIZE, 3), SKIN, np.uint8)
+    image = np.full((SIZE, SIZE, 3), SKIN, np.uint8)
     place = lambda i: (points[i, :2] + 1) / 2 * (SIZE - 1)
     upper, lower = (np.array([place(i) for i in row]) for row in topology.APERTURES[0])
     left, right = upper[:, 0].min(), upper[:, 0].max()
     for x in range(int(left) - 5, int(right) + 6):
         top, bottom = (np.interp(x, row[:, 0], row[:, 1]) for row in (upper, lower))
-        picture[int(top) - 5 : int(bottom) + 6, x] = LIP
+        image[int(top) - 5 : int(bottom) + 6, x] = LIP
         if left < x < right and bottom > top + 1:
             rows = slice(int(np.ceil(top)), int(bottom) + 1)
-            picture[rows, x] = below
-            picture[int(np.ceil(top)) : int((top + bottom) / 2), x] = between
-    layers = portrait_layers.make(picture, points, face_basis.embedded().canonical)
-    return mouth_patches.portrait_of(layers), picture
+            image[rows, x] = below
+            image[int(np.ceil(top)) : int((top + bottom) / 2), x] = between
+    layers = portrait_layers.make(image, points, face_basis.embedded().canonical)
+    return mouth_patches.portrait_of(layers), image
 
 
 find = jax.jit(portrait_teeth.find)
@@ -97,14 +97,14 @@ def test_an_unmoved_portrait_keeps_its_teeth_in_the_frame(smiling):
         teeth = portrait_teeth.find(portrait)
         return mouth_painter.paint_frames(portrait, moved, drawing, patch, painting, teeth)[0]
 
-    picture = made_portrait()[1]
-    tooth = (picture == TOOTH).all(-1)
+    image = made_portrait()[1]
+    tooth = (image == TOOTH).all(-1)
     columns = np.nonzero(tooth)[1]
     middle = tooth & (np.abs(np.arange(SIZE) - columns.mean())[None] < 5)
     for step in (-2, -1, 1, 2):  # away from lips and tongue
         middle &= np.roll(tooth, step, 0)
     assert middle.sum() > 5
-    np.testing.assert_allclose(np.asarray(frame_of(smiling))[middle] * 255, picture[middle], atol=15)
+    np.testing.assert_allclose(np.asarray(frame_of(smiling))[middle] * 255, image[middle], atol=15)
 
 
 def test_teeth_have_finite_slopes(smiling):

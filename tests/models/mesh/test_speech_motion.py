@@ -76,7 +76,7 @@ def train(known, basis, steps=120):
     return made, current, source
 
 
-def test_stage_learns_lips_that_follow_the_sound(basis):
+def test_stage_learns_lips_that_follow_the_audio(basis):
     made, current, source = train(made_set(), basis)
     held = source.batch("speech", None, seed=0, step=0, batch_size=8, held_out=True)
     judged = made.judge(current, made.frozen, held, jax.random.key(0))
@@ -93,14 +93,14 @@ def test_what_is_one_persons_alone_goes_into_his_code(basis):
     _, current, source = train(known, basis, steps=300)
     batch = source.batch("speech", None, seed=9, step=0, batch_size=16)
     network = speech_motion.SpeechMotion(SMALL)
-    players = {name: player.average for name, player in current.players.items()}
+    network_states = {name: network_state.average for name, network_state in current.network_states.items()}
     given = [jnp.asarray(x) for x in (batch.posteriors, batch.poses, batch.audio, batch.style)]
 
     def spread(person):
         rows = jnp.full(len(batch.style), person)
-        own = players[speech_stage.PART]["code"]
-        code = person_embeddings.lookup(players[speech_stage.CODES], rows, own)
-        return float(network.apply({"params": players[speech_stage.PART]}, *given, code)[..., 0].std())
+        own = network_states[speech_stage.PART]["code"]
+        code = person_embeddings.lookup(network_states[speech_stage.CODES], rows, own)
+        return float(network.apply({"params": network_states[speech_stage.PART]}, *given, code)[..., 0].std())
 
     assert source.names == ["a", "b"] and set(batch.person.tolist()) == {0, 1}
     assert spread(1) > 1.4 * spread(0)

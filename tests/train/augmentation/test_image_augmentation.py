@@ -1,4 +1,4 @@
-"""Augmentation: pictures, keypoints, Jacobians and boxes move together; colours as torchvision's."""
+"""Augmentation: images, keypoints, Jacobians and boxes move together; colours as torchvision's."""
 
 import colorsys
 
@@ -32,16 +32,16 @@ def dots(places, size=128):
     return np.repeat((255 * spots)[..., None], 3, -1).astype(np.uint8)
 
 
-def centre(pictures):
+def centre(images):
     """The brightness' centre of mass, in [-1, 1]."""
-    weight = np.asarray(pictures).sum(-1)
+    weight = np.asarray(images).sum(-1)
     weight = weight / weight.sum((1, 2), keepdims=True)
     axis = np.linspace(-1, 1, weight.shape[1])
     return np.stack([(weight.sum(1) * axis).sum(1), (weight.sum(2) * axis).sum(1)], -1)
 
 
 @pytest.mark.parametrize("size", [64, 32, 48])
-def test_look_without_variation_shows_the_picture_itself(size):
+def test_look_without_variation_shows_the_image_itself(size):
     frames = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
     seen = look(frames, variation(2), size)
     resized = jax.jit(image_augmentation.resize, static_argnums=1)(jnp.float32(frames) / 255, size)
@@ -69,13 +69,13 @@ def test_see_motion_finds_keypoints_where_look_shows_them(mirrored):
     told = image_augmentation.see_motion(stored, varied, MIRRORED).keypoints
     for k in range(3):
         found = centre(look(dots(keypoints[:, k]), varied, 128))
-        at = MIRRORED[k] if mirrored else k  # in a mirrored picture left is right
+        at = MIRRORED[k] if mirrored else k  # in a mirrored image left is right
         np.testing.assert_allclose(found, told[:, at], atol=0.01)
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_see_motion_turns_jacobians_as_the_view_turns_the_picture(mirrored):
-    """J carries the canonical face: one step d of it is seen as J' d, mirrored where the picture is."""
+def test_see_motion_turns_jacobians_as_the_view_turns_the_image(mirrored):
+    """J carries the canonical face: one step d of it is seen as J' d, mirrored where the image is."""
     rng = np.random.default_rng(1)
     keypoints, jacobians = rng.uniform(-0.4, 0.4, (4, 3, 2)), rng.normal(size=(4, 3, 2, 2))
     varied = variation(4, mirrored, views=True)
@@ -118,21 +118,19 @@ def test_see_boxes_without_variation_only_changes_the_scale():
 
 
 def test_recolour_by_nothing_is_nothing():
-    pictures = jax.random.uniform(jax.random.key(0), (2, 8, 8, 3))
-    np.testing.assert_array_equal(
-        image_augmentation.recolour(pictures, np.zeros((2, 4), np.float32)), pictures
-    )
+    images = jax.random.uniform(jax.random.key(0), (2, 8, 8, 3))
+    np.testing.assert_array_equal(image_augmentation.recolour(images, np.zeros((2, 4), np.float32)), images)
 
 
 def test_recolour_changes_what_each_field_names():
-    pictures = 0.3 + 0.3 * jax.random.uniform(jax.random.key(0), (1, 8, 8, 3))
-    change = lambda colours: np.asarray(image_augmentation.recolour(pictures, 0.1 * colours[None]))
+    images = 0.3 + 0.3 * jax.random.uniform(jax.random.key(0), (1, 8, 8, 3))
+    change = lambda colours: np.asarray(image_augmentation.recolour(images, 0.1 * colours[None]))
     grey = lambda x: np.asarray(x) @ np.float32(image_augmentation.GREY)
-    np.testing.assert_allclose(change(BRIGHTER), 1.1 * pictures, rtol=1e-5)
-    assert grey(change(MORE_CONTRAST)).std() == pytest.approx(1.1 * grey(pictures).std(), rel=1e-4)
-    assert grey(change(MORE_CONTRAST)).mean() == pytest.approx(grey(pictures).mean(), rel=1e-4)
-    np.testing.assert_allclose(grey(change(STRONGER)), grey(pictures), atol=1e-5)
-    np.testing.assert_allclose(np.ptp(change(STRONGER), -1), 1.1 * np.ptp(pictures, -1), atol=1e-5)
+    np.testing.assert_allclose(change(BRIGHTER), 1.1 * images, rtol=1e-5)
+    assert grey(change(MORE_CONTRAST)).std() == pytest.approx(1.1 * grey(images).std(), rel=1e-4)
+    assert grey(change(MORE_CONTRAST)).mean() == pytest.approx(grey(images).mean(), rel=1e-4)
+    np.testing.assert_allclose(grey(change(STRONGER)), grey(images), atol=1e-5)
+    np.testing.assert_allclose(np.ptp(change(STRONGER), -1), 1.1 * np.ptp(images, -1), atol=1e-5)
 
 
 @pytest.mark.parametrize("turn", [-0.1, 0.04, 0.45])

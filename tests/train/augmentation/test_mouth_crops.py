@@ -17,13 +17,13 @@ def test_crop_of_a_box_of_its_own_size_is_the_pixels_in_the_box():
     np.testing.assert_allclose(found[1], frames[1, 80:128, :96], atol=1e-5)
 
 
-def test_crop_of_a_smooth_picture_is_the_same_at_half_its_size():
-    """Boxes are scaled with the picture: what is seen stays in its place."""
+def test_crop_of_a_smooth_image_is_the_same_at_half_its_size():
+    """Boxes are scaled with the image: what is seen stays in its place."""
     axis = (jnp.arange(128) + 0.5) / 128
-    picture = jnp.stack(jnp.broadcast_arrays(axis[None], axis[:, None], axis[:, None] * 0), -1)[None]
-    half = picture.reshape(1, 64, 2, 64, 2, 3).mean((2, 4))
+    image = jnp.stack(jnp.broadcast_arrays(axis[None], axis[:, None], axis[:, None] * 0), -1)[None]
+    half = image.reshape(1, 64, 2, 64, 2, 3).mean((2, 4))
     box = jnp.array([[20.0, 30, 100, 70]])
-    found = mouth_crops.crop(picture, box)
+    found = mouth_crops.crop(image, box)
     np.testing.assert_allclose(mouth_crops.crop(half, box / 2), found, atol=1e-5)
     np.testing.assert_allclose(found[0, 0, :, 0], (20 + (jnp.arange(96) + 0.5) * 80 / 96) / 128, atol=1e-5)
 
@@ -47,16 +47,16 @@ def test_windows_are_five_successive_frames_in_bgr():
         mouth_crops.windows(mouths[:, :4])
 
 
-def test_square_lies_about_its_place_as_fine_as_the_picture():
+def test_square_lies_about_its_place_as_fine_as_the_image():
     across = np.linspace(-1, 1, 101, dtype=np.float32)
-    picture = jnp.asarray(np.stack(np.meshgrid(across, across), -1)[None])  # every pixel shows its own place
+    image = jnp.asarray(np.stack(np.meshgrid(across, across), -1)[None])  # every pixel shows its own place
     places = jnp.array([[0.2, -0.3]])
-    cut = mouth_crops.square(picture, places, 0.4)
+    cut = mouth_crops.square(image, places, 0.4)
     assert cut.shape == (1, 20, 20, 2)
     np.testing.assert_allclose(cut.mean((1, 2)), places, atol=1e-6)
     np.testing.assert_allclose(cut[0, 0, [0, -1], 0], [0.0, 0.4], atol=1e-6)
 
 
-def test_square_repeats_the_border_of_the_picture():
-    picture = jnp.zeros((1, 11, 11, 1)).at[:, :, -1].set(1.0)
-    assert (mouth_crops.square(picture, jnp.array([[1.0, 0.0]]), 0.8)[0, :, -2:] == 1).all()
+def test_square_repeats_the_border_of_the_image():
+    image = jnp.zeros((1, 11, 11, 1)).at[:, :, -1].set(1.0)
+    assert (mouth_crops.square(image, jnp.array([[1.0, 0.0]]), 0.8)[0, :, -2:] == 1).all()

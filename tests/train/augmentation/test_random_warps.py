@@ -27,7 +27,7 @@ def reference_warp(golden):
 
 @pytest.fixture(scope="module")
 def smooth():
-    """A picture without sharp edges, so that bilinear sampling is nearly exact."""
+    """An image without sharp edges, so that bilinear sampling is nearly exact."""
     places = grid.coordinate_grid(64, 64)
     return jnp.stack([jnp.sin(3 * places[..., 0]), jnp.cos(2 * places[..., 1])], -1)[None]
 
@@ -76,7 +76,7 @@ def test_warped_frame_shows_at_each_place_what_the_warped_point_showed(smooth):
 
 
 def test_warp_reflects_at_the_border():
-    theta = jnp.asarray([[[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]])  # look half a picture further right
+    theta = jnp.asarray([[[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]])  # look half an image further right
     warp = random_warps.Warp(theta, jnp.zeros((1, 2)), jnp.zeros((1, 1)))
     ramp = jnp.broadcast_to(jnp.arange(64.0).reshape(1, 1, 64, 1), (1, 64, 64, 1))
     row = np.asarray(random_warps.warp_frames(warp, ramp))[0, 0, :, 0]
@@ -84,7 +84,7 @@ def test_warp_reflects_at_the_border():
     assert row.max() > 62.9 and row[0] == 31.5
 
 
-def test_random_warps_differ_between_pictures_and_keys():
+def test_random_warps_differ_between_images_and_keys():
     one, two = (random_warps.random_warp(jax.random.key(i), 2) for i in (0, 1))
     assert float(jnp.abs(one.theta[0] - one.theta[1]).max()) > 1e-3
     assert float(jnp.abs(one.control_params - two.control_params).max()) > 1e-4

@@ -20,7 +20,7 @@ def make_state(step):
 
 def fill(folder, values=(5.0, 1.0, 3.0, None, 4.0), keep=2):
     """Save steps 1, 2, ... with these judged values."""
-    with checkpoint.Checkpoints(folder, keep=keep, judged_by="loss") as kept:
+    with checkpoint.Checkpoints(folder, keep=keep, best_metric="loss") as kept:
         for step, value in enumerate(values, 1):
             metrics = None if value is None else {"loss": value}
             kept.save(make_state(step), step, facts={"position": {"step": step}}, metrics=metrics)
@@ -29,7 +29,7 @@ def fill(folder, values=(5.0, 1.0, 3.0, None, 4.0), keep=2):
 def read(folder, notes=None, count=1):
     """What a new process would restore."""
     said = notes if notes is not None else []
-    with checkpoint.Checkpoints(folder, keep=2, judged_by="loss", note=said.append) as kept:
+    with checkpoint.Checkpoints(folder, keep=2, best_metric="loss", note=said.append) as kept:
         mesh = sharding.make_mesh(count)
         return kept.restore(jax.eval_shape(lambda: make_state(0)), sharding.replicated(mesh)), kept.best()
 
@@ -45,7 +45,7 @@ def test_restored_state_is_the_saved_one_with_what_was_said_of_it(tmp_path):
 
 def test_newest_and_best_stay(tmp_path):
     fill(tmp_path)
-    with checkpoint.Checkpoints(tmp_path, keep=2, judged_by="loss") as kept:
+    with checkpoint.Checkpoints(tmp_path, keep=2, best_metric="loss") as kept:
         assert kept.steps == [2, 4, 5]
 
 

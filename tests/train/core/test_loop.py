@@ -45,7 +45,7 @@ def test_two_and_two_steps_are_four(mesh, tmp_path):
 
 def test_curve_does_not_show_where_a_run_was_stopped(mesh, tmp_path):
     """Reports every third step, stopped after the fourth: the mean of 4 to 6 is of all three."""
-    rhythm = {"report_every": 3, "judge_every": 3}
+    rhythm = {"report_every": 3, "eval_every": 3}
     loop.train(toy_stage.make_task(tmp_path / "a", steps=6, **rhythm), mesh)
     source = toy_stage.Source(signal_at=3)
     stopped = loop.train(toy_stage.make_task(tmp_path / "b", steps=6, source=source, **rhythm), mesh)
@@ -115,25 +115,25 @@ def test_full_disk_is_one_line_and_keeps_the_good_checkpoint(mesh, tmp_path, mon
     full = OSError(28, "No space left on device")
     monkeypatch.setattr(checkpoint.Checkpoints, "_begin_save", lambda *_, **__: (_ for _ in ()).throw(full))
     with pytest.raises(errors.UserError, match="is full; free space"):
-        loop.train(task._replace(config=loop.RunConfig(steps=4, save_every=1, judge_every=0)), mesh)
+        loop.train(task._replace(config=loop.RunConfig(steps=4, save_every=1, eval_every=0)), mesh)
     assert checkpoint_steps(tmp_path) == [2]
 
 
 def test_best_checkpoint_stays_and_is_exported(mesh, tmp_path):
     told = []
     export = lambda current, best: told.append((int(current.step), best))
-    options = {"steps": 8, "keep": 1, "save_every": 1, "judge_every": 2, "export": export}
+    options = {"steps": 8, "keep": 1, "save_every": 1, "eval_every": 2, "export": export}
     loop.train(toy_stage.make_task(tmp_path, **options), mesh)
     rows = metric_log.read(tmp_path / metric_log.FILE)
-    judged = {row["step"]: row["held_out/loss"] for row in rows if "held_out/loss" in row}
-    best = min(judged, key=judged.get)
+    evaluated = {row["step"]: row["val/loss"] for row in rows if "val/loss" in row}
+    best = min(evaluated, key=evaluated.get)
     assert sorted({best, 8}) == checkpoint_steps(tmp_path)
     assert [step for step, is_best in told if is_best][-1] == best and len(told) == 8
 
 
-def test_sheets_and_films_appear(mesh, tmp_path):
-    loop.train(toy_stage.make_task(tmp_path, steps=2, picture_every=1), mesh)
-    names = sorted(path.name for path in (tmp_path / loop.PICTURES).iterdir())
+def test_sheets_and_videos_appear(mesh, tmp_path):
+    loop.train(toy_stage.make_task(tmp_path, steps=2, image_every=1), mesh)
+    names = sorted(path.name for path in (tmp_path / loop.IMAGES).iterdir())
     assert names == ["00000001.mp4", "00000001.png", "00000002.mp4", "00000002.png"]
 
 
@@ -144,7 +144,7 @@ def test_folder_without_held_out_clips_is_trained_on_and_said(mesh, tmp_path, ca
                 raise errors.UserError("no clip is held out; add people")
             return super().batch(*args, **options)
 
-    loop.train(toy_stage.make_task(tmp_path, source=Source(), judge_every=1, picture_every=1), mesh)
+    loop.train(toy_stage.make_task(tmp_path, source=Source(), eval_every=1, image_every=1), mesh)
     assert capsys.readouterr().err.count("nothing is judged or shown: no clip is held out") == 1
 
 

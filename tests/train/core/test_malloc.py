@@ -5,8 +5,8 @@ import sys
 
 CODE = """
 import ctypes, resource, sys
-from avct_jax.train import host_memory
-kept = host_memory.keep_freed() if sys.argv[1] == "keep" else True
+from avct_jax.train.core import malloc
+kept = malloc.keep_freed() if sys.argv[1] == "keep" else True
 faults, SIZE, libc = [], 160_000_000, ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
 libc.free.argtypes = [ctypes.c_void_p]

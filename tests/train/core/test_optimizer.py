@@ -69,7 +69,7 @@ def test_optimizer_decays_weights_without_a_gradient():
 
 
 def test_average_decay_begins_fast_and_ends_slow():
-    found = [float(optimizer.average_decay(0.99, jnp.int32(step))) for step in (0, 80, 10**6)]
+    found = [float(optimizer.ema_decay_at(0.99, jnp.int32(step))) for step in (0, 80, 10**6)]
     np.testing.assert_allclose(found, [0.1, 0.9, 0.99], rtol=1e-6)
 
 

@@ -31,7 +31,7 @@ def test_gradients_are_the_same_on_one_device_and_on_eight():
         current = sharding.place(made.initial(), mesh)
         frozen = sharding.place(made.frozen, mesh)
         current, (metrics, _) = step(current, frozen, batch, sharding.make_key(0, mesh), asked)
-        after.append(jax.device_get((current.players["toy"].params, metrics)))
+        after.append(jax.device_get((current.network_states["toy"].params, metrics)))
         assert len(current.step.sharding.device_set) == count
     chex.assert_trees_all_close(*after, atol=1e-6)
 
@@ -112,7 +112,7 @@ def finish(processes):
 
 def test_two_processes_train_as_one_does(tmp_path):
     """And each sees a half of every batch; the first alone writes logs, both the checkpoint."""
-    rhythm = {"steps": 3, "judge_every": 3, "picture_every": 3}
+    rhythm = {"steps": 3, "eval_every": 3, "image_every": 3}
     with toy_stage.free_port() as port:
         finish([start(tmp_path / "both", i, port, **rhythm) for i in (0, 1)])
     made = toy_stage.make_stage(optax.sgd(0.1))
@@ -145,4 +145,4 @@ def rows(folder):
 
 
 def losses(row):
-    return [name for name in row if name in ("loss", "norm", "held_out/loss")]
+    return [name for name in row if name in ("loss", "norm", "val/loss")]

@@ -18,7 +18,7 @@ def begin():
 
 def advance(current, gradient=0.5, statistic=1.0, decay=0.2):
     gradients = {name: jax.tree.map(lambda p: jnp.full_like(p, gradient), x.params)
-                 for name, x in current.players.items()}  # fmt: skip
+                 for name, x in current.network_states.items()}  # fmt: skip
     stats = {"a": {"mean": jnp.full(2, statistic)}, "b": {}}
     return train_state.advance(current, gradients, stats, {"a": RULE, "b": RULE}, decay=decay)
 
@@ -26,8 +26,8 @@ def advance(current, gradient=0.5, statistic=1.0, decay=0.2):
 def test_every_network_takes_a_step_and_the_norm_is_of_all():
     after, metrics = advance(begin())
     assert int(after.step) == 1 and set(metrics) == {"gradient_norm"}
-    for player in after.players.values():
-        np.testing.assert_allclose(player.params["w"], 0.5)
+    for network_state in after.network_states.values():
+        np.testing.assert_allclose(network_state.params["w"], 0.5)
     assert metrics["gradient_norm"] == pytest.approx(0.5 * 5**0.5)
 
 
@@ -36,13 +36,13 @@ def test_statistics_are_averaged_at_the_pace_of_the_parameters():
     current, means = begin(), []
     for _ in range(2):
         current, _ = advance(current, decay=0.9)
-        means.append(current.players["a"].averaged)
+        means.append(current.network_states["a"].ema_variables)
     np.testing.assert_allclose(means[0]["batch_stats"]["mean"], 0.9, rtol=1e-6)
     np.testing.assert_allclose(means[0]["params"]["w"], 0.1 * 1 + 0.9 * 0.5, rtol=1e-6)
     share = 2 / 11
     np.testing.assert_allclose(means[1]["batch_stats"]["mean"], share * 0.9 + 1 - share, rtol=1e-6)
-    np.testing.assert_array_equal(current.players["a"].variables["batch_stats"]["mean"], 1.0)
-    assert current.players["b"].averaged["batch_stats"] == {}
+    np.testing.assert_array_equal(current.network_states["a"].variables["batch_stats"]["mean"], 1.0)
+    assert current.network_states["b"].ema_variables["batch_stats"] == {}
 
 
 @pytest.mark.parametrize("bad", [jnp.nan, jnp.inf])
@@ -55,5 +55,5 @@ def test_one_number_that_is_not_finite_is_seen(bad):
 def test_state_of_another_version_has_another_mark():
     """Orbax reads no checkpoint that lacks a part of the state, be it empty."""
     before = {"params": jnp.ones(2)}
-    assert run_record.digest({**before, "average_stats": {}}) != run_record.digest(before)
+    assert run_record.digest({**before, "ema_batch_stats": {}}) != run_record.digest(before)
     assert run_record.digest(jax.eval_shape(begin)) == run_record.digest(begin())

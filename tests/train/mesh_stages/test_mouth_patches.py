@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
         one = clip.load(made / f"{entry['name']}.npz")
         clip.save(made / f"{entry['name']}.npz", one._replace(points=talking(len(one.points)).astype("f2")))
         if entry["name"] == "id_2":
-            entry["source"] = "films/non-commercial/id_2.mp4"
+            entry["source"] = "videos/non-commercial/id_2.mp4"
     (made / "manifest.json").write_text(json.dumps(listed))
     return made
 

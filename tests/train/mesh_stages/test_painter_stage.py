@@ -24,7 +24,7 @@ CONFIG = painter_stage.PainterStageConfig(gan_from=1, discriminator=CRITIC)
 RULE = optimizer.OptimizerConfig(learning_rate=3e-3, betas=(0.5, 0.99))
 KEY = jax.random.key(0)
 FROZEN = painter_stage.Frozen(None)
-PAINTER, JUDGE, CODES = painter_stage.PART, painter_stage.JUDGE, painter_stage.CODES
+PAINTER, DISCRIMINATOR, CODES = painter_stage.PART, painter_stage.DISCRIMINATOR, painter_stage.CODES
 
 
 def make(config=CONFIG, **options):
@@ -60,8 +60,8 @@ def step():
 
 
 @pytest.fixture(scope="module")
-def judge():
-    return quick.jit(make().judge)
+def eval_step():
+    return quick.jit(make().eval_step)
 
 
 @pytest.fixture(scope="module")
@@ -83,19 +83,19 @@ def test_discriminator_waits_for_its_step_and_then_both_learn(begun, after):
     assert all(np.isfinite(m) and m.dtype == jnp.float32 for m in (*told.values(), *told_later.values()))
     assert all(float(told[name]) == 0 for name in GAME)
     assert all(float(told_later[name]) > 0 for name in GAME)
-    params = lambda state, name: {k: v for k, v in state.players[name].params.items() if k != "code"}
+    params = lambda state, name: {k: v for k, v in state.network_states[name].params.items() if k != "code"}
     for name in (PAINTER, CODES):
         assert all(changed(params(begun, name), params(first, name)))
-    assert not any(changed(params(begun, JUDGE), params(first, JUDGE)))
-    assert any(changed(params(first, JUDGE), params(second, JUDGE)))
+    assert not any(changed(params(begun, DISCRIMINATOR), params(first, DISCRIMINATOR)))
+    assert any(changed(params(first, DISCRIMINATOR), params(second, DISCRIMINATOR)))
 
 
-def test_teeth_and_darkness_are_learned(begun, step, judge):
+def test_teeth_and_darkness_are_learned(begun, step, eval_step):
     current, batch = begun, made_batch()
-    before = judge(current, FROZEN, batch, KEY)
+    before = eval_step(current, FROZEN, batch, KEY)
     for _ in range(40):
         current, _ = step(current, FROZEN, batch, KEY)
-    learned = judge(current, FROZEN, batch, KEY)
+    learned = eval_step(current, FROZEN, batch, KEY)
     assert learned["l1_inside"] < 0.7 * before["l1_inside"]
     assert learned["l1"] < learned["l1_warped"]
 
@@ -111,45 +111,45 @@ def test_people_have_teeth_of_their_own(begun, step):
     for _ in range(60):
         current, _ = step(current, FROZEN, batch, KEY)
     shown = [
-        np.asarray(quick.jit(make(shipped=i).picture)(current, FROZEN, batch)["painted"][0]) for i in (0, 1)
+        np.asarray(quick.jit(make(shipped=i).image)(current, FROZEN, batch)["painted"][0]) for i in (0, 1)
     ]
     off = [[np.abs(a - b / 255)[batch.inside[0] > 0].mean() for b in real] for a in shown]
     assert off[0][0] < 0.7 * off[0][1] and off[1][1] < 0.7 * off[1][0]
 
 
-def test_judge_measures_what_its_names_say(begun, judge):
+def test_judge_measures_what_its_names_say(begun, eval_step):
     batch = made_batch()
-    found = judge(begun, FROZEN, batch, KEY)
+    found = eval_step(begun, FROZEN, batch, KEY)
     assert set(found) == {"l1_inside", "l1", "l1_warped", "sharpness"}
     off = np.abs(batch.skin.astype(float) - batch.real) / 255
     np.testing.assert_allclose(found["l1_warped"], off.mean(), rtol=1e-4)
-    shown = np.asarray(quick.jit(make().picture)(begun, {}, batch)["painted"])
+    shown = np.asarray(quick.jit(make().image)(begun, {}, batch)["painted"])
     inside = batch.inside > 0
     np.testing.assert_allclose(found["l1_inside"], np.abs(shown - batch.real / 255)[inside].mean(), rtol=1e-3)
     assert found["sharpness"] < 0.9  # nothing is painted yet where the real mouth has an edge
 
 
-def test_pictures_are_of_one_size_and_in_range(begun):
-    pictures = quick.jit(make().picture)(begun, {}, made_batch())
-    assert {"portrait", "real", "warped", "painted"} == set(pictures)
-    for picture in pictures.values():
-        assert picture.shape == (2, *face_mesh.PATCH, 3)
-        assert float(picture.min()) >= 0 and float(picture.max()) <= 1
+def test_images_are_of_one_size_and_in_range(begun):
+    images = quick.jit(make().image)(begun, {}, made_batch())
+    assert {"portrait", "real", "warped", "painted"} == set(images)
+    for image in images.values():
+        assert image.shape == (2, *face_mesh.PATCH, 3)
+        assert float(image.min()) >= 0 and float(image.max()) <= 1
 
 
 def test_training_goes_on_from_given_weights_and_exports_the_average(after):
     first, second = (state for state, _ in after)
-    given = {name: {"params": player.params} for name, player in second.players.items()}
+    given = {name: {"params": network_state.params} for name, network_state in second.network_states.items()}
     again = make(init=given).initial()
-    for name in (PAINTER, JUDGE, CODES):
-        assert not any(changed(again.players[name].params, second.players[name].params))
+    for name in (PAINTER, DISCRIMINATOR, CODES):
+        assert not any(changed(again.network_states[name].params, second.network_states[name].params))
     made = make(shipped=1).export(second)
     assert set(made) == {PAINTER}
-    player, params = second.players[PAINTER], dict(made[PAINTER]["params"])
-    np.testing.assert_array_equal(params["code"], second.players[CODES].average["table"][1])
-    assert not any(changed(params | {"code": player.average["code"]}, player.average))
-    assert any(changed(params | {"code": player.params["code"]}, player.params))
-    assert any(changed(first.players[PAINTER].average, second.players[PAINTER].average))
+    network_state, params = second.network_states[PAINTER], dict(made[PAINTER]["params"])
+    np.testing.assert_array_equal(params["code"], second.network_states[CODES].ema_params["table"][1])
+    assert not any(changed(params | {"code": network_state.ema_params["code"]}, network_state.ema_params))
+    assert any(changed(params | {"code": network_state.params["code"]}, network_state.params))
+    assert any(changed(first.network_states[PAINTER].ema_params, second.network_states[PAINTER].ema_params))
 
 
 def test_bytes_become_units_and_eye_distances():
@@ -162,16 +162,16 @@ def test_bytes_become_units_and_eye_distances():
     np.testing.assert_allclose(example.patch.above, -mouth_patches.DEPTHS, rtol=1e-6)
 
 
-def test_variations_change_all_pictures_of_an_example_alike():
+def test_variations_change_all_images_of_an_example_alike():
     b = 16
     batch = made_batch(b)
     ramp = np.broadcast_to(np.arange(96, dtype=np.uint8) + 80, batch.inside.shape)
-    pictures = np.repeat(ramp[..., None], 3, -1)
-    batch = batch._replace(skin=pictures, real=pictures, own=pictures, inside=ramp, below=ramp // 2)
+    images = np.repeat(ramp[..., None], 3, -1)
+    batch = batch._replace(skin=images, real=images, own=images, inside=ramp, below=ramp // 2)
     plain = painter_stage.to_example(batch)
     varied = painter_stage.vary(CONFIG, plain, KEY)
     np.testing.assert_array_equal(varied.real, varied.patch.skin)
-    np.testing.assert_array_equal(varied.real, varied.own.picture)
+    np.testing.assert_array_equal(varied.real, varied.own.image)
     mirrored = np.asarray(varied.patch.inside[:, 0, 0] > varied.patch.inside[:, 0, -1])
     assert 0 < mirrored.sum() < b
     for i in range(b):
@@ -185,7 +185,7 @@ def test_variations_change_all_pictures_of_an_example_alike():
     assert lights.std() > 0.005 and not np.allclose(lights, plain.real.mean())
 
 
-def test_codes_are_lent_and_the_film_says_nothing_of_borrowed_teeth():
+def test_codes_are_lent_and_the_video_says_nothing_of_borrowed_teeth():
     code = jnp.arange(24.0).reshape(8, 3)
     inside = jnp.zeros((8, *face_mesh.PATCH)).at[4:].set(1)
     own = mouth_painter.Own(jnp.zeros((8, *face_mesh.PATCH, 3)), inside)
@@ -203,7 +203,7 @@ def test_codes_are_lent_and_the_film_says_nothing_of_borrowed_teeth():
     assert 0 < slope.sum() < code.size  # only kept codes learn
 
 
-def test_what_is_wanted_of_free_examples_is_the_film_around_the_lips():
+def test_what_is_wanted_of_free_examples_is_the_video_around_the_lips():
     example = painter_stage.to_example(made_batch())
     shown = jnp.full_like(example.real, 0.9)
     wanted = np.asarray(painter_stage.agreeing(example, shown, jnp.array([0.0, 1.0])))
@@ -239,15 +239,15 @@ def test_errors_between_the_lips_weigh_more():
     example = painter_stage.to_example(made_batch())
     painting = mouth_painter.Painting(example.real, jnp.zeros_like(example.real[..., :1]))
     wrong = lambda rows, columns: example.real.at[:, rows, columns].add(0.1)
-    inner = painter_stage.picture_losses(CONFIG, example, painting, wrong(slice(28, 32), slice(44, 48)))
-    outer = painter_stage.picture_losses(CONFIG, example, painting, wrong(slice(52, 56), slice(44, 48)))
-    none = painter_stage.picture_losses(CONFIG, example, painting, example.real)
+    inner = painter_stage.image_losses(CONFIG, example, painting, wrong(slice(28, 32), slice(44, 48)))
+    outer = painter_stage.image_losses(CONFIG, example, painting, wrong(slice(52, 56), slice(44, 48)))
+    none = painter_stage.image_losses(CONFIG, example, painting, example.real)
     assert inner["l1"] > 3 * outer["l1"] > 0 and inner["gradient"] > outer["gradient"] > 0
     assert float(none["l1"]) == float(none["gradient"]) == float(none["quiet"]) == 0
 
 
 def made_set():
-    """The speaker with 60 examples, two people with 30 and 3, one held out; pictures tell which they are."""
+    """The speaker with 60 examples, two people with 30 and 3, one held out; images tell which they are."""
     clips = np.repeat(np.arange(4), (60, 30, 3, 5))
     n = len(clips)
     source = np.arange(n) // 3

@@ -48,7 +48,7 @@ def test_tensorboard_reads_one_value_a_step_and_the_sheet(tmp_path):
     fill(tmp_path, [1, 2, 3], step=0)
     log = metric_log.MetricLog(tmp_path, step=2)
     log.append(3, {"loss": 7.0, "bad": float("nan")})
-    log.picture(3, b"png", (2, 4))
+    log.image(3, b"png", (2, 4))
     log.close()
     read = event_accumulator.EventAccumulator(str(tmp_path)).Reload()
     assert [(e.step, e.value) for e in read.Scalars("loss")] == [(1, 1.0), (2, 0.5), (3, 7.0)]
@@ -60,7 +60,7 @@ def test_event_files_are_written_without_tensorflow_and_outlive_a_kill(tmp_path)
     event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     code = f"""
 import os, pathlib, sys
-from avct_jax.train import metric_log
+from avct_jax.train.monitoring import metric_log
 log = metric_log.MetricLog(pathlib.Path({str(tmp_path)!r}), step=0)
 log.append(1, {{"loss": 1.0}})
 assert "tensorflow" not in sys.modules
@@ -114,7 +114,7 @@ def test_progress_is_a_live_line_on_a_terminal(monkeypatch, capsys):
 def test_quiet_progress_shows_notes_alone(capsys):
     with progress.Progress("sync", done=0, total=100, quiet=True) as shown:
         shown.report(10, {"loss": 1.0}, PACE)
-        shown.judged(10, {"held_out/loss": 1.0})
+        shown.evaluated(10, {"val/loss": 1.0})
         shown.note("stopped")
     assert capsys.readouterr().err == "avct: stopped\n"
 
@@ -123,4 +123,4 @@ def test_decoding_is_told_ten_times(capsys):
     for done in range(1, 101):
         progress.show_decoding(done, 100)
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 10 and lines[-1] == "avct: pictures of 100 of 100 clips are decoded"
+    assert len(lines) == 10 and lines[-1] == "avct: images of 100 of 100 clips are decoded"

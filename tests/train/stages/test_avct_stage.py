@@ -69,7 +69,7 @@ def doubled(**fields):
 
 def first_moments(current):
     """A tenth of the first step's gradients: Adam's own steps would make 1e-4 of rounding at 1e-9."""
-    found = jax.tree.leaves(current.players, is_leaf=lambda s: hasattr(s, "mu"))
+    found = jax.tree.leaves(current.network_states, is_leaf=lambda s: hasattr(s, "mu"))
     return jax.device_get([s.mu for s in found if hasattr(s, "mu")])
 
 
@@ -81,7 +81,7 @@ def test_step_of_equation_2_moves_both_players(whole):
     assert set(metrics) == {*TERMS, *GAME, "total", "gradient_norm"}
     assert all(np.isfinite(m) and m > 0 and m.dtype == jnp.float32 for m in metrics.values())
     for name in ("avct", "patch_discriminator"):
-        params = (x.players[name].params for x in (begun, after))
+        params = (x.network_states[name].params for x in (begun, after))
         moved = jax.tree.map(lambda a, b: bool((a != b).any()), *params)
         assert np.mean(jax.tree.leaves(moved)) > 0.9, moved
     assert set(built.export(after)) == {"avct", "patch_discriminator"} and int(after.step) == 1
@@ -105,14 +105,14 @@ def test_warm_up_renders_nothing_and_its_loss_falls(given):
     built = make(WARM, only)
     assert built.frozen.renderer is None and built.frozen.perceptual is None
     current, step = built.initial(), quick.jit(built.step)
-    assert set(current.players) == {"avct"}
+    assert set(current.network_states) == {"avct"}
     batch, totals = training_batches.sequences(b=2, t=4, with_frames=False), []
     for _ in range(30):
         current, metrics = step(current, built.frozen, batch, KEY)
         totals.append(float(metrics["total"]))
     assert np.isfinite(metrics["gradient_norm"]) and set(metrics) == {*WARMING, "total", "gradient_norm"}
     assert totals[-1] < 0.7 * totals[0]
-    shown = jax.eval_shape(built.picture, current, built.frozen, batch)
+    shown = jax.eval_shape(built.image, current, built.frozen, batch)
     assert set(shown) == {"source", "keypoints"}
 
 
@@ -127,16 +127,16 @@ def test_warm_up_by_the_detector_needs_frames(given):
 
 
 def test_best_is_by_what_the_run_trains():
-    by = lambda **weights: avct_stage.AVCTStageConfig(**NOTHING | weights).judged_by
-    assert WARM.judged_by == "keypoint_error" and avct_stage.AVCTStageConfig().judged_by == "perceptual"
+    by = lambda **weights: avct_stage.AVCTStageConfig(**NOTHING | weights).best_metric
+    assert WARM.best_metric == "keypoint_error" and avct_stage.AVCTStageConfig().best_metric == "perceptual"
     assert by(sync=1.0) == "sync" and by(equivariance_jacobians=1.0) == "equivariance_jacobians"
 
 
-def test_judge_reports_and_picture_shows_all_that_there_is(whole):
+def test_judge_reports_and_image_shows_all_that_there_is(whole):
     built, begun, _ = whole
-    metrics = jax.eval_shape(built.judge, begun, built.frozen, doubled(), KEY)
+    metrics = jax.eval_shape(built.eval_step, begun, built.frozen, doubled(), KEY)
     assert {"keypoint_error", "opening_correlation", "opening_spread", "sync", "perceptual"} < set(metrics)
-    shown = jax.eval_shape(built.picture, begun, built.frozen, doubled())
+    shown = jax.eval_shape(built.image, begun, built.frozen, doubled())
     assert {name: x.shape for name, x in shown.items()} == dict.fromkeys(
         ("driving", "keypoints", "result", "source"), (6, 32, 32, 3)
     )
@@ -156,8 +156,8 @@ def test_ablated_losses_of_table_2_are_left_out():
     assert len(ablations.ABLATIONS) == 6
     _, neither = ablations.ABLATIONS["without-discriminators"](system_config.TINY, WHOLE)
     _, no_sync = ablations.ABLATIONS["without-sync-discriminator"](system_config.TINY, WHOLE)
-    assert not neither.judged and not neither.sync and neither.renders
-    assert no_sync.judged and not no_sync.sync
+    assert not neither.adversarial and not neither.sync and neither.renders
+    assert no_sync.adversarial and not no_sync.sync
 
 
 def test_step_in_bfloat16_makes_float32_parameters_and_metrics(given):
@@ -167,7 +167,7 @@ def test_step_in_bfloat16_makes_float32_parameters_and_metrics(given):
     built = make(config, given, dtype="bfloat16", microbatches=2)
     begun = jax.eval_shape(built.initial)
     after, metrics = jax.eval_shape(built.step, begun, built.frozen, doubled(), KEY)
-    kinds = {x.dtype for x in jax.tree.leaves(([p.params for p in after.players.values()], metrics))}
+    kinds = {x.dtype for x in jax.tree.leaves(([p.params for p in after.network_states.values()], metrics))}
     assert kinds == {np.dtype("float32")}
 
 
@@ -197,7 +197,7 @@ VIEWS = (
 
 
 @pytest.mark.parametrize("how", VIEWS)
-def test_poses_seen_are_those_of_the_picture_seen(how):
+def test_poses_seen_are_those_of_the_image_seen(how):
     """The head is where the view moves it; its box too, but for the perspective of another place."""
     pose = np.float32([[[0.2, -0.3, 0.1, 20.0, -10.0, 300.0]]])
     seen = np.asarray(avct_inputs.see_poses(jnp.asarray(pose), variation(**how)))
@@ -228,11 +228,11 @@ def test_transfer_moves_the_portrait_by_the_speakers_motion_since_rest():
 
 
 def test_hushed_frames_are_true_silence_and_others_are_not():
-    config = dataclasses.replace(WARM, hush=1.0)
+    config = dataclasses.replace(WARM, silence_augmentation=1.0)
     batch = training_batches.sequences(b=2, t=3, vary=False, with_frames=False)
     seen = look(batch, transfer=True)
     silence = jnp.full((4, 41), 7.0)
-    heard = avct_inputs.vary_sound(seen, batch.silent, silence, KEY, config=config)
+    heard = avct_inputs.vary_audio(seen, batch.silent, silence, KEY, config=config)
     hushed = np.asarray((heard.audio == 7).all((2, 3)))
     np.testing.assert_array_equal(hushed, batch.silent > 0)
     np.testing.assert_array_equal(np.asarray(heard.phonemes)[~hushed], batch.phonemes[~hushed])

@@ -41,7 +41,7 @@ def step():
 
 def first_moments(current):
     """A tenth of the first step's gradients: Adam's own steps would make 1e-4 of rounding at 1e-9."""
-    return jax.device_get(optimizer_moments(current.players["head_motion"].opt_state))
+    return jax.device_get(optimizer_moments(current.network_states["head_motion"].opt_state))
 
 
 def optimizer_moments(opt_state):
@@ -54,7 +54,7 @@ def test_step_moves_every_parameter_and_counts(begun):
     after, metrics = quick.jit(make(VARIED).step)(begun, {}, training_batches.poses(t=4), KEY)
     assert int(after.step) == 1 and set(metrics) == {"pose", "speed", "total", "gradient_norm"}
     assert all(np.isfinite(m) and m.dtype == jnp.float32 for m in metrics.values())
-    params = (x.players["head_motion"].params for x in (begun, after))
+    params = (x.network_states["head_motion"].params for x in (begun, after))
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), *params)
     assert all(jax.tree.leaves(moved)), moved
     assert set(make().export(after)) == {"head_motion"}
@@ -66,8 +66,8 @@ def test_loss_of_one_batch_falls(begun, step):
         current, metrics = step(current, {}, batch, KEY)
         found.append(float(metrics["pose"]))
     assert found[-1] < 0.5 * found[0]
-    judge = quick.jit(make().judge)
-    before, after = (judge(x, {}, batch, KEY) for x in (begun, current))
+    eval_step = quick.jit(make().eval_step)
+    before, after = (eval_step(x, {}, batch, KEY) for x in (begun, current))
     assert float(after["pose"]) < float(before["pose"]) and float(after["translation_mm"]) < 60
 
 
@@ -111,8 +111,8 @@ def test_vary_moves_a_stretch_as_a_whole():
     np.testing.assert_array_equal(untouched[0], batch.audio)
 
 
-def test_picture_shows_real_and_predicted_boxes_of_one_clip(begun):
-    shown = jax.eval_shape(make().picture, begun, {}, training_batches.poses(t=6))
+def test_image_shows_real_and_predicted_boxes_of_one_clip(begun):
+    shown = jax.eval_shape(make().image, begun, {}, training_batches.poses(t=6))
     assert {name: x.shape for name, x in shown.items()} == dict.fromkeys(
         ("predicted", "real"), (6, 256, 256, 3)
     )
@@ -121,5 +121,5 @@ def test_picture_shows_real_and_predicted_boxes_of_one_clip(begun):
 def test_step_in_bfloat16_makes_float32_parameters_and_metrics(begun):
     built = make(dtype="bfloat16")
     after, metrics = jax.eval_shape(built.step, begun, {}, training_batches.poses(), KEY)
-    kinds = {x.dtype for x in jax.tree.leaves((after.players["head_motion"].params, metrics))}
+    kinds = {x.dtype for x in jax.tree.leaves((after.network_states["head_motion"].params, metrics))}
     assert kinds == {np.dtype("float32")}

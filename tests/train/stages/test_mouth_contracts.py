@@ -1,6 +1,6 @@
 """The wiring of D_sync's and of the painter's stage: whose mouth, whose sound, who is real.
 
-Pictures are of one grey, their number, and stubs answer with the numbers that they are given.
+Images are of one grey, their number, and stubs answer with the numbers that they are given.
 """
 
 import jax.numpy as jnp
@@ -30,44 +30,44 @@ def unchecked(function):
     return getattr(function, "__wrapped__", function)
 
 
-def test_sync_network_sees_each_examples_frames_in_order_beside_its_sound():
+def test_sync_network_sees_each_examples_frames_in_order_beside_its_audio():
     b, size = 3, 32
     number = np.arange(1, 1 + b * 5).reshape(b, 5)
     frames = np.broadcast_to(number[..., None, None, None], (b, 5, size, size, 3)).astype(np.uint8)
-    sound = np.broadcast_to(np.arange(b).reshape(-1, 1, 1), (b, 80, 16)).astype(np.float32)
+    audio = np.broadcast_to(np.arange(b).reshape(-1, 1, 1), (b, 80, 16)).astype(np.float32)
     boxes = np.tile(np.float32([4, 8, 28, 30]), (b, 5, 1))
     still = training_batches.variation(b=b, vary=False)
-    batch = batch_types.SyncWindows(frames, boxes, sound, np.ones(b, np.float32), still)
+    batch = batch_types.SyncWindows(frames, boxes, audio, np.ones(b, np.float32), still)
     seen = once(sync_stage.see, batch)
     faces = np.asarray(seen.faces).reshape(b, 48, 96, 5, 3)
     close(255 * faces[:, 24, 48, :, 0], number, atol=1e-3)
-    np.testing.assert_array_equal(seen.mel[..., 0], sound)
+    np.testing.assert_array_equal(seen.mel[..., 0], audio)
 
 
-class NextSound:
+class NextAudio:
     """In the place of D_sync: every mouth is like the next example's sound."""
 
     def apply(self, variables, mel, faces, *, train=False, mutable=None):
-        sound = jnp.eye(len(mel))
-        face = jnp.roll(sound, 1, axis=1)
-        return ((sound, face), {"batch_stats": {}}) if mutable else (sound, face)
+        audio = jnp.eye(len(mel))
+        face = jnp.roll(audio, 1, axis=1)
+        return ((audio, face), {"batch_stats": {}}) if mutable else (audio, face)
 
 
-def test_cosines_are_of_every_mouth_in_its_row_with_every_sound_in_its_column():
+def test_cosines_are_of_every_mouth_in_its_row_with_every_audio_in_its_column():
     batch = training_batches.sync_windows(b=3)
     wanted = np.roll(np.eye(3), 1, axis=1)  # mouth 0 goes with sound 1
-    judged = once(lambda batch: unchecked(sync_stage.similarities)(NextSound(), {}, batch), batch)
-    embedded, _ = sync_stage._embed(NextSound(), {}, once(sync_stage.see, batch), remat=False)
-    np.testing.assert_array_equal(judged, wanted)
+    evaluated = once(lambda batch: unchecked(sync_stage.similarities)(NextAudio(), {}, batch), batch)
+    embedded, _ = sync_stage._embed(NextAudio(), {}, once(sync_stage.see, batch), remat=False)
+    np.testing.assert_array_equal(evaluated, wanted)
     np.testing.assert_array_equal(sync_stage.cosines_of(*embedded), wanted)
 
 
-def test_mouths_that_prefer_their_own_sound_are_counted_not_sounds_their_mouth():
+def test_mouths_that_prefer_their_own_audio_are_counted_not_sounds_their_mouth():
     cosines = jnp.array([[0.5, 0.6, 0.1], [0.1, 0.9, 0.2], [0.3, 0.2, 0.4]])
     assert float(sync_stage.scores(cosines, jnp.ones(3))["picking"]) == pytest.approx(2 / 3)
 
 
-def test_contrast_asks_only_pairs_in_sync_for_their_own_sound():
+def test_contrast_asks_only_pairs_in_sync_for_their_own_audio():
     cosines, same = jnp.array([[0.8, 0.3, 0.1], [0.2, 0.7, 0.4], [0.5, 0.6, 0.9]]), jnp.array([1.0, 0, 0])
     logits = np.asarray(cosines) / 0.1
     log_share = lambda row: row[0] - np.log(np.exp(row).sum())
@@ -84,7 +84,7 @@ def test_cross_entropy_wants_pairs_in_sync_alike_and_drawn_others_not():
 
 
 class Critic:
-    """In the place of the painter's discriminator: its opinion is the picture's brightness."""
+    """In the place of the painter's discriminator: its opinion is the image's brightness."""
 
     def apply(self, variables, seen):
         bright = seen[..., :3].mean((1, 2, 3), keepdims=True)
@@ -92,7 +92,7 @@ class Critic:
 
 
 def mouths():
-    """Two examples: real films of .7 and .6, warped skin of .5, portraits of .4, mouths all over."""
+    """Two examples: real videos of .7 and .6, warped skin of .5, portraits of .4, mouths all over."""
     plane = (2, *face_mesh.PATCH)
     grey = lambda *levels: jnp.broadcast_to(jnp.array(levels).reshape(-1, 1, 1, 1), (*plane, 3))
     patch = face_mesh.Patch(grey(0.5, 0.5), jnp.ones(plane), jnp.zeros(plane), jnp.zeros(plane))
@@ -100,29 +100,29 @@ def mouths():
     return painter_stage.Example(patch, own, grey(0.7, 0.6)), grey(0.2, 0.9)
 
 
-def test_mouth_discriminator_learns_that_films_are_real_and_paintings_are_not():
+def test_mouth_discriminator_learns_that_videos_are_real_and_paintings_are_not():
     example, shown = mouths()
     real, made = np.array([0.7, 0.6]), np.array([0.2, 0.9])
-    found = once(lambda *given: painter_stage._judged(Critic(), {}, *given, WINDOW), example, shown)
+    found = once(lambda *given: painter_stage._real_and_made(Critic(), {}, *given, WINDOW), example, shown)
     close(found, np.square(1 - real).mean() + np.square(made).mean())
     config = painter_stage.PainterStageConfig(gan=2.0, matching=3.0)
     parts = painter_stage._Parts(None, config, Critic(), None)
-    opinion = lambda *given: painter_stage._opinion(parts, {}, *given, WINDOW)
-    told = once(opinion, example, shown, jnp.array(0.5))
+    generator_terms = lambda *given: painter_stage._generator_terms(parts, {}, *given, WINDOW)
+    told = once(generator_terms, example, shown, jnp.array(0.5))
     close(told["gan_generator"], np.square(1 - made).mean())
     close(told["feature_matching"], 2 * np.abs(made - real).mean())
 
 
-def test_painting_is_compared_with_the_film_of_its_own_example():
+def test_painting_is_compared_with_the_video_of_its_own_example():
     example, shown = mouths()
     config = painter_stage.PainterStageConfig(gradient=0.0, quiet=0.0, inside=0.0, edge=0.0)
     painting = mouth_painter.Painting(shown, shown[..., :1])
-    found = once(lambda *given: painter_stage.picture_losses(config, *given)["l1"], example, painting, shown)
+    found = once(lambda *given: painter_stage.image_losses(config, *given)["l1"], example, painting, shown)
     close(found, (0.5 + 0.3) / 2 * mouth_painter.border().mean(), atol=1e-4)
 
 
 def test_patches_warp_the_source_to_each_driving_frame_and_are_real_there(monkeypatch):
-    """Of more frames than are drawn at once: points, head and picture are of one frame, own of the source."""
+    """Of more frames than are drawn at once: points, head and image are of one frame, own of the source."""
     t, canonical = 45, face_basis.embedded().canonical
     points = np.repeat(0.8 * canonical[None], t, 0) + 0.002 * np.arange(t).reshape(-1, 1, 1) * [1, 0, 0]
     frames = np.broadcast_to(np.arange(t).reshape(-1, 1, 1, 1), (t, 8, 8, 3)).astype(np.uint8)
@@ -130,16 +130,16 @@ def test_patches_warp_the_source_to_each_driving_frame_and_are_real_there(monkey
     across = lambda x: np.round((np.asarray(x) - points[0]).mean((1, 2)) * 3 / 0.002)  # number of its frame
     spread = lambda x: np.broadcast_to(np.asarray(x).reshape(-1, 1, 1), (len(x), 2, 2))
 
-    def make(picture, landmarks, _):
-        assert across(landmarks[None]) == picture.max()
-        return picture.max()
+    def make(image, landmarks, _):
+        assert across(landmarks[None]) == image.max()
+        return image.max()
 
-    def draw(source, driving, head, origin, pictures):
+    def draw(source, driving, head, origin, images):
         number = across(driving)
         at = np.round((origin - fitted.origin[0])[:, 0] / (fitted.origin[1] - fitted.origin[0])[0])
         np.testing.assert_array_equal(at, number)
         own = np.full((1, 2, 2), source)
-        fields = [np.full_like(number, source), number, number, number, np.asarray(pictures).max((1, 2, 3))]
+        fields = [np.full_like(number, source), number, number, number, np.asarray(images).max((1, 2, 3))]
         return [spread(x) for x in fields], (own[0], own[0])
 
     fitted = mouth_patches.heads(points, canonical)

@@ -1,6 +1,6 @@
 """The renderer stage's wiring: which frame drives which source, who learns from whom, what is turned round.
 
-Pictures are of one grey, their number, and stubs answer with the numbers that they are given.
+Images are of one grey, their number, and stubs answer with the numbers that they are given.
 """
 
 import dataclasses
@@ -63,11 +63,11 @@ def numbered(landmarks=lambda number: number / 255):
 
 
 class Detector:
-    """In the place of E_kd: finds a picture's number, moved by its one parameter."""
+    """In the place of E_kd: finds an image's number, moved by its one parameter."""
 
-    def apply(self, variables, pictures, *, train, mutable):
+    def apply(self, variables, images, *, train, mutable):
         self.train = train
-        found = moved(pictures.mean((1, 2, 3)) + variables["params"]["shift"])
+        found = moved(images.mean((1, 2, 3)) + variables["params"]["shift"])
         return keypoint_detector.Detection(motion.Motion(*found), None), {"batch_stats": {}}
 
 
@@ -77,17 +77,17 @@ class Encoded(NamedTuple):
 
 
 class Renderer:
-    """In the place of E_r: red says whose picture it was, green the driving keypoints, blue the source's.
+    """In the place of E_r: red says whose image it was, green the driving keypoints, blue the source's.
 
     What it paints says how large the driving Jacobians are.
     """
 
-    def apply(self, variables, picture, driving, source, *, method, mutable):
+    def apply(self, variables, image, driving, source, *, method, mutable):
         self.level = variables["params"]["level"]
-        return method(self, picture, driving, source), {"batch_stats": {}}
+        return method(self, image, driving, source), {"batch_stats": {}}
 
-    def encode(self, picture, *, train):
-        return Encoded(picture.mean((1, 2, 3)), picture)
+    def encode(self, image, *, train):
+        return Encoded(image.mean((1, 2, 3)), image)
 
     def decode(self, encoded, driving, source, *, train):
         told = jnp.stack([encoded.number, driving.keypoints[:, 0, 0], source.keypoints[:, 0, 0]], -1)
@@ -111,10 +111,10 @@ class OwnFrame(Renderer):
 class Critic:
     """In the place of D: its opinion is in proportion to brightness, and hangs on the maps' places."""
 
-    def apply(self, variables, pictures, *, train=False, mutable=None):
+    def apply(self, variables, images, *, train=False, mutable=None):
         ramp = jnp.linspace(0, 1, SIZE).reshape(1, 1, SIZE, 1)
-        bright = pictures[..., :3].mean((1, 2, 3), keepdims=True)
-        places = (ramp * pictures[..., 3:]).mean((1, 2, 3), keepdims=True)
+        bright = images[..., :3].mean((1, 2, 3), keepdims=True)
+        places = (ramp * images[..., 3:]).mean((1, 2, 3), keepdims=True)
         says = variables["params"]["w"] * bright + places
         return ((says, [says]), {"batch_stats": {}}) if mutable else (says, [says])
 
@@ -159,7 +159,7 @@ def test_taught_renderer_follows_the_landmarks_movement_since_the_source():
     close(out.made.painted[:, 0, 0, 0], jacobians)
 
 
-def test_detector_is_compared_with_each_pictures_own_landmarks():
+def test_detector_is_compared_with_each_images_own_landmarks():
     config = {"landmarks": 1.0, "l1": 1.0}
     assert float(forward(plan(**config), numbered()).terms["landmarks"]) < 1e-6
     off = numbered(lambda number: number / 255 + 0.01)
@@ -214,8 +214,8 @@ def test_frozen_detector_looks_with_its_own_weights_and_statistics():
 class Tracker:
     """In the place of E_kd: finds a red spot, and the affine frame that green and blue ones span with it."""
 
-    def apply(self, variables, pictures, *, train, mutable):
-        weight = pictures / pictures.sum((1, 2), keepdims=True)
+    def apply(self, variables, images, *, train, mutable):
+        weight = images / images.sum((1, 2), keepdims=True)
         spots = jnp.einsum("bhwc,hwd->bcd", weight, jnp.asarray(grid.coordinate_grid(SIZE, SIZE)))
         spots = spots + variables["params"]["shift"]
         jacobians = jnp.stack([spots[:, 1] - spots[:, 0], spots[:, 2] - spots[:, 0]], -1) / ARM
@@ -232,15 +232,15 @@ ARM = 0.3  # from the red spot to the others
 
 
 def spotted():
-    """Pictures of three spots, the red ones at RED."""
+    """Images of three spots, the red ones at RED."""
     spots = RED[..., None, :] + np.array([[0, 0], [ARM, 0], [0, ARM]])
     offset = grid.coordinate_grid(SIZE, SIZE)[:, :, None] - spots[..., None, None, :, :]
-    pictures = (250 * np.exp(-np.square(offset).sum(-1) / (2 * 0.06**2))).astype(np.uint8)
-    return numbered()._replace(source=pictures[:, 0], driving=pictures)
+    images = (250 * np.exp(-np.square(offset).sum(-1) / (2 * 0.06**2))).astype(np.uint8)
+    return numbered()._replace(source=images[:, 0], driving=images)
 
 
 def test_detector_that_follows_every_warp_has_no_equivariance_loss():
-    """What is found in the warped picture is brought back by the warp, not by its inverse."""
+    """What is found in the warped image is brought back by the warp, not by its inverse."""
     keys = jax.random.split(jax.random.key(3), 2)
     stubbed = plan(TrackerPlan, equivariance_keypoints=1.0, equivariance_jacobians=1.0)
     out = forward(stubbed, spotted(), train=True, keys=keys)
@@ -256,11 +256,11 @@ def test_parts_of_a_batch_take_the_step_of_the_whole():
     """Of every network, with the same draws: each example has a key of its own."""
     weights = {"equivariance_keypoints": 1.0, "l1": 1.0, "gan": 1.0, "feature_matching": 1.0}
     rules = dict.fromkeys(PARAMS, optax.sgd(1.0))
-    players = {
-        name: train_state.make_player(jax.tree.map(jnp.float32, v), rules[name])
+    network_states = {
+        name: train_state.make_network_state(jax.tree.map(jnp.float32, v), rules[name])
         for name, v in VARIABLES.items()
     }
-    begun = train_state.State(jnp.zeros((), jnp.int32), players)
+    begun = train_state.State(jnp.zeros((), jnp.int32), network_states)
 
     def step(parts):
         stubbed = dataclasses.replace(
@@ -268,7 +268,7 @@ def test_parts_of_a_batch_take_the_step_of_the_whole():
         )
         take = lambda *given: renderer_stage._step(stubbed, rules, *given)
         after, told = once(take, begun, NOTHING, spotted(), jax.random.key(3))
-        return {name: player.params for name, player in after.players.items()}, told
+        return {name: network_state.params for name, network_state in after.network_states.items()}, told
 
     (one, whole), (two, halves) = step(1), step(2)
     jax.tree.map(close, one, two)
@@ -292,29 +292,27 @@ def test_mouth_terms_look_at_the_drivers_lips(monkeypatch):
 
     def terms(at):
         frame = heatmap.gaussians(at, SIZE, SIZE, variance=0.003).repeat(3, -1)
-        return renderer_forward._picture_terms(ask, None, frame, made, seen)
+        return renderer_forward._image_terms(ask, None, frame, made, seen)
 
     here, there, middle = (once(terms, at) for at in (lips, np.roll(lips, 1, 0), 0 * lips))
     for name in ("mouth", "mouth_perceptual"):
         assert here[name] > 0.05 and max(there[name], middle[name]) < 0.01, name
 
 
-PLAYERS = {name: types.SimpleNamespace(averaged=VARIABLES[name]) for name in (DETECTOR, RENDERER)}
-AVERAGED = types.SimpleNamespace(players=PLAYERS)
+NETWORKS = {name: types.SimpleNamespace(ema_variables=VARIABLES[name]) for name in (DETECTOR, RENDERER)}
+EMA = types.SimpleNamespace(network_states=NETWORKS)
 
 
 def test_judge_measures_the_error_of_the_frame_and_of_the_source():
-    found = once(
-        lambda batch: renderer_stage._judge(plan(l1=1.0), AVERAGED, NOTHING, batch, None), numbered()
-    )
+    found = once(lambda batch: renderer_stage._evaluate(plan(l1=1.0), EMA, NOTHING, batch, None), numbered())
     frame = np.stack([OWN, DRIVEN, OWN], -1)
     close(found["l1"], np.abs(frame - DRIVEN[:, None]).mean())
     close(found["l1_still"], np.abs(OWN - DRIVEN).mean())
 
 
-def test_picture_shows_each_source_driven_by_its_last_frame(monkeypatch):
+def test_image_shows_each_source_driven_by_its_last_frame(monkeypatch):
     monkeypatch.setattr(overlay, "keypoints", lambda p, k: jnp.zeros_like(p) + k[:, :1, :1, None])
-    shown = once(lambda batch: renderer_stage._picture(plan(l1=1.0), AVERAGED, NOTHING, batch), numbered())
+    shown = once(lambda batch: renderer_stage._image(plan(l1=1.0), EMA, NOTHING, batch), numbered())
     own, last = SOURCES / 255, DRIVING[:, -1] / 255
     for name, number in {"source": own, "driving": last, "warp": own}.items():
         close(shown[name], np.broadcast_to(number[:, None, None, None], (2, SIZE, SIZE, 3)))

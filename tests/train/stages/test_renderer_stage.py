@@ -82,16 +82,18 @@ def run(begin):
 
 def test_step_moves_the_parameters_of_every_player(run):
     first, last, _ = run
-    assert int(last.step) == 30 and set(last.players) == {*PARTS, "patch_discriminator"}
-    for name, player in last.players.items():
-        before = first.players[name]
-        moved = jax.tree.map(lambda a, b: bool((a != b).any()), before.params, player.params)
+    assert int(last.step) == 30 and set(last.network_states) == {*PARTS, "patch_discriminator"}
+    for name, network_state in last.network_states.items():
+        before = first.network_states[name]
+        moved = jax.tree.map(lambda a, b: bool((a != b).any()), before.params, network_state.params)
         # Biases that a normalisation takes away again do nothing: they alone may stay.
         useless = ("['conv']['bias']", "['conv1']['bias']")
         paths = jax.tree.leaves_with_path(moved)
         counts = [x for path, x in paths if not jax.tree_util.keystr(path).endswith(useless)]
         assert np.mean(counts) > 0.9, name
-        changed = jax.tree.map(lambda a, b: bool((a != b).any()), before.batch_stats, player.batch_stats)
+        changed = jax.tree.map(
+            lambda a, b: bool((a != b).any()), before.batch_stats, network_state.batch_stats
+        )
         # The discriminator's last layer has one output: its singular vector is 1.
         assert np.mean(jax.tree.leaves(changed)) > 0.8, name
 
@@ -122,9 +124,9 @@ def test_average_follows_the_parameters(run):
         pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
         return np.mean([np.abs(np.asarray(x) - np.asarray(y)).mean() for x, y in pairs])
 
-    player = last.players["renderer"]
-    begun = first.players["renderer"].params
-    assert 0 < apart(player.average, player.params) < 0.5 * apart(begun, player.params)
+    network_state = last.network_states["renderer"]
+    begun = first.network_states["renderer"].params
+    assert 0 < apart(network_state.average, network_state.params) < 0.5 * apart(begun, network_state.params)
 
 
 @pytest.fixture(scope="module")
@@ -135,9 +137,9 @@ def found(begin):
     def find(compute=FLOAT32, place=lambda x: x):
         stage = begin(FOMM, compute)
         plan = renderer_forward.Plan(system_config.TINY, FOMM, compute)
-        players = stage.initial().players
+        network_states = stage.initial().network_states
         params, stats = (
-            {n: getattr(p, part) for n, p in players.items()} for part in ("params", "batch_stats")
+            {n: getattr(p, part) for n, p in network_states.items()} for part in ("params", "batch_stats")
         )
         arguments = (params, stats, stage.frozen, *place((batch, keys)))
         lowered = jax.jit(lambda *a: renderer_stage.find_gradients(plan, *a)).lower(*arguments)
@@ -202,7 +204,7 @@ def test_losses_of_weight_zero_are_not_computed(begin):
     alone = begin(dataclasses.replace(OFF, landmarks=1.0))
     names, convolutions = metrics_of(alone, batch)
     assert names == {"landmarks", "total", "gradient_norm"} and alone.frozen == (None, None)
-    assert set(jax.eval_shape(alone.initial).players) == {"keypoint_detector"}
+    assert set(jax.eval_shape(alone.initial).network_states) == {"keypoint_detector"}
     drawn, more = metrics_of(begin(dataclasses.replace(OFF, landmarks=1.0, l1=1.0)), batch)
     assert drawn == names | {"l1"} and more > convolutions
     seen, most = metrics_of(begin(dataclasses.replace(FOMM, gan=1.0, discriminator=ALL.discriminator)), batch)
@@ -225,8 +227,8 @@ def test_taught_renderer_teaches_the_detector_nothing(begin):
     keys, batch = jax.random.split(jax.random.key(1), 2), training_batches.pairs(b=2, n=1)
     config = dataclasses.replace(OFF, l1=1.0, landmarks=1e-9, teach=True, output_size=16)
     plan, stage = renderer_forward.Plan(system_config.TINY, config, FLOAT32), begin(config)
-    players = stage.initial().players
-    trees = ({n: getattr(p, part) for n, p in players.items()} for part in ("params", "batch_stats"))
+    network_states = stage.initial().network_states
+    trees = ({n: getattr(p, part) for n, p in network_states.items()} for part in ("params", "batch_stats"))
     find = quick.jit(lambda *a: renderer_stage.find_gradients(plan, *a)[0])
     found = find(*trees, stage.frozen, batch, keys)
     largest = {part: max(float(jnp.abs(x).max()) for x in jax.tree.leaves(found[part])) for part in PARTS}
@@ -247,46 +249,46 @@ def mirrored(batch):
 
 
 @pytest.fixture(scope="module")
-def judged(begin):
+def evaluated(begin):
     """A frozen detector's stage under teaching, and its compiled judge."""
     config = dataclasses.replace(
         OFF, l1=1.0, mouth=1.0, landmarks=10.0, teach=True, train_detector=False, output_size=32
     )
     stage = begin(config)
     current = stage.initial()
-    judge = quick.jit(stage.judge)
-    return stage, current, lambda batch: judge(current, stage.frozen, batch, jax.random.key(0))
+    eval_step = quick.jit(stage.eval_step)
+    return stage, current, lambda batch: eval_step(current, stage.frozen, batch, jax.random.key(0))
 
 
-def test_judge_of_mirrored_examples_is_that_of_mirrored_clips(judged):
-    _, _, judge = judged
+def test_judge_of_mirrored_examples_is_that_of_mirrored_clips(evaluated):
+    _, _, eval_step = evaluated
     batch = training_batches.pairs(b=2, n=2, vary=False)
     asked = batch._replace(variation=batch.variation._replace(mirrored=np.ones(2, bool)))
-    told, wanted = judge(asked), judge(mirrored(batch))
+    told, wanted = eval_step(asked), eval_step(mirrored(batch))
     assert set(told) == {"l1", "l1_still", "mouth"}
     assert all(told[name] == pytest.approx(float(wanted[name]), rel=1e-4) for name in told)
-    assert told["l1"] != pytest.approx(float(judge(batch)["l1"]), rel=1e-4)
+    assert told["l1"] != pytest.approx(float(eval_step(batch)["l1"]), rel=1e-4)
 
 
-def test_judge_finds_a_still_pair_still(judged):
+def test_judge_finds_a_still_pair_still(evaluated):
     batch = training_batches.pairs(b=2, n=2, vary=False)
     still = batch._replace(driving=np.repeat(batch.source[:, None], 2, 1))
-    assert float(judged[2](still)["l1_still"]) == 0 < float(judged[2](batch)["l1_still"])
+    assert float(evaluated[2](still)["l1_still"]) == 0 < float(evaluated[2](batch)["l1_still"])
 
 
-def test_frozen_detector_is_neither_player_nor_exported(judged, tiny_variables):
-    stage, current, _ = judged
-    assert set(current.players) == set(stage.export(current)) == {"renderer"}
+def test_frozen_detector_is_neither_player_nor_exported(evaluated, tiny_variables):
+    stage, current, _ = evaluated
+    assert set(current.network_states) == set(stage.export(current)) == {"renderer"}
     wanted = tiny_variables["keypoint_detector"]
     chex.assert_trees_all_equal(stage.frozen.detector, wanted)
     renderer = stage.export(current)["renderer"]
     chex.assert_trees_all_equal(renderer["params"], tiny_variables["renderer"]["params"])
 
 
-def test_picture_shows_everything_in_order(begin):
+def test_image_shows_everything_in_order(begin):
     stage = begin(ALL)
     current = jax.eval_shape(stage.initial)
-    shown = jax.eval_shape(jax.jit(stage.picture), current, stage.frozen, training_batches.pairs(b=3, n=2))
+    shown = jax.eval_shape(jax.jit(stage.image), current, stage.frozen, training_batches.pairs(b=3, n=2))
     first = ["source", "source_keypoints", "driving", "driving_keypoints"]
     assert list(shown) == [*first, "warp", "occlusion", "keep", "painted", "result"]
     assert {x.shape for x in shown.values()} == {(3, 64, 64, 3)}
@@ -300,10 +302,10 @@ def test_keypoints_are_drawn_where_they_are_each_in_its_colour():
     assert 0.004 < (drawn != 0.5).any(-1).mean() < 0.03
 
 
-def test_moved_by_no_deformation_is_the_picture():
-    pictures = jax.random.uniform(jax.random.key(0), (2, 16, 16, 3))
+def test_moved_by_no_deformation_is_the_image():
+    images = jax.random.uniform(jax.random.key(0), (2, 16, 16, 3))
     rest = jnp.tile(jnp.asarray(grid.coordinate_grid(8, 8))[None], (2, 1, 1, 1))
-    np.testing.assert_allclose(jax.jit(overlay.moved)(pictures, rest), pictures, atol=1e-5)
+    np.testing.assert_allclose(jax.jit(overlay.moved)(images, rest), images, atol=1e-5)
 
 
 @pytest.mark.parametrize(

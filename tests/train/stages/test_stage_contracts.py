@@ -1,4 +1,4 @@
-"""What each stage hands to whom: the right sound, the right window, the right film, the right weights.
+"""What each stage hands to whom: the right sound, the right window, the right video, the right weights.
 
 Stubs answer with the numbers of the frames that they are given, so that a shift by one is seen.
 """
@@ -107,39 +107,39 @@ def test_every_frame_is_told_from_the_window_around_it(with_rest):
         assert found.rest is not None and np.asarray(found.rest.jacobians).max() == 0  # of no sound
 
 
-def test_film_judge_comes_to_prefer_real_films():
-    """Bright films are real, dark ones made."""
+def test_video_judge_comes_to_prefer_real_videos():
+    """Bright videos are real, dark ones made."""
     network = patch_discriminator.PatchDiscriminator(
         patch_discriminator.PatchDiscriminatorConfig(4, 2, 8, spectral=False)
     )
     rng = np.random.default_rng(0)
-    films = lambda level: jnp.asarray(level + 0.05 * rng.random((4, 24, 24, 6)), jnp.float32)
-    made, real = films(0.2), films(0.7)
+    videos = lambda level: jnp.asarray(level + 0.05 * rng.random((4, 24, 24, 6)), jnp.float32)
+    made, real = videos(0.2), videos(0.7)
     params = network.init(KEY, real)["params"]
     adam = optimizer.make_optimizer(optimizer.OptimizerConfig(learning_rate=5e-3))
-    player = train_state.make_player({"params": params}, adam)
+    network_state = train_state.make_network_state({"params": params}, adam)
 
     @quick.jit
-    def step(player):
-        slopes, _, loss = temporal_gan.learn(network, player.params, {}, made, real)
-        return train_state.update(player, slopes, {}, adam, decay=0.0), loss
+    def step(network_state):
+        grads, _, loss = temporal_gan.discriminator_step(network, network_state.params, {}, made, real)
+        return train_state.update(network_state, grads, {}, adam, decay=0.0), loss
 
     for _ in range(60):
-        player, _ = step(player)
-    says = lambda film: float(network.apply({"params": player.params}, film)[0].mean())
+        network_state, _ = step(network_state)
+    says = lambda video: float(network.apply({"params": network_state.params}, video)[0].mean())
     assert says(real) > says(made) + 0.3
 
 
-def test_stage_tells_the_film_judge_which_films_are_real(tiny_variables, monkeypatch):
+def test_stage_tells_the_video_judge_which_videos_are_real(tiny_variables, monkeypatch):
     """Its loss is made the mean of what it is told is real, minus that of what is told to be made."""
     given = {part: tiny_variables[part] for part in ("keypoint_detector", "renderer")}
     only = test_avct_stage.NOTHING | {"gan": 1.0}
     config = dataclasses.replace(test_avct_stage.WHOLE, **only, matching=0.0, rendered=5)
 
-    def learn(network, params, stats, made, real):
+    def discriminator_step(network, params, stats, made, real):
         return jax.tree.map(jnp.zeros_like, params), stats, real.mean() - made.mean()
 
-    monkeypatch.setattr(temporal_gan, "learn", learn)
+    monkeypatch.setattr(temporal_gan, "learn", discriminator_step)
     built = test_avct_stage.make(config, {"frozen": given})
     batch = training_batches.sequences(b=2, t=5, vary=False)
     white = batch._replace(frames=np.full_like(batch.frames, 255))
@@ -149,7 +149,7 @@ def test_stage_tells_the_film_judge_which_films_are_real(tiny_variables, monkeyp
     assert float(told["gan_discriminator"]) > 0.05
 
 
-def test_head_motion_hears_the_sound_before_each_pose(monkeypatch):
+def test_head_motion_hears_the_audio_before_each_pose(monkeypatch):
     """The sound of frame i leads to pose i + 1: in the step, and in judging as in inference."""
     batch = training_batches.poses(b=2, t=4)
     heard = {}
@@ -168,7 +168,7 @@ def test_head_motion_hears_the_sound_before_each_pose(monkeypatch):
     wanted = head_motion_stage.pose_losses(head_motion_stage.HeadMotionStageConfig(), loud, poses)
     np.testing.assert_allclose(heard["pose"], wanted["pose"], rtol=1e-6)
 
-    variables = {"head_motion": begun.players["head_motion"].averaged}
+    variables = {"head_motion": begun.network_states["head_motion"].ema_variables}
     first = jnp.asarray(batch.poses[0, 0])
     carry, pose = keypoint_inference.begin_head_motion(system_config.TINY, variables, first)
     _, later = keypoint_inference.predict_poses(
@@ -176,8 +176,10 @@ def test_head_motion_hears_the_sound_before_each_pose(monkeypatch):
     )
     said = jnp.concatenate([pose[None], later])
     one = jax.tree.map(lambda x: x[:1], batch)
-    judged = quick.jit(stage.judge)(begun, {}, one, KEY)
-    np.testing.assert_allclose(judged["rotation_rad"], jnp.abs(said - one.poses[0])[:, :3].mean(), rtol=1e-4)
+    evaluated = quick.jit(stage.eval_step)(begun, {}, one, KEY)
+    np.testing.assert_allclose(
+        evaluated["rotation_rad"], jnp.abs(said - one.poses[0])[:, :3].mean(), rtol=1e-4
+    )
 
 
 class Audible:
@@ -188,7 +190,7 @@ class Audible:
         return jnp.zeros((len(audio), audio.shape[1] + 1, 6)), {"batch_stats": {}}
 
 
-def test_head_motion_is_trained_on_the_sound_before_the_pose():
+def test_head_motion_is_trained_on_the_audio_before_the_pose():
     batch, network = training_batches.poses(b=2, t=4), Audible()
     poses = head_motion.to_network_range(jnp.asarray(batch.poses))
     unchecked(head_motion_stage.predict)(network, {}, jnp.asarray(batch.audio), poses)
@@ -213,7 +215,7 @@ def speech(variables):
     return test_avct_stage.make(test_avct_stage.WARM, given), batch
 
 
-def pictures(variables):
+def images(variables):
     init = {part: variables[part] for part in test_renderer_stage.PARTS}
     config = dataclasses.replace(test_renderer_stage.OFF, l1=1.0)
     rule, compute = test_renderer_stage.RULE, test_renderer_stage.FLOAT32
@@ -221,23 +223,25 @@ def pictures(variables):
     return stage, training_batches.pairs(b=2, n=1)
 
 
-@pytest.mark.parametrize("of", [painter, sync, heads, speech, pictures])
+@pytest.mark.parametrize("of", [painter, sync, heads, speech, images])
 def test_held_out_figures_are_of_the_averaged_weights(of, tiny_variables):
     stage, batch = of(tiny_variables)
     begun = stage.initial()
-    judge = quick.jit(stage.judge)
+    eval_step = quick.jit(stage.eval_step)
     shaken = lambda tree: jax.tree.map(lambda x: x + 0.3 * jnp.cos(jnp.arange(x.size)).reshape(x.shape), tree)
     change = lambda **fields: begun.replace(
-        players={
-            name: player.replace(**{field: f(getattr(player, field)) for field, f in fields.items()})
-            for name, player in begun.players.items()
+        network_states={
+            name: network_state.replace(
+                **{field: f(getattr(network_state, field)) for field, f in fields.items()}
+            )
+            for name, network_state in begun.network_states.items()
         }
     )
-    plain, raw, averaged = (
-        judge(current, stage.frozen, batch, KEY)
-        for current in (begun, change(params=shaken), change(average=shaken))
+    plain, raw, ema_variables = (
+        eval_step(current, stage.frozen, batch, KEY)
+        for current in (begun, change(params=shaken), change(ema_params=shaken))
     )
     np.testing.assert_array_equal(list(plain.values()), list(raw.values()))
-    assert any(float(plain[name]) != float(averaged[name]) for name in plain)
+    assert any(float(plain[name]) != float(ema_variables[name]) for name in plain)
     exported = [jax.tree.leaves(stage.export(c)) for c in (begun, change(params=shaken))]
     assert all((a == b).all() for a, b in zip(*exported, strict=True))

@@ -53,20 +53,20 @@ def step():
     return jax.jit(make().step)  # run so often that it pays to optimise it
 
 
-def test_sync_stage_learns_which_mouth_belongs_to_which_sound(begun, step):
+def test_sync_stage_learns_which_mouth_belongs_to_which_audio(begun, step):
     current = begun
     for i in range(120):
         current, metrics = step(current, {}, speaking(i), KEY)
     assert all(np.isfinite(m) and m.dtype == jnp.float32 for m in metrics.values())
-    judge = quick.jit(make().judge)
-    found = [judge(current, {}, speaking(1000 + i), KEY) for i in range(4)]
+    eval_step = quick.jit(make().eval_step)
+    found = [eval_step(current, {}, speaking(1000 + i), KEY) for i in range(4)]
     mean = {name: np.mean([float(m[name]) for m in found]) for name in found[0]}
     assert mean["ranking"] > 0.8 and mean["margin"] > 0.1 and mean["bce"] < 0.6, mean
 
 
 def test_step_moves_every_parameter(begun, step):
     after, metrics = step(begun, {}, speaking(0), KEY)
-    params = (x.players["sync_discriminator"].params for x in (begun, after))
+    params = (x.network_states["sync_discriminator"].params for x in (begun, after))
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), *params)
     assert np.mean(jax.tree.leaves(moved)) > 0.9 and int(after.step) == 1
     terms, told = {"bce", "contrastive", "total"}, {"accuracy", "margin", "ranking", "picking"}
@@ -76,7 +76,7 @@ def test_step_moves_every_parameter(begun, step):
 
 def first_moments(current):
     """A tenth of the first step's gradients: Adam's own steps would make 1e-4 of rounding at 1e-9."""
-    found = jax.tree.leaves(current.players, is_leaf=lambda s: hasattr(s, "mu"))
+    found = jax.tree.leaves(current.network_states, is_leaf=lambda s: hasattr(s, "mu"))
     return jax.device_get([s.mu for s in found if hasattr(s, "mu")])
 
 
@@ -135,13 +135,13 @@ def test_see_mirrors_and_recolours_an_examples_mouths():
     assert np.abs(coloured.faces - seen.faces).max() > 0.02
 
 
-def test_picture_shows_the_worst_and_the_best_pairs(begun):
-    shown = jax.eval_shape(make().picture, begun, {}, speaking(0))
+def test_image_shows_the_worst_and_the_best_pairs(begun):
+    shown = jax.eval_shape(make().image, begun, {}, speaking(0))
     assert {name: x.shape for name, x in shown.items()} == dict.fromkeys(("mouths", "sound"), (8, 48, 496, 3))
 
 
 def test_step_in_bfloat16_and_parts_makes_float32_parameters_and_metrics(begun):
     built = make(dtype="bfloat16", microbatches=2)
     after, metrics = jax.eval_shape(built.step, begun, {}, speaking(0), KEY)
-    kinds = {x.dtype for x in jax.tree.leaves((after.players["sync_discriminator"].params, metrics))}
+    kinds = {x.dtype for x in jax.tree.leaves((after.network_states["sync_discriminator"].params, metrics))}
     assert kinds == {np.dtype("float32")}

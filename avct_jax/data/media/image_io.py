@@ -1,4 +1,4 @@
-"""Pictures of any kind as upright 8-bit RGB arrays."""
+"""Images of any kind as upright 8-bit RGB arrays."""
 
 import contextlib
 import io
@@ -14,7 +14,7 @@ import PIL.ImageOps
 from jaxtyping import UInt8
 
 from avct_jax import arguments, errors
-from avct_jax.data.media import colour, png_chunks, video
+from avct_jax.data.media import colour, png_chunks, video_io
 
 MOST_PIXELS = 150_000_000  # 0.45 GB of RGB; larger headers are more often attacks than portraits
 HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}  # brands, ISO 23008-12
@@ -30,15 +30,15 @@ Path = str | os.PathLike
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """Read a picture as RGB: any format of Pillow's, or the first frame of a video.
+    """Read an image as RGB: any format of Pillow's, or the first frame of a video.
 
     EXIF rotation and the colour profile are applied, grey and palette become RGB, 16 bits become 8,
     transparency lies over white.
 
     Raises:
-      UserError: no such file, an empty or corrupt one, no picture, or more than MOST_PIXELS pixels.
+      UserError: no such file, an empty or corrupt one, no image, or more than MOST_PIXELS pixels.
     """
-    video.check_readable(path)
+    video_io.check_readable(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of size (checked below) and of metadata that leave pixels alone
@@ -83,14 +83,14 @@ def _code_points(head: bytes) -> tuple[str, str]:
 
 
 def _is_heic(head: bytes) -> bool:
-    """Whether a file begins as one of HEIF's pictures by HEVC: its name may say anything."""
+    """Whether a file begins as one of HEIF's images by HEVC: its name may say anything."""
     length = min(int.from_bytes(head[:4], "big"), len(head))
     brands = {head[8:12], *(head[at : at + 4] for at in range(16, length - 3, 4))}
     return head[4:8] == b"ftyp" and bool(brands & HEIC) and not brands & AVIF
 
 
 def _open_heic(path: Path) -> PIL.Image.Image:
-    """Read by libheif, which joins the tiles that a phone's picture is made of; ffmpeg may give one of them.
+    """Read by libheif, which joins the tiles that a phone's image is made of; ffmpeg may give one of them.
 
     Raises:
       UserError: the extra is not installed.
@@ -105,30 +105,30 @@ def _open_heic(path: Path) -> PIL.Image.Image:
 
 
 def from_pixels(given: Any) -> UInt8[np.ndarray, "h w 3"]:
-    """Take a picture that is in memory: a Pillow image, or 8-bit pixels that are RGB, RGBA or grey.
+    """Take an image that is in memory: a Pillow image, or 8-bit pixels that are RGB, RGBA or grey.
 
     Raises:
       UserError: pixels of another type or shape.
     """
     if isinstance(given, PIL.Image.Image):
         return _from_pillow(given)
-    pixels = arguments.array(given, "a picture")
+    pixels = arguments.array(given, "an image")
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
     grey = pixels.ndim == 2
     if pixels.dtype != np.uint8 or not (grey or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):
         raise errors.UserError(
-            f"a picture of {pixels.dtype} and shape {pixels.shape} is given; it must be uint8 (0 to 255), "
+            f"an image of {pixels.dtype} and shape {pixels.shape} is given; it must be uint8 (0 to 255), "
             "height x width x 3 (RGB)"
         )
     if not pixels.size:
-        raise errors.UserError(f"a picture of shape {pixels.shape} is given; it has no pixel")
+        raise errors.UserError(f"an image of shape {pixels.shape} is given; it has no pixel")
     return pixels if pixels.shape[-1] == 3 and not grey else _to_rgb(PIL.Image.fromarray(pixels))
 
 
 def _from_pillow(given: PIL.Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     if (count := given.width * given.height) > MOST_PIXELS:
-        raise _too_large("the picture", f"{count / 1e6:.0f}")
+        raise _too_large("the image", f"{count / 1e6:.0f}")
     try:
         return _to_rgb(PIL.ImageOps.exif_transpose(given))
     except Exception as error:  # read at last: its file is closed, cut short, or damaged
@@ -137,7 +137,7 @@ def _from_pillow(given: PIL.Image.Image) -> UInt8[np.ndarray, "h w 3"]:
 
 def _damaged(path: Path, error: Exception) -> errors.UserError:
     reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-    return errors.UserError(f"the picture {os.fspath(path)!r} is damaged ({reason}); save it anew")
+    return errors.UserError(f"the image {os.fspath(path)!r} is damaged ({reason}); save it anew")
 
 
 def _too_large(path: Path, million: str) -> errors.UserError:
@@ -162,7 +162,7 @@ def _to_rgb(image: PIL.Image.Image) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _to_srgb(image: PIL.Image.Image) -> PIL.Image.Image:
-    """Apply the picture's own colour profile (Display P3 of phones, Adobe RGB); sRGB's changes nothing."""
+    """Apply the image's own colour profile (Display P3 of phones, Adobe RGB); sRGB's changes nothing."""
     profile = image.info.get("icc_profile")
     primaries, transfer = image.info.get("code points", ("", ""))
     if transfer or (primaries in colour.TO_709 and not profile):
@@ -205,8 +205,8 @@ def _deep_grey(values: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
 
 def _first_frame(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     try:
-        frames = video.read_frames(path, frame_rate=None)
+        frames = video_io.read_frames(path, frame_rate=None)
         return np.array(next(frames))
     except errors.UserError:
-        message = f"{os.fspath(path)!r} is not a picture that can be read; use a jpg, png or webp file"
+        message = f"{os.fspath(path)!r} is not an image that can be read; use a jpg, png or webp file"
         raise errors.UserError(message) from None

@@ -58,7 +58,7 @@ def read_frames(
     method = ":flags=area" if size else ""
     filters += [f"scale={width}:{height}{method}{colours.scale}", "setsar=1", *colours.after]
     passthrough = [] if frame_rate else container.every_frame()
-    # Where the pictures' size changes on the way, filters that begin anew would reckon from time 0 again.
+    # Where the images' size changes on the way, filters that begin anew would reckon from time 0 again.
     steady = ["-reinit_filter", "0", *container.source(path), "-map", "0:V:0"]
     command = [*steady, "-vf", ",".join(filters)]
     command += [*passthrough, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
@@ -92,12 +92,12 @@ def _decode(
 def _tell_of_missing(
     path: Path, found: container.Probe, count: int, frame_rate: int | float | None, complaint: str
 ) -> None:
-    """Log damage, and pictures that end long before the file does."""
+    """Log damage, and images that end long before the file does."""
     seconds = count / (frame_rate or found.frame_rate or FRAME_RATE)
     if complaint:
-        _log.warning("%s is damaged (%s): %.2f s of its pictures could be read", path, complaint, seconds)
+        _log.warning("%s is damaged (%s): %.2f s of its images could be read", path, complaint, seconds)
     elif said := container.missing_seconds(path, found, seconds) if frame_rate else 0.0:
-        _log.warning("the pictures of %s end at %.2f s of the file's %.2f s", path, seconds, said)
+        _log.warning("the images of %s end at %.2f s of the file's %.2f s", path, seconds, said)
 
 
 class VideoWriter:
@@ -105,7 +105,7 @@ class VideoWriter:
 
     Use as a context manager. The file grows under a temporary name in the same folder; an exception or Ctrl-C
     in the block, or a failure of ffmpeg, removes it and leaves an older file of that name as it was.
-    The sound is never cut: it may be up to a frame longer than the pictures.
+    The sound is never cut: it may be up to a frame longer than the images.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
-"""Films whose grey says how far a mouth is open, and networks that read it: an evaluation without faces."""
+"""Videos whose grey says how far a mouth is open, and networks that read it: an evaluation without faces."""
 
 import numpy as np
 
 from avct_jax.data.faces import face_detector
-from avct_jax.data.media import video
+from avct_jax.data.media import video_io
 from avct_jax.evaluation import video_features
 from avct_jax.evaluation.scorers import face_crops
 from avct_jax.metrics import syncnet
@@ -19,7 +19,7 @@ def opening(number):
 
 
 def write(path, mouth, heard=None, *, lost=()):
-    """A film; its sound is as loud as `heard` (else the mouth) is open."""
+    """A video; its sound is as loud as `heard` (else the mouth) is open."""
     levels = 40 + 100 * mouth
     levels[list(lost)] = 250
     frames = np.repeat(levels, SIZE * SIZE * 3).reshape(-1, SIZE, SIZE, 3).astype(np.uint8)
@@ -27,7 +27,7 @@ def write(path, mouth, heard=None, *, lost=()):
     loud = np.repeat(mouth if heard is None else heard, RATE // 25)
     wave = np.sin(2 * np.pi * 440 * np.arange(len(loud)) / RATE)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with video.VideoWriter(path, size=SIZE, audio=(0.8 * loud * wave).astype(np.float32)) as writer:
+    with video_io.VideoWriter(path, size=SIZE, audio=(0.8 * loud * wave).astype(np.float32)) as writer:
         writer.write(frames)
 
 
@@ -51,7 +51,7 @@ class Landmarker:
         return face_detector.Landmarks(points, 1.0)
 
 
-class Judge:
+class SyncScorer:
     """Lips are embedded by how bright the frame is, speech by how loud it is."""
 
     key, label = "own", "made up"
@@ -75,7 +75,9 @@ class Judge:
 def networks():
     """Both, and features: a frame's mean and spread."""
     embed = lambda x: {"fid_64": np.stack([x.mean((1, 2, 3)), x.std((1, 2, 3))], 1)}
-    return video_features.Networks(Landmarker(), Judge(), embed, None, {"landmarks": "made up"}, identify)
+    return video_features.Networks(
+        Landmarker(), SyncScorer(), embed, None, {"landmarks": "made up"}, identify
+    )
 
 
 def identify(frame, points):

@@ -17,7 +17,7 @@ from avct_jax.data.speech import mel
 
 SAMPLE_RATE = mel.SAMPLE_RATE  # samples/s
 FRAME_RATE = 25  # frames/s, Wang et al. 2022
-FRAME_SAMPLES = SAMPLE_RATE // FRAME_RATE  # 640 samples = 40 ms of sound behind each picture
+FRAME_SAMPLES = SAMPLE_RATE // FRAME_RATE  # 640 samples = 40 ms of sound behind each image
 ROWS_PER_FRAME = 4
 FEATURES = 41  # 13 MFCC, 26 log filter-bank energies, F0 in Hz, voiced flag
 F0_WHOLE = 1100  # rows = 11 s of sound whose pitch is sought at once; longer sound goes in chunks
@@ -54,7 +54,7 @@ def read_audio(
 def read_heard(
     path: str | os.PathLike, *, sample_rate: int = SAMPLE_RATE, track: int | None = None
 ) -> soundtrack.Heard:
-    """`read_audio`, and which track and channel it was: what a film of this sound has to hold."""
+    """`read_audio`, and which track and channel it was: what a video of this sound has to hold."""
     heard = soundtrack.listen(path, sample_rate=sample_rate, number=None if track is None else track - 1)
     if len(heard.samples) * FRAME_RATE < sample_rate:
         milliseconds = 1000 * len(heard.samples) / sample_rate
@@ -105,9 +105,9 @@ def map_audio(path: str | os.PathLike) -> Float[np.ndarray, "n"]:
 
 
 def frame_count(samples: int) -> int:
-    """How many pictures accompany a 16 kHz sound: its 40 ms blocks, a begun last block included.
+    """How many images accompany a 16 kHz sound: its 40 ms blocks, a begun last block included.
 
-    Rounding up keeps the sound whole: the picture never ends before it.
+    Rounding up keeps the sound whole: the image never ends before it.
     """
     return max(1, -(-samples // FRAME_SAMPLES))
 
