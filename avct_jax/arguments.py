@@ -33,14 +33,25 @@ def array(given: Any, what: str) -> np.ndarray:
     return found
 
 
-def whole_number(given: Any, what: str) -> int | None:
-    """Take a whole number, 0 or more, or None.
+def whole_number(given: Any, what: str, least: int = 0) -> int | None:
+    """Take a whole number, `least` or more, or None.
 
     Raises:
       UserError: it is something else.
     """
     if given is None:
         return None
-    if isinstance(given, bool) or not isinstance(given, numbers.Integral) or given < 0:
-        raise errors.UserError(f"{what} is {given!r}; it must be a whole number, 0 or more")
+    if isinstance(given, bool) or not isinstance(given, numbers.Integral) or given < least:
+        raise errors.UserError(f"{what} is {given!r}; it must be a whole number, {least} or more")
     return int(given)
+
+
+def flag(given: Any, what: str) -> bool:
+    """Take True or False.
+
+    Raises:
+      UserError: it is something else: any text, "no" too, would count as True.
+    """
+    if not isinstance(given, bool | np.bool_):
+        raise errors.UserError(f"{what} is {given!r}; it must be True or False")
+    return bool(given)

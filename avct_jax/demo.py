@@ -1,7 +1,9 @@
 """A portrait and a sentence that anyone may use, to see the whole at work at once.
 
 The portrait is Eileen Collins, photographed by NASA, public domain, as scikit-image has it. The sentence
-was spoken by a speech synthesiser, hibari-tts 0.2.1 (Apache-2.0): no person's voice.
+was spoken by a speech synthesiser, hibari-tts 0.2.1 (Apache-2.0): no person's voice. Its phonemes,
+assets/sentence.aligned.json, are what `recognition.recognise` made once of the sound and assets/sentence.txt;
+so the demo asks no aligner.
 """
 
 import contextlib
@@ -23,6 +25,11 @@ def portrait() -> UInt8[np.ndarray, "h w 3"]:
 def sentence() -> contextlib.AbstractContextManager[pathlib.Path]:
     """Give the path of the spoken sentence, 16 kHz mono, while the context is open."""
     return importlib.resources.as_file(_assets() / "sentence.flac")
+
+
+def phonemes() -> contextlib.AbstractContextManager[pathlib.Path]:
+    """Give the path of the sentence's phonemes, as `--phonemes` takes them, while the context is open."""
+    return importlib.resources.as_file(_assets() / "sentence.aligned.json")
 
 
 def transcript() -> str:

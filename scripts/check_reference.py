@@ -12,7 +12,7 @@ import sys
 
 def main() -> int:
     """Parse, compare, print."""
-    parser = argparse.ArgumentParser(description="Reproduce a file of reference arrays.")
+    parser = argparse.ArgumentParser(allow_abbrev=False, description="Reproduce a file of reference arrays.")
     parser.add_argument("arrays", metavar="NPZ", help="inputs and outputs of the reference")
     parser.add_argument("shapes", metavar="SHAPES_JSON", help="names and shapes of the networks' tensors")
     parser.add_argument("--seed", type=int, help="of the stand-in weights; default: the file's own")

@@ -10,7 +10,9 @@ def parse(about: str | None) -> argparse.Namespace:
     Args:
       about: the script's docstring.
     """
-    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("clips", type=pathlib.Path)
     parser.add_argument("output", type=pathlib.Path)
     parser.add_argument(

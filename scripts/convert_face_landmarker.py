@@ -187,7 +187,7 @@ def write_golden(output: pathlib.Path, path: pathlib.Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=pathlib.Path, help="the files of face_landmarker.task, unpacked")
     parser.add_argument("--output", type=pathlib.Path, default=face_landmarker.WEIGHTS)

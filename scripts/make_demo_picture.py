@@ -18,7 +18,7 @@ from avct_jax import demo
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("output", type=pathlib.Path, help="the .webp file")
     parser.add_argument("--video", type=pathlib.Path, help="what `avct demo` made")
@@ -33,8 +33,8 @@ def main() -> None:
 
 def animate(video: pathlib.Path) -> pathlib.Path:
     """Make the demo's video."""
-    with demo.sentence() as sentence:
-        avct_jax.load().animate(demo.portrait(), sentence, video, transcript=demo.transcript())
+    with demo.sentence() as sentence, demo.phonemes() as phonemes:
+        avct_jax.load().animate(demo.portrait(), sentence, video, phonemes=phonemes)
     return video
 
 

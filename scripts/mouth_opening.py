@@ -19,7 +19,7 @@ from avct_jax.metrics import mouth_opening
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("clips", nargs="+", type=pathlib.Path, help="videos of a speaking face, with sound")
     parser.add_argument("--checkpoint", help="a .safetensors file; the embedded one by default")

@@ -66,7 +66,7 @@ def draw(files: list[pathlib.Path], output: pathlib.Path, chosen: list[str]) -> 
 
 def main() -> int:
     """Parse, read, draw."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(allow_abbrev=False, description=(__doc__ or "").splitlines()[0])
     parser.add_argument("files", nargs="+", type=pathlib.Path, help="metrics.jsonl of stages")
     parser.add_argument("--output", type=pathlib.Path, required=True, help=".svg or .png")
     parser.add_argument("--metrics", nargs="*", default=[], help="which; default: all")

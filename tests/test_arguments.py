@@ -87,7 +87,10 @@ def test_a_image_in_memory_has_a_limit_too(monkeypatch):
     [
         (None, "NoneType"),
         (b"x", "array of numbers"),
-        ((16000, WAV), "no array"),
+        ((16000, WAV), "resampled to 16 000"),
+        ((WAV, 16000), "resampled to 16 000"),
+        ([WAV.tolist(), 8000.0], "resampled to 16 000"),
+        ([[0.1], [0.1, 0.2]], "no array"),
         (Unwilling(), "not now"),
         (WAV[None], "one row"),
         (WAV > 0, "one row"),
@@ -102,9 +105,10 @@ def test_no_audio_is_refused_in_one_line(given, said):
     assert said in refusal(speech_features.from_samples, given)
 
 
-def test_samples_that_are_no_numbers_are_silence_and_loud_ones_stay():
+def test_samples_that_are_no_numbers_are_silence_and_loud_ones_stay(caplog):
     given = np.where(np.arange(800) % 2, 1.5, np.nan)
     np.testing.assert_array_equal(speech_features.from_samples(given), np.where(np.arange(800) % 2, 1.5, 0))
+    assert "no numbers (NaN, Inf), 400 in all" in caplog.text
 
 
 def test_phonemes_and_poses_are_taken_as_lists():
@@ -127,6 +131,7 @@ def test_no_poses_are_refused_in_one_line(given):
 @pytest.mark.parametrize(
     "named",
     [{"transcript": 5}, {"seed": 1.5}, {"seed": -1}, {"seed": True}, {"size": "256"}, {"size": 256.0}]
+    + [{"still": "no"}, {"still": 1}, {"cropped": "no"}, {"audio_track": 0}]
     + [{"recogniser": "x"}, {"phonemes": [99]}, {"poses": [POSE[:5]]}, {"audio": WAV[None]}]
     + [{"output": o} for o in (None, 5, b"o.mp4", "a\0b.mp4", "", "o.avi", "l" * 300 + ".mp4")],
 )  # fmt: skip

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from avct_jax import arguments, errors
+from avct_jax.animator import notes as gathering
 from avct_jax.data.faces import crop, face_detector, head_pose
 from avct_jax.data.media import image_io, soundtrack, video_io
 from avct_jax.data.phonemes import recognition
@@ -34,8 +35,8 @@ Phonemes = Any  # a Path, or what phonemes.from_indices takes
 class Report(NamedTuple):
     """What came of an animation.
 
-    frames: images written. seconds: length of the sound. notes: what was decided on the way, a line each.
-    timings: seconds of wall clock by part.
+    frames: images written. seconds: length of the sound. notes: what was decided, or could not be read, on
+    the way, a line each; some are logged as well. timings: seconds of wall clock by part.
     """
 
     frames: int
@@ -76,7 +77,9 @@ class Request(NamedTuple):
             poses=_taken(self.poses, head_pose.from_array),
             size=arguments.whole_number(self.size, "the size"),
             seed=arguments.whole_number(self.seed, "the seed"),
-            audio_track=arguments.whole_number(self.audio_track, "the sound track"),
+            audio_track=arguments.whole_number(self.audio_track, "the sound track", least=1),
+            still=arguments.flag(self.still, "still"),
+            cropped=arguments.flag(self.cropped, "cropped"),
         )
 
 
@@ -167,8 +170,9 @@ class Animator(abc.ABC):
             video_io.check_readable(given)  # before the work starts
         request = Request(phonemes, transcript, recogniser, poses, still, cropped, size, seed, audio_track)
         request = request.checked()
-        audio = audio if arguments.is_path(audio) else speech_features.from_samples(audio)
-        ready = self._ready(image, audio, request, notes, clock)
+        with gathering.gathered(notes):
+            audio = audio if arguments.is_path(audio) else speech_features.from_samples(audio)
+            ready = self._ready(image, audio, request, notes, clock)
         writer = video_io.VideoWriter(output, size=ready.size, audio=ready.audio)
         with writer, contextlib.closing(self.draw(ready.portrait, ready.track, clock)) as frames:
             for block in frames:
@@ -269,8 +273,12 @@ def read_audio(
     return wav, source
 
 
-def labels(wav: Float[np.ndarray, " n"], count: int, request: Request) -> Int[np.ndarray, "t"]:
+def labels(
+    wav: Float[np.ndarray, " n"], count: int, request: Request, notes: list[str]
+) -> Int[np.ndarray, "t"]:
     """Return the phonemes of `count` frames: those that are given, or what is recognised of the sound.
+
+    Given ones may differ from the sound in length, see `symbols.fit_to_frames`; which is noted.
 
     Raises:
       UserError: they cannot be read, or not be recognised.
@@ -279,10 +287,15 @@ def labels(wav: Float[np.ndarray, " n"], count: int, request: Request) -> Int[np
     if given is None:
         segments = recognition.recognise(wav, method=request.recogniser, transcript=request.transcript)
         return phoneme_labels.labels_from_segments(segments, count)
+    if request.recogniser != "auto":
+        notes.append(f"the recogniser {request.recogniser} is not asked: phonemes are given")
     if arguments.is_path(given):
         found = phoneme_labels.labels_from_segments(phoneme_labels.read_segments(given))
     else:
         found = phoneme_labels.from_indices(given)
+    if abs(len(found) - count) > 1:  # files end within a frame
+        done = "silence follows" if len(found) < count else "those beyond are cut"
+        notes.append(f"{len(found)} frames of phonemes, {count} frames of sound: {done}")
     return phoneme_labels.fit_to_frames(found, count)
 
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from avct_jax import errors, weights_file
-from avct_jax.animator import base
+from avct_jax import weights_file
+from avct_jax.animator import base, inputs
 from avct_jax.data.faces import crop, head_pose
 from avct_jax.data.phonemes import symbols as phonemes
 from avct_jax.data.speech import speech_features
@@ -51,9 +51,7 @@ class KeypointAnimator(base.Animator):
         self._predict_poses = jax.jit(bind(keypoint_inference.predict_poses, self.config))
 
     def _ready(self, image, audio, request, notes, clock) -> base.Ready:
-        if request.size not in (None, self.config.image_size):
-            only = self.config.image_size
-            raise errors.UserError(f"this checkpoint draws {only} px, not {request.size}; leave --size out")
+        inputs.check_only_size(request.size, self.config.image_size)
         with clock("image"):
             looked_for = not (request.cropped and request.poses is not None)
             portrait, first_pose = self._read_portrait(
@@ -66,7 +64,7 @@ class KeypointAnimator(base.Animator):
                 speech_features.audio_features(wav, f0=self.config.pitch), frames=count
             )
         with clock("phonemes"):
-            labels = base.labels(wav, count, request)
+            labels = base.labels(wav, count, request, notes)
         with clock("head motion"):
             head = self._poses(features, first_pose, request, notes)
         track = Track(labels, features, head)

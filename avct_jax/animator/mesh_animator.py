@@ -12,8 +12,8 @@ from jaxtyping import Float, UInt8
 from scipy import ndimage
 from scipy.spatial import transform
 
-from avct_jax import errors, weights_file
-from avct_jax.animator import base
+from avct_jax import weights_file
+from avct_jax.animator import base, inputs
 from avct_jax.data.faces import crop, head_motion_bank
 from avct_jax.data.portrait import portrait_layers
 from avct_jax.data.speech import mesh_features, speech_features
@@ -23,7 +23,6 @@ from avct_jax.models.mesh import face_mesh, phoneme_net, speech_motion
 
 CHUNK = 8  # frames drawn by one call: enough to fill two cores, and little memory
 SPEECH_CHUNK = 128  # frames whose mouths are predicted by one call
-SIZES = (256, 1024)  # px, least and most
 DEFAULT_SIZE = 512  # px, where the portrait is that large
 SIZE_STEP = 64  # px; one compiled program for each size
 LIVELINESS = (0.7, 1.7)  # least and most factor on a mouth's motion
@@ -49,10 +48,7 @@ class MeshAnimator(base.Animator):
         Args:
           chunk: frames drawn by one call of the jitted function.
         """
-        if landmarks != "mediapipe":
-            raise errors.UserError(
-                f"--landmarks {landmarks} has 68 points, this checkpoint needs the mesh; leave the option out"
-            )
+        inputs.check_landmarks(landmarks, mesh=True)
         assert isinstance(system.config, mesh_system.MeshSystemConfig)
         self.config = system.config
         self.variables: Any = jax.device_put(jax.tree.map(jnp.asarray, dict(system.variables)))
@@ -68,7 +64,7 @@ class MeshAnimator(base.Animator):
         self._recognise = recogniser() if hears else None
 
     def _ready(self, image, audio, request, notes, clock) -> base.Ready:
-        check_size(request.size)
+        inputs.check_size(request.size)
         with clock("image"):
             portrait, pixels = self._read_portrait(image, notes, cropped=request.cropped, size=request.size)
         with clock("sound"):
@@ -76,8 +72,13 @@ class MeshAnimator(base.Animator):
             speech = mesh_features.listen(wav, self._recognise)
         with clock("phonemes"):
             if request.phonemes is not None or request.transcript is not None:
-                labels = base.labels(wav, len(speech.silent), request)
+                labels = base.labels(wav, len(speech.silent), request, notes)
                 speech = mesh_features.told(speech, labels)
+        if request.recogniser != "auto" and request.transcript is None and request.phonemes is None:
+            notes.append(
+                f"the recogniser {request.recogniser} is not asked: this checkpoint hears by itself, "
+                "and needs one for a transcript only"
+            )
         with clock("motion"):
             seed = _seed_of(pixels) if request.seed is None else request.seed
             turned = head_turn(np.asarray(portrait.portrait.head))
@@ -119,7 +120,9 @@ class MeshAnimator(base.Animator):
         return self._prepare(mesh_inference.Layers(*map(jnp.asarray, layers)))
 
     def _read_portrait(self, image, notes, *, cropped=False, size=None):
-        found = base.read_portrait(image, self._landmarker, notes, least=SIZES[0] // 2, cropped=cropped)
+        found = base.read_portrait(
+            image, self._landmarker, notes, least=inputs.SIZES[0] // 2, cropped=cropped
+        )
         side = size or size_for(found.square.size)
         cut = crop.crop(found.pixels, found.square, side)
         return self.prepare(cut, to_unit(found.points, found.square, side)), cut
@@ -177,19 +180,9 @@ def outside_silence(
     return mesh_inference.Heard(*(jnp.asarray(x, jnp.float32) for x in heard))
 
 
-def check_size(size: int | None) -> None:
-    """Refuse a size that cannot be drawn.
-
-    Raises:
-      UserError: it is out of range or odd.
-    """
-    if size is not None and not (SIZES[0] <= size <= SIZES[1] and size % 2 == 0):
-        raise errors.UserError(f"size {size} px must be even and from {SIZES[0]} to {SIZES[1]}; 512 is usual")
-
-
 def size_for(side: int) -> int:
     """Return the side of a video (px) for a head whose square has so many px in the image."""
-    return int(np.clip(side // SIZE_STEP * SIZE_STEP, SIZES[0], DEFAULT_SIZE))
+    return int(np.clip(side // SIZE_STEP * SIZE_STEP, inputs.SIZES[0], DEFAULT_SIZE))
 
 
 def to_unit(points: Float[np.ndarray, "478 3"], square: crop.Square, size: int) -> Float[np.ndarray, "478 3"]:

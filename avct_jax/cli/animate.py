@@ -5,6 +5,8 @@ import pathlib
 
 from avct_jax.cli import option
 
+# Options that `Animator.animate` takes under the same names.
+ASKED = ("phonemes", "transcript", "recogniser", "poses", "still", "size", "seed", "audio_track")
 LONGEST_STEM = 60  # characters of a name that a default output takes
 EXAMPLES = """\
 examples:
@@ -75,7 +77,8 @@ def _add_speech(group) -> None:
         "--recogniser",
         choices=("auto", "pocketsphinx", "hama"),
         default="auto",
-        help="who recognises the phonemes; auto: hama where it is installed (the better one)",
+        help="who recognises the phonemes for learned keypoints, or where a transcript does not fit; the "
+        "mesh hears by itself (auto: hama where it is installed, the better one)",
     )
 
 
@@ -114,19 +117,9 @@ def run(arguments: argparse.Namespace) -> int:
         from avct_jax.files import text_file
 
         arguments.transcript = text_file.read(arguments.transcript_file)
-    return animate(
-        arguments,
-        arguments.image,
-        arguments.audio,
-        phonemes=arguments.phonemes,
-        transcript=arguments.transcript,
-        recogniser=arguments.recogniser,
-        poses=arguments.poses,
-        still=arguments.still,
-        size=arguments.size,
-        seed=arguments.seed,
-        audio_track=arguments.audio_track,
-    )
+    asked = {name: getattr(arguments, name) for name in ASKED}
+    look(arguments, arguments.image, arguments.audio, **asked)
+    return animate(arguments, arguments.image, arguments.audio, **asked)
 
 
 def default_output(image: str, audio: str) -> str:
@@ -141,8 +134,16 @@ def check(arguments: argparse.Namespace, *files: str | None) -> None:
 
     video_io.check_writable(arguments.output)
     media = (getattr(arguments, name, None) for name in ("image", "audio"))
-    how = {"checkpoint": arguments.checkpoint, "quiet": arguments.quiet}
-    option.check_files(arguments.output, *media, *files, **how)
+    option.check_files(arguments.output, *media, *files, checkpoint=arguments.checkpoint)
+
+
+def look(arguments: argparse.Namespace, image: str | None, audio: str | None, **asked) -> None:
+    """Look into the files and at what is asked, as early; then say where a file is written over."""
+    from avct_jax.animator import base, inputs
+
+    networks = {name: getattr(arguments, name) for name in ("checkpoint", "landmarks")}
+    inputs.look(image, audio, base.Request(**asked), **networks)
+    option.tell_overwriting(arguments.output, quiet=arguments.quiet)
 
 
 def animate(arguments: argparse.Namespace, image, audio, **options) -> int:
@@ -159,7 +160,8 @@ def animate(arguments: argparse.Namespace, image, audio, **options) -> int:
     if arguments.quiet:
         return 0
     for line in report.notes:
-        terminal.note(line)
+        if line not in arguments.lines_shown:
+            terminal.note(line)
     if arguments.verbose or arguments.debug:
         terminal.tell(terminal.timing_table(report.timings, report.frames))
     terminal.show(f"wrote {arguments.output}: {report.frames} frames, {report.seconds:.2f} s of sound")

@@ -40,7 +40,8 @@ def add(subparsers) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it; 2 when tensors were missing or misshapen and nothing was written."""
-    option.check_files(arguments.output, *arguments.files, quiet=arguments.quiet)
+    option.check_files(arguments.output, *arguments.files)
+    option.tell_overwriting(arguments.output, quiet=arguments.quiet)
     from avct_jax.cli import terminal
     from avct_jax.convert import released
 

@@ -1,4 +1,4 @@
-"""`avct demo`: scikit-image's astronaut speaks the bundled sentence."""
+"""`avct demo`: the bundled portrait, an astronaut, speaks the bundled sentence."""
 
 import argparse
 
@@ -13,10 +13,7 @@ examples:
 
 def add(subparsers) -> argparse.ArgumentParser:
     """Describe the subcommand; returns its parser."""
-    about = (
-        "Make scikit-image's astronaut speak a sentence that comes with the package (a synthesised voice).\n"
-        "Needs the extra `demo`: pip install 'avct-jax[demo]'."
-    )
+    about = "Make an astronaut speak a sentence; both come with the package (the voice is synthesised)."
     parser = subparsers.add_parser(
         "demo",
         help="see it at once: a bundled portrait speaks a bundled sentence",
@@ -40,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     animate.check(arguments)
     from avct_jax import demo
 
-    image = demo.portrait()
-    with demo.sentence() as audio:
-        options = {"size": arguments.size, "seed": arguments.seed}
-        return animate.animate(arguments, image, audio, transcript=demo.transcript(), **options)
+    with demo.sentence() as audio, demo.phonemes() as phonemes:
+        asked = {"phonemes": phonemes, "size": arguments.size, "seed": arguments.seed}
+        animate.look(arguments, None, None, **asked)
+        return animate.animate(arguments, demo.portrait(), audio, **asked)

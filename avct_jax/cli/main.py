@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import avct_jax
 from avct_jax import errors
@@ -47,7 +47,11 @@ SILENCED = {
 
 
 class Parser(argparse.ArgumentParser):
-    """Refuses as everything else here does: one line, exit code 2."""
+    """Refuses as everything else here does: one line, exit code 2. `--stil` is not taken for --still."""
+
+    def __init__(self, *, allow_abbrev: bool = False, **options: Any):
+        """As argparse's, but options have to be written in full."""
+        super().__init__(allow_abbrev=allow_abbrev, **options)
 
     def error(self, message: str) -> NoReturn:
         """Refuse."""
@@ -119,7 +123,7 @@ def _dispatch(argv: Sequence[str]) -> int:
 
     arguments, rest = _parse(parser(), argv)
     arguments.rest = rest
-    with terminal.notes_of_the_package(quiet=arguments.quiet):
+    with terminal.notes_of_the_package(quiet=arguments.quiet) as arguments.lines_shown:
         return arguments.run(arguments)
 
 

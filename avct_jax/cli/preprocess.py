@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
     from avct_jax.data.phonemes import decoders
 
     if not arguments.no_sound:
-        decoders.pocketsphinx()  # told before the work
+        decoders.pocketsphinx("preparing sound", "leave it out by --no-sound")  # told before the work
     people = discover.read_people(arguments.people) if arguments.people else None
     words = discover.read_words(arguments.words) if arguments.words else None
     if not arguments.videos and not people:

@@ -39,22 +39,34 @@ def show(text: str) -> None:
 
 
 class NoteHandler(logging.Handler):
-    """Shows the package's log messages as notes, on whatever standard error is at that time."""
+    """Shows the package's log messages as notes, each once, on whatever standard error is at that time."""
+
+    def __init__(self):
+        """Begin with nothing shown."""
+        super().__init__(logging.INFO)
+        self.shown: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show one."""
-        note(record.getMessage())
+        """Show one that was not shown."""
+        if (line := " ".join(record.getMessage().split())) not in self.shown:
+            self.shown.add(line)
+            note(line)
 
 
 @contextlib.contextmanager
-def notes_of_the_package(*, quiet: bool) -> Iterator[None]:
-    """Show what avct_jax logs, from warnings on, while the block runs; nothing when quiet."""
+def notes_of_the_package(*, quiet: bool) -> Iterator[set[str]]:
+    """Show what avct_jax logs, from warnings on, while the block runs; nothing when quiet.
+
+    Yields the lines that were shown, a set that grows.
+    """
     logger = logging.getLogger("avct_jax")
-    handler = logging.NullHandler() if quiet else NoteHandler(logging.INFO)
+    handler = NoteHandler()
+    if quiet:
+        handler.setLevel(logging.CRITICAL + 1)
     propagate, logger.propagate = logger.propagate, False
     logger.addHandler(handler)
     try:
-        yield
+        yield handler.shown
     finally:
         logger.removeHandler(handler)
         logger.propagate = propagate

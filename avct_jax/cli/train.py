@@ -106,7 +106,8 @@ def export(arguments: argparse.Namespace) -> int:
     from avct_jax.train import mesh_run, run_weights
 
     folder, output = pathlib.Path(arguments.folder), pathlib.Path(arguments.output)
-    option.check_files(arguments.output, quiet=arguments.quiet)
+    option.check_files(arguments.output)
+    option.tell_overwriting(arguments.output, quiet=arguments.quiet)
     if any(mesh_run.path_of(folder, name).exists() for name in MESH):
         said = mesh_run.export(folder, output, init=arguments.init)
     else:

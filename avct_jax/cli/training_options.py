@@ -16,9 +16,12 @@ from typing import Annotated, Any, Literal, NamedTuple
 import tyro
 
 from avct_jax import errors
+from avct_jax.presets import config_file
 
 DEFAULT = "lite"
 ALL = "--help-all"
+Toml = pathlib.Path | None
+CONFIG = "a TOML file of options, as configs/ has; what is typed beside it counts before it."
 FOOT = """Of the sizes of networks, --system.*, only the preset decides as a rule; --help-all lists them too.
 """
 
@@ -66,11 +69,16 @@ def parse(stage: str, words: Sequence[str]) -> Asked:
     """
     module = importlib.import_module(f"avct_jax.presets.{stage.replace('-', '_')}")
     presets = find_presets(module)
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--preset", default=DEFAULT)
-    name, rest = first.parse_known_args(words)[0].preset, [w for w in words if w != ALL]
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    first.add_argument("--preset")
+    first.add_argument("--config", type=pathlib.Path)
+    asked, rest = first.parse_known_args([w for w in words if w != ALL])
+    settings = config_file.read(asked.config) if asked.config else {}
+    name = asked.preset or settings.pop("preset", DEFAULT)
+    settings.pop("preset", None)
     if name not in presets:
         raise errors.UserError(f"--preset {name!r} must be one of {', '.join(presets)}")
+    rest = [*_of_file(asked.config, settings, stage, presets[name]), *rest]
     kind = _options(presets, name, short=ALL not in words and not {"-h", "--help"}.isdisjoint(words))
     said = io.StringIO()
     try:
@@ -144,15 +152,37 @@ def _options(presets: dict[str, Any], name: str, *, short: bool) -> Any:
     fields: list[Any] = [
         ("where", Annotated[Where, tyro.conf.arg(name="")]),
         ("preset", Annotated[names, tyro.conf.arg(help="see above.")], dataclasses.field(default=name)),
+        (
+            "config",
+            Annotated[pathlib.Path | None, tyro.conf.arg(help=CONFIG)],
+            dataclasses.field(default=None),
+        ),
         ("training", Annotated[kind, tyro.conf.arg(name="")], dataclasses.field(default=preset)),
     ]
     return dataclasses.make_dataclass("Options", fields, frozen=True)
 
 
+def _of_file(path: pathlib.Path | None, settings: config_file.Settings, stage: str, preset: Any) -> list[str]:
+    """The words of a file's settings; what is typed comes behind them and counts.
+
+    Raises:
+      UserError: a setting is no option of this stage.
+    """
+    typed = dict(config_file.words(settings))
+    if unknown := [name for name in typed if name not in _known(preset)]:
+        raise errors.UserError(f"{path}: {_unknown(stage, unknown, preset)}")
+    return list(itertools.chain.from_iterable(typed.values()))
+
+
+def _known(preset: Any) -> list[str]:
+    """Every option of a stage."""
+    where = [f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(Where)]
+    return ["--preset", "--config", *option_names(preset), *where]
+
+
 def _unknown(stage: str, unknown: Sequence[str], preset: Any) -> str:
     word = next((w for w in unknown if w.startswith("-")), unknown[0]).split("=")[0]
-    known = ["--preset", *option_names(preset)]
-    known += [f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(Where)]
+    known = _known(preset)
     near = difflib.get_close_matches(word.replace("_", "-"), known, n=1, cutoff=0.5)
     meant = f"; did you mean {near[0]}?" if near else ""
     return f"{word} is no option of `avct train {stage}`{meant}" + ("" if near else "; see its --help")

@@ -149,7 +149,7 @@ WAYS: dict[str, dict[str, Callable[..., Any]]] = {
 def main() -> None:
     """Measure, print, save."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", help="layers whose name contains this")

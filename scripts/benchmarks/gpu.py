@@ -74,7 +74,7 @@ def main() -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", type=pathlib.Path, required=True, help="the report; parts in it are kept")
     parser.add_argument("--parts", nargs="+", choices=tuple(PARTS), default=list(PARTS))

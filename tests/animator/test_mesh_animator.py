@@ -199,7 +199,22 @@ def test_draw_maps_over_people(network_state):
 def test_phonemes_that_are_none_are_refused(given):
     request = base.Request(phonemes=np.array(given))
     with pytest.raises(errors.UserError, match="whole numbers from 0 to 40"):
-        base.labels(np.zeros(1280, np.float32), 2, request)
+        base.labels(np.zeros(1280, np.float32), 2, request, [])
+
+
+@pytest.mark.parametrize("given, said", [(7, ["silence follows"]), (40, ["cut"]), (30, []), (29, [])])
+def test_phonemes_of_another_length_are_noted(given, said):
+    notes = []
+    request = base.Request(phonemes=np.zeros(given, np.int32))
+    assert len(base.labels(np.zeros(19200, np.float32), 30, request, notes)) == 30
+    assert len(notes) == len(said) and all(word in notes[0] for word in said), notes
+
+
+def test_a_recogniser_beside_phonemes_is_noted():
+    notes = []
+    request = base.Request(phonemes=np.zeros(30, np.int32), recogniser="hama")
+    base.labels(np.zeros(19200, np.float32), 30, request, notes)
+    assert notes == ["the recogniser hama is not asked: phonemes are given"]
 
 
 def test_head_turn_is_the_rotation_without_the_size():

@@ -152,6 +152,15 @@ def test_odd_sounds_are_animated(avct, tmp_path, name):
     assert said is None or any(said in line for line in lines), lines
 
 
+def test_what_was_decided_of_the_audio_is_among_the_notes_and_told_once(avct, material, tmp_path):
+    write_wav(tmp_path / "two.wav", speech(0.2)[:, None] * [1, -1])
+    network_state = load_once(material / "tiny.safetensors", landmarks="mediapipe")
+    report = network_state.animate(HEAD, tmp_path / "two.wav", tmp_path / "o.mp4", still=True)
+    assert [note for note in report.notes if "cancel each other out" in note], report.notes
+    _, lines = avct("--still", audio=tmp_path / "two.wav")
+    assert sum("cancel each other out" in line for line in lines) == 1, lines
+
+
 def test_a_video_serves_as_audio(avct, tmp_path):
     with video_io.VideoWriter(tmp_path / "clip.mov", size=64, audio=speech(0.4)) as writer:
         writer.write(np.zeros((10, 64, 64, 3), np.uint8))
@@ -171,6 +180,7 @@ MESH = {
     "silence": ("audio", lambda p: write_wav(p, np.zeros(3200)), "the sound is silent"),
     "one frame": ("audio", lambda p: write_wav(p, speech(0.04)), "silent"),
     "channels that cancel": ("audio", lambda p: write_wav(p, speech(0.2)[:, None] * [1, -1]), "cancel"),
+    "a recogniser without work": ("recogniser", "pocketsphinx", "the recogniser pocketsphinx is not asked"),
     "a poor size": ("size", "64", "must be even and from 256 to 1024"),
     "a seed below 0": ("seed", "-1", "whole number, 0 or more"),
 }

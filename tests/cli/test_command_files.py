@@ -5,7 +5,10 @@ import subprocess
 import sys
 
 import numpy as np
+import PIL.Image
 import pytest
+import safetensors.numpy
+import scipy.io.wavfile
 
 from avct_jax import errors
 from avct_jax.cli import animate, main
@@ -27,6 +30,10 @@ def files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in GIVEN:
         (tmp_path / name).write_bytes(b"something")
+    PIL.Image.new("RGB", (8, 8)).save(tmp_path / "image", "png")
+    scipy.io.wavfile.write(tmp_path / "audio", 16000, np.zeros(1600, np.int16))
+    for name in ("a.TextGrid", "a.json", "a.npy", "a.csv"):
+        shutil.copy(tmp_path / ("audio" if name == "a.npy" else "image"), tmp_path / name)
     return tmp_path
 
 
@@ -61,6 +68,53 @@ def test_a_missing_file_is_told_before_the_imports(files):
     assert done.returncode == 0 and len(said) == len(GIVEN), done.stderr
     kinds = zip(GIVEN, said, strict=True)
     assert all(f"no file '{n}.gone'" in s or f"no checkpoint at '{n}.gone'" in s for n, s in kinds), said
+
+
+CONTENTS = {
+    "--audio-track 2": "has 1 sound track, and no track 2",
+    "--phonemes a.TextGrid": "not a Praat TextGrid",
+    "--phonemes a.json": "not phonemes in the released JSON format",
+    "--phonemes image": "are read from .json or .TextGrid",
+    "--poses a.npy": "a.npy is damaged",
+    "--poses a.csv": "is no OpenFace csv",
+    "--poses audio": "give a .npy file",
+    "--transcript ?!": "no English word",
+    "--transcript-file a.csv --size 100": "must be even and from 256 to 1024",
+    "--size 257": "must be even and from 256 to 1024",
+    "--size 256 --checkpoint tiny.safetensors": "draws 64 px, not 256",
+    "--landmarks face-alignment": "needs the mesh",
+    "--landmarks dlib": "invalid choice: 'dlib'",
+    "--landmarks face-alignment --checkpoint tiny.safetensors": "needs the package face_alignment",
+    "--recogniser hama": "hama: it is not installed",
+    "--audio image": "has no sound track",
+    "--audio transcript-file": "cannot be read as sound",
+    "--image audio": "is not an image",
+    "--image transcript-file": "is not an image",
+}
+
+
+def test_what_a_look_tells_is_refused_before_the_imports_and_before_overwriting_is_told(files):
+    safetensors.numpy.save_file({"a": np.zeros(1)}, "tiny.safetensors", {"config": '{"image_size": 64}'})
+    (files / "o.mp4").write_bytes(b"older")
+    # Neither package is there for this interpreter.
+    lines = ["import sys", "sys.modules.update(face_alignment=None, hama=None)"]
+    lines += ["import importlib.util as u", "find = u.find_spec"]
+    lines += ["u.find_spec = lambda n, *a: None if n in ('hama', 'face_alignment') else find(n, *a)"]
+    lines += ["from avct_jax.cli import main"]
+    for words in CONTENTS:
+        given = ["animate", "--image", "image", "--audio", "audio", "--output", "o.mp4", *words.split(" ")]
+        lines += [f"assert main.main({given!r}) == 2", "assert 'jax' not in sys.modules"]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True)
+    said = done.stderr.splitlines()
+    assert done.returncode == 0 and len(said) == len(CONTENTS), done.stderr
+    assert not [pair for pair in zip(CONTENTS.values(), said, strict=True) if pair[0] not in pair[1]]
+
+
+def test_a_demo_of_a_poor_size_is_refused_before_the_imports(files):
+    lines = ["import sys", "from avct_jax.cli import main", "main.main(['demo', '--size', '2000'])"]
+    lines += ["assert 'jax' not in sys.modules"]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True)
+    assert done.returncode == 0 and "must be even and from 256 to 1024" in done.stderr
 
 
 @pytest.mark.parametrize("name", GIVEN)

@@ -2,9 +2,12 @@
 
 import contextlib
 import os
+import pathlib
+import re
 import shlex
 import subprocess
 import sys
+import tomllib
 
 import jax
 import numpy as np
@@ -16,6 +19,7 @@ from avct_jax.benchmark import throughput
 from avct_jax.cli import main, terminal
 from avct_jax.convert import released
 from avct_jax.data.media import video_io
+from avct_jax.data.phonemes import recognition, symbols
 from avct_jax.data.speech import speech_features
 from avct_jax.models import system_config
 
@@ -39,7 +43,8 @@ def short_demo(tmp_path, monkeypatch, tiny):
     with demo.sentence() as path:
         samples = speech_features.read_audio(path)[2400:6400]
     monkeypatch.setattr(demo, "sentence", lambda: contextlib.nullcontext(samples))
-    monkeypatch.setattr(demo, "transcript", lambda: "hello")
+    monkeypatch.setattr(demo, "phonemes", lambda: contextlib.nullcontext(np.full(7, symbols.INDEX["AA"])))
+    monkeypatch.setitem(sys.modules, "pocketsphinx", None)  # as with Python 3.14
     return ["demo", "--checkpoint", tiny, "--output", str(tmp_path / "demo.mp4")]
 
 
@@ -51,6 +56,16 @@ def test_wrong_options_are_refused_in_one_line(words, capsys):
     shown = capsys.readouterr()
     assert shown.out == "" and shown.err.startswith("avct: ") and shown.err.count("\n") == 1
     assert "--help" in shown.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["animate", "--image", "a", "--audio", "b", "--stil"], ["demo", "--quie"], ["train", "export", "--ru"]],
+)
+def test_options_are_written_in_full(words, capsys):
+    assert main.main(words) == main.REFUSED
+    assert "traceback" not in (said := capsys.readouterr().err.lower())
+    assert "unrecognized arguments" in said or "required: --run" in said
 
 
 @pytest.mark.parametrize("command", ["animate", "demo", "evaluate", "ablate", "convert", "bench"])
@@ -123,6 +138,25 @@ def test_the_bundled_sentence_is_short_and_clean():
         assert path.stat().st_size < 200_000
     assert 5 < len(samples) / speech_features.SAMPLE_RATE < 7 and 0.3 < np.abs(samples).max() < 1
     assert speech_features.silent_frames(samples)[-3:].all() and len(demo.transcript().split()) > 10
+
+
+def test_the_bundled_phonemes_are_those_of_the_bundled_words():
+    pytest.importorskip("pocketsphinx")
+    with demo.sentence() as path, demo.phonemes() as phonemes:
+        samples, found = speech_features.read_audio(path), symbols.read_segments(phonemes)
+    frames = speech_features.frame_count(len(samples))
+    aligned = recognition.recognise(samples, transcript=demo.transcript())
+    same = symbols.labels_from_segments(found, frames) == symbols.labels_from_segments(aligned, frames)
+    assert same.mean() > 0.95  # another release of pocketsphinx may place some otherwise
+
+
+def test_no_help_names_an_extra_that_is_not_there(capsys):
+    project = tomllib.loads((pathlib.Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    known = set(project["optional-dependencies"])
+    for command in ("animate", "demo", "preprocess", "evaluate", "ablate", "convert", "bench"):
+        with pytest.raises(SystemExit):
+            main.main([command, "--help"])
+        assert set(re.findall(r"avct-jax\[([\w-]+)\]", capsys.readouterr().out)) <= known, command
 
 
 def test_convert_exits_with_2_when_tensors_are_misshapen(monkeypatch, capsys, tmp_path):
@@ -235,7 +269,7 @@ def test_compile_cache_is_done_without_when_off_or_unwritable(no_cache, monkeypa
 def test_missing_embedded_weights_never_look_like_a_bug(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(weights_file.importlib.resources, "files", lambda _: tmp_path)
     monkeypatch.setattr(demo, "sentence", lambda: contextlib.nullcontext(tmp_path / "a.flac"))
-    monkeypatch.setattr(demo, "transcript", lambda: "hello")
+    monkeypatch.setattr(demo, "phonemes", lambda: contextlib.nullcontext(np.full(7, symbols.INDEX["AA"])))
     monkeypatch.setattr(demo, "portrait", lambda: np.zeros((64, 64, 3), np.uint8))
     assert main.main(["demo", "--output", str(tmp_path / "a.mp4")]) == main.REFUSED
     assert "no checkpoint at" in capsys.readouterr().err

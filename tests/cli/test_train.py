@@ -2,6 +2,8 @@
 
 import dataclasses
 import importlib
+import pathlib
+import re
 import subprocess
 import sys
 
@@ -17,6 +19,7 @@ from avct_jax.train import ablations, mesh_run, run, run_weights
 from avct_jax.train.core import run_record
 
 MODULES = {"renderer": renderer, "sync": sync, "avct": avct, "head-motion": head_motion}
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 NEED = ["--clips", "clips", "--run", "runs"]
 
 
@@ -244,3 +247,46 @@ def test_stage_takes_earlier_stages_weights_and_refuses_those_of_another_size(tr
 def test_embedded_weights_can_be_begun_from(tmp_path):
     found = run_weights.gather(tmp_path, "renderer", system_config.LITE, run_weights.EMBEDDED)
     assert set(weights_file.PARTS) <= set(found)
+
+
+@pytest.mark.parametrize("file", sorted(CONFIGS.rglob("*.toml")), ids=lambda file: file.stem)
+def test_files_in_configs_say_what_their_own_command_does(file):
+    command = re.search(r"avct train (\S+) --config (\S+)", file.read_text())
+    assert command and file.match(command[2])
+    asked = training_options.parse(command[1], ["--config", str(file), "--clips", "c", "--run", "r"])
+    assert asked.training.steps >= 1000
+
+
+def test_config_file_changes_the_preset_and_is_changed_by_what_is_typed(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        'preset = "tiny"\nsteps = 7\nsource = "numpy"\nseed = 3\n'
+        "[optimizer]\nbetas = [0.5, 0.9]\n[system]\nrelative_head_motion = false\n"
+    )
+    words = ["--config", str(file), "--clips", "c", "--run", "r", "--seed", "4"]
+    where, training = training_options.parse("renderer", words)
+    assert (training.steps, training.seed, where.source) == (7, 4, "numpy")
+    assert training.optimizer.betas == (0.5, 0.9) and not training.system.relative_head_motion
+    assert training.batch_size == renderer.TINY.batch_size
+    assert training_options.parse("renderer", [*words, "--preset", "lite"]).training.report_every == 25
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[stage", r"mine.toml is no TOML"),
+        (
+            "[stage]\nperceptul = 1",
+            r"mine.toml: --stage.perceptul is no option .* mean --stage.perceptual",
+        ),
+        ('preset = "huge"', r"--preset 'huge' must be one of"),
+        ('steps = "many"', r"steps"),
+    ],
+)
+def test_config_files_that_are_wrong_are_refused_in_a_line(tmp_path, text, message):
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(errors.UserError, match=message) as caught:
+        training_options.parse(
+            "renderer", ["--config", str(tmp_path / "mine.toml"), "--clips", "c", "--run", "r"]
+        )
+    assert "\n" not in str(caught.value)

@@ -1,5 +1,6 @@
 """The other source of landmarks: the face_alignment package's 68 points, brought into face.py's numbering."""
 
+import importlib.util
 import os
 import pathlib
 from collections.abc import Iterable
@@ -39,10 +40,7 @@ class FaceAlignmentLandmarker:
         try:
             import face_alignment  # pyright: ignore[reportMissingImports]
         except ImportError as error:
-            raise errors.UserError(
-                f"--landmarks face-alignment needs the package {error.name}; run `pip install "
-                "avct-jax[face-alignment]`, or leave the option out for the built-in landmarks"
-            ) from None
+            raise _missing(str(error.name)) from None
         try:
             kind = face_alignment.LandmarksType.TWO_D
             self._network = face_alignment.FaceAlignment(kind, device=device, flip_input=False)
@@ -86,6 +84,23 @@ class FaceAlignmentLandmarker:
         found = [self.landmarks(frame) or none for frame in frames]
         points = np.asarray([one.points for one in found], np.float32).reshape(-1, face_detector.POINTS, 3)
         return points, np.asarray([one.score for one in found], np.float32)
+
+
+def check_installed() -> None:
+    """Look for the package without importing it: torch takes seconds.
+
+    Raises:
+      UserError: it is missing.
+    """
+    if importlib.util.find_spec("face_alignment") is None:
+        raise _missing("face_alignment")
+
+
+def _missing(package: str) -> errors.UserError:
+    return errors.UserError(
+        f"--landmarks face-alignment needs the package {package}; run `pip install "
+        "avct-jax[face-alignment]`, or leave the option out for the built-in landmarks"
+    )
 
 
 def to_mesh(points: Float[np.ndarray, "68 d"]) -> Float32[np.ndarray, "478 3"]:

@@ -231,12 +231,14 @@ def check_readable(path: Path) -> None:
     """Refuse a path that cannot be a media file.
 
     Raises:
-      UserError: nothing there, a folder, an empty file, or no permission to read.
+      UserError: nothing there, a folder, a device or pipe, an empty file, or no permission to read.
     """
     if not os.path.exists(path):
         raise errors.UserError(f"there is no file {shown(path)}; check the path")
     if os.path.isdir(path):
         raise errors.UserError(f"{shown(path)} is a folder; give a file in it")
+    if not os.path.isfile(path):  # a pipe can be read once only, and we look before we listen
+        raise errors.UserError(f"{shown(path)} is a device or a pipe, not a regular file; save it first")
     try:
         with open(path, "rb") as file:
             if not (begin := file.read(file_kind.LENGTH)):

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import os
 import struct
 import warnings
@@ -28,6 +29,8 @@ SAME = 2  # of 255: a profile that moves no colour farther is sRGB's
 BACKGROUND = (255, 255, 255)  # under transparent pixels: white, as cut-out portraits are usually shown
 Path = str | os.PathLike
 
+_log = logging.getLogger(__name__)
+
 
 def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     """Read an image as RGB: any format of Pillow's, or the first frame of a video.
@@ -45,6 +48,7 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
             with _open(path) as opened:  # reads the header only
                 if (pixels := opened.width * opened.height) > MOST_PIXELS:
                     raise _too_large(path, f"{pixels / 1e6:.0f}")
+                _tell_of_frames(path, opened)
                 return _to_rgb(PIL.ImageOps.exif_transpose(opened))
     except errors.UserError:
         raise
@@ -56,6 +60,17 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
         ) from None  # Pillow's own limit, checked before we see the size
     except Exception as error:  # decoders fail on damaged files in every way there is
         raise _damaged(path, error) from None
+
+
+def _tell_of_frames(path: Path, opened: PIL.Image.Image) -> None:
+    """Log that a moving image, or one of several pages, has others; a phone's depth map is none."""
+    count = 1
+    with contextlib.suppress(Exception):  # of damage behind the first, which is not looked at
+        count = getattr(opened, "n_frames", 1)
+    if opened.tell():
+        opened.seek(0)
+    if count > 1 and opened.format != "MPO":
+        _log.warning("%r has %d frames: the first is the image", os.fspath(path), count)
 
 
 def _open(path: Path) -> PIL.Image.Image:
@@ -104,6 +119,30 @@ def _open_heic(path: Path) -> PIL.Image.Image:
     return pillow_heif.open_heif(path).to_pillow()
 
 
+def check_kind(path: Path) -> None:
+    """Look whether a file is an image or a video, by its header alone.
+
+    Raises:
+      UserError: it is neither, or cannot be read.
+    """
+    video_io.check_readable(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _open(path).close()
+    except errors.UserError:
+        raise
+    except PIL.UnidentifiedImageError:
+        try:
+            moves = video_io.probe(path).has_video
+        except errors.UserError:
+            moves = False
+        if not moves:
+            raise _no_image(path) from None
+    except Exception:  # damaged, which reading it says
+        return
+
+
 def from_pixels(given: Any) -> UInt8[np.ndarray, "h w 3"]:
     """Take an image that is in memory: a Pillow image, or 8-bit pixels that are RGB, RGBA or grey.
 
@@ -138,6 +177,12 @@ def _from_pillow(given: PIL.Image.Image) -> UInt8[np.ndarray, "h w 3"]:
 def _damaged(path: Path, error: Exception) -> errors.UserError:
     reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
     return errors.UserError(f"the image {os.fspath(path)!r} is damaged ({reason}); save it anew")
+
+
+def _no_image(path: Path) -> errors.UserError:
+    return errors.UserError(
+        f"{os.fspath(path)!r} is not an image that can be read; use a jpg, png or webp file"
+    )
 
 
 def _too_large(path: Path, million: str) -> errors.UserError:
@@ -205,8 +250,10 @@ def _deep_grey(values: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
 
 def _first_frame(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     try:
-        frames = video_io.read_frames(path, frame_rate=None)
-        return np.array(next(frames))
+        with contextlib.closing(video_io.read_frames(path, frame_rate=None)) as frames:
+            first, moves = np.array(next(frames)), next(frames, None) is not None
     except errors.UserError:
-        message = f"{os.fspath(path)!r} is not an image that can be read; use a jpg, png or webp file"
-        raise errors.UserError(message) from None
+        raise _no_image(path) from None
+    if moves:
+        _log.warning("%r is a video: its first frame is the image", os.fspath(path))
+    return first

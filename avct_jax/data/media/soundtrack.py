@@ -22,6 +22,7 @@ from avct_jax.data.media import container
 
 SILENT = 1e-3  # of full scale, -60 dB: a track none of whose 40 ms is louder holds nothing to hear
 CANCELLED = 0.05  # of the loudest channel's level: what is left of channels that cancel each other out
+LOUD = 2.0  # of full scale: lossy formats overshoot, but not so far
 MOST_CHANNELS = 8  # that AAC holds, in an order that has a name
 BLOCK = 1 << 14  # samples of each channel at once
 
@@ -73,14 +74,36 @@ def listen(
         tried += 1
     else:
         reader = first
-    if not reader.probed.tracks:
-        raise errors.UserError(f"{path}: has no sound track; give a file with speech in it")
-    if number is not None and number >= reader.probed.tracks:
-        raise errors.UserError(f"{path}: has {reader.probed.tracks} sound tracks, and no track {number + 1}")
+    _check_number(path, reader.probed, number)
     if not len(reader.samples):
-        raise errors.UserError(_why_nothing(path))
+        raise errors.UserError(_why_nothing(path, whole=not reader.complaint))
     reader.tell(silent_before=reader.track.number if number is None else 0)
     return Heard(reader.samples, reader.track)
+
+
+def check_tracks(path: str | os.PathLike, track: int | None = None) -> None:
+    """Look into a file without decoding it.
+
+    Args:
+      track: that has to be there, from 1.
+    Raises:
+      UserError: no such file, no sound in it, or no track of this number.
+    """
+    path = pathlib.Path(path)
+    check_file(path)
+    try:
+        found = container.probe(path)
+    except container.NoMedia:
+        raise errors.UserError(_why_nothing(path)) from None
+    _check_number(path, found, None if track is None else track - 1)
+
+
+def _check_number(path: pathlib.Path, found: container.Probe, number: int | None) -> None:
+    if not found.tracks:
+        raise errors.UserError(f"{path}: has no sound track; give a file with speech in it")
+    if number is not None and number >= found.tracks:
+        held = "1 sound track" if found.tracks == 1 else f"{found.tracks} sound tracks"
+        raise errors.UserError(f"{path}: has {held}, and no track {number + 1}; choose another --audio-track")
 
 
 def write_native(heard: Track, folder: str | os.PathLike) -> list[str]:
@@ -110,7 +133,7 @@ def check_file(path: pathlib.Path) -> None:
     """Refuse what cannot be a sound.
 
     Raises:
-      UserError: nothing there, a folder, an empty file, or no permission to read.
+      UserError: nothing there, a folder, a device, an empty file, or no permission to read.
     """
     if os.path.isdir(path):
         raise errors.UserError(f"{path}: a folder, not a sound; name a sound or video file inside it")
@@ -118,6 +141,8 @@ def check_file(path: pathlib.Path) -> None:
         raise errors.UserError(f"{path}: no such sound file; check the name and the folder")
     if not os.access(path, os.R_OK):
         raise errors.UserError(f"{path}: not allowed to read this sound; change its permissions")
+    if not os.path.isfile(path):
+        raise errors.UserError(f"{path}: a device or a pipe, not a regular file; save it as a file first")
     if path.stat().st_size == 0:
         raise errors.UserError(f"{path}: an empty file (0 bytes); record or download the sound again")
 
@@ -132,6 +157,8 @@ class _Stream:
             raise errors.UserError(_why_nothing(path)) from None
         clockless = container.CLOCKLESS.fullmatch(self.probed.kind)
         clock = [] if clockless else ["-af", "aresample=async=1"]
+        if self.probed.kind.startswith("matroska") and not self.probed.has_video:
+            lead = max(0.0, lead)  # ffmpeg adds what Opus skips to the start of a file that holds no more
         self._lead = 0.0 if clockless else lead
         form = ["-c:a", "pcm_f32le", "-bitexact", "-f", "wav", "-"]
         # Where the format changes on the way, ffmpeg begins its filters anew: none may reckon from time 0.
@@ -139,6 +166,7 @@ class _Stream:
         source = ["-guess_layout_max", "2", *container.source(path), "-map", f"0:a:{number}"]
         self._decoder = container.Decoder([*source, *clock, *form])
         self.complaint = self._decoder.complaint
+        self.lost, self.peak = 0, 0.0  # how many samples are no numbers; how loud the others are
         self.header, self.channels, self.rate, mask = self._read_header()
         self.keeps_channels = self.channels <= 2 or (bool(mask) and self.channels <= MOST_CHANNELS)
 
@@ -163,7 +191,15 @@ class _Stream:
             block = np.frombuffer(data[: count * size], "<f4").reshape(-1, self.channels)[skipped:]
             skipped = max(0, skipped - count)
             if len(block):
-                yield np.clip(np.nan_to_num(block, nan=0.0), -1, 1, dtype=np.float32)
+                yield self._tamed(block)
+
+    def _tamed(self, block: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
+        """Silence for what is no number, and nothing beyond full scale."""
+        known = np.isfinite(block)
+        self.lost += known.size - int(known.sum())
+        block = np.where(known, block, np.float32(0))
+        self.peak = max(self.peak, float(np.abs(block).max()))
+        return np.clip(block, -1, 1, dtype=np.float32)
 
     def _read_header(self) -> tuple[bytes, int, int, int]:
         """Header, channels, rate and which loudspeakers the channels are for; zeros where nothing comes."""
@@ -203,6 +239,7 @@ class _Reader:
                 store.add(to_rate(mono))
             store.add(to_rate(np.zeros(0, np.float32), last=True))
             self.complaint, self.probed = stream.complaint(), stream.probed
+            self.lost, self.peak = stream.lost, stream.peak
             self.seconds = count / max(1, stream.rate)
             return store.samples(), np.sqrt(energy / max(1, count))
 
@@ -215,6 +252,11 @@ class _Reader:
         if channel is not None:
             which = "first" if channel == 0 else f"{channel + 1}."
             _log.warning("the channels of %s cancel each other out: the %s one is heard", path, which)
+        if self.lost:
+            told = "%s has samples that are no numbers (NaN, Inf), %d in all: they are silent"
+            _log.warning(told, path, self.lost)
+        if self.peak > LOUD:
+            _log.warning("%s goes up to %.3g times full scale: what is above 1 is cut off", path, self.peak)
         if self.complaint:
             told = "%s is damaged (%s): %.2f s of its sound could be read"
             _log.warning(told, path, self.complaint, self.seconds)
@@ -279,5 +321,7 @@ def _is_silent(samples: Float[np.ndarray, " n"], sample_rate: int) -> bool:
     return True
 
 
-def _why_nothing(path: pathlib.Path) -> str:
+def _why_nothing(path: pathlib.Path, *, whole: bool = False) -> str:
+    if whole:
+        return f"{path}: there is no sound in it, though it can be read; record it again"
     return f"{path}: cannot be read as sound (corrupt or not a media file); try converting it to wav"

@@ -269,8 +269,8 @@ def check_writable(path: Path) -> None:
             f"{_name(target.name[:20] + '...')} has more than {LONGEST_NAME} bytes; choose a shorter --output"
         )
     if (suffix := pathlib.Path(path).suffix).lower() not in SUFFIXES:
-        known = ", ".join(SUFFIXES)
-        raise errors.UserError(f"{_name(path)} ends with {suffix!r}; the video is H.264: use one of {known}")
+        known, ends = ", ".join(SUFFIXES), f"ends with {suffix!r}" if suffix else "has no suffix"
+        raise errors.UserError(f"{_name(path)} {ends}; the video is H.264: use one of {known}")
     if not os.path.isdir(target.parent):
         raise errors.UserError(f"the folder {_name(target.parent)} does not exist; make it first")
     if target.exists() and not _may_write(target):

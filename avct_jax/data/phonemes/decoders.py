@@ -12,9 +12,11 @@ ALIGN_BEAM = 1e-80  # wide: a forced path must not be lost
 ALLPHONE_BEAM = 1e-20
 
 
-def pocketsphinx() -> Any:
+def pocketsphinx(what: str = "placing phonemes in time", otherwise: str = "give them by --phonemes") -> Any:
     """Return the package, which places phonemes in time.
 
+    Args:
+      what: needs it, and what one may do `otherwise`: for the refusal.
     Raises:
       UserError: it is not installed: there are no wheels for Python 3.14.
     """
@@ -22,8 +24,8 @@ def pocketsphinx() -> Any:
         import pocketsphinx
     except ImportError:
         raise errors.UserError(
-            "phonemes of a sound by transcript, hama or pocketsphinx need pocketsphinx, which is missing: "
-            "take Python 3.11 to 3.13, or `pip install pocketsphinx` (it needs cmake and a C compiler)"
+            f"{what} needs pocketsphinx, which is not installed: take Python 3.11 to 3.13, "
+            f"or `pip install pocketsphinx` with cmake and a C compiler, or {otherwise}"
         ) from None
     return pocketsphinx
 

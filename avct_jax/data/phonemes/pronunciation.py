@@ -61,6 +61,11 @@ def pronounce(text: str) -> list[Word]:
     return [word for word in words if word.variants]
 
 
+def can_be_said(text: str) -> bool:
+    """Whether any word of a text has a pronunciation; far quicker than making them."""
+    return any(re.search("[a-z]", unicodedata.normalize("NFD", word)) for word in spoken_words(text))
+
+
 @functools.cache
 def pronunciations(word: str) -> tuple[tuple[str, ...], ...]:
     """The ways to say one lower-case word, most common first; none for a word without Latin letters."""

@@ -29,6 +29,9 @@ SHORTEST_SECONDS = 0.12  # less sound than this holds no phone that could be fou
 SILENCE_ODDS = 0.1  # that a pause stands between two words
 CENTISECONDS = 100  # pocketsphinx frames/s
 
+NO_WORD = "the transcript holds no English word; write what is said, or leave it out"
+BY_TRANSCRIPT = ("a transcript", "leave --transcript out")  # what needs pocketsphinx, and the way out
+
 Variants = Sequence[Sequence[str]]
 Method = Literal["auto", "pocketsphinx", "hama"]
 
@@ -51,10 +54,10 @@ def recognise(
       UserError: hama is asked for and not installed, or the transcript holds no word.
     """
     words = _words_of(transcript) if transcript is not None else None
-    if method == "hama" and not _has_hama():
-        raise errors.UserError("phonemes by hama: it is not installed; pip install hama, or use pocketsphinx")
+    check_method(method)
     if len(wav) < SHORTEST_SECONDS * speech_features.SAMPLE_RATE or speech_features.silent_frames(wav).all():
         return [symbols.Segment("SIL", 0.0, len(wav) / speech_features.SAMPLE_RATE)]
+    decoders.pocketsphinx(*(BY_TRANSCRIPT if words is not None else ()))
     use_hama = method == "hama" or (method == "auto" and _has_hama())
     found: list[symbols.Segment] | None = None
     if words is not None and len(wav) <= WHOLE_SECONDS * speech_features.SAMPLE_RATE:
@@ -70,6 +73,16 @@ def recognise(
             piece = _recognise_piece(wav[begin:end], use_hama, share)
             found += [symbols.Segment(p, a + start, b + start) for p, a, b in piece]
     return finish(found, wav)
+
+
+def check_method(method: str) -> None:
+    """Refuse a recogniser that is not there.
+
+    Raises:
+      UserError: hama is asked for and not installed.
+    """
+    if method == "hama" and not _has_hama():
+        raise errors.UserError("phonemes by hama: it is not installed; pip install hama, or use pocketsphinx")
 
 
 def align(wav: Float[np.ndarray, "n"], words: Sequence[Variants]) -> list[symbols.Segment] | None:
@@ -149,7 +162,7 @@ def pieces(wav: Float[np.ndarray, "n"]) -> list[tuple[int, int]]:
 def _words_of(transcript: str) -> Sequence[Variants]:
     words = [word.variants for word in pronunciation.pronounce(transcript)]
     if not words:
-        raise errors.UserError("the transcript holds no English word; write what is said, or leave it out")
+        raise errors.UserError(NO_WORD)
     return words
 
 

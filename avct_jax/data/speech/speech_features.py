@@ -3,6 +3,8 @@
 import functools
 import importlib.machinery
 import importlib.util
+import logging
+import numbers
 import os
 import types
 from concurrent import futures
@@ -27,9 +29,12 @@ F0_THREADS = 4  # at most; WORLD lets go of the interpreter, and takes 20 MB a c
 SILENCE_FLOOR = -60.0  # dB of full scale: below this nobody speaks, whatever the rest of the clip does
 WHOLE = {("u", 1), ("i", 2), ("i", 4)}  # samples as wav files have them
 LOUDEST = 8.0  # of full scale: floats may overshoot; far more are whole numbers under another name
+PAIRED = ([True, False], [False, True])  # a rate and samples, as scipy and soundfile give them
 SILENCE_RUN = 3  # frames = 120 ms: shorter gaps are stop consonants, not pauses
 
 ffmpeg = container.ffmpeg
+
+_log = logging.getLogger(__name__)
 
 
 def read_audio(
@@ -71,6 +76,10 @@ def from_samples(given: Any) -> Float[np.ndarray, "n"]:
       UserError: not one row of numbers, shorter than 40 ms, whole numbers whose full scale nobody knows (as
         a list's are), or floats far beyond 1.
     """
+    if isinstance(given, tuple | list) and [isinstance(x, numbers.Real) for x in given] in PAIRED:
+        raise errors.UserError(
+            "a sound with its rate is given; give the samples alone, resampled to 16 000 a second"
+        )
     samples = arguments.array(given, "a sound")
     if samples.ndim != 1 or samples.dtype.kind not in "iuf":
         raise errors.UserError(
@@ -85,7 +94,9 @@ def from_samples(given: Any) -> Float[np.ndarray, "n"]:
             "or int16"
         )
     if samples.dtype.kind == "f":
-        samples = np.where(np.isfinite(samples), samples, 0)
+        if lost := int((~np.isfinite(samples)).sum()):
+            _log.warning("samples are given that are no numbers (NaN, Inf), %d in all: they are silent", lost)
+            samples = np.where(np.isfinite(samples), samples, 0)
         if (top := float(np.abs(samples).max())) > LOUDEST:
             raise errors.UserError(
                 f"a sound of {samples.dtype} up to {top:.4g} is given; divide it: floats go from -1 to 1"

@@ -62,13 +62,26 @@ def test_image_lays_transparency_over_white(tmp_path, image):
     np.testing.assert_array_equal(found[:, 30:], image[:, 30:])
 
 
-def test_image_takes_the_first_frame_of_gif_and_video(tmp_path, image):
+def test_image_takes_the_first_frame_of_gif_and_video_and_says_so(tmp_path, image, caplog):
     first, second = PIL.Image.fromarray(image), PIL.Image.fromarray(255 - image)
     first.save(tmp_path / "a.gif", save_all=True, append_images=[second])
     with video_io.VideoWriter(tmp_path / "a.mp4", size=(40, 60)) as writer:
         writer.write(np.stack([image, 255 - image]))
     for name in ("a.gif", "a.mp4"):
         assert np.abs(image_io.read_image(tmp_path / name).astype(int) - image).mean() < 16
+    assert [("first" in r.getMessage(), r.levelname) for r in caplog.records] == 2 * [(True, "WARNING")]
+
+
+def test_a_image_of_one_frame_is_not_remarked_on(tmp_path, image, caplog):
+    PIL.Image.fromarray(image).save(tmp_path / "a.gif")
+    with video_io.VideoWriter(tmp_path / "a.mp4", size=(40, 60)) as writer:
+        writer.write(image[None])
+    PIL.Image.fromarray(image).save(
+        tmp_path / "a.jpg", "MPO", save_all=True, append_images=[PIL.Image.new("L", (40, 60))]
+    )
+    for name in ("a.gif", "a.mp4", "a.jpg"):
+        image_io.read_image(tmp_path / name)
+    assert not caplog.records
 
 
 def damaged(path, image):

@@ -79,6 +79,17 @@ def test_audio_and_images_keep_the_clock_of_their_container(tmp_path, late, suff
     assert abs(beep_at - (1.0 if late == "a" else 1.4)) < 0.03
 
 
+@pytest.mark.parametrize("name", ["a.ogg", "a.webm", "a.mka", "a.mp4"])
+def test_opus_loses_nothing_of_its_beginning(tmp_path, name):
+    """Opus begins with samples to be skipped, which ffmpeg reckons twice in Matroska's start."""
+    click = np.zeros(RATE, np.float32)
+    click[480] = 1
+    scipy.io.wavfile.write(tmp_path / "s.wav", RATE, click)
+    ffmpeg("-i", tmp_path / "s.wav", "-c:a", "libopus", "-b:a", "96k", "-strict", "-2", tmp_path / name)
+    heard = speech_features.read_audio(tmp_path / name)
+    assert abs(np.abs(heard).argmax() - 480) < 16 and 0 <= len(heard) - RATE < RATE // 50
+
+
 def cut(content):
     return content[: len(content) // 4 * 2]
 
@@ -124,14 +135,24 @@ def test_channels_with_names_are_written_whatever_they_are(tmp_path, layout, cha
     assert abs(loudest(heard) - 440) < 2 and abs(loudest(written) - 440) < 2
 
 
-def test_numbers_that_are_none_cost_their_own_moment_only(tmp_path):
+def test_numbers_that_are_none_cost_their_own_moment_only(tmp_path, caplog):
     samples = tone()
     samples[[5000, 6000, 7000]] = np.nan, np.inf, 1e38
     scipy.io.wavfile.write(tmp_path / "a.wav", RATE, samples)
     heard, written = filmed(tmp_path / "a.wav")
     good = np.setdiff1d(np.arange(RATE), [5000, 6000, 7000])
     np.testing.assert_allclose(heard[good], tone()[good], atol=1e-6)
-    assert np.abs(heard).max() <= 1 and abs(loudest(written) - 440) < 2
+    assert heard[7000] == 1 and abs(loudest(written) - 440) < 2
+    assert not heard[[5000, 6000]].any()  # an infinite number is no click
+    said = [record.getMessage() for record in caplog.records]
+    assert "a.wav has samples that are no numbers (NaN, Inf), 2 in all" in said[0]
+    assert "goes up to 1e+38 times full scale" in said[1] and len(said) == 2
+
+
+def test_audio_that_overshoots_a_little_is_not_remarked_on(tmp_path, caplog):
+    scipy.io.wavfile.write(tmp_path / "a.wav", RATE, 4 * tone())
+    speech_features.read_audio(tmp_path / "a.wav")
+    assert not caplog.records
 
 
 def test_channels_that_nearly_cancel_each_other_leave_the_loudest(tmp_path, caplog):

@@ -186,6 +186,20 @@ def test_video_output_that_is_a_link_is_judged_by_where_it_leads(tmp_path):
     assert (tmp_path / "a.mp4").is_symlink() and len(list(video_io.read_frames(tmp_path / "none/b"))) == 2
 
 
+@pytest.mark.parametrize("name, said", [("talk", "has no suffix"), ("talk.avi", "ends with '.avi'")])
+def test_an_output_of_another_kind_is_refused(tmp_path, name, said):
+    with pytest.raises(errors.UserError, match=f"{said}; the video is H.264"):
+        video_io.check_writable(tmp_path / name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="not on Windows")
+def test_a_device_and_a_pipe_are_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in ("/dev/zero", tmp_path / "pipe"):
+        with pytest.raises(errors.UserError, match="not a regular file"):
+            video_io.check_readable(path)
+
+
 def test_images_that_end_long_before_their_video_are_told(tmp_path, caplog):
     write(tmp_path / "a.mp4", ramp(25), audio=tone(4.0))
     assert len(list(video_io.read_frames(tmp_path / "a.mp4"))) == 25

@@ -190,7 +190,10 @@ def test_read_audio_refuses_what_is_no_audio_in_one_line(tmp_path):
     (tmp_path / "empty.wav").touch()
     (tmp_path / "junk.wav").write_bytes(np.random.default_rng(0).bytes(3000))
     write_wav(tmp_path / "short.wav", voice(0.039))
+    write_wav(tmp_path / "header.wav", voice(0))
     expected = {
+        "header.wav": "there is no sound in it",
+        "/dev/zero": "a device or a pipe",
         "none.wav": "no such",
         "": "folder",
         "empty.wav": "empty",
