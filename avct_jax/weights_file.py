@@ -83,9 +83,14 @@ def save(path: str | os.PathLike, system: System, *, dtype: str = "float16") -> 
     flat = dict(name_map.leaves(system.variables))
     tensors = {"/".join(names): _stored(value, np.dtype(dtype)) for names, value in flat.items()}
     config = json.dumps(dataclasses.asdict(system.config))
-    family = next(name for name, kind in FAMILIES.items() if isinstance(system.config, kind))
+    family = family_of(system.config)
     metadata = {"format": FORMAT, "version": str(VERSION), "family": family, "config": config}
     atomic_write.write(path, safetensors.numpy.save(tensors, metadata))
+
+
+def family_of(config: Config) -> str:
+    """Return the name of the family of networks that a config is of."""
+    return next(name for name, kind in FAMILIES.items() if isinstance(config, kind))
 
 
 def parts_of(config: Config) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ RUNGS = {
     "convert.name_map": 2,
     "models": 3,
     "weights_file": 4,
+    "weights_folder": 4,
     "inference": 5,
     "train": 5,
     "convert": 6,

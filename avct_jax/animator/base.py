@@ -120,6 +120,37 @@ class Ready(NamedTuple):
 class Animator(abc.ABC):
     """Networks ready to animate any number of portraits; they compile at first use."""
 
+    config: Any
+    variables: Any
+
+    @classmethod
+    def from_pretrained(
+        cls, name: Path, *, revision: str | None = None, landmarks: str = "mediapipe"
+    ) -> "Animator":
+        """Make an animator of a folder that `save_pretrained` wrote, or of a Hugging Face hub's repository.
+
+        Args:
+          name: the folder, or owner/name at the hub, which is asked only then (extra `hub`).
+          revision: of the repository: a branch, a tag or a commit.
+          landmarks: "mediapipe" (built in) or "face-alignment" (an extra).
+
+        Raises:
+          UserError: nothing is there, or it is damaged, incomplete, or of another version.
+        """
+        from avct_jax.animator import factory  # JAX and the networks: not before they are needed
+
+        return factory.from_pretrained(name, revision=revision, landmarks=landmarks)
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write weights (model.safetensors, float16) and config.json with their sha256 into a folder.
+
+        Raises:
+          UserError: the folder cannot be made or written to.
+        """
+        from avct_jax.animator import factory
+
+        factory.save_pretrained(self, folder)
+
     def animate(
         self,
         image: Image,
