@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     names = ("mesh-256", "mesh-512", "lite", "paper") if arguments.size == "all" else (arguments.size,)
     report = throughput.measure(names, frames=arguments.frames, rounds=arguments.rounds)
-    terminal.show(json.dumps(as_json(report), indent=2) if arguments.json else table(report))
+    terminal.show_result(json.dumps(as_json(report), indent=2) if arguments.json else table(report))
     return 0
 
 

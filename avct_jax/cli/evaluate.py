@@ -1,6 +1,7 @@
 """`avct evaluate`: how good are videos of talking faces, beside the real ones?"""
 
 import argparse
+import contextlib
 import os
 import pathlib
 from typing import Any
@@ -103,12 +104,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it; 2 where no video could be measured."""
     from avct_jax import compile_cache, errors
     from avct_jax.cli import terminal
-    from avct_jax.evaluation import evaluate
+    from avct_jax.evaluation import evaluate, video_files
     from avct_jax.evaluation.scorers import scorers
 
     _check(arguments)
     compile_cache.enable()
     networks = scorers.make(arguments.fid, arguments.syncnet, arguments.sync, arguments.identity)
+    if not arguments.protocol:
+        lines = video_files.misfits(_named(arguments.generated), arguments.real)
+        for line in () if arguments.quiet else lines:
+            terminal.note(line)
     output = pathlib.Path(arguments.output)
     with terminal.going_on_later(), terminal.task_bar(quiet=arguments.quiet) as show:
         generated, real = _named(arguments.generated), arguments.real
@@ -117,14 +122,46 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             options = evaluate.Options(videos=arguments.videos, baselines=not arguments.no_baselines)
             report = evaluate.evaluate(generated, real, output, networks, options, show)
+    if not any(
+        system["videos"] for system in report["systems"] if not generated or system["key"] in generated
+    ):
+        _leave_nothing(output)
+        raise errors.UserError(f"no video could be measured: {_why(report, generated, real)}")
     publish(report, generated, real, output, arguments.shown)
     if not arguments.quiet:
         print_table(report)
         terminal.show(f"wrote {output / 'report.html'}")
-    if not any(system["videos"] for system in report["systems"]):
-        reason = report["failed"][0]["reason"] if report["failed"] else "there is none"
-        raise errors.UserError(f"no video could be measured ({reason}); see {output / 'report.json'}")
     return 0
+
+
+def _leave_nothing(output: pathlib.Path) -> None:
+    """Remove folders that hold nothing yet; videos that were measured stay known for the next run."""
+    for path in [*sorted(output.rglob("*"), reverse=True), output]:
+        if path.is_dir():
+            with contextlib.suppress(OSError):  # it is not empty
+                path.rmdir()
+
+
+def _why(report: dict[str, Any], generated: Any, real: Any) -> str:
+    """Which videos of which folder cannot be read; else the first thing that went wrong."""
+    from avct_jax import errors
+    from avct_jax.data.media import video_io
+    from avct_jax.evaluation import video_files
+
+    said = []
+    for title, folder in {"the real videos": real, **generated}.items():
+        unreadable = []
+        for name, path in (video_files.find(folder) if folder else {}).items():
+            try:
+                if not video_io.probe(path).has_video:
+                    unreadable.append(name)
+            except (errors.UserError, ValueError):
+                unreadable.append(name)
+        if unreadable:
+            said.append(f"{title}: {len(unreadable)} cannot be read: {errors.few(unreadable)}")
+    for failure in report["failed"][: not said]:
+        said.append(f"{failure['system']}, {failure['video']}: {failure['reason']}")
+    return "; ".join(said) or "there is none"
 
 
 def publish(report: dict[str, Any], generated: Any, real: Any, output: pathlib.Path, shown: int) -> None:

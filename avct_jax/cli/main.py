@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import avct_jax
-from avct_jax import errors
+from avct_jax import errors, stuck_signals
 from avct_jax.cli import ablate, animate, bench, convert, demo, evaluate, preprocess, train
 
 REFUSED = 2  # exit codes: an input or an option was refused,
@@ -27,6 +27,7 @@ PIPE_CLOSED = 141  # nobody reads the output any more (128 + SIGPIPE),
 BUG = 1  # a failure nobody foresaw
 ENDING = (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 PRINTABLE = "avct.printable"  # how streams encode what they cannot: see _printable
+STUCK = "interrupted in the middle of a computation; unfinished files may be left"
 GRACE = 10.0  # seconds after a signal in which further ones do not disturb the cleaning up
 ABOUT = "One portrait and one voice in, a talking video out: the AVCT of Wang et al. (AAAI 2022) in JAX."
 MORE = """\
@@ -81,7 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except errors.UserError as error:
         return _refuse(error, debug)
     except KeyboardInterrupt as interrupt:
-        return _say(str(interrupt) or "interrupted; nothing was left behind", INTERRUPTED)
+        code = getattr(interrupt, "code", INTERRUPTED)
+        return _say(str(interrupt) or "interrupted; nothing was left behind", code)
     except BrokenPipeError:
         _silence_stdout()
         return PIPE_CLOSED
@@ -139,12 +141,14 @@ def _parse(top: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.
 def _ending_cleanly() -> Iterator[None]:
     """Let a polite kill, or a closed terminal, unwind like Ctrl-C does: half-written files are removed.
 
-    What comes right after the first signal is not heard: an impatient Ctrl-C would end the cleaning up.
+    What comes right after the first signal is not heard: an impatient Ctrl-C would end the cleaning up. Where
+    that has not begun, in the middle of a compiled program, a second one ends the process.
     """
     asked = float("-inf")
 
     def end(number, frame):
         nonlocal asked
+        handled()
         if time.monotonic() - asked < GRACE:
             return
         asked = time.monotonic()
@@ -158,15 +162,14 @@ def _ending_cleanly() -> Iterator[None]:
     ending = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup asks
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         ending.append(signal.SIGINT)
-    before = {number: signal.signal(number, end) for number in ending}
-    try:
-        yield
-    finally:
-        for (
-            number,
-            handler,
-        ) in before.items():  # once asked, the process ends by that signal
-            signal.signal(number, signal.SIG_IGN if asked > 0 else handler or signal.SIG_DFL)
+    with stuck_signals.watched(ending, lambda: STUCK) as handled:
+        before = {number: signal.signal(number, end) for number in ending}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                # Once asked, the process ends by that signal.
+                signal.signal(number, signal.SIG_IGN if asked > 0 else handler or signal.SIG_DFL)
 
 
 def _open_streams() -> None:

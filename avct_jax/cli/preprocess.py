@@ -17,7 +17,8 @@ examples:
   learned avct preprocess --people people.csv --output clips                             who is seen in which
   video
 
-A clip is one steady face between two cuts: NAME.mp4 (256x256, 25 frames/s, with its sound) and NAME.npz
+Files of people.csv are looked for relative to it, then to the folder of videos, then by a name that one video
+has. A clip is one steady face between two cuts: NAME.mp4 (256x256, 25 frames/s, with its sound) and NAME.npz
 (landmarks, head poses, mouth boxes, and of the sound 41 features, mel, phonemes). manifest.json says what
 became of every video, and why parts were left out. An interrupted run goes on where it was; further runs into
 the same folder add to it. Use videos that you may use, of people who agreed.
@@ -43,7 +44,7 @@ def add(subparsers) -> argparse.ArgumentParser:
     who = parser.add_argument_group("who is seen, and what is said")
     either = who.add_mutually_exclusive_group()
     either.add_argument("--person", metavar="NAME", help="who is seen in all videos (default: one each)")
-    either.add_argument("--people", metavar="CSV", help="columns file (relative to the csv) and person")
+    either.add_argument("--people", metavar="CSV", help="columns file (see below) and person")
     who.add_argument(
         "--speaker", metavar="PERSON", help="whose speech is learned: split clip by clip, not as a whole"
     )
@@ -96,19 +97,24 @@ def run(arguments: argparse.Namespace) -> int:
 
     if not arguments.no_sound:
         decoders.pocketsphinx("preparing sound", "leave it out by --no-sound")  # told before the work
-    people = discover.read_people(arguments.people) if arguments.people else None
-    words = discover.read_words(arguments.words) if arguments.words else None
-    if not arguments.videos and not people:
-        raise errors.UserError("no VIDEO and no --people; name videos, a folder, or a csv of them")
     given, output = arguments.videos, arguments.output
+    if not given and not arguments.people:
+        raise errors.UserError("no VIDEO and no --people; name videos, a folder, or a csv of them")
+    videos = discover.find_videos(given, output=output)
+    people = discover.read_people(arguments.people, given, videos) if arguments.people else None
+    videos = videos if given else list(people or ())
+    if not videos:
+        raise errors.UserError(f"{arguments.people!r} has no row; name videos in it")
+    words = discover.read_words(arguments.words) if arguments.words else None
     speaker = arguments.speaker and discover.printable(arguments.speaker)
-    videos = discover.find_videos(given, output=output) if given else list(people or ())
     options = _options(arguments)
     folder = clip_folder.open_folder(arguments.output, videos)
     with clip_folder.locked(folder):
         manifest.clean(folder)
         records = manifest.read_records(folder)
         jobs = discover.make_jobs(videos, records, person=arguments.person, people=people, words=words)
+        for line in () if arguments.quiet else discover.unused_rows(videos, people, words):
+            console.note(line)
         failed: list[manifest.Refusal] = []
         try:
             with _shown(quiet=arguments.quiet) as show:

@@ -9,6 +9,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+from avct_jax import errors
+
 Progress = Callable[[int, int], None]
 PLAIN_SECONDS = 10.0  # between lines where standard error is no terminal
 
@@ -36,6 +38,22 @@ def show(text: str) -> None:
         raise
     except (OSError, ValueError):
         pass
+
+
+def show_result(text: str) -> None:
+    """Write to standard output what is kept nowhere else.
+
+    Raises:
+      UserError: it cannot be written. BrokenPipeError: nobody reads it any more.
+    """
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise errors.UserError(
+            f"standard output cannot be written to ({error.strerror}); free space, or send it elsewhere"
+        ) from None
 
 
 class NoteHandler(logging.Handler):

@@ -129,3 +129,22 @@ def in_common(
             )
     wanted = [name for name in sorted(real) if not generated or any(name in f for f in generated.values())]
     return wanted, {system: [n for n in wanted if n not in videos] for system, videos in generated.items()}
+
+
+def misfits(generated: Mapping[str, str | os.PathLike], real: str | os.PathLike) -> list[str]:
+    """Lines to say of videos that are empty, or whose name is in one folder only.
+
+    Raises:
+      UserError: a folder is missing, or holds no video.
+    """
+    videos = {"the real videos": find(real)} | {name: find(folder) for name, folder in generated.items()}
+    truth, *made = videos.values()
+    lines = []
+    for title, found in videos.items():
+        if empty := [name for name, path in found.items() if path.stat().st_size == 0]:
+            lines.append(f"{title}: {len(empty)} are empty (0 bytes): {errors.few(empty)}")
+        if found is not truth and (unknown := sorted(found.keys() - truth.keys())):
+            lines.append(f"{title}: {len(unknown)} have no real video of their name: {errors.few(unknown)}")
+    if made and (unmade := sorted(truth.keys() - set().union(*made))):
+        lines.append(f"the real videos: {len(unmade)} were made by no system: {errors.few(unmade)}")
+    return lines

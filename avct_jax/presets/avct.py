@@ -176,4 +176,6 @@ TINY = run.AVCTTraining(
     draw=batch_types.DrawConfig(speaker="", image_size=64, frames=6),
     system=system_config.TINY,
 )
-"""Equation 2 but for VGG, in seconds on a CPU, for trying and for tests; learns nothing of use."""
+"""Equation 2 but for VGG, for trying and for tests: a minute or two on a CPU, most of it the first start's
+compiling; learns nothing of use.
+"""

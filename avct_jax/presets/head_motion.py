@@ -56,4 +56,4 @@ TINY = run.HeadMotionTraining(
     draw=batch_types.DrawConfig(speaker="", pose_frames=16),
     system=system_config.TINY,
 )
-"""Seconds on a CPU, for trying and for tests; learns nothing of use."""
+"""A minute on a CPU, most of it the first start's compiling; for trying, and tests; learns nothing of use."""

@@ -90,4 +90,4 @@ TINY = mesh_run.PainterTraining(
         mouth_painter=mouth_painter.MouthPainterConfig(channels=(8, 8), canvas=2)
     ),
 )
-"""Seconds on a CPU, for trying and for tests; learns nothing of use."""
+"""A minute on a CPU, most of it the first start's compiling; for trying, and tests; learns nothing of use."""

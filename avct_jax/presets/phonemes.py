@@ -59,4 +59,4 @@ TINY = mesh_run.PhonemeTraining(
         phoneme_net=phoneme_net.PhonemeNetConfig(width=8, dilations=(1, 2), ahead=(1, 1))
     ),
 )
-"""Seconds on a CPU, for trying and for tests; learns nothing of use."""
+"""A minute on a CPU, most of it the first start's compiling; for trying, and tests; learns nothing of use."""

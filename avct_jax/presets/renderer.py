@@ -131,4 +131,4 @@ TINY = run.RendererTraining(
     draw=batch_types.DrawConfig(image_size=64, speaker="", turn=0.1, shift=0.05),
     system=system_config.TINY,
 )
-"""Seconds on a CPU, for trying and for tests; learns nothing of use."""
+"""A minute on a CPU, most of it the first start's compiling; for trying, and tests; learns nothing of use."""

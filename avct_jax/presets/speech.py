@@ -60,4 +60,4 @@ TINY = mesh_run.SpeechTraining(
         speech_motion=speech_motion.SpeechMotionConfig(d_model=16, num_heads=2, feedforward=16)
     ),
 )
-"""Seconds on a CPU, for trying and for tests; learns nothing of use."""
+"""A minute on a CPU, most of it the first start's compiling; for trying, and tests; learns nothing of use."""

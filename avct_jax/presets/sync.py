@@ -60,4 +60,4 @@ TINY = run.SyncTraining(
     draw=batch_types.DrawConfig(speaker="", image_size=64),
     system=system_config.TINY,
 )
-"""Seconds on a CPU, for trying and for tests; learns nothing of use."""
+"""A minute on a CPU, most of it the first start's compiling; for trying, and tests; learns nothing of use."""

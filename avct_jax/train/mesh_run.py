@@ -138,11 +138,12 @@ def train(
     sharding.check_batch_size(config.batch_size, mesh, microbatches=config.compute.microbatches)
     training.check(config)
     config = training.with_schedule(config)
-    folder = training.make_folder(run / name)
+    _check_people(config, clips)
     given = dict(read(init).variables) if init else {}
     extra = {"vgg_file": vgg_file, "mesh": mesh if held else None} if name == "painter" else {}
-    made = _MAKERS[name](config, clips, folder, given, **extra)
-    begun = training.begin(name, config, clips, folder, made.stage.initial)
+    with training.folder_of(run / name) as folder:
+        made = _MAKERS[name](config, clips, folder, given, **extra)
+        begun = training.begin(name, config, clips, folder, made.stage.initial)
 
     def export(current: Any, best: bool) -> None:
         del best
@@ -153,6 +154,14 @@ def train(
         export=export, **begun._asdict(),
     )  # fmt: skip
     return loop.train(task, mesh, compute=config.compute, quiet=quiet)
+
+
+def _check_people(config: MeshTraining, clips: pathlib.Path) -> None:
+    """Refuse names and folders that are not there, before clips are heard and packed for minutes."""
+    people = sorted({entry.person for entry in dataset_index.read_manifest(clips).entries})
+    _shipped(people, getattr(config, "teeth", "") or getattr(config, "manner", ""))
+    if isinstance(config, PhonemeTraining) and config.sounds:
+        phoneme_dataset.find_sounds(pathlib.Path(config.sounds))
 
 
 def path_of(run: pathlib.Path, name: str) -> pathlib.Path:

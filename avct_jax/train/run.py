@@ -11,7 +11,7 @@ from jax.experimental import multihost_utils
 from jaxtyping import Float
 
 from avct_jax import errors
-from avct_jax.data.dataset import batch_types, dataset_index, numpy_source, source
+from avct_jax.data.dataset import batch_types, dataset_index, numpy_source, sampler, source
 from avct_jax.models import system_config
 from avct_jax.models.frozen import vgg
 from avct_jax.train import run_weights, training
@@ -79,9 +79,13 @@ class Places(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """One of the four trainings. best_metric: config -> the held-out metric whose smallest value is best."""
+    """One of the four trainings.
+
+    kind: of batches. best_metric: config -> the held-out metric whose smallest value is best.
+    """
 
     make: Callable[..., stage.Stage]
+    kind: str
     best_metric: Callable[[Any], str]
 
 
@@ -92,10 +96,10 @@ def _judge_of_renderer(config: renderer_stage.RendererStageConfig) -> str:
 
 
 KINDS: dict[str, Kind] = {
-    "renderer": Kind(renderer_stage.make_stage, _judge_of_renderer),
-    "sync": Kind(sync_stage.make_stage, lambda config: "bce"),
-    "avct": Kind(avct_stage.make_stage, lambda config: config.best_metric),
-    "head-motion": Kind(head_motion_stage.make_stage, lambda config: "pose"),
+    "renderer": Kind(renderer_stage.make_stage, "pairs", _judge_of_renderer),
+    "sync": Kind(sync_stage.make_stage, "sync", lambda config: "bce"),
+    "avct": Kind(avct_stage.make_stage, "sequences", lambda config: config.best_metric),
+    "head-motion": Kind(head_motion_stage.make_stage, "poses", lambda config: "pose"),
 }
 
 
@@ -114,11 +118,17 @@ def train(
     sharding.check_batch_size(config.batch_size, mesh, microbatches=config.compute.microbatches)
     config = complete(config, dataset_index.read_manifest(places.clips).speaker)
     check(config)
-    folder = training.make_folder(places.run / name)
-    clips = open_source(places, mesh, quiet=quiet)
     given = run_weights.gather(places.run, name, config.system, places.init)
-    made = make_stage(name, config, given, clips, vgg_file=places.vgg)
-    begun = training.begin(name, config, places.clips, folder, made.initial)
+    # What is missing is told before clips are read: they may take minutes to decode.
+    options = find_networks(config, given, places.vgg)
+    make_stage(name, config, options)
+    with training.folder_of(places.run / name) as folder:
+        clips = open_source(places, mesh, quiet=quiet)
+        _check_clips(name, config, clips)
+        if isinstance(config, AVCTTraining):
+            options["mean_keypoints"] = _mean_keypoints(config, clips)
+        made = make_stage(name, config, options)
+        begun = training.begin(name, config, places.clips, folder, made.initial)
 
     def export(current: train_state.State, best: bool) -> None:
         # What the stage leaves alone is carried along: its file is whole.
@@ -180,27 +190,38 @@ def _check_avct(config: AVCTTraining) -> None:
         )
 
 
-def make_stage(
-    name: str,
-    config: TrainingConfig,
-    given: run_weights.Parts,
-    clips: source.Source,
-    *,
-    vgg_file: pathlib.Path | None = None,
-) -> stage.Stage:
-    """Build a stage from its config.
+def find_networks(
+    config: TrainingConfig, given: run_weights.Parts, vgg_file: pathlib.Path | None
+) -> dict[str, Any]:
+    """What a stage is made of beside its settings: weights to begin from and to use.
 
     Args:
-      given: weights to begin from, or to use, by part.
+      given: weights by part.
     Raises:
-      UserError: weights are missing, or of another size.
+      UserError: those of a VGG are missing, or weights are of another size.
     """
     options: dict[str, Any] = {"init": given, "seed": config.seed}
     if any(getattr(config.stage, weight, 0.0) for weight in ("perceptual", "mouth_perceptual")):
         options["perceptual"] = vgg.load(vgg_file)
     if isinstance(config, AVCTTraining):
-        options |= {"frozen": _frozen(config, given), "mean_keypoints": _mean_keypoints(config, clips)}
+        options["frozen"] = _frozen(config, given)
+    return options
+
+
+def make_stage(name: str, config: TrainingConfig, options: dict[str, Any]) -> stage.Stage:
+    """Build a stage from its config, and what find_networks found.
+
+    Raises:
+      UserError: weights are missing, or of another size.
+    """
     return KINDS[name].make(config.system, config.stage, config.optimizer, config.compute, **options)
+
+
+def _check_clips(name: str, config: TrainingConfig, clips: source.Source) -> None:
+    """Refuse clips of which no example can be made, before any is decoded."""
+    clips = clips.host if isinstance(clips, device_cache.DeviceSource) else clips
+    if isinstance(clips, numpy_source.NumpySource):
+        sampler.find_pool(clips.catalog, config.draw, KINDS[name].kind)
 
 
 def _frozen(config: AVCTTraining, given: run_weights.Parts) -> run_weights.Parts:

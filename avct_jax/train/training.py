@@ -1,8 +1,9 @@
 """What trainings of both families share: settings, their checks, and how a run in a folder is begun."""
 
+import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -61,19 +62,28 @@ def check(config: loop.RunConfig) -> None:
             raise errors.UserError(f"--{option} {getattr(config, field)} must be {fewest}{may} or more")
 
 
-def make_folder(folder: pathlib.Path) -> pathlib.Path:
-    """Make a stage's folder, where it is not there.
+@contextlib.contextmanager
+def folder_of(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Make a stage's folder, where it is not there; what is empty goes again where the stage cannot begin.
 
     Raises:
       UserError: it cannot be made.
     """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise errors.UserError(
             f"cannot make {folder} ({error.strerror}); choose another --run folder"
         ) from None
-    return folder
+    try:
+        yield folder
+    except (errors.UserError, KeyboardInterrupt):
+        inside = [path for made in missing[:2] for path in made.rglob("*") if path.is_dir()]
+        for path in [*sorted(inside, reverse=True), *missing]:
+            with contextlib.suppress(OSError):  # it is not empty
+                path.rmdir()
+        raise
 
 
 def begin(
@@ -92,5 +102,5 @@ def begin(
     """
     facts = {"stage": name, "config": run_record.as_json(config), "clips": str(clips)}
     facts["state"] = run_record.digest(jax.eval_shape(initial))
-    begun = any(path.name.isdigit() for path in (folder / loop.CHECKPOINTS).glob("*"))
+    begun = loop.has_checkpoint(folder)
     return Begun({"config": facts["config"]}, tuple(run_record.check(folder, facts, begun=begun)))

@@ -1,6 +1,9 @@
 """What `avct bench` counts and prints; seconds are the machine's affair."""
 
 import json
+import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -45,3 +48,21 @@ def test_bench_prints_every_part_as_text_and_as_json(report):
 )
 def test_a_frame_takes_no_more_operations_than_promised(config, limit):
     assert 0.1 < throughput.gflop_per_frame(config) < limit
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+@pytest.mark.parametrize("words", [["--json"], []])
+def test_figures_that_cannot_be_written_are_no_success(words):
+    code = """
+import sys
+from avct_jax.benchmark import throughput
+from avct_jax.cli import bench, main
+throughput.measure = lambda *_, **__: None
+bench.table, bench.as_json = (lambda _: "figures"), (lambda _: {"figures": 1})
+sys.exit(main.main(["bench", *sys.argv[1:]]))
+"""
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-c", code, *words]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("avct: standard output cannot be written to (No ")
+    assert done.stderr.count("\n") == 1

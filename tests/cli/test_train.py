@@ -13,10 +13,12 @@ import pytest
 
 from avct_jax import errors, weights_file
 from avct_jax.cli import main, train, training_options
+from avct_jax.data.dataset import frame_cache
 from avct_jax.models import system_config
 from avct_jax.presets import avct, head_motion, renderer, sync
 from avct_jax.train import ablations, mesh_run, run, run_weights
 from avct_jax.train.core import run_record
+from tests import made_clips
 
 MODULES = {"renderer": renderer, "sync": sync, "avct": avct, "head-motion": head_motion}
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
@@ -105,6 +107,42 @@ def test_missing_folders_are_named(capsys):
     assert "--clips" in said and said.count("\n") == 1
     assert main.main(["train", "sync", *NEED]) == main.REFUSED
     assert "avct preprocess" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    return made_clips.make(tmp_path_factory.mktemp("clips"), people=2, own=2, frames=8)
+
+
+@pytest.mark.parametrize(
+    "stage, words, said",
+    [
+        ("avct", [], "run `avct train renderer` with the same --preset, --clips and --run first"),
+        ("renderer", ["--vgg", "no.npz", "--stage.perceptual", "1"], "no VGG weights at no.npz"),
+        ("head-motion", ["--draw.pose-frames", "999"], "has sound and 999 frames"),
+        ("sync", ["--draw.least-shift", "99"], "has sound in sync"),
+        ("painter", ["--teeth", "nobody"], "nobody of the training is 'nobody'"),
+        ("speech", ["--manner", "nobody"], "nobody of the training is 'nobody'"),
+        ("speech", ["--system.phoneme-source", "network"], "run `avct train phonemes` first"),
+        ("phonemes", ["--sounds", "nowhere"], "no sound file in nowhere"),
+        ("painter", ["--leave-out", ""], "may be used"),
+    ],
+)
+def test_what_a_stage_lacks_is_told_before_clips_are_read(
+    stage, words, said, clips, tmp_path, monkeypatch, capsys
+):
+    late = lambda *_, **__: pytest.fail("clips were read first")
+    monkeypatch.setattr(frame_cache, "open_frames", late)
+    monkeypatch.setattr(mesh_run.speech_dataset, "build", late)
+    if "--leave-out" in words:  # told late, of necessity: still nothing stays
+        monkeypatch.setattr(mesh_run.mouth_patches.manifest.Manifest, "without", lambda *_: [])
+    else:
+        monkeypatch.setattr(mesh_run.mouth_patches, "pack", late)
+    folder = tmp_path / "runs" / "mine"
+    where = ["--clips", str(clips), "--run", str(folder), "--devices", "1"]
+    assert main.main(["train", stage, *where, "--preset", "tiny", *words]) == main.REFUSED
+    shown = capsys.readouterr().err
+    assert said in shown and shown.count("\n") == 1 and not (tmp_path / "runs").exists()
 
 
 def test_contradicting_settings_of_a_stage_are_one_line(capsys):

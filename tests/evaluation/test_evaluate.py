@@ -341,14 +341,30 @@ def test_evaluate_command_writes_a_whole_report(folders, tmp_path, monkeypatch, 
     assert json.loads((tmp_path / "report.json").read_text())["systems"][3]["videos"] == 2
 
 
-def test_evaluate_command_refuses_when_nothing_can_be_measured(tmp_path, monkeypatch, capsys):
+def test_evaluate_command_refuses_when_nothing_can_be_measured(folders, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(networks, "make", lambda *files: made_videos.networks())
-    (tmp_path / "real").mkdir()
-    (tmp_path / "real" / "a.mp4").write_bytes(b"no video")
-    words = ["--real", str(tmp_path / "real"), "--output", str(tmp_path / "out"), "--quiet"]
-    assert main.main(["evaluate", *words]) == main.REFUSED
-    assert "no video could be measured" in capsys.readouterr().err
-    assert (tmp_path / "out" / "report.html").is_file()
+    videos = {"real/a": b"no video", "real/b": b"", "made/a": b"", "made/z": b"no video"}
+    for name, content in videos.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.mp4").write_bytes(content)
+    words = ["evaluate", "--real", str(tmp_path / "real"), "--output", str(tmp_path / "out")]
+    made = ["--generated", str(tmp_path / "made")]
+    assert main.main([*words, *made, "--quiet"]) == main.REFUSED
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("avct: no video could be measured: the real videos: 2 cannot be read: 'a', 'b'; ")
+    assert line.endswith("made: 2 cannot be read: 'a', 'z'") and not (tmp_path / "out").exists()
+    assert main.main([*words, *made]) == main.REFUSED
+    shown = capsys.readouterr()
+    assert not shown.out and shown.err.splitlines()[:4] == [
+        "avct: the real videos: 1 are empty (0 bytes): 'b'",
+        "avct: made: 1 are empty (0 bytes): 'a'",
+        "avct: made: 1 have no real video of their name: 'z'",
+        "avct: the real videos: 1 were made by no system: 'b'",
+    ]
+    # The real ones and what needs no system are no answer to what was asked.
+    words[2] = str(folders / "real")
+    assert main.main([*words, *made, "--no-baselines"]) == main.REFUSED
+    assert not (tmp_path / "out" / "report.html").exists()
 
 
 def test_table_2_has_a_row_a_variant_and_truth_last(measured):

@@ -49,7 +49,7 @@ def run(clips, tmp_path_factory):
 def test_phonemes_are_learned_and_heard_by(clips, tmp_path, monkeypatch):
     """The network learns from hama; then speech is learned from what the network hears, without hama."""
     words = ["--preset", "tiny", "--clips", str(clips), "--run", str(tmp_path), *ALONE]
-    hearing = ["train", "speech", *words, "--system.hearing", "network"]
+    hearing = ["train", "speech", *words, "--system.phoneme-source", "network"]
     assert main.main(hearing) == 2  # there is none yet
     assert main.main(["train", "phonemes", *words]) == 0
     monkeypatch.setattr(mesh_run.mesh_features, "posteriors", lambda *_: pytest.fail("hama was asked"))

@@ -16,6 +16,7 @@ from avct_jax.data.media import video_io
 from avct_jax.files import text_file
 
 CONTAINERS = "mp4|m4v|mov|mkv|webm|avi|mpg|mpeg|mts|m2ts|ts|wmv|flv|3gp|ogv|gif"
+WHERE = "files are looked for relative to the csv, then to the folder of videos, then by a name that one has"
 LONGEST_NAME, LONGEST_BYTES = 100, 200  # characters and bytes; file systems end at 255 bytes in all
 
 
@@ -60,21 +61,53 @@ def _videos_in(folder: pathlib.Path, output: str | os.PathLike | None) -> list[p
     )
 
 
-def read_people(path: str | os.PathLike) -> dict[pathlib.Path, str]:
-    """Who is seen in which video, of a csv with columns file (relative to the csv) and person.
+def read_people(
+    path: str | os.PathLike,
+    given: Iterable[str | os.PathLike] = (),
+    videos: Sequence[pathlib.Path] = (),
+) -> dict[pathlib.Path, str]:
+    """Who is seen in which video, of a csv with columns file and person.
+
+    A file is looked for relative to the csv, then to the folders in `given`, then among the names of
+    `videos`, where only one has it. One that is nowhere is what it would be beside the csv.
+
+    Args:
+      given: names, folders and patterns that find_videos was given. videos: whole paths, what it found.
 
     Raises:
       UserError: no such file, a column is missing, or a file is there twice, with two people.
     """
-    folder = pathlib.Path(path).absolute().parent
-    rows = _read_rows(path, ("file", "person"))
+    folders = [pathlib.Path(path).absolute().parent]
+    folders += [pathlib.Path(name).absolute() for name in given if os.path.isdir(name)]
+    count = Counter(video.name for video in videos)
+    alone = {video.name: video for video in videos if count[video.name] == 1}
     people: dict[pathlib.Path, str] = {}
-    for row in rows:
-        if people.setdefault(folder / row["file"], row["person"]) != row["person"]:
+    for row in _read_rows(path, ("file", "person")):
+        places = [folder / row["file"] for folder in folders]
+        found = next((place for place in places if place.exists()), alone.get(row["file"], places[0]))
+        if people.setdefault(found, row["person"]) != row["person"]:
             raise errors.UserError(
                 f"{os.fspath(path)!r} says of {row['file']!r} that two people are seen; leave one row out"
             )
     return people
+
+
+def unused_rows(
+    videos: Sequence[pathlib.Path],
+    people: Iterable[pathlib.Path] | None,
+    words: Iterable[str] | None,
+) -> list[str]:
+    """Lines to say of rows that speak of no file, or of no video here."""
+    lines = []
+    if missing := [path.name for path in people or () if not path.exists()]:
+        lines.append(f"--people: {len(missing)} files are nowhere: {errors.few(missing)}; {WHERE}")
+    stems = {path.stem for path in videos}
+    if unknown := [name for name in words or () if name not in stems]:
+        lines.append(
+            f"--words: {len(unknown)} clips are no videos here: {errors.few(unknown)}; "
+            "they bear the names of videos, without suffix"
+        )
+    return lines
 
 
 def read_words(path: str | os.PathLike) -> dict[str, list[clip.Word]]:
@@ -136,16 +169,26 @@ def make_jobs(
     """
     known = {path.resolve(): who for path, who in people.items()} if people is not None else {}
     unknown = [path for path in videos if people is not None and path.resolve() not in known]
-    if unknown:
-        raise errors.UserError(f"{str(unknown[0])!r}: the csv of --people has no row for it; add one")
+    if unknown := [path for path in unknown if not _is_empty(path)]:  # that one is left out anyway
+        raise errors.UserError(
+            f"the csv of --people has no row for {len(unknown)} of {len(videos)} videos: "
+            f"{errors.few(path.name for path in unknown)}; add rows: {WHERE}"
+        )
     names = name_videos(videos, records)
     jobs = []
     for path in videos:
         name = names[path]
-        who = printable(known[path.resolve()] if people is not None else person or name)
+        who = printable(known.get(path.resolve()) or person or name)
         said = (words or {}).get(path.stem)
         jobs.append(make_clips.Job(str(path), name, who, tuple(said) if said else None))
     return jobs
+
+
+def _is_empty(path: pathlib.Path) -> bool:
+    try:
+        return path.stat().st_size == 0
+    except OSError:
+        return False
 
 
 def name_videos(

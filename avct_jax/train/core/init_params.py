@@ -21,6 +21,8 @@ from avct_jax.models import (
 )
 
 Variables = dict[str, Any]
+# Stages that train what others use.
+TRAINED_BY = {"keypoint_detector": "renderer", "renderer": "renderer", "sync_discriminator": "sync"}
 
 
 def begin(part: str, init: Mapping[str, Any] | None, make: Callable[[], Variables]) -> Variables:
@@ -51,7 +53,10 @@ def frozen(part: str, init: Mapping[str, Any] | None) -> Variables:
       UserError: `init` has none.
     """
     if init is None or part not in init:
-        raise errors.UserError(f"this stage needs a trained {part}; train it first, or name a checkpoint")
+        raise errors.UserError(
+            f"this stage needs a trained {part}; run `avct train {TRAINED_BY[part]}` with the same --preset, "
+            "--clips and --run first, or name a checkpoint that has one with --init"
+        )
     return jax.tree.map(jnp.asarray, dict(init[part]))
 
 

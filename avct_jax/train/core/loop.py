@@ -23,6 +23,7 @@ IMAGES = "images"
 PROFILE = "profile"
 # Steps begun before an earlier one's end is waited for: the device never idles, and a stop is heard soon.
 AHEAD = 2
+HARMLESS = 64  # examples that are not asked for their size: they fit wherever a step does
 SUCCESSIVE = ("sequences", "poses")  # kinds of batches whose images follow each other in time
 REMEDY = (
     "start again with a lower --optimizer.learning-rate, or with another --seed for other examples: "
@@ -101,13 +102,14 @@ def train(
 
     Raises:
       UserError: a metric is not finite, a clip is missing, the disk is full, no checkpoint can be read, or
-        the batch cannot be dealt out. The last good checkpoint is kept.
+        the batch cannot be dealt out or held. The last good checkpoint is kept.
     """
     sharding.check_batch_size(task.config.batch_size, mesh, microbatches=compute.microbatches)
+    _check_memory(task, mesh, mesh.size * compute.microbatches)
     notes = list(task.notes)
     with contextlib.ExitStack() as stack:
         # First in, last out: a signal does not disturb the last save either.
-        request = stack.enter_context(stop_request.listening())
+        request = stack.enter_context(stop_request.listening(lambda: has_checkpoint(task.folder)))
         kept = stack.enter_context(
             checkpoint.Checkpoints(
                 task.folder / CHECKPOINTS,
@@ -132,6 +134,21 @@ def train(
         compiled = compilation.compile_stage(task.stage, mesh, compute)
         run = _Run(task, mesh, compiled, kept, log, shown, request, current, first, facts)
         return run.go()
+
+
+def _check_memory(task: Task, mesh: jax.sharding.Mesh, unit: int) -> None:
+    """Refuse a batch that cannot fit, by a few of its examples."""
+    if task.config.batch_size <= HARMLESS:
+        return
+    part = (jax.process_index(), jax.process_count())
+    few = {"seed": task.config.seed, "step": 0, "batch_size": mesh.size, "part": part}
+    examples = task.source.batch(task.stage.kind, task.draw, **few)
+    sharding.check_memory(examples, task.config.batch_size, mesh, unit=unit)
+
+
+def has_checkpoint(folder: pathlib.Path) -> bool:
+    """Whether a stage's folder has a whole one: unfinished ones have other names."""
+    return any(path.name.isdigit() for path in (folder / CHECKPOINTS).glob("*"))
 
 
 def _begin(task: Task, kept: checkpoint.Checkpoints, mesh: jax.sharding.Mesh):
@@ -222,6 +239,8 @@ class _Run:
     def _stop(self) -> Outcome:
         self._save()
         self.kept.wait()
+        if self.means.count:  # what goes on from here reports these steps again, with those that lack
+            self._report(end=True)
         name = self.request.signal or "a signal to another process"
         self.shown.note(
             f"stopped by {name} after step {self.done} of {self.config.steps}, which is saved; "

@@ -1,12 +1,16 @@
-"""Memory that a step frees is kept for the next one."""
+"""Memory: how much there is, and what a step frees is kept for the next one."""
 
 import contextlib
 import ctypes
+import os
+import pathlib
+import re
 import sys
 
 # Of glibc's mallopt (malloc.h).
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 LARGEST = 2**31 - 1
+MEMORY, CONTAINER = pathlib.Path("/proc/meminfo"), pathlib.Path("/sys/fs/cgroup/memory.max")
 
 
 def keep_freed() -> bool:
@@ -23,3 +27,17 @@ def keep_freed() -> bool:
         wanted = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, LARGEST), (M_ARENA_MAX, 1))
         return all([set_option(option, value) for option, value in wanted])
     return False
+
+
+def available() -> int | None:
+    """Bytes of memory that this process may still take, about; None where the system does not say."""
+    found = []
+    with contextlib.suppress(OSError):
+        if kib := re.search(r"MemAvailable: +([0-9]+) kB", MEMORY.read_text()):
+            found.append(1024 * int(kib[1]))
+    with contextlib.suppress(OSError, ValueError):  # "max": no limit
+        found.append(int(CONTAINER.read_text()))
+    if not found:
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # all there is
+            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return min((x for x in found if x > 0), default=None)

@@ -13,6 +13,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from avct_jax import errors
+from avct_jax.train.core import malloc
 
 AXIS = "data"
 CONNECT_SECONDS = 300  # that a process waits for the others,
@@ -131,6 +132,32 @@ def check_batch_size(batch_size: int, mesh: jax.sharding.Mesh, *, microbatches: 
         raise errors.UserError(
             f"batch size {batch_size} must be a multiple of {_devices(mesh.size)}{parts}; {remedy}"
         )
+
+
+def check_memory(examples: Any, batch_size: int, mesh: jax.sharding.Mesh, *, unit: int) -> None:
+    """Refuse a batch whose arrays alone do not fit into memory: a step takes many times as much.
+
+    Args:
+      examples: some of the batch, as a source makes them. unit: of what the batch size must be a multiple.
+
+    Raises:
+      UserError: it does not fit; names a size that may.
+    """
+    each = [(x.nbytes / len(x), isinstance(x, jax.Array)) for x in jax.tree.leaves(examples)]
+    on_host = sum(size for size, is_placed in each if not is_placed)
+    stats = next(iter(mesh.local_devices)).memory_stats() or {}
+    places = [
+        ("this machine has", malloc.available(), on_host / jax.process_count()),
+        ("a device has", stats.get("bytes_limit"), sum(size for size, _ in each) / mesh.size),
+    ]
+    for owner, room, one in places:
+        if room and batch_size * one > room:
+            fits = max(unit, int(room / one / 2) // unit * unit)
+            need, has = (size / 2**30 for size in (batch_size * one, room))
+            raise errors.UserError(
+                f"a batch of {batch_size} needs {need:.1f} GiB for its examples alone, and "
+                f"{owner} {has:.1f}; pass --batch-size {fits} or less"
+            )
 
 
 def place(tree: Any, mesh: jax.sharding.Mesh) -> Any:

@@ -39,6 +39,18 @@ def of_clips(known: speech_dataset.SpeechSet, speaker: str) -> Sounds:
     return Sounds(groups, known.held_out, known.begins, known.audio, known.posteriors)
 
 
+def find_sounds(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The sound files of a folder.
+
+    Raises:
+      UserError: there is none.
+    """
+    paths = sorted(path for path in folder.glob("*") if path.suffix in (".wav", ".flac", ".mp3", ".ogg"))
+    if not paths:
+        raise errors.UserError(f"no sound file in {folder}; name a folder of .wav, .flac, .mp3 or .ogg files")
+    return paths
+
+
 def of_folder(
     folder: pathlib.Path, hear: Callable[[str, Callable[[], np.ndarray]], speech_dataset.Voice]
 ) -> Sounds:
@@ -47,9 +59,7 @@ def of_folder(
     Raises:
       UserError: there is none, or one cannot be read.
     """
-    paths = sorted(path for path in folder.glob("*") if path.suffix in (".wav", ".flac", ".mp3", ".ogg"))
-    if not paths:
-        raise errors.UserError(f"no sound file in {folder}; name a folder of .wav, .flac, .mp3 or .ogg files")
+    paths = find_sounds(folder)
     cut = LONGEST * speech_features.SAMPLE_RATE
     voices = [hear(f"sound_{p.stem}", lambda p=p: speech_features.read_audio(p)[:cut]) for p in paths]
     return Sounds(

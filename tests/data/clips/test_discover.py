@@ -63,12 +63,41 @@ def test_each_video_shows_somebody_else_unless_told(tmp_path):
     paths = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
     assert [job.person for job in discover.make_jobs(paths, {})] == ["a", "b"]
     assert [job.person for job in discover.make_jobs(paths, {}, person="p")] == ["p", "p"]
-    with pytest.raises(errors.UserError, match=r"b\.mp4.*has no row for it; add one"):
+    with pytest.raises(errors.UserError, match=r"no row for 1 of 2 videos: 'b\.mp4'; add rows: files are"):
         discover.make_jobs(paths, {}, people={paths[0]: "q"})
     (tmp_path / "link").symlink_to(tmp_path)
     there = {tmp_path / "link/a.mp4": "q", tmp_path / "sub/../b.mp4": "r"}
     (tmp_path / "sub").mkdir()
     assert [job.person for job in discover.make_jobs(paths, {}, people=there)] == ["q", "r"]
+
+
+def test_rows_of_people_are_found_beside_the_csv_in_the_videos_folder_and_by_name(tmp_path):
+    for name in ("videos/a.mp4", "videos/sub/b.mp4", "videos/sub/c.mp4", "videos/c.mp4", "lists/d.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("video")
+    csv, folder = tmp_path / "lists/people.csv", tmp_path / "videos"
+
+    def seen(*rows):
+        csv.write_text("file,person\n" + "\n".join(rows))
+        videos = discover.find_videos([folder])
+        people = discover.read_people(csv, [folder], videos)
+        jobs = discover.make_jobs(videos, {}, people=people)
+        return [job.person for job in jobs], discover.unused_rows(videos, people, None)
+
+    # By the folder of videos, by name alone, and one whose name two videos have by its folder.
+    rows = ["a.mp4,ann", "b.mp4,bob", "sub/c.mp4,cy", "c.mp4,di", "d.mp4,ed"]
+    assert seen(*rows) == (["ann", "di", "bob", "cy"], [])
+    assert seen(*rows, "old/e.mp4,eve")[1] == [f"--people: 1 files are nowhere: 'e.mp4'; {discover.WHERE}"]
+    with pytest.raises(errors.UserError, match=r"no row for 3 of 4 videos: 'c.mp4', 'b.mp4', 'c.mp4'; add"):
+        seen("a.mp4,ann")
+    for name in ("a.mp4", "sub/b.mp4"):
+        (folder / name).write_text("")
+    assert seen("c.mp4,di", "sub/c.mp4,cy")[0] == ["a", "di", "b", "cy"]  # empty ones are left out anyway
+
+
+def test_words_of_no_video_are_counted(tmp_path):
+    (line,) = discover.unused_rows([tmp_path / "a.mp4"], None, ["a", "b", "c", "d", "e"])
+    assert line.startswith("--words: 4 clips are no videos here: 'b', 'c', 'd' and 1 more; ")
 
 
 def test_words_are_given_to_the_video_of_their_name(tmp_path):
@@ -82,10 +111,10 @@ def test_words_are_given_to_the_video_of_their_name(tmp_path):
 
 
 def test_names_are_text_that_any_disk_takes():
-    speech_augmentation = os.fsdecode(b"/a/l\xe9.mp4")
-    (job,) = discover.make_jobs([pathlib.Path(speech_augmentation)], {})
-    assert job.name == job.person == "l\N{REPLACEMENT CHARACTER}" and job.source == speech_augmentation
-    (job,) = discover.make_jobs([pathlib.Path(speech_augmentation)], {}, person=os.fsdecode(b"p\xff"))
+    strange = os.fsdecode(b"/a/l\xe9.mp4")
+    (job,) = discover.make_jobs([pathlib.Path(strange)], {})
+    assert job.name == job.person == "l\N{REPLACEMENT CHARACTER}" and job.source == strange
+    (job,) = discover.make_jobs([pathlib.Path(strange)], {}, person=os.fsdecode(b"p\xff"))
     assert job.person == "p\N{REPLACEMENT CHARACTER}"
     for letter in ("n", "é", "\N{GRINNING FACE}"):
         (name,) = names(f"/a/{letter * (250 // len(letter.encode()))}.mp4")
@@ -93,8 +122,5 @@ def test_names_are_text_that_any_disk_takes():
 
 
 def test_folders_of_older_versions_may_hold_names_that_are_no_text():
-    speech_augmentation = os.fsdecode(b"l\xe9")
-    assert (
-        clip.held_out(speech_augmentation, "a", speaker="a") in (True, False)
-        and av_sync_filter._fold(speech_augmentation) >= 0
-    )
+    strange = os.fsdecode(b"l\xe9")
+    assert clip.held_out(strange, "a", speaker="a") in (True, False) and av_sync_filter._fold(strange) >= 0

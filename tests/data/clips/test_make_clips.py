@@ -247,7 +247,7 @@ def test_manifest_splits_people_as_a_whole_and_the_speakers_clips_one_by_one(tmp
         ([], "no VIDEO and no --people"),
         (["absent.mp4"], "no video, folder or match of 'absent.mp4'"),
         (["video.mp4", "--output", "."], r"holds the video 'video\.mp4'"),
-        (["video.mp4", "--people", "p.csv"], "has no row for it"),
+        (["video.mp4", "--people", "p.csv"], "no row for 1 of 1 videos"),
         (["video.mp4", "--words", "p.csv"], "lacks the column 'clip'"),
         (["video.mp4", "--longest", "1", "--shortest", "2"], "--longest 1 s is below --shortest 2 s"),
         (["video.mp4", "--person", "a", "--people", "p.csv"], "not allowed with"),

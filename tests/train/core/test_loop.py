@@ -50,6 +50,8 @@ def test_curve_does_not_show_where_a_run_was_stopped(mesh, tmp_path):
     source = toy_stage.Source(signal_at=3)
     stopped = loop.train(toy_stage.make_task(tmp_path / "b", steps=6, source=source, **rhythm), mesh)
     assert (stopped.step, stopped.stopped) == (4, "SIGTERM")
+    ended = metric_log.read(tmp_path / "b" / metric_log.FILE)[-1]
+    assert (ended["step"], ended["note"]) == (4, metric_log.END) and "loss" in ended
     loop.train(toy_stage.make_task(tmp_path / "b", steps=6, **rhythm), mesh)
     assert curve(tmp_path / "a") == curve(tmp_path / "b") and [r[0] for r in curve(tmp_path / "a")] == [
         1,
@@ -166,8 +168,18 @@ def test_ctrl_c_once_ends_the_step_and_twice_ends_at_once(mesh, tmp_path):
     assert loop.train(toy_stage.make_task(tmp_path / "a", source=Source()), mesh).stopped == "SIGINT"
     assert checkpoint_steps(tmp_path / "a") == [2] and signal.getsignal(signal.SIGINT) is before
     presses = 2
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="nothing was kept yet"):
         loop.train(toy_stage.make_task(tmp_path / "b", source=Source()), mesh)
+    with pytest.raises(KeyboardInterrupt, match="the last checkpoint is kept") as ended:
+        loop.train(toy_stage.make_task(tmp_path / "c", source=Source(), save_every=1), mesh)
+    assert ended.value.code == 130
+
+
+def test_batch_that_cannot_fit_is_refused_before_it_is_made(mesh, tmp_path):
+    size = 2**50  # of 12 bytes each
+    with pytest.raises(errors.UserError, match=r"needs 12582912\.0 GiB for its .*; pass --batch-size \d+ or"):
+        loop.train(toy_stage.make_task(tmp_path, batch_size=size), mesh)
+    assert not (tmp_path / loop.CHECKPOINTS).exists()
 
 
 def test_kill_in_the_middle_costs_at_most_one_interval(mesh, tmp_path):

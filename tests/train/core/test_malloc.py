@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+from avct_jax.train.core import malloc
+
 CODE = """
 import ctypes, resource, sys
 from avct_jax.train.core import malloc
@@ -30,3 +32,16 @@ def test_freed_memory_is_mapped_once():
     _, many = faults("plain")
     # Other C libraries than glibc have no such switch.
     assert (few < 100 and many > 5000) if kept else few > 5000
+
+
+def test_available_memory_is_the_least_that_the_system_says(tmp_path, monkeypatch):
+    names = {"MEMORY": "meminfo", "CONTAINER": "memory.max"}
+    for name, file in names.items():
+        monkeypatch.setattr(malloc, name, tmp_path / file)
+    assert malloc.available() > 2**28  # all of it
+    (tmp_path / "meminfo").write_text("MemTotal:  9 kB\nMemAvailable:    3 kB\n")
+    assert malloc.available() == 3072
+    (tmp_path / "memory.max").write_text("max\n")
+    assert malloc.available() == 3072
+    (tmp_path / "memory.max").write_text("2048\n")
+    assert malloc.available() == 2048

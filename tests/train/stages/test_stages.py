@@ -24,16 +24,6 @@ BATCHES = {
 STAGES = (*PRESETS, "painter", "speech")
 
 
-class Clips:
-    """The one batch that building the stage "avct" asks for."""
-
-    def batch(self, *_, **__):
-        return training_batches.sequences()
-
-    def batches(self, *_, **__):
-        raise AssertionError("a stage does not draw more than one batch while it is built")
-
-
 def make(name, variables, seed=0):
     """A stage and a batch for it."""
     if name == "painter":
@@ -53,7 +43,10 @@ def make(name, variables, seed=0):
         given["sync_discriminator"] = init_params.sync_discriminator_variables(
             config.stage.sync_discriminator
         )
-    return run.make_stage(name, config, given, Clips()), BATCHES[name]()
+    options = run.find_networks(config, given, None)
+    if name == "avct":
+        options["mean_keypoints"] = training_batches.sequences().motion.keypoints.mean((0, 1))
+    return run.make_stage(name, config, options), BATCHES[name]()
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -1,0 +1,87 @@
+"""Signals that come while the main thread is in a compiled program, where Python's handlers have to wait."""
+
+import contextlib
+import math
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+
+PATIENCE = 1.0  # seconds that the main thread has to hear a signal before it counts as stuck
+# Seconds in which further signals, but a key's, are the same one: `timeout` and process managers send theirs
+# to the process and to its group.
+ECHO = 1.0
+LEAST_AGE = 0.5  # seconds that a handler may have run before the watcher reads of its signal
+END = 0  # no signal's number
+WAITING = "{}: the running computation is waited for; once more ends at once"
+
+
+@contextlib.contextmanager
+def watched(numbers: Collection[int], last_words: Callable[[], str]) -> Iterator[Callable[[], None]]:
+    """While it lasts, the second signal ends the process where the main thread is stuck.
+
+    Nothing is cleaned up then. Where the main thread is not stuck, its own handlers decide.
+
+    Args:
+      numbers: signals that have handlers in Python. last_words: what is said before such an end.
+    Returns:
+      What each of these handlers calls when it runs.
+    """
+    watcher = _Watcher(frozenset(numbers), last_words)
+    ears, mouth = socket.socketpair()
+    with ears, mouth:
+        mouth.setblocking(False)
+        listener = threading.Thread(target=watcher.listen, args=(ears,), daemon=True)
+        listener.start()
+        before = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
+        try:
+            yield watcher.handled
+        finally:
+            signal.set_wakeup_fd(before)
+            watcher.active = False
+            mouth.send(bytes([END]))
+            listener.join()
+
+
+def is_echo(first: float, number: int) -> bool:
+    """Whether a signal that comes now is the one of time `first` once more."""
+    return number != signal.SIGINT and time.monotonic() - first < ECHO
+
+
+class _Watcher:
+    """Reads each signal's number as it comes, in a thread of its own."""
+
+    def __init__(self, numbers: frozenset[int], last_words: Callable[[], str]):
+        self.numbers, self.last_words, self.active = numbers, last_words, True
+        self._first = self._handled = -math.inf
+
+    def handled(self) -> None:
+        self._handled = time.monotonic()
+
+    def listen(self, ears: socket.socket) -> None:
+        while (number := ears.recv(1)[0]) != END:
+            now = time.monotonic()
+            if number not in self.numbers:
+                continue
+            second = self._first > -math.inf
+            if second and is_echo(self._first, number):
+                continue
+            self._first = self._first if second else now
+            timer = threading.Timer(PATIENCE, self._judge, (number, now, second))
+            timer.daemon = True
+            timer.start()
+
+    def _judge(self, number: int, came: float, second: bool) -> None:
+        if not self.active or self._handled > came - LEAST_AGE:
+            return
+        name = signal.Signals(number).name
+        _say(self.last_words() if second else WAITING.format(name))
+        if second:
+            os._exit(128 + number)
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # not by sys.stderr, whose lock the main thread may hold
+        os.write(2, f"avct: {text}\n".encode())

@@ -1,0 +1,73 @@
+"""Signals to a process whose main thread is in a call that never ends, so that Python's handlers wait."""
+
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into a lock of glibc")
+
+# A lock taken twice: the second call waits for ever, and goes on waiting after a signal. glibc's lock is 2
+# where somebody waits; a signal that came before would be heard by the handlers.
+STUCK = """
+import ctypes, pathlib, signal, sys, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from avct_jax.cli import main
+from avct_jax.train.core import loop, stop_request
+lock, libc = ctypes.create_string_buffer(256), ctypes.CDLL(None)
+libc.pthread_mutex_lock(lock)
+def tell():
+    while lock[0] != b"\\2":
+        time.sleep(0.01)
+    print("in", flush=True)
+with {listening}:
+    threading.Thread(target=tell, daemon=True).start()
+    libc.pthread_mutex_lock(lock)
+"""
+TRAINING = "stop_request.listening(lambda: loop.has_checkpoint(pathlib.Path({!r})))"
+WAIT = 60  # seconds, for a test that fails
+
+
+def run_stuck(listening, number):
+    """Returns the exit code and the lines that came after the first and the second signal."""
+    command = [sys.executable, "-c", STUCK.format(listening=listening)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:
+        late = threading.Timer(WAIT, process.kill)
+        late.start()
+        try:
+            assert process.stdout.readline() == "in\n", process.stderr.read()
+            for _ in range(1 if number == signal.SIGINT else 2):
+                process.send_signal(number)  # `timeout` does so twice: to the process, and to its group
+            first = process.stderr.readline()
+            process.send_signal(number)
+            said = process.communicate()[1]
+        finally:
+            late.cancel()
+            process.kill()
+    return process.returncode, first, said
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_second_signal_ends_a_command_in_the_middle_of_a_computation(number, code):
+    ended, first, said = run_stuck("main._ending_cleanly()", number)
+    assert ended == code and main_said(said) == "interrupted in the middle of a computation; " + (
+        "unfinished files may be left"
+    )
+    assert "the running computation is waited for; once more ends at once" in first
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_second_signal_ends_a_step_and_says_what_is_kept(tmp_path, kept):
+    (tmp_path / "checkpoints" / ("12" if kept else "12.orbax-checkpoint-tmp")).mkdir(parents=True)
+    ended, _, said = run_stuck(TRAINING.format(str(tmp_path)), signal.SIGTERM)
+    assert ended == 143
+    assert main_said(said) == "interrupted; " + (
+        "the last checkpoint is kept" if kept else "nothing was kept yet"
+    )
+
+
+def main_said(text):
+    return text.splitlines()[-1].removeprefix("avct: ")
