@@ -81,7 +81,7 @@ def find(name: str | os.PathLike, *, revision: str | None = None) -> pathlib.Pat
     if not isinstance(name, str) or not re.fullmatch(HUB_NAME, name):
         raise errors.UserError(f"{os.fspath(name)!r} is no folder, and no name of a hub (owner/name)")
     try:
-        import huggingface_hub
+        import huggingface_hub  # pyright: ignore[reportMissingImports] - an extra
     except ImportError:
         raise errors.UserError(
             f"{name!r} is no folder here; to ask the hub for it: pip install 'avct-jax[hub]'"

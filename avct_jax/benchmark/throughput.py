@@ -24,9 +24,13 @@ from avct_jax.benchmark import mesh_throughput
 from avct_jax.data.media import video_io
 from avct_jax.inference import keypoint_inference
 from avct_jax.layers.geometry import pose_image
-from avct_jax.models import system_config as sizes
+from avct_jax.models import system_config
 
-SIZES = {"paper": sizes.PAPER, "lite": sizes.LITE, "tiny": sizes.TINY}  # of the keypoint family
+SIZES = {
+    "paper": system_config.PAPER,
+    "lite": system_config.LITE,
+    "tiny": system_config.TINY,
+}  # of the keypoint family
 MESH_SIZES = {"mesh-256": 256, "mesh-512": 512}  # px, of the mesh family: what comes with the package
 FRAMES = {"paper": 4, "lite": 16, "tiny": 16} | dict.fromkeys(MESH_SIZES, 8)  # a call: up to a second's work
 ROUNDS = 5  # odd, for a median that was measured
@@ -97,7 +101,7 @@ def measure(names: tuple[str, ...], *, frames: int | None = None, rounds: int = 
     return Report(os.cpu_count() or 1, load, statistics.median(rates), measured)
 
 
-def measure_size(config: sizes.SystemConfig, frames: int, rounds: int) -> tuple[SizeReport, float]:
+def measure_size(config: system_config.SystemConfig, frames: int, rounds: int) -> tuple[SizeReport, float]:
     """Measure one size: what was found, and the machine's rate meanwhile in GFLOP/s."""
     programs, once = _programs(config, frames)
     return _measure(programs, once, (WHOLE, "head motion"), config.image_size, frames, rounds)
@@ -136,7 +140,7 @@ def _measure(programs, once, counted, image_size, frames, rounds) -> tuple[SizeR
     return report, product.gflop / seconds[PRODUCT_NAME]
 
 
-def gflop_per_frame(config: sizes.SystemConfig, frames: int = 16) -> float:
+def gflop_per_frame(config: system_config.SystemConfig, frames: int = 16) -> float:
     """Operations (1e9) that drawing one frame takes, counted without computing anything."""
     weights = {part: weights_file.expected(config, part) for part in weights_file.PARTS}
     image = jax.ShapeDtypeStruct((config.image_size, config.image_size, 3), jnp.float32)
@@ -148,7 +152,7 @@ def gflop_per_frame(config: sizes.SystemConfig, frames: int = 16) -> float:
     return _gflop(chunk, weights, begun, begun.carry, _inputs(frames)) / frames
 
 
-def random_system(config: sizes.SystemConfig, seed: int = 0) -> weights_file.System:
+def random_system(config: system_config.SystemConfig, seed: int = 0) -> weights_file.System:
     """Networks with random kernels of unit gain, neutral norms and no biases."""
     random = np.random.default_rng(seed)
 
@@ -163,7 +167,9 @@ def random_system(config: sizes.SystemConfig, seed: int = 0) -> weights_file.Sys
     return weights_file.System(config, jax.tree_util.tree_map_with_path(fill, parts))
 
 
-def _programs(config: sizes.SystemConfig, frames: int) -> tuple[dict[str, Program], dict[str, Program]]:
+def _programs(
+    config: system_config.SystemConfig, frames: int
+) -> tuple[dict[str, Program], dict[str, Program]]:
     """The parts that run for every frame, `frames` at a time, and those that run once a portrait."""
     weights: Any = jax.device_put(random_system(config).variables)
     image = jnp.full((config.image_size, config.image_size, 3), 0.5)

@@ -91,7 +91,7 @@ def _add_what(group) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do it; 2 where no clip came out."""
     from avct_jax import errors
-    from avct_jax.cli import terminal as console
+    from avct_jax.cli import terminal
     from avct_jax.data.clips import clip_folder, discover, manifest
     from avct_jax.data.phonemes import decoders
 
@@ -114,23 +114,23 @@ def run(arguments: argparse.Namespace) -> int:
         records = manifest.read_records(folder)
         jobs = discover.make_jobs(videos, records, person=arguments.person, people=people, words=words)
         for line in () if arguments.quiet else discover.unused_rows(videos, people, words):
-            console.note(line)
+            terminal.note(line)
         failed: list[manifest.Refusal] = []
         try:
             with _shown(quiet=arguments.quiet) as show:
                 failed = clip_folder.make(
                     folder, jobs, options, processes=arguments.jobs or _cores(), show=show
                 )
-            say = (lambda text: None) if arguments.quiet else console.note
+            say = (lambda text: None) if arguments.quiet else terminal.note
             clip_folder.check_offsets(folder, show=say)
         except KeyboardInterrupt:
-            console.note("interrupted; what is finished is kept, and the same command goes on from there")
+            terminal.note("interrupted; what is finished is kept, and the same command goes on from there")
             return INTERRUPTED
         finally:  # a run that is stopped leaves a folder that can be trained on
             made = clip_folder.sum_up(folder, failed, speaker=speaker, new_mean_face=arguments.new_mean_face)
             manifest.clean(folder)
     if not arguments.quiet:
-        console.show("\n".join(summary(made, arguments.output)))
+        terminal.show("\n".join(summary(made, arguments.output)))
     if not made.clips:
         reasons = "; ".join(made.counts["refused"]) or "no video was given"
         raise errors.UserError(
@@ -226,9 +226,9 @@ class _Lines:
         self.said = now
         done, spent = state.videos - self.first, now - self.begun
         left = f", {spent / done * (state.total - state.videos):.0f} s left" if done else ""
-        from avct_jax.cli import terminal as console
+        from avct_jax.cli import terminal
 
-        console.note(
+        terminal.note(
             f"{state.videos}/{state.total} videos, {state.clips} clips, {state.refused} left out, "
             f"{state.frames / max(spent, 1e-9):.0f} frames/s{left}"
         )

@@ -243,8 +243,10 @@ def _drawer(name: str, checkpoint, transcribed: bool) -> Callable[[pathlib.Path,
     if name == "reenactment":
         with _checkpoint(name, checkpoint) as path:
             network = animators.load(path)
-        mesh = isinstance(network, mesh_animator.MeshAnimator)
-        return _MeshReenactor(network) if mesh else _Reenactor(network)
+        if isinstance(network, mesh_animator.MeshAnimator):
+            return _MeshReenactor(network)
+        assert isinstance(network, keypoint_animator.KeypointAnimator)
+        return _Reenactor(network)
     return functools.partial(_speak, animators.load(checkpoint), name, transcribed)
 
 

@@ -12,8 +12,7 @@ from avct_jax import errors
 from avct_jax.data.faces import face_detector
 from avct_jax.data.speech import speech_features
 from avct_jax.evaluation import video_files as videos
-from avct_jax.evaluation.scorers import face_crops, sync_scorers
-from avct_jax.evaluation.scorers import face_identity as identity
+from avct_jax.evaluation.scorers import face_crops, face_identity, sync_scorers
 from avct_jax.files import atomic_write
 from avct_jax.metrics import cpbd, landmarks
 from avct_jax.metrics import sharpness as detail_metric
@@ -35,7 +34,7 @@ class Networks(NamedTuple):
     embed: Embed | None = None
     distance: Callable[[Any, Any], Any] | None = None
     labels: Mapping[str, str] = {}
-    identify: identity.Identify | None = None
+    identify: face_identity.Identify | None = None
 
 
 class Observation(NamedTuple):
@@ -96,7 +95,7 @@ def observe(
             grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
             sharpness.append(cpbd.sharpness(grey))
             detail.append(_detail(grey, points[-1], real.size if real else size))
-            if networks.identify and (len(points) - 1) % identity.EVERY == 0:
+            if networks.identify and (len(points) - 1) % face_identity.EVERY == 0:
                 faces.append(networks.identify(frame, points[-1]))
         for name, values in (_embed(networks.embed, block) if networks.embed else {}).items():
             features.setdefault(name, []).append(values)
@@ -110,7 +109,7 @@ def observe(
         lip = np.zeros((0, 0), np.float32)
     speech, silent = hear(video, networks.sync_scorer, len(tracked), lip.shape[1])
     joined = {name: np.concatenate(parts).astype(np.float32) for name, parts in features.items()}
-    known = np.stack(faces) if faces else np.zeros((0, identity.SIZE), np.float32)
+    known = np.stack(faces) if faces else np.zeros((0, face_identity.SIZE), np.float32)
     said = video.phonemes()
     spoken = np.zeros(0, np.int8) if said is None else said.astype(np.int8)
     sharp, fine = np.asarray(sharpness, np.float32), np.asarray(detail, np.float32)

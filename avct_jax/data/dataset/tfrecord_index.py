@@ -13,8 +13,7 @@ import numpy as np
 from jaxtyping import Int
 
 from avct_jax import errors
-from avct_jax.data.dataset import dataset_index as catalog
-from avct_jax.data.dataset import host_tensorflow
+from avct_jax.data.dataset import dataset_index, host_tensorflow
 from avct_jax.files import atomic_write
 
 FILE = "random_access.npz"  # beside the shards
@@ -27,10 +26,10 @@ class RecordIndex(NamedTuple):
     """Where the bytes of c clips, n frames in all, lie; clips in order of name.
 
     shards: file names. lengths: of the shards, bytes. shard: of each clip. columns: first byte of each column
-    (in the order of catalog.COLUMNS) in that file. images: first byte and length of each JPEG.
+    (in the order of dataset_index.COLUMNS) in that file. images: first byte and length of each JPEG.
     """
 
-    catalog: catalog.Catalog
+    catalog: dataset_index.Catalog
     shards: tuple[str, ...]
     lengths: Int[np.ndarray, " s"]
     shard: Int[np.ndarray, " c"]
@@ -48,11 +47,11 @@ class Shards:
 
     def rows(self, name: str, which: int, frames: Int[np.ndarray, " m"]) -> np.ndarray:
         """A column of one clip at these frames."""
-        column = catalog.COLUMNS[name]
+        column = dataset_index.COLUMNS[name]
         dtype = np.dtype(column.dtype)
         width = dtype.itemsize * int(np.prod(column.shape))
         first, last = int(frames.min()), int(frames.max())
-        begin = int(self._index.columns[which, list(catalog.COLUMNS).index(name)])
+        begin = int(self._index.columns[which, list(dataset_index.COLUMNS).index(name)])
         data = self._read(which, begin + first * width, (last + 1 - first) * width)
         return np.frombuffer(data, dtype).reshape(-1, *column.shape)[frames - first]
 
@@ -120,7 +119,7 @@ def make_index(folder: pathlib.Path, shards: list[str]) -> RecordIndex:
     clips.sort(key=lambda clip: clip[0].name)
     entries, known, sides, places, images = zip(*clips, strict=True)
     return RecordIndex(
-        catalog=catalog.make(entries, known, size=sides[0]),
+        catalog=dataset_index.make(entries, known, size=sides[0]),
         shards=tuple(shards),
         lengths=np.array([(folder / name).stat().st_size for name in shards]),
         shard=np.array([place[0] for place in places]),
@@ -144,17 +143,17 @@ def _records(path: pathlib.Path) -> Iterator[tuple[int, bytes]]:
 def _scan(record: bytes, begin: int, shard: int, held_out: bool) -> tuple[Any, ...]:
     """Find in one record what RecordIndex notes down: any equal bytes will do."""
     features = host_tensorflow.load().train.Example.FromString(record).features.feature
-    values = {name: features[name].bytes_list.value[0] for name in catalog.COLUMNS}
+    values = {name: features[name].bytes_list.value[0] for name in dataset_index.COLUMNS}
     columns = {
         name: np.frombuffer(values[name], own.dtype).reshape(-1, *own.shape)
-        for name, own in catalog.COLUMNS.items()
+        for name, own in dataset_index.COLUMNS.items()
     }
     jpegs, at, places = features["frames"].bytes_list.value, 0, []
     for jpeg in jpegs:
         at = record.index(jpeg, at)
         places.append((begin + at, len(jpeg)))
         at += len(jpeg)
-    entry = catalog.Entry(
+    entry = dataset_index.Entry(
         name=features["name"].bytes_list.value[0].decode(),
         person=features["person"].bytes_list.value[0].decode(),
         held_out=held_out,
@@ -182,10 +181,10 @@ def _load(path: pathlib.Path) -> RecordIndex | None:
             if int(file["version"]) != VERSION:
                 return None
             fields = {name: file[name] for name in file.files}
-            own = {name: fields[f"catalog_{name}"] for name in catalog.Catalog._fields}
+            own = {name: fields[f"catalog_{name}"] for name in dataset_index.Catalog._fields}
             rest = {name: fields[name] for name in RecordIndex._fields if name != "catalog"}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
     texts = {name: tuple(own[name].tolist()) for name in ("names", "persons")}
-    known = catalog.Catalog(**{**own, **texts, "size": int(own["size"])})
+    known = dataset_index.Catalog(**{**own, **texts, "size": int(own["size"])})
     return RecordIndex(known, **{**rest, "shards": tuple(rest["shards"].tolist())})

@@ -12,8 +12,14 @@ import numpy as np
 
 from avct_jax import errors
 from avct_jax.data.dataset import batch_types, source
-from avct_jax.train.core import checkpoint, compilation, grad_accumulation, sharding, stop_request
-from avct_jax.train.core import train_state as state
+from avct_jax.train.core import (
+    checkpoint,
+    compilation,
+    grad_accumulation,
+    sharding,
+    stop_request,
+    train_state,
+)
 from avct_jax.train.monitoring import contact_sheet, meters, metric_log, profiler, progress
 from avct_jax.train.stages import stage
 
@@ -64,7 +70,7 @@ class RunConfig:
 class Outcome(NamedTuple):
     """How a run ended. stopped: the signal's name, "" where it reached its last step."""
 
-    state: state.State
+    state: train_state.State
     step: int
     stopped: str
 
@@ -85,7 +91,7 @@ class Task(NamedTuple):
     best_metric: str = ""
     facts: Mapping[str, Any] = {}
     notes: tuple[str, ...] = ()
-    export: Callable[[state.State, bool], None] = lambda current, best: None
+    export: Callable[[train_state.State, bool], None] = lambda current, best: None
 
 
 def train(
@@ -273,7 +279,7 @@ class _Run:
         rows, self.pending = jax.device_get(self.pending), []
         for step, (row, asked) in rows:
             # The norm last: losses come first on a line, and say more where both are not finite.
-            row = dict(sorted(row.items(), key=lambda item: item[0] == state.GRADIENT_NORM))
+            row = dict(sorted(row.items(), key=lambda item: item[0] == train_state.GRADIENT_NORM))
             check_finite(row, step)
             self.means.add(row)
             self.agreed |= bool(asked)
@@ -338,7 +344,7 @@ class _Run:
         if self.done == self.saved:
             return
         # Finite losses and gradients may still overflow in the optimiser or in batch statistics.
-        if not state.is_finite(self.current):
+        if not train_state.is_finite(self.current):
             raise errors.UserError(
                 f"the state after step {self.done} is not finite and is not saved; {REMEDY}"
             )

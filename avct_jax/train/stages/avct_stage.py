@@ -24,8 +24,7 @@ from avct_jax.layers.geometry import heatmap
 from avct_jax.models import avct, patch_discriminator, sync_discriminator, system_config
 from avct_jax.models.frozen import vgg
 from avct_jax.train import losses
-from avct_jax.train.augmentation import image_augmentation
-from avct_jax.train.augmentation import speech_augmentation as voice
+from avct_jax.train.augmentation import image_augmentation, speech_augmentation
 from avct_jax.train.core import grad_accumulation, init_params, optimizer, train_state
 from avct_jax.train.stages import avct_inputs, avct_losses, keypoint_loss, stage, temporal_gan
 
@@ -34,7 +33,7 @@ BLOCKS = (conv_encoder.DownResBlock, transformer.EncoderLayer, transformer.Decod
 # The fields below bear the modules' names, which would hide them.
 DiscriminatorConfig = patch_discriminator.PatchDiscriminatorConfig
 SyncConfig = sync_discriminator.SyncDiscriminatorConfig
-SpeechAugmentation = voice.SpeechAugmentation
+SpeechAugmentation = speech_augmentation.SpeechAugmentation
 FEWEST = sync_discriminator.FRAMES  # of a window of D_sync
 DOT = 0.0008  # variance of a keypoint's spot in images, [-1, 1] units squared
 

@@ -14,8 +14,7 @@ from avct_jax.layers import resnet
 from avct_jax.layers.geometry import pose_image
 from avct_jax.models import head_motion, system_config
 from avct_jax.train import losses
-from avct_jax.train.core import grad_accumulation, optimizer, train_state
-from avct_jax.train.core import init_params as initial_variables
+from avct_jax.train.core import grad_accumulation, init_params, optimizer, train_state
 from avct_jax.train.stages import stage
 
 PART = "head_motion"
@@ -106,8 +105,8 @@ def make_stage(
         return {"real": draw(jnp.asarray(batch.poses[0])), "predicted": draw(found[0])}
 
     def initial():
-        make = functools.partial(initial_variables.head_motion_variables, system, jax.random.key(seed))
-        return train_state.make_state({PART: initial_variables.begin(PART, init, make)}, adam)
+        make = functools.partial(init_params.head_motion_variables, system, jax.random.key(seed))
+        return train_state.make_state({PART: init_params.begin(PART, init, make)}, adam)
 
     export = lambda current: {PART: current.network_states[PART].ema_variables}
     return stage.Stage("head-motion", "poses", step, eval_step, image, initial, {}, export)

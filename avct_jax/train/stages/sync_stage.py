@@ -24,8 +24,7 @@ from avct_jax.data.dataset import batch_types
 from avct_jax.models import sync_discriminator, system_config
 from avct_jax.train import losses
 from avct_jax.train.augmentation import image_augmentation, mouth_crops
-from avct_jax.train.core import grad_accumulation, optimizer, train_state
-from avct_jax.train.core import init_params as initial_variables
+from avct_jax.train.core import grad_accumulation, init_params, optimizer, train_state
 from avct_jax.train.stages import stage
 
 PART = "sync_discriminator"
@@ -117,8 +116,8 @@ def make_stage(
 
     def initial():
         key = jax.random.key(seed)
-        make = functools.partial(initial_variables.sync_discriminator_variables, config.discriminator, key)
-        return train_state.make_state({PART: initial_variables.begin(PART, init, make)}, adam)
+        make = functools.partial(init_params.sync_discriminator_variables, config.discriminator, key)
+        return train_state.make_state({PART: init_params.begin(PART, init, make)}, adam)
 
     export = lambda current: {PART: current.network_states[PART].ema_variables}
     return stage.Stage("sync", "sync", step, eval_step, image, initial, {}, export)

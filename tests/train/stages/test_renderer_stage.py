@@ -15,15 +15,14 @@ from avct_jax.layers.geometry import grid
 from avct_jax.models import patch_discriminator, system_config
 from avct_jax.models.frozen import vgg
 from avct_jax.train.augmentation import random_warps
-from avct_jax.train.core import grad_accumulation as gradients
-from avct_jax.train.core import init_params, optimizer
+from avct_jax.train.core import grad_accumulation, init_params, optimizer
 from avct_jax.train.monitoring import overlay
 from avct_jax.train.stages import renderer_forward, renderer_stage
 from tests import quick, training_batches
 
 PARTS = ("keypoint_detector", "renderer")
 RULE = optimizer.OptimizerConfig(learning_rate=1e-3)
-FLOAT32 = gradients.ComputeConfig()
+FLOAT32 = grad_accumulation.ComputeConfig()
 # FOMM's losses, as far down as 64 pixels and a VGG of two blocks go.
 FOMM = renderer_stage.RendererStageConfig(perceptual_layers=(1, 2), perceptual_scales=(1, 2))
 OFF = dataclasses.replace(FOMM, perceptual=0.0, equivariance_keypoints=0.0, equivariance_jacobians=0.0)
@@ -170,14 +169,14 @@ def test_gradients_are_the_same_on_eight_devices(found):
 
 def test_gradients_are_the_same_when_computed_twice(found):
     find, wanted, _, memory = found
-    again, _, spared = find(gradients.ComputeConfig(remat=True))
+    again, _, spared = find(grad_accumulation.ComputeConfig(remat=True))
     assert_near(again, wanted, 1e-5)
     assert spared < memory
 
 
 def test_gradients_in_bfloat16_are_float32_and_near(found):
     find, wanted, metrics, _ = found
-    rough, told, _ = find(gradients.ComputeConfig(dtype="bfloat16"))
+    rough, told, _ = find(grad_accumulation.ComputeConfig(dtype="bfloat16"))
     assert {x.dtype for x in jax.tree.leaves((rough, told))} == {np.dtype(np.float32)}
     for name in ("total", "perceptual", "equivariance_keypoints"):
         assert told[name] == pytest.approx(metrics[name], rel=0.03), name
@@ -212,7 +211,7 @@ def test_losses_of_weight_zero_are_not_computed(begin):
 
 
 def test_step_in_parts_recomputed_and_in_bfloat16_keeps_the_form_of_the_state(begin):
-    compute = gradients.ComputeConfig(remat=True, microbatches=2, dtype="bfloat16")
+    compute = grad_accumulation.ComputeConfig(remat=True, microbatches=2, dtype="bfloat16")
     stage = begin(ALL, compute)
     current = stage.initial()
     after, metrics = jax.eval_shape(
