@@ -3,9 +3,8 @@
 import abc
 import contextlib
 import os
-import time
 import typing
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ from jaxtyping import Float, Int, UInt8
 
 from avct_jax import arguments, errors
 from avct_jax.animator import notes as gathering
+from avct_jax.animator import stopwatch
 from avct_jax.data.faces import crop, face_detector, head_pose
 from avct_jax.data.media import image_io, soundtrack, video_io
 from avct_jax.data.phonemes import recognition
@@ -88,25 +88,14 @@ def _taken(given: Any, take: Callable[[Any], Any]) -> Any:
     return given if given is None or arguments.is_path(given) else take(given)
 
 
-class Clock:
-    """Adds up wall-clock seconds by name: `with clock("encode"): ...`."""
-
-    def __init__(self):
-        self.seconds: dict[str, float] = {}
-
-    @contextlib.contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
-
-
-class Ready(NamedTuple):
+class Prepared(NamedTuple):
     """A portrait and the track that drives it, for `Animator.draw`.
 
-    size: px. seconds: of the sound. sound: what the video is to hold of it, for `video.VideoWriter`.
+    Attributes:
+      portrait: what is moved. track: what moves it, frame by frame; both as the family of networks has them.
+      size: side of the frames, px. frames: their number. seconds: of the sound.
+      audio: what the video is to hold of the sound, for `VideoWriter`.
+      notes: what was decided, or could not be read, on the way, a line each.
     """
 
     portrait: Any
@@ -115,6 +104,7 @@ class Ready(NamedTuple):
     frames: int
     seconds: float
     audio: Any = None
+    notes: tuple[str, ...] = ()
 
 
 class Animator(abc.ABC):
@@ -190,20 +180,14 @@ class Animator(abc.ABC):
         Raises:
           UserError: something cannot be read, used or written, or would be lost; nothing is left behind.
         """
-        clock = Clock()
-        notes: list[str] = []
+        clock = stopwatch.Stopwatch()
         if not arguments.is_path(output) or "\0" in os.fspath(output):
             raise errors.UserError(f"the output is {output!r}; it must be a file's name, such as 'talk.mp4'")
         video_io.check_writable(output)
-        paths = list(filter(arguments.is_path, (image, audio, poses, phonemes)))
-        atomic_write.refuse_overwriting(output, *paths)
-        for given in paths:
-            video_io.check_readable(given)  # before the work starts
+        given = filter(arguments.is_path, (image, audio, poses, phonemes))
+        atomic_write.refuse_overwriting(output, *given)
         request = Request(phonemes, transcript, recogniser, poses, still, cropped, size, seed, audio_track)
-        request = request.checked()
-        with gathering.gathered(notes):
-            audio = audio if arguments.is_path(audio) else speech_features.from_samples(audio)
-            ready = self._ready(image, audio, request, notes, clock)
+        ready = self._prepare_request(image, audio, request, clock)
         writer = video_io.VideoWriter(output, size=ready.size, audio=ready.audio)
         with writer, contextlib.closing(self.draw(ready.portrait, ready.track, clock)) as frames:
             for block in frames:
@@ -211,31 +195,72 @@ class Animator(abc.ABC):
                     writer.write(block)
                 if progress:
                     progress(writer.frames, ready.frames)
-        return Report(ready.frames, ready.seconds, notes, clock.seconds)
+        return Report(ready.frames, ready.seconds, list(ready.notes), clock.seconds)
 
     def frames(
         self,
         image: Image,
         audio: Audio,
         *,
-        still: bool = False,
+        phonemes: Phonemes | None = None,
         transcript: str | None = None,
+        recogniser: recognition.Method = "auto",
+        poses: Poses | None = None,
+        still: bool = False,
+        cropped: bool = False,
         size: int | None = None,
         seed: int | None = None,
+        audio_track: int | None = None,
     ) -> Generator[UInt8[np.ndarray, "n s s 3"], None, None]:
         """Yield the video's frames in blocks, without writing a file; arguments as for `animate`."""
-        request = Request(transcript=transcript, still=still, size=size, seed=seed).checked()
-        ready = self._ready(image, audio, request, [], Clock())
+        request = Request(phonemes, transcript, recogniser, poses, still, cropped, size, seed, audio_track)
+        ready = self._prepare_request(image, audio, request)
         yield from self.draw(ready.portrait, ready.track)
+
+    def prepare(
+        self,
+        image: Image,
+        audio: Audio,
+        *,
+        phonemes: Phonemes | None = None,
+        transcript: str | None = None,
+        recogniser: recognition.Method = "auto",
+        poses: Poses | None = None,
+        still: bool = False,
+        cropped: bool = False,
+        size: int | None = None,
+        seed: int | None = None,
+        audio_track: int | None = None,
+    ) -> Prepared:
+        """Read portrait and voice and find out how the face moves; `draw` makes frames of it.
+
+        `animate` and `frames` begin with it; arguments are theirs, and so are the errors.
+        """
+        request = Request(phonemes, transcript, recogniser, poses, still, cropped, size, seed, audio_track)
+        return self._prepare_request(image, audio, request)
+
+    def _prepare_request(
+        self, image: Image, audio: Audio, request: Request, clock: stopwatch.Stopwatch | None = None
+    ) -> Prepared:
+        for given in filter(arguments.is_path, (image, audio, request.poses, request.phonemes)):
+            video_io.check_readable(given)  # before the work starts
+        request = request.checked()
+        notes: list[str] = []
+        with gathering.gathered(notes):
+            audio = audio if arguments.is_path(audio) else speech_features.from_samples(audio)
+            ready = self._ready(image, audio, request, notes, clock or stopwatch.Stopwatch())
+        return ready._replace(notes=tuple(notes))
 
     @abc.abstractmethod
     def draw(
-        self, portrait: Any, track: Any, clock: Clock | None = None
+        self, portrait: Any, track: Any, clock: stopwatch.Stopwatch | None = None
     ) -> Generator[UInt8[np.ndarray, "n s s 3"], None, None]:
         """Yield the frames that `track` makes of a portrait, in blocks."""
 
     @abc.abstractmethod
-    def _ready(self, image: Image, audio: Audio, request: Request, notes: list[str], clock: Clock) -> Ready:
+    def _ready(
+        self, image: Image, audio: Audio, request: Request, notes: list[str], clock: stopwatch.Stopwatch
+    ) -> Prepared:
         """Read what was given, and find out how the face moves; decisions go to `notes`."""
 
 

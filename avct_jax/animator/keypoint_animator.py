@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from avct_jax import weights_file
-from avct_jax.animator import base, inputs
+from avct_jax.animator import base, inputs, stopwatch
 from avct_jax.data.faces import crop, head_pose
 from avct_jax.data.phonemes import symbols as phonemes
 from avct_jax.data.speech import speech_features
@@ -50,7 +50,7 @@ class KeypointAnimator(base.Animator):
         self._begin_head_motion = jax.jit(bind(keypoint_inference.begin_head_motion, self.config))
         self._predict_poses = jax.jit(bind(keypoint_inference.predict_poses, self.config))
 
-    def _ready(self, image, audio, request, notes, clock) -> base.Ready:
+    def _ready(self, image, audio, request, notes, clock) -> base.Prepared:
         inputs.check_only_size(request.size, self.config.image_size)
         with clock("image"):
             looked_for = not (request.cropped and request.poses is not None)
@@ -69,16 +69,16 @@ class KeypointAnimator(base.Animator):
             head = self._poses(features, first_pose, request, notes)
         track = Track(labels, features, head)
         seconds = len(wav) / speech_features.SAMPLE_RATE
-        return base.Ready(portrait, track, self.config.image_size, count, seconds, heard)
+        return base.Prepared(portrait, track, self.config.image_size, count, seconds, heard)
 
     def draw(
-        self, portrait: UInt8[np.ndarray, "s s 3"], track: Track, clock: base.Clock | None = None
+        self, portrait: UInt8[np.ndarray, "s s 3"], track: Track, clock: stopwatch.Stopwatch | None = None
     ) -> Generator[UInt8[np.ndarray, "n s s 3"], None, None]:
         """Yield the frames that `track` makes of a cropped portrait, in blocks of at most `chunk`.
 
         While the caller handles one block the next is computed.
         """
-        clock = clock or base.Clock()
+        clock = clock or stopwatch.Stopwatch()
         radius, count = self.config.avct.window_radius, len(track.phonemes)
         outside = _slice(track, -1, 0)
         with clock("compile and first frames"):

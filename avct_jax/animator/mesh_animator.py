@@ -13,7 +13,7 @@ from scipy import ndimage
 from scipy.spatial import transform
 
 from avct_jax import weights_file
-from avct_jax.animator import base, inputs
+from avct_jax.animator import base, inputs, stopwatch
 from avct_jax.data.faces import crop, head_motion_bank
 from avct_jax.data.portrait import portrait_layers
 from avct_jax.data.speech import mesh_features, speech_features
@@ -63,7 +63,7 @@ class MeshAnimator(base.Animator):
         )
         self._recognise = recogniser() if hears else None
 
-    def _ready(self, image, audio, request, notes, clock) -> base.Ready:
+    def _ready(self, image, audio, request, notes, clock) -> base.Prepared:
         inputs.check_size(request.size)
         with clock("image"):
             portrait, pixels = self._read_portrait(image, notes, cropped=request.cropped, size=request.size)
@@ -84,16 +84,16 @@ class MeshAnimator(base.Animator):
             turned = head_turn(np.asarray(portrait.portrait.head))
             track = self._track(speech, loudness(wav), seed, request.poses, request.still, notes, turned)
         seconds = len(wav) / speech_features.SAMPLE_RATE
-        return base.Ready(portrait, track, len(pixels), len(track.speech), seconds, heard)
+        return base.Prepared(portrait, track, len(pixels), len(track.speech), seconds, heard)
 
     def draw(
-        self, portrait: mesh_inference.Prepared, track: Track, clock: base.Clock | None = None
+        self, portrait: mesh_inference.Prepared, track: Track, clock: stopwatch.Stopwatch | None = None
     ) -> Generator[UInt8[np.ndarray, "n s s 3"], None, None]:
         """Yield the frames that `track` makes of a portrait, in blocks of at most `chunk`.
 
         While the caller handles one block the next is computed.
         """
-        clock = clock or base.Clock()
+        clock = clock or stopwatch.Stopwatch()
         count = len(track.speech)
         with clock("compile and first frames"):
             ahead = self._draw(self.variables, portrait, _controls(track, 0, self.chunk))
@@ -107,7 +107,7 @@ class MeshAnimator(base.Animator):
                 block = np.asarray(ready)
             yield block[: count - done]
 
-    def prepare(
+    def prepare_portrait(
         self, pixels: UInt8[np.ndarray, "s s 3"], points: Float[np.ndarray, "478 3"]
     ) -> mesh_inference.Prepared:
         """Ready a square portrait.
@@ -125,7 +125,7 @@ class MeshAnimator(base.Animator):
         )
         side = size or size_for(found.square.size)
         cut = crop.crop(found.pixels, found.square, side)
-        return self.prepare(cut, to_unit(found.points, found.square, side)), cut
+        return self.prepare_portrait(cut, to_unit(found.points, found.square, side)), cut
 
     def _track(self, speech, loud, seed, poses, still, notes, turned=None) -> Track:
         scale = 0.0 if still or poses is not None else 1.0

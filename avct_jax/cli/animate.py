@@ -155,8 +155,8 @@ def animate(arguments: argparse.Namespace, image, audio, **options) -> int:
     from avct_jax.animator import factory
 
     with terminal.progress_bar(quiet=arguments.quiet) as progress:
-        network_state = factory.load(arguments.checkpoint, landmarks=arguments.landmarks)
-        report = network_state.animate(image, audio, arguments.output, progress=progress, **options)
+        animator = factory.load(arguments.checkpoint, landmarks=arguments.landmarks)
+        report = animator.animate(image, audio, arguments.output, progress=progress, **options)
     if arguments.quiet:
         return 0
     for line in report.notes:

@@ -302,7 +302,7 @@ class _MeshReenactor:
         source = folder / f"{job.driver}.mp4"
         known = clip.load(source.with_suffix(".npz"))
         points = known.points.astype(np.float32)
-        portrait = self.animator.prepare(_first(source, crop.SIZE), points[0])
+        portrait = self.animator.prepare_portrait(_first(source, crop.SIZE), points[0])
         canonical = np.asarray(self.animator.variables["face_basis"]["params"]["canonical"])
         heads = face_basis.heads(face_basis.align(points, canonical))
         audio = source if video_io.probe(source).has_audio else None

@@ -3,6 +3,7 @@ it must.
 """
 
 import dataclasses
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +47,7 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def network_state(checkpoint):
+def animator(checkpoint):
     return factory.load(checkpoint)
 
 
@@ -56,8 +57,8 @@ def wav():
         return speech_features.read_audio(path)[4000:16000]  # 0.75 s
 
 
-def test_checkpoint_of_the_mesh_family_makes_a_mesh_animator(network_state):
-    assert isinstance(network_state, mesh_animator.MeshAnimator) and network_state.config == TINY
+def test_checkpoint_of_the_mesh_family_makes_a_mesh_animator(animator):
+    assert isinstance(animator, mesh_animator.MeshAnimator) and animator.config == TINY
 
 
 def test_network_of_the_checkpoint_hears_in_hamas_place(tmp_path, wav, monkeypatch):
@@ -65,9 +66,9 @@ def test_network_of_the_checkpoint_hears_in_hamas_place(tmp_path, wav, monkeypat
     config = dataclasses.replace(TINY, phoneme_source="network")
     variables = random_variables(config)
     weights_file.save(tmp_path / "n.safetensors", weights_file.System(config, variables))
-    network_state = factory.load(tmp_path / "n.safetensors")
-    track = lambda audio: network_state._track(
-        mesh_features.listen(audio, network_state._recognise),
+    animator = factory.load(tmp_path / "n.safetensors")
+    track = lambda audio: animator._track(
+        mesh_features.listen(audio, animator._recognise),
         mesh_animator.loudness(audio),
         1,
         None,
@@ -81,9 +82,9 @@ def test_network_of_the_checkpoint_hears_in_hamas_place(tmp_path, wav, monkeypat
         factory.load(tmp_path / "none.safetensors")
 
 
-def test_same_seed_draws_the_same_frames_and_another_moves_otherwise(network_state, wav):
+def test_same_seed_draws_the_same_frames_and_another_moves_otherwise(animator, wav):
     draw = lambda seed: np.concatenate(
-        list(network_state.frames(skimage.data.astronaut(), wav, size=SIZE, seed=seed))
+        list(animator.frames(skimage.data.astronaut(), wav, size=SIZE, seed=seed))
     )
     first, again, other = draw(1), draw(1), draw(2)
     assert first.shape == (19, SIZE, SIZE, 3)
@@ -91,15 +92,15 @@ def test_same_seed_draws_the_same_frames_and_another_moves_otherwise(network_sta
     assert np.abs(first.astype(int) - other).mean() > 0.1
 
 
-def test_video_is_written_at_the_size_asked_for(network_state, wav, tmp_path):
-    report = network_state.animate(skimage.data.astronaut(), wav, tmp_path / "a.mp4", size=320)
+def test_video_is_written_at_the_size_asked_for(animator, wav, tmp_path):
+    report = animator.animate(skimage.data.astronaut(), wav, tmp_path / "a.mp4", size=320)
     assert report.frames == 19 and video_io.probe(tmp_path / "a.mp4").size == (320, 320)
 
 
 @pytest.mark.parametrize("size", [128, 255, 301, 2000])
-def test_sizes_that_cannot_be_drawn_are_refused(network_state, wav, tmp_path, size):
+def test_sizes_that_cannot_be_drawn_are_refused(animator, wav, tmp_path, size):
     with pytest.raises(errors.UserError, match="must be even and from 256 to 1024"):
-        network_state.animate(skimage.data.astronaut(), wav, tmp_path / "a.mp4", size=size)
+        animator.animate(skimage.data.astronaut(), wav, tmp_path / "a.mp4", size=size)
     assert not list(tmp_path.iterdir())
 
 
@@ -108,12 +109,12 @@ def test_size_follows_the_portrait():
     assert sizes == [256, 256, 448, 512]
 
 
-def test_poses_are_taken_since_the_first(network_state, wav):
+def test_poses_are_taken_since_the_first(animator, wav):
     poses = np.zeros((19, 6))
     poses[:, 5] = 250
     poses[10:, 1] = 0.1
     speech = mesh_features.listen(wav)
-    track = network_state._track(speech, mesh_animator.loudness(wav), 0, poses, False, [])
+    track = animator._track(speech, mesh_animator.loudness(wav), 0, poses, False, [])
     np.testing.assert_allclose(track.behaviour.rotation[:6], 0, atol=1e-6)
     np.testing.assert_allclose(track.behaviour.rotation[14:, 1], 0.1, atol=1e-6)
 
@@ -129,49 +130,46 @@ def test_trembling_of_tracked_poses_is_smoothed():
     np.testing.assert_array_equal(calm[0], 0)
 
 
-def test_lips_open_as_far_as_peoples_do(network_state):
-    wanted, rng = network_state.config.mouth_amplitude, np.random.default_rng(0)
-    way = np.asarray(mesh_inference.opening(network_state.variables))
+def test_lips_open_as_far_as_peoples_do(animator):
+    wanted, rng = animator.config.mouth_amplitude, np.random.default_rng(0)
+    way = np.asarray(mesh_inference.opening(animator.variables))
     shy = 0.8 * wanted * rng.normal(size=(2000, 1)) * way / (way @ way)
     silent = np.arange(2000) % 2 == 0
-    after = lambda moved, silent: (moved * network_state._liveliness(moved, silent) @ way)[~silent].std()
+    after = lambda moved, silent: (moved * animator._liveliness(moved, silent) @ way)[~silent].std()
     np.testing.assert_allclose(after(shy, silent), wanted, rtol=0.03)
     loud = np.where(silent[:, None], 50, 1) * shy  # what silence does is not asked
     np.testing.assert_allclose(after(loud, silent), wanted, rtol=0.03)
     least, most = mesh_animator.LIVELINESS
     assert (
-        network_state._liveliness(shy / 100, silent) <= most
-        and network_state._liveliness(100 * shy, silent) >= least
+        animator._liveliness(shy / 100, silent) <= most and animator._liveliness(100 * shy, silent) >= least
     )
-    short = network_state._liveliness(shy[:20], silent[:20])
+    short = animator._liveliness(shy[:20], silent[:20])
     assert abs(np.log(short)) < 0.6 * abs(np.log(wanted / (shy[:20] @ way)[~silent[:20]].std()))
-    assert network_state._liveliness(shy, np.ones(2000, bool)) == 1
+    assert animator._liveliness(shy, np.ones(2000, bool)) == 1
 
 
-def test_still_heads_blink_and_move_nothing_else(network_state, wav):
-    track = network_state._track(mesh_features.listen(wav), mesh_animator.loudness(wav), 0, None, True, [])
+def test_still_heads_blink_and_move_nothing_else(animator, wav):
+    track = animator._track(mesh_features.listen(wav), mesh_animator.loudness(wav), 0, None, True, [])
     assert not track.behaviour.rotation.any() and not track.behaviour.shift.any()
 
 
-def test_mouths_are_the_same_in_calls_of_any_length(network_state, wav, monkeypatch):
+def test_mouths_are_the_same_in_calls_of_any_length(animator, wav, monkeypatch):
     speech = mesh_features.listen(wav)
-    behaviour = network_state._track(speech, mesh_animator.loudness(wav), 0, None, False, []).behaviour
-    whole = network_state.predict(speech, behaviour)
+    behaviour = animator._track(speech, mesh_animator.loudness(wav), 0, None, False, []).behaviour
+    whole = animator.predict(speech, behaviour)
     monkeypatch.setattr(mesh_animator, "SPEECH_CHUNK", 7)
-    np.testing.assert_allclose(network_state.predict(speech, behaviour), whole, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(animator.predict(speech, behaviour), whole, rtol=1e-3, atol=1e-3)
 
 
-def test_told_phonemes_change_the_mouth(network_state, wav):
+def test_told_phonemes_change_the_mouth(animator, wav):
     speech = mesh_features.listen(wav)
     told = mesh_features.told(speech, np.full(19, 21, np.int32))
-    behaviour = network_state._track(speech, mesh_animator.loudness(wav), 0, None, True, []).behaviour
-    assert (
-        np.abs(network_state.predict(told, behaviour) - network_state.predict(speech, behaviour)).max() > 1e-3
-    )
+    behaviour = animator._track(speech, mesh_animator.loudness(wav), 0, None, True, []).behaviour
+    assert np.abs(animator.predict(told, behaviour) - animator.predict(speech, behaviour)).max() > 1e-3
 
 
-def test_gradients_reach_portrait_and_weights(network_state):
-    portrait, _ = network_state._read_portrait(skimage.data.astronaut(), [], size=SIZE)
+def test_gradients_reach_portrait_and_weights(animator):
+    portrait, _ = animator._read_portrait(skimage.data.astronaut(), [], size=SIZE)
     zeros = jnp.zeros
     controls = face_mesh.Controls(zeros((1, 16)) + 0.5, *2 * [zeros((1, 2))], *2 * [zeros((1, 3))], zeros(1))
 
@@ -179,18 +177,18 @@ def test_gradients_reach_portrait_and_weights(network_state):
         given = portrait._replace(portrait=portrait.portrait._replace(skin=skin))
         return mesh_inference.draw(TINY, variables, given, controls).mean()
 
-    slopes = quick.jit(jax.grad(brightness, argnums=(0, 1)))(network_state.variables, portrait.portrait.skin)
-    assert all(np.isfinite(x).all() for x in jax.tree.leaves(slopes))
-    assert np.abs(slopes[1]).max() > 0 and np.abs(slopes[0]["face_basis"]["params"]["components"]).max() > 0
+    grads = quick.jit(jax.grad(brightness, argnums=(0, 1)))(animator.variables, portrait.portrait.skin)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(grads))
+    assert np.abs(grads[1]).max() > 0 and np.abs(grads[0]["face_basis"]["params"]["components"]).max() > 0
 
 
-def test_draw_maps_over_people(network_state):
+def test_draw_maps_over_people(animator):
     """jax.vmap over portraits of one size."""
-    portrait, _ = network_state._read_portrait(skimage.data.astronaut(), [], size=SIZE)
+    portrait, _ = animator._read_portrait(skimage.data.astronaut(), [], size=SIZE)
     two = jax.tree.map(lambda x: jnp.stack([x, x]), portrait)
     zeros = jnp.zeros
     controls = face_mesh.Controls(zeros((2, 16)) + 0.5, *2 * [zeros((2, 2))], *2 * [zeros((2, 3))], zeros(2))
-    draw = lambda p: mesh_inference.draw(TINY, network_state.variables, p, controls)
+    draw = lambda p: mesh_inference.draw(TINY, animator.variables, p, controls)
     one, both = quick.jit(draw)(portrait), quick.jit(jax.vmap(draw))(two)
     np.testing.assert_allclose(both[1], one, atol=1e-4)
 
@@ -221,3 +219,19 @@ def test_head_turn_is_the_rotation_without_the_size():
     vector = np.array([0.1, -0.4, 0.05])
     head = 0.3 * transform.Rotation.from_rotvec(vector).as_matrix()
     np.testing.assert_allclose(mesh_animator.head_turn(head), vector, atol=1e-9)
+
+
+def test_frames_and_prepare_take_what_animate_takes():
+    takes = lambda function: set(inspect.signature(function).parameters)
+    assert takes(base.Animator.animate) - {"output", "progress"} == takes(base.Animator.frames)
+    assert takes(base.Animator.prepare) == takes(base.Animator.frames)
+
+
+def test_what_is_prepared_draws_the_frames_and_bears_the_notes(animator, wav):
+    options = {"size": SIZE, "seed": 3, "poses": np.zeros((18, 6), np.float32)}
+    ready = animator.prepare(skimage.data.astronaut(), wav, **options)
+    assert (ready.size, ready.frames) == (SIZE, 19)
+    assert ready.notes == ("18 poses, 19 frames: the last pose is held",)
+    drawn = np.concatenate(list(animator.draw(ready.portrait, ready.track)))
+    shown = np.concatenate(list(animator.frames(skimage.data.astronaut(), wav, **options)))
+    np.testing.assert_array_equal(drawn, shown)

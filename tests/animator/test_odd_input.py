@@ -154,8 +154,8 @@ def test_odd_sounds_are_animated(avct, tmp_path, name):
 
 def test_what_was_decided_of_the_audio_is_among_the_notes_and_told_once(avct, material, tmp_path):
     write_wav(tmp_path / "two.wav", speech(0.2)[:, None] * [1, -1])
-    network_state = load_once(material / "tiny.safetensors", landmarks="mediapipe")
-    report = network_state.animate(HEAD, tmp_path / "two.wav", tmp_path / "o.mp4", still=True)
+    animator = load_once(material / "tiny.safetensors", landmarks="mediapipe")
+    report = animator.animate(HEAD, tmp_path / "two.wav", tmp_path / "o.mp4", still=True)
     assert [note for note in report.notes if "cancel each other out" in note], report.notes
     _, lines = avct("--still", audio=tmp_path / "two.wav")
     assert sum("cancel each other out" in line for line in lines) == 1, lines

@@ -77,9 +77,9 @@ def test_both_stages_leave_weights_curves_and_checkpoints(run):
 def test_export_makes_a_checkpoint_that_animates(run, tmp_path):
     # The two stages' presets are tiny in their own network only: each keeps its own.
     assert main.main(["train", "export", "--run", str(run), "--output", str(tmp_path / "m.safetensors")]) == 0
-    network_state = factory.load(tmp_path / "m.safetensors")
+    animator = factory.load(tmp_path / "m.safetensors")
     audio = np.random.default_rng(0).normal(0, 0.1, 1600).astype(np.float32)
-    frames = np.concatenate(list(network_state.frames(skimage.data.astronaut(), audio, size=256)))
+    frames = np.concatenate(list(animator.frames(skimage.data.astronaut(), audio, size=256)))
     assert frames.shape == (3, 256, 256, 3)
 
 

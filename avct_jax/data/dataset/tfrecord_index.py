@@ -95,7 +95,7 @@ def open_index(folder: str | os.PathLike) -> RecordIndex:
     shards = sorted(path.name for path in folder.glob("*.tfrecord-*"))
     if not shards:
         raise errors.UserError(
-            f"no TFRecord shards in {folder}; prepare them from clips (talking_head.prepare)"
+            f"no TFRecord shards in {folder}; prepare them from clips (tfds_builder.prepare)"
         )
     lengths = [(folder / name).stat().st_size for name in shards]
     found = _load(folder / FILE)

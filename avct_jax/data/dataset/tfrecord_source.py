@@ -28,7 +28,7 @@ class RecordSource:
     """A source.Source: tf.data's threads plan, read by place, and decode what an example shows."""
 
     def __init__(self, folder: str | os.PathLike):
-        """Open a dataset that talking_head.prepare made.
+        """Open a dataset that tfds_builder.prepare made.
 
         Args:
           folder: the dataset's own, with its shards.

@@ -93,7 +93,7 @@ def test_what_is_one_persons_alone_goes_into_his_code(basis):
     _, current, source = train(known, basis, steps=300)
     batch = source.batch("speech", None, seed=9, step=0, batch_size=16)
     network = speech_motion.SpeechMotion(SMALL)
-    network_states = {name: network_state.average for name, network_state in current.network_states.items()}
+    network_states = {name: own.ema_params for name, own in current.network_states.items()}
     given = [jnp.asarray(x) for x in (batch.posteriors, batch.poses, batch.audio, batch.style)]
 
     def spread(person):

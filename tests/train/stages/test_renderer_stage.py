@@ -125,7 +125,9 @@ def test_average_follows_the_parameters(run):
 
     network_state = last.network_states["renderer"]
     begun = first.network_states["renderer"].params
-    assert 0 < apart(network_state.average, network_state.params) < 0.5 * apart(begun, network_state.params)
+    assert (
+        0 < apart(network_state.ema_params, network_state.params) < 0.5 * apart(begun, network_state.params)
+    )
 
 
 @pytest.fixture(scope="module")
