@@ -228,7 +228,7 @@ def test_frames_and_prepare_take_what_animate_takes():
 
 
 def test_what_is_prepared_draws_the_frames_and_bears_the_notes(animator, wav):
-    options = {"size": SIZE, "seed": 3, "poses": np.zeros((18, 6), np.float32)}
+    options = {"size": SIZE, "seed": 3, "poses": np.tile(np.float32([0, 0, 0, 0, 0, 250]), (18, 1))}
     ready = animator.prepare(skimage.data.astronaut(), wav, **options)
     assert (ready.size, ready.frames) == (SIZE, 19)
     assert ready.notes == ("18 poses, 19 frames: the last pose is held",)
