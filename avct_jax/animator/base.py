@@ -26,10 +26,10 @@ TURNED = 30.0  # degrees by which a face may be turned in the image's plane, unr
 CUT = 0.02  # of the face's size beyond the image's edge; whole faces keep away from it by .06 and more
 
 Path = str | os.PathLike
-Image = Any  # a Path, or what image.from_pixels takes
-Audio = Any  # a Path, or what audio.from_samples takes
-Poses = Any  # a Path, or what pose.from_array takes
-Phonemes = Any  # a Path, or what phonemes.from_indices takes
+Image = Any  # a Path, or what image_io.from_pixels takes
+Audio = Any  # a Path, or what speech_features.from_samples takes
+Poses = Any  # a Path, or what head_pose.from_array takes
+Phonemes = Any  # a Path, or what symbols.from_indices takes
 
 
 class Report(NamedTuple):
@@ -316,7 +316,7 @@ def read_audio(
 
     Args:
       track: of a file, from 1.
-    Returns: the samples, and what `video.VideoWriter` makes of the same sound.
+    Returns: the samples, and what `video_io.VideoWriter` makes of the same sound.
     Raises:
       UserError: it cannot be read.
     """

@@ -25,7 +25,7 @@ class Video(NamedTuple):
 
     frames: RGB at 25 frames/s, whatever the file's rate. sound: 16 kHz mono; None where there is none.
     stamp: tells whether it is the same video as before. phonemes, portrait: what is said in each frame, and
-    the image that the video was made of, where it is known (companion.py).
+    the image that the video was made of, where it is known (sidecar.py).
     """
 
     name: str

@@ -102,7 +102,7 @@ def keypoint_equivariance(keypoints: Float[Array, "b k 2"], warped_back: Float[A
 
     Args:
       keypoints: found in the image.
-      warped_back: `equivariance.warp_points(warp, keypoints found in the warped image)`.
+      warped_back: `random_warps.warp_points(warp, keypoints found in the warped image)`.
     """
     return mean_absolute(keypoints - warped_back)
 
@@ -116,7 +116,7 @@ def jacobian_equivariance(
 
     Args:
       jacobians: found in the image.
-      warp_jacobians: `equivariance.warp_jacobian` at the keypoints of the warped image.
+      warp_jacobians: `random_warps.warp_jacobian` at the keypoints of the warped image.
       warped_jacobians: found in the warped image.
     """
     product = motion.invert_2x2(jacobians) @ (warp_jacobians @ warped_jacobians)

@@ -68,7 +68,7 @@ class Places(NamedTuple):
 
     clips: folder that `avct preprocess` made. run: folder of all stages' results. source: who reads the
     clips; "auto": numpy; "device": numpy, and images stay in the devices' memory. vgg: weights for the
-    perceptual loss. init: weights to begin from, see parts.gather.
+    perceptual loss. init: weights to begin from, see run_weights.gather.
     """
 
     clips: pathlib.Path

@@ -9,8 +9,9 @@ from jaxtyping import Float, UInt8
 from avct_jax import errors
 
 SIZE = 256  # px, side of the networks' images
-# Measured on ten 256x256 portraits that the released system is shown with, by the 478 points of face.py: the
-# longer side of their box over the side of the crop, and the centre of the box. Medians; spread 12% and 7%.
+# Measured on ten 256x256 portraits that the released system is shown with, by the 478 points of
+# face_detector.py: the longer side of their box over the side of the crop, and the centre of the box.
+# Medians; spread 12% and 7%.
 FACE_SHARE = 0.595
 FACE_CENTRE = (0.5, 0.573)  # x, y as shares of the side
 # An image whose face lies within these is already such a crop (the ten have .51 - .78) and is left alone.

@@ -80,8 +80,8 @@ def from_landmarks(landmarks: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "
     mirrored solution is never taken and neighbouring frames agree without looking at each other.
 
     Args:
-      landmarks: face.py's points in px of a 256 px crop (crop.to_crop); points may be NaN, as may all z.
-    Raises:
+      landmarks: face_detector.py's points in px of a 256 px crop (crop.to_crop); points may be NaN, as may
+    all z. Raises:
       ValueError: too few known points for a pose.
     """
     known = np.isfinite(landmarks[INDICES, :2]).all(1)

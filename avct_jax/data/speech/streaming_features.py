@@ -1,9 +1,9 @@
 """Sound features as the sound arrives: no level, no colour and no whole clip; 80 ms are looked ahead.
 
-The 41 columns of audio.py are brought to mean 0 and standard deviation 1 by running estimates over the
-rows in which somebody speaks: what a microphone, a room or a voice does to all rows alike is gone after the
-first second, and nothing that comes later is needed. Frames are worked on one by one, so that a sound pushed
-in pieces of any length gives the numbers of the whole.
+The 41 columns of speech_features.py are brought to mean 0 and standard deviation 1 by running estimates over
+the rows in which somebody speaks: what a microphone, a room or a voice does to all rows alike is gone after
+the first second, and nothing that comes later is needed. Frames are worked on one by one, so that a sound
+pushed in pieces of any length gives the numbers of the whole.
 """
 
 from typing import NamedTuple
@@ -86,8 +86,8 @@ def push(
       wav: of any length. last: nothing comes after it; all frames are final, a begun one too.
     """
     audio = np.append(state.audio, wav.astype(np.float32))
-    if last:  # silence after the end; a sound without a sample is one frame, as audio.frame_count says
-        frames = -(-(len(audio) - BACK - 1) // FRAME)
+    if last:  # silence after the end; a sound without a sample is one frame, as speech_features.frame_count
+        says frames = -(-(len(audio) - BACK - 1) // FRAME)
         audio = np.pad(audio, (0, BACK + 1 + frames * FRAME + AHEAD - len(audio)))
     frames = max(0, (len(audio) - BACK - 1 - AHEAD) // FRAME)
     estimates, done = (

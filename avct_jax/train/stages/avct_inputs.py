@@ -149,8 +149,8 @@ def predict(
 ) -> Prediction:
     """Predict all t frames at once, every frame's window an element of the batch.
 
-    Batched Sequential Training of Wang et al. Rest is what inference.start takes for it: a window of silent
-    phonemes, zero sound and one pose.
+    Batched Sequential Training of Wang et al. Rest is what keypoint_inference.start takes for it: a window of
+    silent phonemes, zero sound and one pose.
 
     Args:
       features: of the portrait, avct.reference_of.
