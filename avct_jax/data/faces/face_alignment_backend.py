@@ -1,4 +1,4 @@
-"""The other source of landmarks: the face_alignment package's 68 points, brought into face_detector.py's numbering."""
+"""The other source of landmarks: the face_alignment package's 68 points, numbered as face_detector.py's."""
 
 import importlib.util
 import os
@@ -104,7 +104,7 @@ def _missing(package: str) -> errors.UserError:
 
 
 def to_mesh(points: Float[np.ndarray, "68 d"]) -> Float32[np.ndarray, "478 3"]:
-    """Bring 68 points (px) into face_detector.py's numbering, so that crops, poses and mouth openings serve for both.
+    """Number 68 points (px) as face_detector.py does: crops, poses and mouth openings serve for both.
 
     The forehead is put where a mean head has it; other points of the mesh, and all depths, are NaN.
     """

@@ -86,8 +86,8 @@ def push(
       wav: of any length. last: nothing comes after it; all frames are final, a begun one too.
     """
     audio = np.append(state.audio, wav.astype(np.float32))
-    if last:  # silence after the end; a sound without a sample is one frame, as speech_features.frame_count
-        says frames = -(-(len(audio) - BACK - 1) // FRAME)
+    if last:  # silence after the end; a sound without a sample is one frame (speech_features.frame_count)
+        frames = -(-(len(audio) - BACK - 1) // FRAME)
         audio = np.pad(audio, (0, BACK + 1 + frames * FRAME + AHEAD - len(audio)))
     frames = max(0, (len(audio) - BACK - 1 - AHEAD) // FRAME)
     estimates, done = (
