@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 from avct_jax.data.clips import clip
+from avct_jax.data.clips import manifest as clip_manifest
 from avct_jax.data.media import video_io
 from avct_jax.data.phonemes import symbols
 
@@ -63,7 +64,13 @@ def make(folder, *, people=6, own=6, frames=30, size=SIZE):
         place = {"begin_s": 0, "end_s": length / 25, "frames": length}
         heard = {"audio": audio, "offset": 0 if audio else None, "in_sync": audio and in_sync}
         listed.append({"name": name, **split, **place, **heard})
-    manifest = {"version": 1, "speaker": SPEAKER, "clips": listed, "refused": [], "counts": {}}
+    manifest = {
+        "version": clip_manifest.VERSION,
+        "speaker": SPEAKER,
+        "clips": listed,
+        "refused": [],
+        "counts": {},
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     np.save(folder / "mean_face.npy", MEAN)
     return folder

@@ -19,7 +19,7 @@ from avct_jax.data.media import video_io
 from avct_jax.files import atomic_write
 
 FILE, RECORDS, UNFINISHED = "manifest.json", ".done", ".part"
-VERSION = 1
+VERSION = 2
 
 
 class Entry(NamedTuple):
@@ -151,6 +151,12 @@ def read(folder: str | os.PathLike) -> Manifest:
     path = pathlib.Path(folder) / FILE
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
+        version = value["version"]
+        if version != VERSION:
+            raise errors.UserError(
+                f"{path} is of version {str(version)[:20]}, this program reads {VERSION}; "
+                "run `avct preprocess` on its videos again"
+            )
         return Manifest(
             value["speaker"],
             tuple(_as_entry(entry) for entry in value["clips"]),

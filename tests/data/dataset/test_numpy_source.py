@@ -196,6 +196,10 @@ def test_source_in_memory_writes_nothing(copied):
         (lambda d: (d / "mean_face.npy").unlink(), r"mean_face.npy cannot be read"),
         (lambda d: (d / "manifest.json").write_text("{"), r"manifest.json is damaged"),
         (lambda d: (d / "manifest.json").unlink(), r"no manifest.json in .*avct preprocess"),
+        (
+            lambda d: (d / "manifest.json").write_text('{"version": 1}'),
+            r"is of version 1, this program reads 2; run `avct preprocess`",
+        ),
     ],
 )
 def test_source_names_the_file_that_is_missing_or_damaged(copied, harm, message):
