@@ -35,8 +35,11 @@ Phonemes = Any  # a Path, or what phonemes.from_indices takes
 class Report(NamedTuple):
     """What came of an animation.
 
-    frames: images written. seconds: length of the sound. notes: what was decided, or could not be read, on
-    the way, a line each; some are logged as well. timings: seconds of wall clock by part.
+    Attributes:
+      frames: images written.
+      seconds: length of the sound.
+      notes: what was decided, or could not be read, on the way, a line each; some are logged as well.
+      timings: seconds of wall clock by part.
     """
 
     frames: int
@@ -106,7 +109,13 @@ class Clock:
 class Ready(NamedTuple):
     """A portrait and the track that drives it, for `Animator.draw`.
 
-    size: px. seconds: of the sound. sound: what the video is to hold of it, for `video.VideoWriter`.
+    Attributes:
+      portrait: as the family prepares it.
+      track: what moves it, a row a frame.
+      size: side of the frames, px.
+      frames: how many there will be.
+      seconds: length of the sound.
+      audio: what the video is to hold of the sound, for `video_io.VideoWriter`.
     """
 
     portrait: Any
@@ -146,8 +155,10 @@ class Animator(abc.ABC):
           phonemes: a .json of the released format or a Praat TextGrid, or one of the 41 symbols' indices a
             frame; beside what is heard (mesh), or instead of recognising them (keypoints).
           transcript: what is said, in English; `recogniser` aligns it.
+          recogniser: how phonemes are found; "auto" takes what is installed and fits.
           poses: .npy (t, 6), OpenFace csv or an array (rad, mm), instead of the head motion that is made up;
-            of the mesh family the first is the portrait's own. still: the head keeps its pose.
+            of the mesh family the first is the portrait's own.
+          still: the head keeps its pose.
           cropped: the image is a head's square already and is taken whole, as a clip of `avct preprocess`
             must be to compare with the video of it.
           size: side of the video, px: 256 to 1024 of the mesh family, by default the head's size in the
@@ -156,6 +167,10 @@ class Animator(abc.ABC):
             faces differ. Without effect where nothing is drawn by lot.
           audio_track: which of a file's sound tracks, from 1; by default the first that is not silent.
           progress: called with frames done and frames in all.
+
+        Returns:
+          What was written, and how it went.
+
         Raises:
           UserError: something cannot be read, used or written, or would be lost; nothing is left behind.
         """
@@ -192,7 +207,11 @@ class Animator(abc.ABC):
         size: int | None = None,
         seed: int | None = None,
     ) -> Generator[UInt8[np.ndarray, "n s s 3"], None, None]:
-        """Yield the video's frames in blocks, without writing a file; arguments as for `animate`."""
+        """Yield the video's frames in blocks, without writing a file; arguments as for `animate`.
+
+        Yields:
+          RGB, in 8 bits.
+        """
         request = Request(transcript=transcript, still=still, size=size, seed=seed).checked()
         ready = self._ready(image, audio, request, [], Clock())
         yield from self.draw(ready.portrait, ready.track)
@@ -209,7 +228,13 @@ class Animator(abc.ABC):
 
 
 class Portrait(NamedTuple):
-    """An image, upright, and where the head is in it. points: of its face, px; None: not looked for."""
+    """An image, upright, and where the head is in it.
+
+    Attributes:
+      pixels: RGB.
+      square: around the head.
+      points: of its face, px; None: not looked for.
+    """
 
     pixels: UInt8[np.ndarray, "h w 3"]
     square: crop.Square
@@ -222,8 +247,13 @@ def read_portrait(
     """Read an image and find its largest face.
 
     Args:
+      image: a file, a Pillow image, or pixels.
+      landmarker: finds faces, see `landmarker`.
+      notes: gets a line for what is worth telling.
       least: side of a square, px, below which it is noted that the video will look soft.
-      cropped: the image is taken whole. find: else no face is looked for.
+      cropped: the image is taken whole.
+      find: else no face is looked for.
+
     Raises:
       UserError: it cannot be read, is cropped and not square, or has no face.
     """
@@ -259,8 +289,13 @@ def read_audio(
     """Read the sound, and note where there is nothing to hear.
 
     Args:
+      audio: a sound or video file, or mono samples at 16 kHz.
+      notes: gets a line where there is nothing to hear.
       track: of a file, from 1.
-    Returns: the samples, and what `video.VideoWriter` makes of the same sound.
+
+    Returns:
+      The samples, and what `video_io.VideoWriter` makes of the same sound.
+
     Raises:
       UserError: it cannot be read.
     """
