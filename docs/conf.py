@@ -30,6 +30,7 @@ autodoc_preserve_defaults = True
 autodoc_default_options = {"members": True}
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True  # fields of a NamedTuple are listed once, in their class
+napoleon_attr_annotations = False  # the class' signature has their types
 
 html_theme = "sphinx_book_theme"
 html_title = "avct-jax"
@@ -41,6 +42,17 @@ def skip_tuple_fields(_app: Any, _what: str, _name: str, value: Any, skip: bool,
     return skip or type(value).__name__ == "_tuplegetter"
 
 
+def shorten(
+    _app: Any, _what: str, _name: str, _value: Any, _options: Any, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    """Write Array as the code does, not as the private class that it is."""
+    short = lambda text: (
+        text and text.replace("jaxlib._jax.Array", "Array").replace("numpy.ndarray", "np.ndarray")
+    )
+    return short(signature), short(returned)
+
+
 def setup(app: Any) -> None:
     """Called by Sphinx."""
     app.connect("autodoc-skip-member", skip_tuple_fields)
+    app.connect("autodoc-process-signature", shorten)

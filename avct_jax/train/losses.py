@@ -68,7 +68,7 @@ def perceptual(
       network: VGG, see `vgg.features`.
       predicted: RGB in [0, 1].
       target: the same.
-      layers: n stands for relu`n`_1; computing stops at the deepest.
+      layers: 3 stands for relu3_1, and so on; computing stops at the deepest.
       scales: factors by which the images are made smaller.
       weight: on the sum.
       dtype: of the convolutions; None: float32.
