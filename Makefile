@@ -37,8 +37,9 @@ types: $(VENV)/.dev
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(RUN) -m pyright --project .pyright.json --pythonpath $(RUN)
 
 # The site, docs/_build/html/index.html: a warning is an error, and every notebook is run.
+# One BLAS thread: two, which wait for each other over tiny matrices, take seconds on a busy machine.
 docs: $(VENV)/.docs
-	$(DEVICE_FREE) $(RUN) -m sphinx -W --keep-going -b html docs docs/_build/html
+	$(DEVICE_FREE) OPENBLAS_NUM_THREADS=1 $(RUN) -m sphinx -W --keep-going -b html docs docs/_build/html
 
 clean:
 	rm -rf $(VENV) .jax_cache .pytest_cache .ruff_cache build dist docs/_build demo.mp4
