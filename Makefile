@@ -10,7 +10,7 @@ FIND := for p in python3 python3.13 python3.12 python3.14 python3.11; do \
 PYTHON ?= $(shell $(FIND))
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test test-fast test-lowest lint types clean
+.PHONY: demo test test-fast test-lowest lint types docs clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -36,13 +36,22 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(RUN) -m pyright --project .pyright.json --pythonpath $(RUN)
 
+# The site, docs/_build/html/index.html: a warning is an error, and every notebook is run.
+# One BLAS thread: two, which wait for each other over tiny matrices, take seconds on a busy machine.
+docs: $(VENV)/.docs
+	$(DEVICE_FREE) OPENBLAS_NUM_THREADS=1 $(RUN) -m sphinx -W --keep-going -b html docs docs/_build/html
+
 clean:
-	rm -rf $(VENV) .jax_cache .pytest_cache .ruff_cache build dist demo.mp4
+	rm -rf $(VENV) .jax_cache .pytest_cache .ruff_cache build dist docs/_build demo.mp4
 
 # The environment for working on the project can also show the demo: one installation serves both.
 $(VENV)/.dev: $(VENV)/.made pyproject.toml requirements-dev.lock
 	$(call install,-c requirements-dev.lock -e '.[dev]')
 	@touch $(VENV)/.demo $@
+
+$(VENV)/.docs: $(VENV)/.made pyproject.toml
+	$(call install,-e '.[docs]')
+	@touch $@
 
 $(VENV)/.demo: $(VENV)/.made pyproject.toml
 	$(call install,-e .)

@@ -17,8 +17,9 @@ SHUT_WIDTH = 0.8  # of the eyes' distance: three of four people's mouths are nar
 class Motion(NamedTuple):
     """Where k points of a face are and how the image around each is turned and stretched.
 
-    keypoints: x, y in [-1, 1]: x right, y down, the centres of the corner pixels at +-1.
-    jacobians: 2x2 maps from a canonical frame to the image, around each keypoint.
+    Attributes:
+      keypoints: x, y in [-1, 1]: x right, y down, the centres of the corner pixels at +-1.
+      jacobians: 2x2 maps from a canonical frame to the image, around each keypoint.
     """
 
     keypoints: Float[Array, "*b k 2"]
@@ -34,6 +35,7 @@ def relative_transfer(driving: Motion, driving_first: Motion, source: Motion) ->
       driving: predicted motion, any leading batch axes.
       driving_first: the motion of the driver's first frame, broadcast against `driving`.
       source: the motion of the portrait, broadcast against `driving`.
+
     Raises:
       ValueError: the motions differ in number of keypoints.
     """
@@ -53,6 +55,7 @@ def shut_mouth(keypoints: Float[Array, "*b k 2"], share: float) -> Float[Array, 
     lips stays. For keypoints taught by landmarks.
 
     Args:
+      keypoints: of the face, as `Motion.keypoints`.
       share: 0 leaves the mouth as it is, 1 shuts it; more for a renderer that follows by half.
     """
     opening, across = _between(keypoints, (0, 1)), _between(keypoints, CORNERS)

@@ -61,9 +61,10 @@ SIZED_BY_USE = ("patch_discriminator", "sync_discriminator")
 class System(NamedTuple):
     """Everything that animating needs.
 
-    config: the sizes of all networks.
-    variables: {"params": ..., "batch_stats": ...} of each network, by its field's name in `config`;
-      a file may hold some of them only.
+    Attributes:
+      config: the sizes of all networks.
+      variables: {"params": ..., "batch_stats": ...} of each network, by its field's name in `config`;
+        a file may hold some of them only.
     """
 
     config: Config
@@ -74,8 +75,11 @@ def save(path: str | os.PathLike, system: System, *, dtype: str = "float16") -> 
     """Write `system`; the file appears under its name only when it is whole.
 
     Args:
+      path: a .safetensors file.
+      system: config and variables.
       dtype: of kernels, "float16" or "float32". Tensors with one axis (biases, statistics), and
         those with numbers beyond float16's range, are kept in float32.
+
     Raises:
       UserError: the folder is missing or cannot be written to.
     """
@@ -102,7 +106,9 @@ def load(path: str | os.PathLike, *, required: tuple[str, ...] | None = ()) -> S
     """Read a system; tensors as float32 numpy.
 
     Args:
+      path: a .safetensors file of `save`.
       required: parts without which the caller can do nothing; None: those that animating needs.
+
     Raises:
       UserError: missing, damaged, of another program or version, with tensors that do not fit its
         config, or without a required part.
@@ -121,6 +127,7 @@ def expected(config: Config, part: str) -> Part:
     """The tree of shapes that the network `part` has; nothing is computed.
 
     Args:
+      config: the sizes of all networks.
       part: a network of `config`, or one of EXTRA, which have their released size.
     """
     if isinstance(config, mesh_system.MeshSystemConfig):

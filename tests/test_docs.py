@@ -8,13 +8,13 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [
     *ROOT.glob("*.md"),
-    *(p for p in (ROOT / "docs").glob("*.md") if p.name != "training-log.md"),
+    *(p for p in (ROOT / "docs").rglob("*.md") if p.name != "training-log.md" and "_build" not in p.parts),
     *(ROOT / "avct_jax").rglob("*.md"),
 ]
 PAGES = [page for page in PAGES if page.name != "CHANGELOG.md"]  # these two tell of what was
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_and_paths_lead_somewhere(page):
     text = page.read_text(encoding="utf-8")
     links = [m for m in re.findall(r"\]\(([^)#\s]+)\)", text) if not m.startswith("http")]

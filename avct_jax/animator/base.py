@@ -3,7 +3,6 @@
 import abc
 import contextlib
 import os
-import typing
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ from jaxtyping import Float, Int, UInt8
 
 from avct_jax import arguments, errors
 from avct_jax.animator import notes as gathering
-from avct_jax.animator import stopwatch
+from avct_jax.animator import options, stopwatch
 from avct_jax.data.faces import crop, face_detector, head_pose
 from avct_jax.data.media import image_io, soundtrack, video_io
 from avct_jax.data.phonemes import recognition
@@ -25,18 +24,22 @@ LENGTH_SLACK = (25, 0.1)  # frames, or share, by which given poses may differ fr
 TURNED = 30.0  # degrees by which a face may be turned in the image's plane, unremarked
 CUT = 0.02  # of the face's size beyond the image's edge; whole faces keep away from it by .06 and more
 
-Path = str | os.PathLike
-Image = Any  # a Path, or what image_io.from_pixels takes
-Audio = Any  # a Path, or what speech_features.from_samples takes
-Poses = Any  # a Path, or what head_pose.from_array takes
-Phonemes = Any  # a Path, or what symbols.from_indices takes
+Path = options.Path
+Image = options.Image
+Audio = options.Audio
+Poses = options.Poses
+Phonemes = options.Phonemes
+Request = options.Request
 
 
 class Report(NamedTuple):
     """What came of an animation.
 
-    frames: images written. seconds: length of the sound. notes: what was decided, or could not be read, on
-    the way, a line each; some are logged as well. timings: seconds of wall clock by part.
+    Attributes:
+      frames: images written.
+      seconds: length of the sound.
+      notes: what was decided, or could not be read, on the way, a line each; some are logged as well.
+      timings: seconds of wall clock by part.
     """
 
     frames: int
@@ -45,56 +48,16 @@ class Report(NamedTuple):
     timings: dict[str, float]
 
 
-class Request(NamedTuple):
-    """What `Animator.animate` may be told beside image, sound and output; see there."""
-
-    phonemes: Phonemes | None = None
-    transcript: str | None = None
-    recogniser: recognition.Method = "auto"
-    poses: Poses | None = None
-    still: bool = False
-    cropped: bool = False
-    size: int | None = None
-    seed: int | None = None
-    audio_track: int | None = None
-
-    def checked(self) -> "Request":
-        """Bring what is in memory to its form, and refuse what contradicts itself.
-
-        Raises:
-          UserError: something is of another kind, or two of the same kind are given.
-        """
-        if not isinstance(self.transcript, str | None):
-            raise errors.UserError(f"the transcript is {self.transcript!r}; it must be text")
-        if self.recogniser not in (known := typing.get_args(recognition.Method)):
-            raise errors.UserError(f"the recogniser is {self.recogniser!r}; choose of {', '.join(known)}")
-        if self.poses is not None and self.still:
-            raise errors.UserError("poses are given and --still is too; leave one of them out")
-        if self.phonemes is not None and self.transcript is not None:
-            raise errors.UserError("phonemes and a transcript are given; leave one of them out")
-        return self._replace(
-            phonemes=_taken(self.phonemes, phoneme_labels.from_indices),
-            poses=_taken(self.poses, head_pose.from_array),
-            size=arguments.whole_number(self.size, "the size"),
-            seed=arguments.whole_number(self.seed, "the seed"),
-            audio_track=arguments.whole_number(self.audio_track, "the sound track", least=1),
-            still=arguments.flag(self.still, "still"),
-            cropped=arguments.flag(self.cropped, "cropped"),
-        )
-
-
-def _taken(given: Any, take: Callable[[Any], Any]) -> Any:
-    """What is in memory, as `take` makes it; a path, or None, as it is."""
-    return given if given is None or arguments.is_path(given) else take(given)
-
-
 class Prepared(NamedTuple):
     """A portrait and the track that drives it, for `Animator.draw`.
 
     Attributes:
-      portrait: what is moved. track: what moves it, frame by frame; both as the family of networks has them.
-      size: side of the frames, px. frames: their number. seconds: of the sound.
-      audio: what the video is to hold of the sound, for `VideoWriter`.
+      portrait: as the family prepares it.
+      track: what moves it, a row a frame.
+      size: side of the frames, px.
+      frames: how many there will be.
+      seconds: length of the sound.
+      audio: what the video is to hold of the sound, for `video_io.VideoWriter`.
       notes: what was decided, or could not be read, on the way, a line each.
     """
 
@@ -167,8 +130,10 @@ class Animator(abc.ABC):
           phonemes: a .json of the released format or a Praat TextGrid, or one of the 41 symbols' indices a
             frame; beside what is heard (mesh), or instead of recognising them (keypoints).
           transcript: what is said, in English; `recogniser` aligns it.
+          recogniser: how phonemes are found; "auto" takes what is installed and fits.
           poses: .npy (t, 6), OpenFace csv or an array (rad, mm), instead of the head motion that is made up;
-            of the mesh family the first is the portrait's own. still: the head keeps its pose.
+            of the mesh family the first is the portrait's own.
+          still: the head keeps its pose.
           cropped: the image is a head's square already and is taken whole, as a clip of `avct preprocess`
             must be to compare with the video of it.
           size: side of the video, px: 256 to 1024 of the mesh family, by default the head's size in the
@@ -177,6 +142,10 @@ class Animator(abc.ABC):
             faces differ. Without effect where nothing is drawn by lot.
           audio_track: which of a file's sound tracks, from 1; by default the first that is not silent.
           progress: called with frames done and frames in all.
+
+        Returns:
+          What was written, and how it went.
+
         Raises:
           UserError: something cannot be read, used or written, or would be lost; nothing is left behind.
         """
@@ -212,7 +181,11 @@ class Animator(abc.ABC):
         seed: int | None = None,
         audio_track: int | None = None,
     ) -> Generator[UInt8[np.ndarray, "n s s 3"], None, None]:
-        """Yield the video's frames in blocks, without writing a file; arguments as for `animate`."""
+        """Yield the video's frames in blocks, without writing a file; arguments as for `animate`.
+
+        Yields:
+          RGB, in 8 bits.
+        """
         request = Request(phonemes, transcript, recogniser, poses, still, cropped, size, seed, audio_track)
         ready = self._prepare_request(image, audio, request)
         yield from self.draw(ready.portrait, ready.track)
@@ -265,7 +238,13 @@ class Animator(abc.ABC):
 
 
 class Portrait(NamedTuple):
-    """An image, upright, and where the head is in it. points: of its face, px; None: not looked for."""
+    """An image, upright, and where the head is in it.
+
+    Attributes:
+      pixels: RGB.
+      square: around the head.
+      points: of its face, px; None: not looked for.
+    """
 
     pixels: UInt8[np.ndarray, "h w 3"]
     square: crop.Square
@@ -278,8 +257,13 @@ def read_portrait(
     """Read an image and find its largest face.
 
     Args:
+      image: a file, a Pillow image, or pixels.
+      landmarker: finds faces, see `landmarker`.
+      notes: gets a line for what is worth telling.
       least: side of a square, px, below which it is noted that the video will look soft.
-      cropped: the image is taken whole. find: else no face is looked for.
+      cropped: the image is taken whole.
+      find: else no face is looked for.
+
     Raises:
       UserError: it cannot be read, is cropped and not square, or has no face.
     """
@@ -315,8 +299,13 @@ def read_audio(
     """Read the sound, and note where there is nothing to hear.
 
     Args:
+      audio: a sound or video file, or mono samples at 16 kHz.
+      notes: gets a line where there is nothing to hear.
       track: of a file, from 1.
-    Returns: the samples, and what `video_io.VideoWriter` makes of the same sound.
+
+    Returns:
+      The samples, and what `video_io.VideoWriter` makes of the same sound.
+
     Raises:
       UserError: it cannot be read.
     """

@@ -23,8 +23,11 @@ Variables = Mapping[str, Any]
 class Inputs(NamedTuple):
     """What drives n frames.
 
-    phonemes: indices of the 41 symbols. audio: 4 rows of 41 features a frame.
-    corners: of the head's box in the 256 px image, pose_image.project_box(poses).
+    Attributes:
+      phonemes: indices of the 41 symbols.
+      audio: 4 rows of 41 features a frame.
+      corners: of the head's box in the 256 px image, `pose_image.project_box(poses)`. Whole numbers: there
+        is no gradient with respect to the pose.
     """
 
     phonemes: Int[Array, " n"]
@@ -33,7 +36,13 @@ class Inputs(NamedTuple):
 
 
 class Portrait(NamedTuple):
-    """What is computed of the portrait once: batch of one."""
+    """What is computed of the portrait once: batch of one.
+
+    Attributes:
+      motion: its keypoints and Jacobians.
+      features: of the detector, for E_avct.
+      source: what the renderer has encoded.
+    """
 
     motion: motion.Motion
     features: Float[Array, "1 f f d"]
@@ -41,7 +50,12 @@ class Portrait(NamedTuple):
 
 
 class Carry(NamedTuple):
-    """What a chunk leaves to the next: embeddings of the last 2 r frames."""
+    """What a chunk leaves to the next: embeddings of the last 2 r frames.
+
+    Attributes:
+      encoded: what is said and posed.
+      decoded: what is heard.
+    """
 
     encoded: Float[Array, "w d"]
     decoded: Float[Array, "w d"]
@@ -50,7 +64,10 @@ class Carry(NamedTuple):
 class Start(NamedTuple):
     """Everything that is known before the first chunk.
 
-    reference: the predicted motion that eq. 3 takes as the portrait's own.
+    Attributes:
+      portrait: encoded.
+      carry: of the frames before the first chunk.
+      reference: the predicted motion that eq. 3 takes as the portrait's own.
     """
 
     portrait: Portrait
@@ -68,6 +85,8 @@ def start(
     """Encode the portrait, and the frames before the clip and at its beginning.
 
     Args:
+      config: sizes of the networks.
+      variables: weights of the networks, by part.
       image: RGB in [0, 1], config.image_size px square.
       outside: one frame of silence with the first pose: what lies before the clip.
       opening: the clip's first 2 r frames (outside frames where it is shorter).
@@ -92,6 +111,10 @@ def animate_chunk(
     """Draw the n frames whose windows `inputs` completes: those from r frames before it.
 
     Args:
+      config: sizes of the networks.
+      variables: weights of the networks, by part.
+      begun: what `start` gave.
+      carry: what the chunk before gave; of the first chunk `begun.carry`.
       inputs: frames i + r .. i + r + n - 1 of the clip, to draw frames i .. i + n - 1; the first call's
         carry (Start.carry) ends with frame r - 1.
     """
@@ -129,7 +152,11 @@ def _detect(config, variables, images) -> keypoint_detector.Detection:
 def embed(
     config: system_config.SystemConfig, variables: Variables, portrait: Portrait, inputs: Inputs
 ) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
-    """Run the towers of n frames: (what is said and posed, what is heard)."""
+    """Run the towers of n frames.
+
+    Returns:
+      What is said and posed; what is heard.
+    """
     network = avct.AVCT(config.avct)
     boxes = pose_image.draw_corners(inputs.corners)
     weights = variables["avct"]
@@ -189,6 +216,9 @@ def reenact(
     """Draw the portrait as E_kd sees another video's frames: FOMM's reconstruction, motions as they are.
 
     Args:
+      config: sizes of the networks.
+      variables: weights of the networks, by part.
+      portrait: what `encode_portrait` gave.
       frames: RGB, config.image_size px square, of the same person.
     """
     found = _detect(config, variables, frames.astype(jnp.float32) / 255)
@@ -196,14 +226,18 @@ def reenact(
 
 
 def to_bytes(frames: Float[Array, "*b 3"]) -> UInt8[Array, "*b 3"]:
-    """8-bit images as the reference writes them: 255 x, truncated."""
+    """8-bit images as the reference writes them: 255 times the value, truncated."""
     return (255 * frames).clip(0, 255).astype(jnp.uint8)
 
 
 def begin_head_motion(
     config: system_config.SystemConfig, variables: Variables, first_pose: Float[Array, " 6"]
 ) -> tuple[head_motion.Carry, Float[Array, " 6"]]:
-    """Begin predicting head poses from the portrait's own (rad, mm): what to carry, and pose 0."""
+    """Begin predicting head poses from the portrait's own (rad, mm).
+
+    Returns:
+      What to carry, and pose 0.
+    """
     network = head_motion.HeadMotion(config.head_motion)
     image = pose_image.draw_pose_boxes(first_pose[None])
     begin = applied.function(head_motion.HeadMotion.initial, network, variables["head_motion"])

@@ -19,7 +19,10 @@ Variables = Mapping[str, Any]
 
 
 class Layers(NamedTuple):
-    """A portrait taken apart: data/portrait/portrait_layers.py, as arrays of JAX."""
+    """A portrait taken apart: data/portrait/portrait_layers.py, as arrays of JAX.
+
+    The fields are those of `face_mesh.Portrait`; `upper` and `lower` are the triangles of its fields.
+    """
 
     skin: Float[Array, "h w 3"]
     image: Float[Array, "h w 3"]
@@ -39,7 +42,13 @@ class Layers(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """A portrait ready to be drawn, what the mouth painter sees of it, and the teeth that it shows."""
+    """A portrait ready to be drawn.
+
+    Attributes:
+      portrait: its mesh and pixels.
+      own: what the mouth painter sees of it.
+      teeth: that it shows.
+    """
 
     portrait: face_mesh.Portrait
     own: mouth_painter.Own
@@ -47,7 +56,13 @@ class Prepared(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """What drives the mouth, n frames and their neighbours: see speech_motion.SpeechMotion."""
+    """What drives the mouth, n frames and their neighbours: m = n + 2 radius.
+
+    Attributes:
+      posteriors: natural logarithms over phoneme symbols, two a frame.
+      audio: normalised features, 4 rows of 41 a frame.
+      poses: rotation vector (rad) and shift (eye distances) of the head.
+    """
 
     posteriors: Float[Array, "m 2 s"]
     audio: Float[Array, "m 4 41"]
@@ -71,7 +86,17 @@ def prepare(layers: Layers) -> Prepared:
 def predict(
     config: mesh_system.MeshSystemConfig, variables: Variables, heard: Heard, style: Float[Array, ""]
 ) -> Float[Array, "n k"]:
-    """Predict the coefficients of speech of the n = m - 2 radius frames that have all their neighbours."""
+    """Predict the coefficients of speech of the n = m - 2 radius frames that have all their neighbours.
+
+    Args:
+      config: sizes of the networks.
+      variables: weights of the networks, by part.
+      heard: n frames and `radius` more on both sides.
+      style: how lively the mouth is, natural logarithm; 0 is usual.
+
+    Returns:
+      Coefficients of the face basis, in standard deviations of speech.
+    """
     network = speech_motion.SpeechMotion(config.speech_motion)
     batch = (heard.posteriors[None], heard.poses[None], heard.audio[None], style[None])
     speak = applied.function(speech_motion.SpeechMotion.__call__, network, variables["speech_motion"])
@@ -112,7 +137,15 @@ def render(
     moved: face_mesh.Moved,
     finish: Callable[[Array], Array] = lambda frames: frames,
 ) -> Shaped[Array, "n h w 3"]:
-    """Draw a moved mesh, the inside of the mouth painted; finish: as in mouth_painter.paint_frames."""
+    """Draw a moved mesh, the inside of the mouth painted.
+
+    Args:
+      config: sizes of the networks.
+      variables: weights of the networks, by part.
+      prepared: the portrait.
+      moved: its mesh in n frames.
+      finish: what is done to the frames, as in `mouth_painter.paint_frames`.
+    """
     drawing = face_mesh.draw(prepared.portrait, moved)
     patch = face_mesh.draw_patch(prepared.portrait, moved)
     painting = mouth_painter.paint(config.mouth_painter, variables["mouth_painter"], patch, prepared.own)
@@ -141,7 +174,12 @@ def reenact(
     """Draw the portrait by the landmarks of another video of the same person, motions as they are.
 
     Args:
-      points: in [-1, 1] of the same square. head, origin: of each frame, data/faces/face_basis.py heads.
+      config: sizes of the networks.
+      variables: weights of the networks, by part.
+      prepared: the portrait.
+      points: in [-1, 1] of the same square.
+      head: of each frame, as `face_basis.heads` gives it.
+      origin: the same.
     """
     moved = face_mesh.follow(prepared.portrait, points, head, origin)
     return render(config, variables, prepared, moved, to_bytes)

@@ -35,7 +35,7 @@ def pyramid(
 
 
 def mean_absolute(difference: Float[Array, "*b"]) -> Scalar:
-    """Mean of |x| whose gradient at x = 0 is 0, as torch's; that of jnp.abs is 1."""
+    """Mean of `|x|` whose gradient at x = 0 is 0, as torch's; that of jnp.abs is 1."""
     return (difference * jax.lax.stop_gradient(jnp.sign(difference))).mean()
 
 
@@ -65,9 +65,12 @@ def perceptual(
     The perceptual loss of FOMM (Johnson et al., 2016); the target gets no gradient.
 
     Args:
-      predicted, target: RGB in [0, 1].
-      layers: n stands for relu`n`_1; computing stops at the deepest.
+      network: VGG, see `vgg.features`.
+      predicted: RGB in [0, 1].
+      target: the same.
+      layers: 3 stands for relu3_1, and so on; computing stops at the deepest.
       scales: factors by which the images are made smaller.
+      weight: on the sum.
       dtype: of the convolutions; None: float32.
       remat: compute the features of each scale again in the backward pass instead of keeping them.
     """
@@ -112,7 +115,7 @@ def jacobian_equivariance(
     warp_jacobians: Float[Array, "b k 2 2"],
     warped_jacobians: Float[Array, "b k 2 2"],
 ) -> Scalar:
-    """|1 - J^-1 dT J_warped|, FOMM's equation 11: zero when the affine frames follow the warp.
+    """`|1 - J^-1 dT J_warped|`, FOMM's equation 11: zero when the affine frames follow the warp.
 
     Args:
       jacobians: found in the image.
@@ -137,7 +140,12 @@ def sync(cosine: Float[Array, "*b"], in_sync: Float[Array, "*b"] | None = None) 
 
 
 class MotionError(NamedTuple):
-    """Mean absolute differences of two motions."""
+    """Mean absolute differences of two motions.
+
+    Attributes:
+      keypoints: in [-1, 1] of the image.
+      jacobians: of their entries.
+    """
 
     keypoints: Scalar
     jacobians: Scalar

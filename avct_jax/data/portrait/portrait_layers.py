@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import threadpoolctl
 from jaxtyping import Float, Int, UInt8
 from scipy import spatial
 
@@ -184,7 +185,9 @@ def locate(vertices: Float[np.ndarray, "n 2"], left_out: frozenset[int]) -> Int[
     mesh = spatial.Delaunay(vertices[kept])
     along = np.linspace(-1, 1, GRID)
     nodes = np.stack(np.meshgrid(along, along), -1).reshape(-1, 2)
-    inside = mesh.find_simplex(nodes)
+    # A small LAPACK call a triangle: on a busy machine each would wait for BLAS's other threads, 8 s in all.
+    with threadpoolctl.threadpool_limits(1, "blas"):
+        inside = mesh.find_simplex(nodes)
     if (inside < 0).any():
         raise ValueError("the mesh does not cover the image")
     return kept[mesh.simplices[inside]].reshape(GRID, GRID, 3).astype(np.int32)

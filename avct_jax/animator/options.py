@@ -1,0 +1,60 @@
+"""What an animation may be told."""
+
+import os
+import typing
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from avct_jax import arguments, errors
+from avct_jax.data.faces import head_pose
+from avct_jax.data.phonemes import recognition
+from avct_jax.data.phonemes import symbols as phoneme_labels
+
+Path = str | os.PathLike
+Image = Any  # a Path, or what image_io.from_pixels takes
+Audio = Any  # a Path, or what speech_features.from_samples takes
+Poses = Any  # a Path, or what head_pose.from_array takes
+Phonemes = Any  # a Path, or what symbols.from_indices takes
+
+
+class Request(NamedTuple):
+    """What `Animator.animate` may be told beside image, sound and output; see there."""
+
+    phonemes: Phonemes | None = None
+    transcript: str | None = None
+    recogniser: recognition.Method = "auto"
+    poses: Poses | None = None
+    still: bool = False
+    cropped: bool = False
+    size: int | None = None
+    seed: int | None = None
+    audio_track: int | None = None
+
+    def checked(self) -> "Request":
+        """Bring what is in memory to its form, and refuse what contradicts itself.
+
+        Raises:
+          UserError: something is of another kind, or two of the same kind are given.
+        """
+        if not isinstance(self.transcript, str | None):
+            raise errors.UserError(f"the transcript is {self.transcript!r}; it must be text")
+        if self.recogniser not in (known := typing.get_args(recognition.Method)):
+            raise errors.UserError(f"the recogniser is {self.recogniser!r}; choose of {', '.join(known)}")
+        if self.poses is not None and self.still:
+            raise errors.UserError("poses are given and --still is too; leave one of them out")
+        if self.phonemes is not None and self.transcript is not None:
+            raise errors.UserError("phonemes and a transcript are given; leave one of them out")
+        return self._replace(
+            phonemes=_taken(self.phonemes, phoneme_labels.from_indices),
+            poses=_taken(self.poses, head_pose.from_array),
+            size=arguments.whole_number(self.size, "the size"),
+            seed=arguments.whole_number(self.seed, "the seed"),
+            audio_track=arguments.whole_number(self.audio_track, "the sound track", least=1),
+            still=arguments.flag(self.still, "still"),
+            cropped=arguments.flag(self.cropped, "cropped"),
+        )
+
+
+def _taken(given: Any, take: Callable[[Any], Any]) -> Any:
+    """What is in memory, as `take` makes it; a path, or None, as it is."""
+    return given if given is None or arguments.is_path(given) else take(given)
