@@ -17,17 +17,17 @@ demo: $(VENV)/.demo
 	$(VENV)/bin/avct demo --output demo.mp4 --verbose
 
 test: $(VENV)/.dev lint types
-	$(DEVICE_FREE) $(RUN) -m pytest -n 2 --dist loadfile
+	$(DEVICE_FREE) $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # For the inner loop: what does not compile much, in two minutes.
 test-fast: $(VENV)/.dev
-	$(DEVICE_FREE) $(RUN) -m pytest -n 2 --dist loadfile -m "not slow and not gpu"
+	$(DEVICE_FREE) $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not gpu"
 
 # The lowest versions that pyproject.toml names, for a release; needs uv.
 test-lowest:
 	uv venv --quiet --allow-existing --python "$(PYTHON)" .venv-lowest
 	uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct -e '.[dev]'
-	$(DEVICE_FREE) .venv-lowest/bin/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu"
+	$(DEVICE_FREE) .venv-lowest/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not gpu"
 
 lint: $(VENV)/.dev
 	$(RUN) -m ruff check .

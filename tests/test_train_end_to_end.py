@@ -88,7 +88,7 @@ def test_all_stages_train_and_a_killed_one_goes_on(trained):
         assert newest(folder / stage) == rows[-1]["step"] == steps
         steps_seen = [row["step"] for row in rows if "step_seconds" in row]
         assert steps_seen == [*range(1, steps + 1)]
-        assert any(name.startswith(loop.HELD_OUT) for name in rows[-1])
+        assert any(name.startswith(loop.VALIDATION) for name in rows[-1])
         images = [p.suffix for p in (folder / stage / loop.IMAGES).glob(f"{steps:08}.*")]
         assert ".png" in images and (".mp4" in images) == (stage in ("avct", "head-motion"))
 

@@ -8,7 +8,7 @@ import safetensors
 from avct_jax import arguments, errors
 from avct_jax.animator import base
 from avct_jax.data.faces import face_alignment_backend, head_pose
-from avct_jax.data.media import soundtrack
+from avct_jax.data.media import image_io, soundtrack
 from avct_jax.data.phonemes import decoders, pronunciation, recognition, symbols
 
 SIZES = (256, 1024)  # px, least and most of the mesh family

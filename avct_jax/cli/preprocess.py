@@ -158,7 +158,7 @@ def summary(made: Any, output: str) -> list[str]:
 
 
 def _sync(counts: dict[str, Any]) -> str:
-    if counts["with_sound"] and not counts["judged"]:
+    if counts["with_audio"] and not counts["judged"]:
         return "too little to tell whether the lips are in sync"
     return f"{counts['in_sync']} of them in sync"
 

@@ -187,7 +187,7 @@ def count(
             "people": len({entry.person for entry in chosen}),
             "frames": frames,
             "seconds": round(frames / video_io.FRAME_RATE, 2),
-            "with_sound": sum(entry.audio for entry in chosen),
+            "with_audio": sum(entry.audio for entry in chosen),
             "judged": sum(not math.isnan(entry.offset) for entry in chosen),
             "in_sync": sum(entry.in_sync for entry in chosen),
         }

@@ -87,10 +87,10 @@ def test_the_stage_learns_what_the_features_say():
     source, current, step = drawn_from(sounds()), stage.initial(), jax.jit(stage.step)
     batch = lambda step, **which: source.batch("phonemes", None, seed=0, step=step, batch_size=8, **which)
     key = jax.random.key(0)
-    before = stage.judge(current, {}, batch(0, held_out=True), key)
+    before = stage.eval_step(current, {}, batch(0, held_out=True), key)
     for i in range(80):
         current, _ = step(current, {}, batch(i), key)
-    after = stage.judge(current, {}, batch(0, held_out=True), key)
+    after = stage.eval_step(current, {}, batch(0, held_out=True), key)
     assert before["divergence"] > 1.4 and after["divergence"] < 0.3 and after["logs"] < 0.3 * before["logs"]
 
 

@@ -79,7 +79,7 @@ def train(known, basis, steps=120):
 def test_stage_learns_lips_that_follow_the_audio(basis):
     made, current, source = train(made_set(), basis)
     held = source.batch("speech", None, seed=0, step=0, batch_size=8, held_out=True)
-    judged = made.judge(current, made.frozen, held, jax.random.key(0))
+    judged = made.eval_step(current, made.frozen, held, jax.random.key(0))
     assert judged["opening_r"] > 0.9 and 0.7 < judged["opening_spread"] < 1.3
 
 

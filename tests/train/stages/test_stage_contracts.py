@@ -139,7 +139,7 @@ def test_stage_tells_the_video_judge_which_videos_are_real(tiny_variables, monke
     def discriminator_step(network, params, stats, made, real):
         return jax.tree.map(jnp.zeros_like, params), stats, real.mean() - made.mean()
 
-    monkeypatch.setattr(temporal_gan, "learn", discriminator_step)
+    monkeypatch.setattr(temporal_gan, "discriminator_step", discriminator_step)
     built = test_avct_stage.make(config, {"frozen": given})
     batch = training_batches.sequences(b=2, t=5, vary=False)
     white = batch._replace(frames=np.full_like(batch.frames, 255))
