@@ -20,7 +20,8 @@ def test_links_and_paths_lead_somewhere(page):
     links = [m for m in re.findall(r"\]\(([^)#\s]+)\)", text) if not m.startswith("http")]
     assert [link for link in links if not (page.parent / link).exists()] == []
     paths = re.findall(r"(?:avct_jax|scripts|configs|tests|docs)(?:/[\w.-]+)+/?(?<![.,])", text)
-    assert [path for path in paths if not (ROOT / path).exists()] == []
+    missing = [path for path in paths if not (ROOT / path).exists()]
+    assert [path for path in missing if "_build" not in path] == []  # made by `make docs`
 
 
 def test_architecture_names_modules_that_are_there():
