@@ -124,15 +124,17 @@ def test_render_can_be_mapped_over_portraits(variables, image):
 
 
 def test_animate_chunk_survives_export(variables, image):
-    track, radius = make_track(16), TINY.avct.window_radius
+    radius = TINY.avct.window_radius
+    frames = 2 * radius  # the fewest a call draws
+    track = make_track(frames)
     begun = begin(TINY, variables, image, track)
-    inputs = some_inputs(track, radius, 16)
-    audio_of = functools.partial(keypoint_inference.animate_chunk, TINY)
+    inputs = some_inputs(track, radius, frames)
+    draw = functools.partial(keypoint_inference.animate_chunk, TINY)
 
     def flat(variables, begun_leaves, inputs_leaves):
         again = jax.tree.unflatten(jax.tree.structure(begun), begun_leaves)
-        _, frames = audio_of(variables, again, again.carry, keypoint_inference.Inputs(*inputs_leaves))
-        return frames
+        _, drawn = draw(variables, again, again.carry, keypoint_inference.Inputs(*inputs_leaves))
+        return drawn
 
     arguments = (variables, jax.tree.leaves(begun), list(inputs))
     exported = jax.export.export(jax.jit(flat))(*arguments)
