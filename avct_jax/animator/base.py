@@ -70,11 +70,20 @@ class Prepared(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+FAMILIES: dict[str, Any] = {}  # animators by the family of their networks, see weights_file.FAMILIES
+
+
 class Animator(abc.ABC):
     """Networks ready to animate any number of portraits; they compile at first use."""
 
     config: Any
     variables: Any
+
+    def __init_subclass__(cls, *, family: str | None = None, **options: Any):
+        """Say which family of networks a class animates."""
+        super().__init_subclass__(**options)
+        if family is not None:
+            FAMILIES[family] = cls
 
     @classmethod
     def from_pretrained(
@@ -90,9 +99,10 @@ class Animator(abc.ABC):
         Raises:
           UserError: nothing is there, or it is damaged, incomplete, or of another version.
         """
-        from avct_jax.animator import factory  # JAX and the networks: not before they are needed
+        from avct_jax import weights_file, weights_folder  # and JAX: not before they are needed
 
-        return factory.from_pretrained(name, revision=revision, landmarks=landmarks)
+        system = weights_folder.load(weights_folder.find(name, revision=revision))
+        return FAMILIES[weights_file.family_of(system.config)](system, landmarks=landmarks)
 
     def save_pretrained(self, folder: Path) -> None:
         """Write weights (model.safetensors, float16) and config.json with their sha256 into a folder.
@@ -100,9 +110,9 @@ class Animator(abc.ABC):
         Raises:
           UserError: the folder cannot be made or written to.
         """
-        from avct_jax.animator import factory
+        from avct_jax import weights_file, weights_folder
 
-        factory.save_pretrained(self, folder)
+        weights_folder.save(folder, weights_file.System(self.config, self.variables))
 
     def animate(
         self,

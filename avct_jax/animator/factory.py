@@ -1,10 +1,7 @@
 """Animators of checkpoints, whichever family of networks they hold."""
 
-import jax
-
-from avct_jax import arguments, errors, weights_file, weights_folder
-from avct_jax.animator import base, keypoint_animator, mesh_animator
-from avct_jax.models import mesh_system
+from avct_jax import arguments, errors, weights_file
+from avct_jax.animator import base, keypoint_animator, mesh_animator  # noqa: F401 - they enter base.FAMILIES
 
 Report = base.Report
 Animator = base.Animator
@@ -29,18 +26,4 @@ def load(checkpoint: base.Path | None = None, *, landmarks: str = "mediapipe") -
 
 def make(system: weights_file.System, *, landmarks: str = "mediapipe") -> Animator:
     """Make the animator that a system's family needs."""
-    if isinstance(system.config, mesh_system.MeshSystemConfig):
-        return mesh_animator.MeshAnimator(system, landmarks=landmarks)
-    return keypoint_animator.KeypointAnimator(system, landmarks=landmarks)
-
-
-def from_pretrained(
-    name: base.Path, *, revision: str | None = None, landmarks: str = "mediapipe"
-) -> Animator:
-    """Make an animator of a folder or a hub's repository, see `Animator.from_pretrained`."""
-    return make(weights_folder.load(weights_folder.find(name, revision=revision)), landmarks=landmarks)
-
-
-def save_pretrained(animator: Animator, folder: base.Path) -> None:
-    """Write an animator's weights and config into a folder, see `Animator.save_pretrained`."""
-    weights_folder.save(folder, weights_file.System(animator.config, jax.device_get(animator.variables)))
+    return base.FAMILIES[weights_file.family_of(system.config)](system, landmarks=landmarks)

@@ -30,7 +30,7 @@ class Track(NamedTuple):
     poses: Float[np.ndarray, "t 6"]
 
 
-class KeypointAnimator(base.Animator):
+class KeypointAnimator(base.Animator, family="keypoints"):
     """Networks ready to animate any number of portraits; compiles once, at first use."""
 
     def __init__(self, system: weights_file.System, *, landmarks: str = "mediapipe", chunk: int = CHUNK):

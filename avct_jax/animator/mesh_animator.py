@@ -39,7 +39,7 @@ class Track(NamedTuple):
     behaviour: head_motion_bank.Behaviour
 
 
-class MeshAnimator(base.Animator):
+class MeshAnimator(base.Animator, family="mesh"):
     """Networks ready to animate any number of portraits; compiles once a size, at first use."""
 
     def __init__(self, system: weights_file.System, *, landmarks: str = "mediapipe", chunk: int = CHUNK):
