@@ -91,6 +91,8 @@ class Animator(abc.ABC):
     ) -> "Animator":
         """Make an animator of a folder that `save_pretrained` wrote, or of a Hugging Face hub's repository.
 
+        Call it as `avct_jax.Animator.from_pretrained`, which knows all families.
+
         Args:
           name: the folder, or owner/name at the hub, which is asked only then (extra `hub`).
           revision: of the repository: a branch, a tag or a commit.

@@ -139,7 +139,7 @@ class AVCTStageConfig:
 class Frozen(NamedTuple):
     """What is not trained: variables of E_kd, E_r and D_sync, a VGG; None where nothing needs it.
 
-    silence: the audio features of a frame of digital silence, for `hush`.
+    silence: the audio features of a frame of digital silence, for `silence_augmentation`.
     """
 
     keypoint_detector: Any
