@@ -99,7 +99,7 @@ LITE = run.AVCTTraining(
 avct train avct --preset lite --clips DIR --run DIR
 From nothing, 900 steps, 13 min on 2 CPU cores: correlation of predicted and real lip opening .861 on
 held-out examples, .868 in videos of 20 clips that it never saw. The embedded checkpoint has more of
-it behind it, half of the voices disguised (--stage.strange; docs/training-log.md, runs 9, 11, 13, 15, 16).
+it behind it, half of the voices disguised (--stage.strange; docs/lab-notebook, runs 9, 11, 13, 15, 16).
 """
 
 LITE_WHOLE = dataclasses.replace(
@@ -153,7 +153,7 @@ LITE_SYNC = dataclasses.replace(
 avct train avct --preset lite-sync --clips DIR --run OTHER --init lite.safetensors --vgg vgg19.npz
 100 steps: a D_sync of another seed than the teacher's (`avct train sync --seed 7`) found AVConf .133 instead
 of .120. Of twice the weight and steps, and of .3 on the embedded weights, it thought less than before: the
-teacher's taste is learned, so stop early and judge by another one (docs/training-log.md, runs 15 and 19).
+teacher's taste is learned, so stop early and judge by another one (docs/lab-notebook, runs 15 and 19).
 """
 
 TINY = run.AVCTTraining(

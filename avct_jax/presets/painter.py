@@ -39,7 +39,7 @@ LITE = mesh_run.PainterTraining(
 avct train painter --preset lite --clips DIR --run DIR --teeth PERSON
 .2 s a step on two idle CPU cores, 1.1 s once the discriminator is asked: by these 40 minutes, after packing
 (16 on one core). It has not been run as one: the embedded weights took this way in two, see runs 23 and 25
-of docs/training-log.md. Judged figures are of one code, which is nobody's: look at the images of several
+of docs/lab-notebook. Judged figures are of one code, which is nobody's: look at the images of several
 people's codes and choose one.
 """
 

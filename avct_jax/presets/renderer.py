@@ -93,7 +93,7 @@ LITE_GPU = dataclasses.replace(
 avct train renderer --preset lite-gpu --clips DIR --run DIR --source device --vgg vgg19.npz --init embedded
 One H200: 6 minutes and 10 seconds, 1080 examples (3240 images) a second, 6 GiB of its memory, begun with a
 trained E_kd, dense motion and painter random (without --init all is; from the embedded weights it goes on).
-Held-out L1 .0246, still image .0429 (docs/training-log.md, run 17).
+Held-out L1 .0246, still image .0429 (docs/lab-notebook, run 17).
 """
 
 LITE_GAME = dataclasses.replace(
@@ -108,7 +108,7 @@ LITE_GAME = dataclasses.replace(
 
 avct train renderer --preset lite-game --clips DIR --run OTHER --source device --vgg vgg19.npz --init GPU_FILE
 One H200: 2 minutes and 12 seconds, 883 examples a second. Held-out L1 .0246 to .0242; images hardly
-change: the discriminator still learns at the end (docs/training-log.md).
+change: the discriminator still learns at the end (docs/lab-notebook).
 """
 
 TINY = run.RendererTraining(
