@@ -18,20 +18,10 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from avct_jax import errors, motion
+from avct_jax import errors
 from avct_jax.convert import name_map
 from avct_jax.files import array_file, atomic_write
-from avct_jax.models import (
-    avct,
-    head_motion,
-    keypoint_detector,
-    mesh_system,
-    patch_discriminator,
-    renderer,
-    sync_discriminator,
-    system_config,
-)
-from avct_jax.models.frozen import syncnet, vgg
+from avct_jax.models import mesh_system, networks, system_config
 
 FORMAT = "avct_jax system"
 DEEPEST = 32  # modules in each other
@@ -44,16 +34,10 @@ LEARNED_WARP = "lite.safetensors"  # the keypoint family's: for poses beyond wha
 
 PRETRAINED = (DEFAULT, LEARNED_WARP, "sync.safetensors")
 
-PARTS = ("keypoint_detector", "renderer", "avct", "head_motion")
+PARTS = networks.PARTS
 # The two families: learned keypoints as in the paper, and the face mesh.
 Config = system_config.SystemConfig | mesh_system.MeshSystemConfig
 FAMILIES: dict[str, type] = {"keypoints": system_config.SystemConfig, "mesh": mesh_system.MeshSystemConfig}
-EXTRA = (
-    "patch_discriminator",
-    "vgg",
-    "sync_discriminator",
-    "syncnet",
-)  # losses and metrics: carried, not configured
 # Whoever uses these says how large they are: D_seq sees many frames, and LITE's D_sync is narrow.
 SIZED_BY_USE = ("patch_discriminator", "sync_discriminator")
 
@@ -86,7 +70,7 @@ def save(path: str | os.PathLike, system: System, *, dtype: str = "float16") -> 
     path = pathlib.Path(path)
     flat = dict(name_map.leaves(system.variables))
     tensors = {"/".join(names): _stored(value, np.dtype(dtype)) for names, value in flat.items()}
-    config = json.dumps(dataclasses.asdict(system.config))
+    config = json.dumps(config_to_dict(system.config))
     family = family_of(system.config)
     metadata = {"format": FORMAT, "version": str(VERSION), "family": family, "config": config}
     atomic_write.write(path, safetensors.numpy.save(tensors, metadata))
@@ -123,47 +107,13 @@ def load(path: str | os.PathLike, *, required: tuple[str, ...] | None = ()) -> S
     return system
 
 
-def expected(config: Config, part: str) -> Part:
-    """The tree of shapes that the network `part` has; nothing is computed.
-
-    Args:
-      config: the sizes of all networks.
-      part: a network of `config`, or one of EXTRA, which have their released size.
-    """
-    if isinstance(config, mesh_system.MeshSystemConfig):
-        return mesh_system.expected(config, part)
-    module, *shapes = _example(config, part)
-    inputs = [jax.ShapeDtypeStruct(shape, np.int32 if len(shape) == 2 else np.float32) for shape in shapes]
-    if part == "renderer":
-        inputs = [inputs[0], *2 * [motion.Motion._make(inputs[1:3])]]
-    variables = jax.eval_shape(module.init, jax.random.key(0), *inputs)
-    return {name: variables.get(name, {}) for name in ("params", "batch_stats")}
-
-
-def _example(config: system_config.SystemConfig, part: str) -> tuple[Any, ...]:
-    """The module of `part`, and the shapes of inputs it can be called with."""
-    image = (1, config.image_size, config.image_size, 3)
-    k, frames = config.keypoint_detector.num_keypoints, (1, 1)
-    audio = (*frames, avct.AUDIO_ROWS, avct.AUDIO_COLUMNS)
-    if part == "keypoint_detector":
-        return keypoint_detector.KeypointDetector(config.keypoint_detector), image
-    if part == "renderer":
-        return renderer.Renderer(config.renderer), image, (1, k, 2), (1, k, 2, 2)
-    if part == "avct":
-        c = config.avct
-        features = (1, c.feature_size, c.feature_size, c.reference_channels)
-        return avct.AVCT(c), frames, (*frames, c.pose_size, c.pose_size), audio, features
-    if part == "head_motion":
-        return head_motion.HeadMotion(config.head_motion), image[:3], audio
-    if part == "patch_discriminator":
-        return patch_discriminator.PatchDiscriminator(), image
-    if part == "vgg":
-        return vgg.VGG(), (1, 32, 32, 3)
-    if part == "sync_discriminator":
-        return sync_discriminator.SyncDiscriminator(), (1, 80, 16, 1), (1, 48, 96, 15)
-    if part == "syncnet":
-        return syncnet.SyncNet(), (1, 13, 20, 1), (1, 5, 224, 224, 3)
-    raise ValueError(f"part {part!r} is not one of {PARTS + EXTRA}")
+def config_to_dict(config: Any) -> dict[str, Any]:
+    """Write a nested dataclass as fields by name; "kind" says which class, where there are several."""
+    hints = typing.get_type_hints(type(config))
+    values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+    nested = {n: config_to_dict(v) for n, v in values.items() if dataclasses.is_dataclass(v)}
+    kinds = {n: {"kind": type(values[n]).__name__} for n in nested if len(_classes(hints[n])) > 1}
+    return values | {n: kinds.get(n, {}) | fields for n, fields in nested.items()}
 
 
 def config_from_dict(kind: type, values: Any) -> Any:
@@ -234,7 +184,7 @@ def _read_config(path: pathlib.Path, family: str, text: str) -> Config:
 
 
 def _check(path: pathlib.Path, system: System, required: tuple[str, ...]) -> None:
-    names = (*parts_of(system.config), *EXTRA, mesh_system.HEARING)
+    names = (*parts_of(system.config), *networks.EXTRA, mesh_system.HEARING)
     missing = [part for part in required if part not in system.variables]
     if missing:
         raise errors.UserError(f"{path} lacks {', '.join(missing)}; convert or train a whole system")
@@ -251,7 +201,7 @@ def _check(path: pathlib.Path, system: System, required: tuple[str, ...]) -> Non
 def _expected(path: pathlib.Path, config: Config, part: str) -> Part:
     jax.devices()  # a platform that is not there is no fault of the file
     try:
-        return expected(config, part)
+        return networks.expected(config, part)
     except Exception as error:  # sizes that no network can have fail in every way there is
         raise errors.UserError(
             f"{path} has a config of which {part} cannot be made ({_one_line(error)[:120]}); make it again"
@@ -269,8 +219,8 @@ def _differences(part: str, found: Part, wanted: Part) -> list[str]:
 
 def _field(name: str, hint: Any, value: Any) -> Any:
     origin = typing.get_origin(hint)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return config_from_dict(hint, value)
+    if classes := _classes(hint):
+        return config_from_dict(*_choose(name, classes, value))
     if origin is tuple:
         kinds = typing.get_args(hint)
         kinds = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds
@@ -291,6 +241,23 @@ def _field(name: str, hint: Any, value: Any) -> Any:
         kind = getattr(hint, "__name__", hint)
         raise ValueError(f"{name} is {value!r}, must be a {kind}")
     return value
+
+
+def _classes(hint: Any) -> list[type]:
+    """The dataclasses that a field may be of."""
+    hints = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    return [h for h in hints if isinstance(h, type) and dataclasses.is_dataclass(h)]
+
+
+def _choose(name: str, classes: list[type], value: Any) -> tuple[type, Any]:
+    """The class that a field's "kind" names, else the first; and the other fields."""
+    if len(classes) == 1 or not isinstance(value, Mapping) or "kind" not in value:
+        return classes[0], value
+    kind = value["kind"]
+    chosen = [c for c in classes if c.__name__ == kind]
+    if not chosen:
+        raise ValueError(f"{name} is of kind {kind!r}, must be one of {[c.__name__ for c in classes]}")
+    return chosen[0], {field: v for field, v in value.items() if field != "kind"}
 
 
 def _one_line(error: Exception) -> str:

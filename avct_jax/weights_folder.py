@@ -1,6 +1,5 @@
 """Weights as hubs keep them: a folder with model.safetensors, and config.json that names its sha256."""
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -34,7 +33,7 @@ def save(folder: str | os.PathLike, system: weights_file.System, *, dtype: str =
         "version": weights_file.VERSION,
         "family": weights_file.family_of(system.config),
         "weights": {"file": WEIGHTS, "sha256": sha256(folder / WEIGHTS)},
-        "config": dataclasses.asdict(system.config),
+        "config": weights_file.config_to_dict(system.config),
     }
     atomic_write.write(folder / CONFIG, (json.dumps(found, indent=2) + "\n").encode())
 
@@ -61,7 +60,7 @@ def load(folder: str | os.PathLike) -> weights_file.System:
             f"{folder / WEIGHTS} is not the file of {CONFIG} (its sha256 differs); download both again"
         )
     system = weights_file.load(folder / WEIGHTS, required=None)
-    if json.loads(json.dumps(dataclasses.asdict(system.config))) != known.get("config"):
+    if json.loads(json.dumps(weights_file.config_to_dict(system.config))) != known.get("config"):
         raise errors.UserError(f"{folder / CONFIG} is of other weights; write the folder again")
     return system
 

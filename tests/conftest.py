@@ -122,8 +122,7 @@ def _resident() -> float:
 @pytest.fixture(scope="session")
 def tiny_variables():
     """Random variables of the TINY system, by part."""
-    from avct_jax import weights_file
-    from avct_jax.models import system_config
+    from avct_jax.models import networks, system_config
 
     rng = np.random.default_rng(0)
 
@@ -134,7 +133,7 @@ def tiny_variables():
         identity = np.tile([1.0, 0, 0, 1], x.shape[0] // 4) if names[-2:] == ["jacobian", "bias"] else 0
         return (identity + rng.normal(0, 0.1, x.shape)).astype(np.float32)
 
-    shapes = {part: weights_file.expected(system_config.TINY, part) for part in weights_file.PARTS}
+    shapes = {part: networks.expected(system_config.TINY, part) for part in networks.PARTS}
     return jax.tree_util.tree_map_with_path(draw, shapes)
 
 

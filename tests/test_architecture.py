@@ -13,6 +13,7 @@ RUNGS = {
     "files": 0,
     "arguments": 0,
     "face_topology": 0,
+    "speech_format": 0,
     "motion": 1,
     "data": 1,
     "metrics": 1,

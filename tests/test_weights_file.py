@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from avct_jax import errors, weights_file
-from avct_jax.models import keypoint_detector, renderer, system_config
+from avct_jax.models import keypoint_detector, networks, renderer, system_config
 
 DETECTOR = keypoint_detector.KeypointDetectorConfig(block_expansion=4, num_blocks=2, max_features=8)
 CONFIG = dataclasses.replace(system_config.PAPER, image_size=64, keypoint_detector=DETECTOR)
@@ -20,7 +20,7 @@ CONFIG = dataclasses.replace(system_config.PAPER, image_size=64, keypoint_detect
 @pytest.fixture(scope="module")
 def system():
     """A system of one small network, with random numbers."""
-    shapes = weights_file.expected(CONFIG, "keypoint_detector")
+    shapes = networks.expected(CONFIG, "keypoint_detector")
     draw = np.random.RandomState(0)
     variables = jax.tree.map(lambda leaf: draw.standard_normal(leaf.shape).astype(np.float32), shapes)
     return weights_file.System(CONFIG, {"keypoint_detector": variables})

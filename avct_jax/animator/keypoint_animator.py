@@ -26,7 +26,7 @@ class Track(NamedTuple):
     """Everything that drives the face, one row a frame: see inference.Inputs; poses in rad and mm."""
 
     phonemes: Int[np.ndarray, "t"]
-    audio: Float[np.ndarray, "t 4 41"]
+    audio: Float[np.ndarray, "t 4 columns"]
     poses: Float[np.ndarray, "t 6"]
 
 
@@ -80,18 +80,18 @@ class KeypointAnimator(base.Animator, family="keypoints"):
         """
         clock = clock or stopwatch.Stopwatch()
         radius, count = self.config.avct.window_radius, len(track.phonemes)
-        outside = _slice(track, -1, 0)
+        outside = inputs_of(track, -1, 0)
         with clock("compile and first frames"):
             image = jnp.asarray(portrait, jnp.float32) / 255
-            begun = self._start(self.variables, image, outside, _slice(track, 0, 2 * radius))
+            begun = self._start(self.variables, image, outside, inputs_of(track, 0, 2 * radius))
             carry, ahead = self._animate_chunk(
-                self.variables, begun, begun.carry, _slice(track, radius, self.chunk)
+                self.variables, begun, begun.carry, inputs_of(track, radius, self.chunk)
             )
             jax.block_until_ready(ahead)
         for done in range(0, count, self.chunk):
             ready = ahead
             if done + self.chunk < count:
-                inputs = _slice(track, done + self.chunk + radius, self.chunk)
+                inputs = inputs_of(track, done + self.chunk + radius, self.chunk)
                 carry, ahead = self._animate_chunk(self.variables, begun, carry, inputs)
             with clock("draw"):
                 block = np.asarray(ready)
@@ -129,7 +129,7 @@ class KeypointAnimator(base.Animator, family="keypoints"):
         return np.concatenate(predicted)[: len(features)]
 
 
-def _slice(track: Track, begin: int, count: int) -> keypoint_inference.Inputs:
+def inputs_of(track: Track, begin: int, count: int) -> keypoint_inference.Inputs:
     """Inputs of frames begin .. begin + count - 1; outside the clip silence, and the pose at its edge.
 
     A count of 0 gives one frame, which lies outside.

@@ -96,12 +96,12 @@ class MeshAnimator(base.Animator, family="mesh"):
         clock = clock or stopwatch.Stopwatch()
         count = len(track.speech)
         with clock("compile and first frames"):
-            ahead = self._draw(self.variables, portrait, _controls(track, 0, self.chunk))
+            ahead = self._draw(self.variables, portrait, controls_of(track, 0, self.chunk))
             jax.block_until_ready(ahead)
         for done in range(0, count, self.chunk):
             ready = ahead
             if done + self.chunk < count:
-                controls = _controls(track, done + self.chunk, self.chunk)
+                controls = controls_of(track, done + self.chunk, self.chunk)
                 ahead = self._draw(self.variables, portrait, controls)
             with clock("draw"):
                 block = np.asarray(ready)
@@ -141,10 +141,11 @@ class MeshAnimator(base.Animator, family="mesh"):
         """Predict how the mouth moves, in calls of one fixed shape."""
         count, radius = len(speech.silent), self.config.speech_motion.window_radius
         poses = np.concatenate([behaviour.rotation, behaviour.shift], 1)
+        whole = mesh_inference.Heard(speech.posteriors, speech.audio, poses)
         style = jnp.asarray(self.config.style, jnp.float32)
         predicted = []
         for begin in range(0, count, SPEECH_CHUNK):
-            heard = outside_silence(speech, poses, begin - radius, SPEECH_CHUNK + 2 * radius)
+            heard = mesh_inference.stretch(whole, begin - radius, SPEECH_CHUNK + 2 * radius)
             predicted.append(np.asarray(self._predict(self.variables, heard, style)))
         moved = np.concatenate(predicted)[:count]
         gain = self._liveliness(moved, speech.silent)
@@ -163,21 +164,6 @@ class MeshAnimator(base.Animator, family="mesh"):
             return 1.0
         wanted = np.clip(self.config.mouth_amplitude / max(float(opening.std()), 1e-6), *LIVELINESS)
         return float(wanted ** (len(opening) / (len(opening) + SURE)))
-
-
-def outside_silence(
-    speech: mesh_features.Speech, poses: Float[np.ndarray, "t 6"], begin: int, count: int
-) -> mesh_inference.Heard:
-    """Return frames begin .. begin + count - 1; outside of the sound there is silence, and the head keeps
-    still.
-    """
-    index = np.arange(begin, begin + count)
-    inside = (index >= 0) & (index < len(poses))
-    kept = np.clip(index, 0, len(poses) - 1)
-    quiet = mesh_features.silence(1)
-    pick = lambda known, outside: np.where(inside[:, None, None], known[kept], outside)
-    heard = (pick(speech.posteriors, quiet.posteriors), pick(speech.audio, quiet.audio), poses[kept])
-    return mesh_inference.Heard(*(jnp.asarray(x, jnp.float32) for x in heard))
 
 
 def size_for(side: int) -> int:
@@ -224,7 +210,7 @@ def _seed_of(pixels):
     return int.from_bytes(hashlib.sha256(pixels.tobytes()).digest()[:4], "little")
 
 
-def _controls(track: Track, begin: int, count: int) -> face_mesh.Controls:
+def controls_of(track: Track, begin: int, count: int) -> face_mesh.Controls:
     """Controls of frames begin .. begin + count - 1, the last one repeated beyond the end."""
     index = np.minimum(np.arange(begin, begin + count), len(track.speech) - 1)
     behaviour = track.behaviour

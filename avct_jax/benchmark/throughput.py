@@ -19,12 +19,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from avct_jax import weights_file
+from avct_jax import speech_format, weights_file
 from avct_jax.benchmark import mesh_throughput
 from avct_jax.data.media import video_io
 from avct_jax.inference import keypoint_inference
 from avct_jax.layers.geometry import pose_image
-from avct_jax.models import system_config
+from avct_jax.models import networks, system_config
 
 SIZES = {
     "paper": system_config.PAPER,
@@ -142,7 +142,7 @@ def _measure(programs, once, counted, image_size, frames, rounds) -> tuple[SizeR
 
 def gflop_per_frame(config: system_config.SystemConfig, frames: int = 16) -> float:
     """Operations (1e9) that drawing one frame takes, counted without computing anything."""
-    weights = {part: weights_file.expected(config, part) for part in weights_file.PARTS}
+    weights = {part: networks.expected(config, part) for part in weights_file.PARTS}
     image = jax.ShapeDtypeStruct((config.image_size, config.image_size, 3), jnp.float32)
     opening = _inputs(2 * config.avct.window_radius)
     begun = jax.eval_shape(
@@ -163,7 +163,7 @@ def random_system(config: system_config.SystemConfig, seed: int = 0) -> weights_
         gain = 1 / np.sqrt(max(1, math.prod(shape[:-1])))
         return random.standard_normal(shape, np.float32) * np.float32(gain)
 
-    parts = {part: weights_file.expected(config, part) for part in weights_file.PARTS}
+    parts = {part: networks.expected(config, part) for part in weights_file.PARTS}
     return weights_file.System(config, jax.tree_util.tree_map_with_path(fill, parts))
 
 
@@ -201,12 +201,13 @@ def _programs(
             bind(keypoint_inference.predict_poses, config), weights, carry, audio
         )._replace(gflop=steps),
     }
-    detector = keypoint_inference.keypoint_detector.KeypointDetector(config.keypoint_detector)
-    network = keypoint_inference.renderer.Renderer(config.renderer)
+    made = networks.build(config)
     once = {
-        "keypoint detector": _program(detector.apply, weights["keypoint_detector"], image[None]),
+        "keypoint detector": _program(
+            made.keypoint_detector.apply, weights["keypoint_detector"], image[None]
+        ),
         "portrait for the renderer": _program(
-            bind(network.apply, method="encode"), weights["renderer"], image[None]
+            bind(made.renderer.apply, method="encode"), weights["renderer"], image[None]
         ),
     }
     return parts, once
@@ -219,7 +220,7 @@ def _inputs(count: int) -> keypoint_inference.Inputs:
     poses[:, :3] += 0.05 * random.standard_normal((count, 3), np.float32)
     return keypoint_inference.Inputs(
         jnp.asarray(random.integers(0, 41, count), jnp.int32),
-        jnp.asarray(random.standard_normal((count, 4, 41), np.float32)),
+        jnp.asarray(random.standard_normal((count, speech_format.ROWS, speech_format.COLUMNS), np.float32)),
         jnp.asarray(pose_image.project_box(poses)),
     )
 

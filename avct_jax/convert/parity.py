@@ -25,16 +25,17 @@ from avct_jax.data.speech import speech_features
 from avct_jax.layers.geometry import grid, pose_image
 from avct_jax.metrics import syncnet as syncnet_metric
 from avct_jax.models import (
-    avct,
     head_motion,
-    keypoint_detector,
+    networks,
     patch_discriminator,
-    renderer,
     sync_discriminator,
+    system_config,
 )
 from avct_jax.models.frozen import syncnet, vgg
 from avct_jax.train import losses
 from avct_jax.train.augmentation import random_warps
+
+PAPER = networks.build(system_config.PAPER)  # the reference's sizes
 
 TRAINING_SEED = 20220226  # of files that carry none
 AV_SHIFT = 10  # frames: the default of syncnet_python's function, which made the files; its programs take 15
@@ -199,9 +200,7 @@ def _inference(arrays: Arrays, weights: Weights) -> Outputs:
     ]
     first_box = pose_image.draw_pose_boxes(arrays["first_pose"][None])
     yield "first_box", np.asarray(first_box[0]).astype(np.uint8)
-    poses = _apply(
-        head_motion.HeadMotion(head_motion.HeadMotionConfig()), weights("audio2pose"), first_box, audio
-    )
+    poses = _apply(PAPER.head_motion, weights("audio2pose"), first_box, audio)
     yield "poses_raw", poses[0]
     real = np.asarray(head_motion.to_real_units(poses[0]))
     yield "poses", real
@@ -215,13 +214,11 @@ def _inference(arrays: Arrays, weights: Weights) -> Outputs:
 
 def _animation(arrays, weights, boxes, labels, audio) -> Outputs:
     image = jnp.asarray(arrays["image"], jnp.float32)[None] / 255
-    detector = keypoint_detector.KeypointDetector(keypoint_detector.KeypointDetectorConfig())
-    source = _apply(detector, weights("kp_detector"), image)
+    source = _apply(PAPER.keypoint_detector, weights("kp_detector"), image)
     yield "kp_source/value", source.motion.keypoints[0]
     yield "kp_source/jacobian", source.motion.jacobians[0]
     yield "kp_source/feature_map", source.features[0].transpose(2, 0, 1)
-    network = avct.AVCT(avct.AVCTConfig())
-    driving = _apply(network, weights("ph2kp"), jnp.asarray(labels), boxes, audio, source.features)
+    driving = _apply(PAPER.avct, weights("ph2kp"), jnp.asarray(labels), boxes, audio, source.features)
     driving = motion.Motion(driving.keypoints[0], driving.jacobians[0])
     yield "kp_driving/value", driving.keypoints
     yield "kp_driving/jacobian", driving.jacobians
@@ -232,11 +229,11 @@ def _animation(arrays, weights, boxes, labels, audio) -> Outputs:
 
 def _rendering(arrays, weights, image, moved, source) -> Outputs:
     """The frames of `frames_index`, and how those came about of which the file tells (`frame3/mask`)."""
-    network, frames = renderer.Renderer(renderer.RendererConfig()), {}
+    frames = {}
     told = {int(m[1]) for m in (re.match(r"frame(\d+)/", name) for name in arrays) if m}
     for i in sorted(told | set(arrays["frames_index"].tolist())):
         driving = motion.Motion(moved.keypoints[i : i + 1], moved.jacobians[i : i + 1])
-        result = _apply(network, weights("generator"), image, driving, source)
+        result = _apply(PAPER.renderer, weights("generator"), image, driving, source)
         frames[i] = result.frame[0]
         yield f"frame{i}/deformation", result.dense_motion.deformation[0]
         yield f"frame{i}/occlusion", result.dense_motion.occlusion_map[0].transpose(2, 0, 1)

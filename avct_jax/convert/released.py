@@ -15,7 +15,7 @@ import numpy as np
 from avct_jax import errors, weights_file
 from avct_jax.convert import name_map
 from avct_jax.files import atomic_write, torch_pickle
-from avct_jax.models import system_config
+from avct_jax.models import networks, system_config
 
 # A tensor that only this network has, by its torch name.
 MARKS = {
@@ -92,7 +92,7 @@ def convert(
     variables, problems, fatal = {}, [], False
     for part, (_, tensors) in found.items():
         name = NAMES[part]
-        wanted = weights_file.expected(system_config.PAPER, name)
+        wanted = networks.expected(system_config.PAPER, name)
         read = name_map.import_part(part, tensors)
         lines = name_map.check(part, read, wanted)
         problems += lines

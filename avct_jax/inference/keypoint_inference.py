@@ -2,7 +2,11 @@
 
 A clip is drawn in chunks of n frames. Each frame's towers run once; the transformer's windows are gathered
 from their results, of which the last 2 r (r: window radius) are carried to the next chunk. So a chunk takes
-the inputs of n frames and returns n frames that lie r frames earlier.
+the inputs of n frames and returns n frames that lie r frames earlier. `animate` does whole examples, many at
+once, of what `make_inputs` makes; it is for research, where all frames fit the memory.
+
+There are gradients with respect to weights, images and sound. There are none with respect to phonemes (they
+are indices) and head pose: E_avct sees a drawing of the head's box, of whole pixels, as the paper's does.
 """
 
 from collections.abc import Mapping
@@ -10,12 +14,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from avct_jax import motion
 from avct_jax.layers import applied
 from avct_jax.layers.geometry import pose_image
-from avct_jax.models import avct, head_motion, keypoint_detector, renderer, system_config
+from avct_jax.models import avct, head_motion, keypoint_detector, networks, renderer, system_config
 
 Variables = Mapping[str, Any]
 
@@ -31,8 +36,22 @@ class Inputs(NamedTuple):
     """
 
     phonemes: Int[Array, " n"]
-    audio: Float[Array, "n 4 41"]
+    audio: Float[Array, "n 4 columns"]
     corners: Int[Array, "n 8 2"]
+
+
+def make_inputs(
+    phonemes: Int[Any, " n"], audio: Float[Any, "n 4 columns"], poses: Float[Any, "n 6"]
+) -> Inputs:
+    """Make inputs of n frames.
+
+    Args:
+      phonemes: indices of the 41 symbols.
+      audio: features as `speech_features.frame_features` deals them out.
+      poses: of the head: rotation (rad) and translation (mm) in the camera's frame.
+    """
+    corners = pose_image.project_box(np.asarray(poses))
+    return Inputs(jnp.asarray(phonemes, jnp.int32), jnp.asarray(audio, jnp.float32), jnp.asarray(corners))
 
 
 class Portrait(NamedTuple):
@@ -73,6 +92,37 @@ class Start(NamedTuple):
     portrait: Portrait
     carry: Carry
     reference: motion.Motion
+
+
+def animate(
+    config: system_config.SystemConfig,
+    variables: Variables,
+    images: Float[Array, "b h w 3"],
+    inputs: Any,
+) -> Float[Array, "b n h w 3"]:
+    """Draw b examples of n frames, RGB in [0, 1]; before and after them there is silence, the head still.
+
+    Args:
+      config: sizes of the networks.
+      variables: weights of the networks, by part.
+      images: portraits, RGB in [0, 1], config.image_size px square.
+      inputs: Inputs of b examples, with that axis in front of every array.
+    """
+    radius = config.avct.window_radius
+
+    def one(image: Array, inputs: Inputs) -> Array:
+        outside = Inputs(
+            jnp.full(1, avct.SILENCE, jnp.int32), jnp.zeros_like(inputs.audio[:1]), inputs.corners[:1]
+        )
+        after = outside._replace(corners=inputs.corners[-1:])
+        follow = jax.tree.map(lambda x, o: jnp.concatenate([x, *2 * radius * [o]]), inputs, after)
+        take = lambda first, last: jax.tree.map(lambda x: x[first:last], follow)
+        begun = start(config, variables, image, outside, take(0, 2 * radius))
+        ahead = take(radius, len(inputs.phonemes) + radius)
+        _, driving = advance(config, variables, begun.portrait, begun.carry, ahead)
+        return render(config, variables, begun.portrait, begun.reference, driving)
+
+    return jax.vmap(one)(images, inputs)
 
 
 def start(
@@ -138,13 +188,13 @@ def encode_portrait(
 ) -> Portrait:
     """Detect the portrait's keypoints and encode it for rendering."""
     found = _detect(config, variables, image[None])
-    network = renderer.Renderer(config.renderer)
+    network = networks.build(config).renderer
     source = applied.function(renderer.Renderer.encode, network, variables["renderer"])(image[None])
     return Portrait(found.motion, avct.reference_of(config.avct, image[None], found.features), source)
 
 
 def _detect(config, variables, images) -> keypoint_detector.Detection:
-    network = keypoint_detector.KeypointDetector(config.keypoint_detector)
+    network = networks.build(config).keypoint_detector
     detect = keypoint_detector.KeypointDetector.__call__
     return applied.function(detect, network, variables["keypoint_detector"])(images)
 
@@ -157,7 +207,7 @@ def embed(
     Returns:
       What is said and posed; what is heard.
     """
-    network = avct.AVCT(config.avct)
+    network = networks.build(config).avct
     boxes = pose_image.draw_corners(inputs.corners)
     weights = variables["avct"]
     encode = applied.function(avct.AVCT.encode_frames, network, weights)
@@ -170,7 +220,7 @@ def embed(
 def predict(config: system_config.SystemConfig, variables: Variables, known: Carry) -> motion.Motion:
     """Predict the motion in the middle of each window of the m known frames: m - 2 r motions."""
     windows = (avct.gather_windows(x[None], config.avct.window_radius) for x in known)
-    network = avct.AVCT(config.avct)
+    network = networks.build(config).avct
     predicted = applied.function(avct.AVCT.predict_windows, network, variables["avct"])(*windows)
     return jax.tree.map(lambda x: x[0], predicted)
 
@@ -202,7 +252,7 @@ def draw(
     source, source_motion = jax.tree.map(
         lambda x: jnp.broadcast_to(x, (count, *x.shape[1:])), (portrait.source, portrait.motion)
     )
-    network = renderer.Renderer(config.renderer)
+    network = networks.build(config).renderer
     decode = applied.function(renderer.Renderer.decode, network, variables["renderer"])
     return decode(source, moved, source_motion).frame
 
@@ -238,7 +288,7 @@ def begin_head_motion(
     Returns:
       What to carry, and pose 0.
     """
-    network = head_motion.HeadMotion(config.head_motion)
+    network = networks.build(config).head_motion
     image = pose_image.draw_pose_boxes(first_pose[None])
     begin = applied.function(head_motion.HeadMotion.initial, network, variables["head_motion"])
     carry, pose = begin(image)
@@ -249,10 +299,10 @@ def predict_poses(
     config: system_config.SystemConfig,
     variables: Variables,
     carry: head_motion.Carry,
-    audio: Float[Array, "n 4 41"],
+    audio: Float[Array, "n 4 columns"],
 ) -> tuple[head_motion.Carry, Float[Array, "n 6"]]:
     """Predict a head pose (rad, mm) for each frame of sound."""
-    network = head_motion.HeadMotion(config.head_motion)
+    network = networks.build(config).head_motion
     run = applied.function(head_motion.HeadMotion.run, network, variables["head_motion"])
     carry, poses = run(carry, audio[None])
     return carry, head_motion.to_real_units(poses)[0]

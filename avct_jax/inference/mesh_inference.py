@@ -1,15 +1,20 @@
 """From sound to frames by the mesh: pure functions of fixed shape, to be jitted once.
 
-`prepare` is run once a portrait, `predict` for stretches of sound, `draw` for chunks of frames. All of them
-take jax.grad, jax.vmap and jax.export.
+`prepare` is run once a portrait, `predict` for stretches of sound, `draw` for chunks of frames; `animate` is
+the last two for whole examples, many at once, of what `make_inputs` makes. All of them take jax.grad,
+jax.vmap and jax.export. There are gradients with respect to everything that is a float: weights, sound, head
+pose, blinks, gaze, and a portrait's colours and vertices; which triangle covers a pixel has none.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Shaped, UInt8
 
+from avct_jax import speech_format
 from avct_jax.layers import applied
 from avct_jax.layers.geometry import mesh_warp
 from avct_jax.models import mesh_system
@@ -64,9 +69,85 @@ class Heard(NamedTuple):
       poses: rotation vector (rad) and shift (eye distances) of the head.
     """
 
-    posteriors: Float[Array, "m 2 s"]
-    audio: Float[Array, "m 4 41"]
-    poses: Float[Array, "m 6"]
+    posteriors: Float[Any, "m 2 s"]
+    audio: Float[Any, "m 4 columns"]
+    poses: Float[Any, "m 6"]
+
+
+class Inputs(NamedTuple):
+    """What drives n frames; `animate` takes them with an axis of examples in front.
+
+    Attributes:
+      heard: the n frames and their neighbours.
+      controls: of the n frames; `speech` is added to what is predicted.
+    """
+
+    heard: Heard
+    controls: face_mesh.Controls
+
+
+def make_inputs(
+    config: mesh_system.MeshSystemConfig,
+    posteriors: Float[Any, "n 2 s"],
+    audio: Float[Any, "n 4 columns"],
+    **controls: Shaped[Any, "n ..."],
+) -> Inputs:
+    """Make the inputs of a whole sound: outside of it there is silence, and the head keeps still.
+
+    Args:
+      config: sizes of the networks.
+      posteriors: natural logarithms over phoneme symbols; `mesh_features.listen` finds both.
+      audio: normalised features.
+      **controls: fields of face_mesh.Controls; what is not given rests.
+    """
+    n = len(audio)
+    widths = {"speech": config.speech_motion.components, "blink": 2, "gaze": 2, "rotation": 3, "shift": 3}
+    rest = {name: jnp.zeros((n, width)) for name, width in widths.items()} | {"brow": jnp.zeros(n)}
+    asked = face_mesh.Controls(**rest | {name: jnp.asarray(x, jnp.float32) for name, x in controls.items()})
+    poses = jnp.concatenate([asked.rotation, asked.shift], 1)
+    radius = config.speech_motion.window_radius
+    return Inputs(stretch(Heard(posteriors, audio, poses), -radius, n + 2 * radius), asked)
+
+
+def stretch(heard: Heard, begin: int, count: int) -> Heard:
+    """Return frames begin .. begin + count - 1; outside of the sound is silence, the head still.
+
+    Arrays may be numpy's: only what is returned goes to the device.
+    """
+    index = np.arange(begin, begin + count)
+    inside = ((index >= 0) & (index < len(heard.audio)))[:, None, None]
+    kept = np.clip(index, 0, len(heard.audio) - 1)
+    blank = np.arange(heard.posteriors.shape[2]) == speech_format.BLANK
+    quiet = np.where(blank, 0, speech_format.LEAST_LOG).astype(np.float32)
+    return Heard(
+        jnp.where(inside, jnp.asarray(heard.posteriors[kept], jnp.float32), quiet[None, None]),
+        jnp.where(inside, jnp.asarray(heard.audio[kept], jnp.float32), 0),
+        jnp.asarray(heard.poses[kept], jnp.float32),
+    )
+
+
+def animate(
+    config: mesh_system.MeshSystemConfig, variables: Variables, portraits: Any, inputs: Any
+) -> Float[Array, "b n h w 3"]:
+    """Draw b examples of n frames, RGB in [0, 1], all at once; `draw` does long sounds in less memory.
+
+    Lips move as they are predicted: the gain that `Animator` takes from the whole sound (`mouth_amplitude`)
+    is not applied.
+
+    Args:
+      config: sizes of the networks.
+      variables: weights of the networks, by part.
+      portraits: Prepared, of one person, or of b with that axis in front of every array.
+      inputs: Inputs of b examples, with that axis in front of every array.
+    """
+
+    def one(prepared: Prepared, inputs: Inputs) -> Array:
+        style = jnp.asarray(config.style, jnp.float32)
+        speech = inputs.controls.speech + predict(config, variables, inputs.heard, style)
+        return draw(config, variables, prepared, inputs.controls._replace(speech=speech))
+
+    shared = portraits.portrait.image.ndim == 3
+    return jax.vmap(one, in_axes=(None if shared else 0, 0))(portraits, inputs)
 
 
 def prepare(layers: Layers) -> Prepared:

@@ -22,7 +22,8 @@ def function(
     beside it as long as no variable is changed.
 
     Args:
-      method: of the network's class: `Renderer.encode`.
+      method: of the network's class, or of that whose interface it has: `Renderer.encode`.
     """
-    bound: Any = functools.partial(network.apply, variables, method=method)
+    own = getattr(type(network), method.__name__)
+    bound: Any = functools.partial(network.apply, variables, method=own)
     return bound

@@ -8,13 +8,12 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from avct_jax import motion
+from avct_jax import motion, speech_format
 from avct_jax.layers import conv_encoder, norm, transformer
 from avct_jax.layers.convolution import antialias, conv
 
 SILENCE = 31  # index of SIL among the 41 alphabetical symbols
-AUDIO_ROWS, AUDIO_COLUMNS = 4, 41  # 10 ms rows in a frame; features in a row
-AUDIO_MAP = 32  # pixels, side of the square that the transposed convolution makes of (4, 41)
+AUDIO_MAP = 32  # pixels, side of the square that the transposed convolution makes of (ROWS, COLUMNS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +136,7 @@ class AVCT(nn.Module):
         self,
         phonemes: Int[Array, "b t"],
         pose_images: Float[Array, "b t h w"],
-        audio: Float[Array, "b t 4 41"],
+        audio: Float[Array, "b t 4 columns"],
         features: Float[Array, "b f f c"],
         *,
         train: bool = False,
@@ -194,7 +193,7 @@ class AVCT(nn.Module):
         return x if self.config.channels[-1] == self.config.d_model else self.encode_projection(x)
 
     def decode_frames(
-        self, audio: Float[Array, "b t 4 41"], features: Float[Array, "b f f c"], *, train: bool = False
+        self, audio: Float[Array, "b t 4 columns"], features: Float[Array, "b f f c"], *, train: bool = False
     ) -> Float[Array, "b t d"]:
         """Encode what is heard, beside the portrait's keypoint features, frame by frame.
 
@@ -210,7 +209,7 @@ class AVCT(nn.Module):
             x = self.audio_norm(audio, train=train).reshape(b, t, -1)
             x = self.audio_output(nn.relu(self.audio_hidden(x)))
             return x if c.reference == "none" else x + self._decode(features, train)[:, None]
-        x = self.audio_embedding_0(audio.reshape(b * t, AUDIO_ROWS, AUDIO_COLUMNS, 1))
+        x = self.audio_embedding_0(audio.reshape(b * t, speech_format.ROWS, speech_format.COLUMNS, 1))
         x = self.audio_embedding_3(nn.relu(self.audio_embedding_1(x, train=train)))
         x = resize_nearest(x, c.feature_size // AUDIO_MAP)
         if c.reference != "none":

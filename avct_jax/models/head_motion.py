@@ -69,7 +69,7 @@ class HeadMotion(nn.Module):
     def __call__(
         self,
         first_pose_image: Float[Array, "b h w"],
-        audio: Float[Array, "b t 4 41"],
+        audio: Float[Array, "b t 4 columns"],
         *,
         train: bool = False,
     ) -> Float[Array, "b n 6"]:
@@ -91,7 +91,7 @@ class HeadMotion(nn.Module):
         return Carry(((zeros, zeros),) * self.config.lstm_layers, x), self._pose(x)
 
     def run(
-        self, carry: Carry, audio: Float[Array, "b t 4 41"], *, train: bool = False
+        self, carry: Carry, audio: Float[Array, "b t 4 columns"], *, train: bool = False
     ) -> tuple[Carry, Float[Array, "b t 6"]]:
         """Continue with one pose for each block of sound; clips may be given in chunks of any length."""
         embedded = self._embed_audio(audio, train).astype(jnp.float32)

@@ -40,6 +40,16 @@ class RendererConfig:
     motion_map: bool = False
     motion_map_turns: bool = False
 
+    @property
+    def variance(self) -> float:
+        """Of the Gaussians that show keypoints, in [-1, 1] units."""
+        return self.motion.variance
+
+    @property
+    def align_corners(self) -> bool:
+        """Whether -1 and 1 are the centres of the outermost pixels, or their outer edges."""
+        return self.motion.align_corners
+
 
 class Source(NamedTuple):
     """What is computed of a portrait once.
@@ -88,13 +98,25 @@ class Renderer(nn.Module):
         kernel = (c.kernel_size, c.kernel_size)
         self.final = conv.Conv(4 if c.blend else 3, kernel, padding=c.kernel_size // 2)
 
-    def encode(self, image: Float[Array, "b h w 3"], *, train: bool = False) -> Source:
-        """Encode a portrait, RGB in [0, 1]."""
+    def encode(
+        self,
+        image: Float[Array, "b h w 3"],
+        full: Float[Array, "b hh ww 3"] | None = None,
+        *,
+        train: bool = False,
+    ) -> Source:
+        """Encode a portrait.
+
+        Args:
+          image: RGB in [0, 1].
+          full: the same at the size of the frames that are to be drawn, if that is another.
+          train: use the batch's statistics.
+        """
         small = antialias.downsample(image, self.config.working_downsampling)
         features = self.first(small, train=train)
         for block in self.down_blocks:
             features = block(features, train=train)
-        return Source(small, image, features)
+        return Source(small, image if full is None else full, features)
 
     def decode(
         self,

@@ -43,6 +43,35 @@ class SystemConfig:
     avct: AVCTConfig = AVCTConfig()
     head_motion: HeadMotionConfig = HeadMotionConfig()
 
+    def __post_init__(self):
+        counts = {"keypoint_detector": self.keypoint_detector.num_keypoints, "avct": self.avct.num_keypoints}
+        if isinstance(self.renderer, RendererConfig):
+            counts["renderer"] = self.renderer.motion.num_keypoints
+        if len(set(counts.values())) > 1:
+            said = ", ".join(f"{count} of {name}" for name, count in counts.items())
+            raise ValueError(f"keypoints: {said}; they must be as many, see with_keypoints")
+
+
+def with_keypoints(config: SystemConfig, count: int) -> SystemConfig:
+    """Return a config of another number of keypoints.
+
+    Those of LITE are taught by landmarks, each of a part of the face: others have to be learned from images
+    alone, and no place is foreseen for them (`prior_reach`).
+
+    Args:
+      config: sizes of the networks.
+      count: keypoints.
+    """
+    replace = dataclasses.replace
+    return replace(
+        config,
+        keypoint_detector=replace(config.keypoint_detector, num_keypoints=count),
+        avct=replace(config.avct, num_keypoints=count),
+        renderer=replace(
+            config.renderer, motion=replace(config.renderer.motion, num_keypoints=count, prior_reach=())
+        ),
+    )
+
 
 PAPER = SystemConfig()
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from avct_jax import errors
 from avct_jax.data.dataset import batch_types, dataset_index, numpy_source, sampler, source
-from avct_jax.models import system_config
+from avct_jax.models import networks, system_config
 from avct_jax.models.frozen import vgg
 from avct_jax.train import run_weights, training
 from avct_jax.train.core import device_cache, init_params, loop, sharding, train_state
@@ -227,8 +227,8 @@ def _check_clips(name: str, config: TrainingConfig, clips: source.Source) -> Non
 def _frozen(config: AVCTTraining, given: run_weights.Parts) -> run_weights.Parts:
     """What E_avct is trained with, of the right sizes."""
     wanted: dict[str, Callable[[], Any]] = {
-        "keypoint_detector": lambda: init_params.keypoint_detector_variables(config.system),
-        "renderer": lambda: init_params.renderer_variables(config.system),
+        "keypoint_detector": lambda: networks.init(config.system, "keypoint_detector"),
+        "renderer": lambda: networks.init(config.system, "renderer"),
     }
     if config.stage.sync:
         sync = config.stage.sync_discriminator

@@ -39,7 +39,7 @@ from avct_jax import motion
 from avct_jax.benchmark import throughput
 from avct_jax.inference import keypoint_inference
 from avct_jax.layers import applied
-from avct_jax.models import keypoint_detector, renderer, system_config
+from avct_jax.models import keypoint_detector, networks, renderer, system_config
 from avct_jax.models.mesh import face_mesh
 from avct_jax.presets import painter as painter_presets
 from avct_jax.train.core import optimizer
@@ -118,7 +118,7 @@ def our_frames(config: system_config.SystemConfig, precision: str, batch: int) -
     """The renderer's decoder on `batch` motions of one portrait, bytes on the device."""
     dtype = jnp.bfloat16 if precision == "bfloat16" else None
     made, image = _portrait(config)
-    network = renderer.Renderer(config.renderer, dtype=dtype)
+    network = networks.build(config, dtype).renderer
 
     def draw(variables, source, own, moved):
         spread = lambda x: jnp.broadcast_to(x, (batch, *x.shape[1:]))
@@ -140,7 +140,7 @@ def _portrait(config: system_config.SystemConfig):
 
 
 def _encode(config, network, variables, image):
-    detector = keypoint_detector.KeypointDetector(config.keypoint_detector)
+    detector = networks.build(config).keypoint_detector
     detect = applied.function(
         keypoint_detector.KeypointDetector.__call__, detector, variables["keypoint_detector"]
     )
@@ -157,7 +157,7 @@ def _moved(own: motion.Motion, batch: int) -> motion.Motion:
 def _gflop(config: system_config.SystemConfig) -> float:
     """Operations (1e9) of a frame, as XLA counts them."""
     made, image = _portrait(config)
-    network = renderer.Renderer(config.renderer)
+    network = networks.build(config).renderer
     shapes = jax.eval_shape(functools.partial(_encode, config, network), made.variables, image)
     at = functools.partial(applied.function, renderer.Renderer.decode, network)
     decode = lambda v, source, own: at(v)(source, own, own).frame

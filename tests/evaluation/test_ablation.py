@@ -19,7 +19,7 @@ from avct_jax.data.media import video_io
 from avct_jax.data.speech import speech_features
 from avct_jax.evaluation import ablation, protocols
 from avct_jax.inference import keypoint_inference
-from avct_jax.models import system_config
+from avct_jax.models import networks, system_config
 from avct_jax.train.core import init_params, sharding
 from tests import made_clips, toy_stage
 
@@ -73,11 +73,11 @@ def test_variant_that_sees_the_image_trains_and_speaks(tmp_path):
 def test_every_variants_system_animates(name):
     """By shapes: a chunk of frames comes out, whatever E_avct is denied."""
     config = ablation.change(name, WHOLE).system
-    shapes = {part: weights_file.expected(config, part) for part in weights_file.PARTS}
+    shapes = {part: networks.expected(config, part) for part in weights_file.PARTS}
     track = keypoint_animator.Track(
         np.zeros(16, np.int32), np.zeros((16, 4, 41), np.float32), np.float32([[0, 0, 0, 0, 0, 250]] * 16)
     )
-    of = lambda count: keypoint_animator._slice(track, 0, count)
+    of = lambda count: keypoint_animator.inputs_of(track, 0, count)
     image = np.zeros((config.image_size, config.image_size, 3), np.float32)
     bound = lambda function: functools.partial(function, config)
     window = 2 * config.avct.window_radius

@@ -38,7 +38,7 @@ def make_track(frames, seed=2):
 
 
 def some_inputs(track, begin, count):
-    return jax.tree.map(jnp.asarray, keypoint_animator._slice(track, begin, count))
+    return jax.tree.map(jnp.asarray, keypoint_animator.inputs_of(track, begin, count))
 
 
 def begin(config, variables, image, track):
@@ -224,3 +224,20 @@ def test_shut_is_drawn_before_anything_is_said(variables, image):
     expected = keypoint_inference.draw(TINY, variables, begun.portrait, by_hand)
     np.testing.assert_allclose(drawn[1.0], expected, atol=1e-5)
     assert jnp.abs(drawn[1.0] - drawn[0.0]).max() > 1e-4
+
+
+def test_animate_draws_many_examples_as_the_animator_draws_each(variables, image):
+    tracks = [make_track(12, seed) for seed in (2, 3)]
+    each = [keypoint_inference.make_inputs(*track) for track in tracks]
+    images = jnp.stack([image, image[::-1]])
+    drawn = jax.jit(functools.partial(keypoint_inference.animate, TINY))(
+        variables, images, jax.tree.map(lambda *x: jnp.stack(x), *each)
+    )
+    assert drawn.shape == (2, 12, 64, 64, 3) and drawn.dtype == jnp.float32
+    for i, track in enumerate(tracks):
+        system = keypoint_animator.KeypointAnimator(weights_file.System(TINY, variables), chunk=12)
+        pixels = jnp.asarray(images[i])
+        begun = begin(TINY, variables, pixels, track)
+        radius = TINY.avct.window_radius
+        _, frames = system._animate_chunk(variables, begun, begun.carry, some_inputs(track, radius, 12))
+        assert np.abs(np.asarray(keypoint_inference.to_bytes(drawn[i]), int) - np.asarray(frames)).max() <= 1

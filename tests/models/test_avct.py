@@ -13,7 +13,7 @@ import pytest
 from avct_jax import weights_file
 from avct_jax.convert import parity
 from avct_jax.inference import keypoint_inference
-from avct_jax.models import avct, system_config
+from avct_jax.models import avct, networks, system_config
 
 GOLDENS = pathlib.Path(__file__).parents[1] / "goldens"
 SMALL = avct.AVCTConfig(
@@ -185,7 +185,7 @@ def test_system_with_the_image_in_place_of_features_animates():
     system = dataclasses.replace(
         system_config.TINY, avct=dataclasses.replace(system_config.TINY.avct, reference="image")
     )
-    variables = {part: weights_file.expected(system, part) for part in weights_file.PARTS}
+    variables = {part: networks.expected(system, part) for part in weights_file.PARTS}
     portrait = functools.partial(keypoint_inference.encode_portrait, system)
     found = jax.eval_shape(portrait, variables, jax.ShapeDtypeStruct((64, 64, 3), jnp.float32))
     assert found.features.shape == (1, 16, 16, 3)

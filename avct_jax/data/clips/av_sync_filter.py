@@ -16,8 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from avct_jax import speech_format
+
 RADIUS = 3  # frames of sound on each side
-FEATURES = 39  # MFCC and filter bank, mean of a frame's four rows
+FEATURES = speech_format.F0  # MFCC and filter bank, mean of a frame's four rows
 MOST = 15  # frames of shift that are tried
 FOLDS = 5
 RIDGE = 0.1  # of the mean variance of a column

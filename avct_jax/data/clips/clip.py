@@ -50,7 +50,7 @@ class Clip(NamedTuple):
     poses: Float32[np.ndarray, "t 6"]
     mouth_boxes: Float32[np.ndarray, "t 4"]
     person: str
-    audio: Float32[np.ndarray, "t 4 41"] | None = None
+    audio: Float32[np.ndarray, "t 4 columns"] | None = None
     mel: Float16[np.ndarray, "t 80 16"] | None = None
     phonemes: Int8[np.ndarray, " t"] | None = None
     recognised: Int8[np.ndarray, " t"] | None = None

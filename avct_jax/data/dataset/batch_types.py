@@ -72,7 +72,7 @@ class Sequences(NamedTuple):
     rest_motion: FaceMotion
     rest_pose: Float[Any, "b 6"]
     phonemes: Int[Any, "b n"]
-    audio: Float[Any, "b n 4 41"]
+    audio: Float[Any, "b n 4 columns"]
     silent: Float[Any, "b n"]
     poses: Float[Any, "b n 6"]
     motion: FaceMotion
@@ -85,7 +85,7 @@ class Sequences(NamedTuple):
 class Poses(NamedTuple):
     """Head-motion stage: sound, and the poses (rad, mm) that a head took."""
 
-    audio: Float[Any, "b t 4 41"]
+    audio: Float[Any, "b t 4 columns"]
     poses: Float[Any, "b t 6"]
 
 

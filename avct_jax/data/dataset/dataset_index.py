@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 
-from avct_jax import errors
+from avct_jax import errors, speech_format
 from avct_jax.data.clips import clip, manifest
 from avct_jax.data.faces import face_detector as face
 from avct_jax.data.faces import landmark_motion
@@ -35,7 +35,7 @@ COLUMNS = {
     "poses": Column("float32", (6,)),
     "mouth_boxes": Column("float32", (4,)),
     "score": Column("float32", ()),
-    "audio": Column("float32", (4, 41)),
+    "audio": Column("float32", (speech_format.ROWS, speech_format.COLUMNS)),
     "mel": Column("float16", (80, 16)),
     "phonemes": Column("int8", ()),
     "recognised": Column("int8", ()),

@@ -26,14 +26,14 @@ TOKENS = (
 )  # fmt: skip
 
 
-Recogniser = Callable[[Float[np.ndarray, "t 4 41"]], Float[np.ndarray, "t 2 56"]]
+Recogniser = Callable[[Float[np.ndarray, "t 4 columns"]], Float[np.ndarray, "t 2 56"]]
 
 
 class Speech(NamedTuple):
     """A voice, one row a frame. posteriors: natural logarithms over TOKENS. audio: normalised features."""
 
     posteriors: Float[np.ndarray, "t 2 56"]
-    audio: Float[np.ndarray, "t 4 41"]
+    audio: Float[np.ndarray, "t 4 columns"]
     silent: Bool[np.ndarray, " t"]
 
 

@@ -125,7 +125,7 @@ def frame_count(samples: int) -> int:
 
 def audio_features(
     wav: Float[np.ndarray, "n"], *, f0: Literal["harvest", "dio"] = "harvest"
-) -> Float[np.ndarray, "rows 41"]:
+) -> Float[np.ndarray, "rows columns"]:
     """13 MFCC, 26 log filter-bank energies, F0 and voiced flag, every 10 ms.
 
     The sound's mean is removed and its peak set to 1 first; digital silence stays zero. F0 (Hz) is WORLD's,
@@ -148,8 +148,8 @@ def audio_features(
 
 
 def frame_features(
-    features: Float[np.ndarray, "rows 41"], *, frames: int | None = None
-) -> Float[np.ndarray, "t 4 41"]:
+    features: Float[np.ndarray, "rows columns"], *, frames: int | None = None
+) -> Float[np.ndarray, "t 4 columns"]:
     """Deal rows out to frames, four each.
 
     A window beyond the sound makes no row, so the last frame lacks one to five rows: the last row

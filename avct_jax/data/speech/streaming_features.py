@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from avct_jax import speech_format
 from avct_jax.data.speech import mel, speech_features
 
 FRAME = speech_features.FRAME_SAMPLES  # samples = 40 ms
@@ -25,8 +26,9 @@ MEMORY = 400  # active rows = 4 s, over which mean and standard deviation are re
 PRIOR_ROWS = 50  # rows that the estimates begin with weigh as much as
 CLIP = 5.0  # standard deviations
 LEAST_SPREAD = 0.3  # of the prior's standard deviation
-LEVELS = [0, *range(13, 39)]  # columns that a recording's level shifts
-PITCH, ACTIVE = 39, 40  # columns
+BANKS = speech_format.FILTERBANK
+LEVELS = [0, *range(BANKS.start, BANKS.stop)]  # columns that a recording's level shifts
+PITCH, ACTIVE = speech_format.F0, speech_format.VOICED  # columns
 # Of the active rows (69 429) of some 200 clips of 104 people: what the estimates begin with.
 PRIOR_MEAN = np.array(
     [
@@ -54,8 +56,8 @@ class Estimates(NamedTuple):
 
     peak: float = -np.inf
     hertz: float = 100.0
-    mean: Float[np.ndarray, " 41"] = PRIOR_MEAN
-    square: Float[np.ndarray, " 41"] = PRIOR_STD**2 + PRIOR_MEAN**2
+    mean: Float[np.ndarray, " columns"] = PRIOR_MEAN
+    square: Float[np.ndarray, " columns"] = PRIOR_STD**2 + PRIOR_MEAN**2
     weight: float = PRIOR_ROWS
 
 
@@ -66,7 +68,7 @@ class State(NamedTuple):
     estimates: Estimates = Estimates()
 
 
-def features(wav: Float[np.ndarray, " m"]) -> Float[np.ndarray, "t 4 41"]:
+def features(wav: Float[np.ndarray, " m"]) -> Float[np.ndarray, "t 4 columns"]:
     """Return the features of a whole sound: `audio.frame_count` frames.
 
     Args:
@@ -79,7 +81,7 @@ def features(wav: Float[np.ndarray, " m"]) -> Float[np.ndarray, "t 4 41"]:
 
 def push(
     state: State, wav: Float[np.ndarray, " m"], *, last: bool = False
-) -> tuple[State, Float[np.ndarray, "t 4 41"]]:
+) -> tuple[State, Float[np.ndarray, "t 4 columns"]]:
     """Hear more of a sound, and return the features of the frames that it makes final.
 
     Args:
@@ -124,8 +126,8 @@ def pitch(audio: Float[np.ndarray, " n"]) -> Float[np.ndarray, " 4"]:
 
 
 def normalise(
-    estimates: Estimates, rows: Float[np.ndarray, "r 41"], peaks: Float[np.ndarray, " r"]
-) -> tuple[Estimates, Float[np.ndarray, "r 41"]]:
+    estimates: Estimates, rows: Float[np.ndarray, "r columns"], peaks: Float[np.ndarray, " r"]
+) -> tuple[Estimates, Float[np.ndarray, "r columns"]]:
     """Take level, running mean and standard deviation of the active rows off all rows.
 
     Energies count against what was loudest lately, so that gain changes nothing from the first row on. Pitch

@@ -28,7 +28,7 @@ from avct_jax.data.speech import mel
 from avct_jax.evaluation.scorers import face_crops
 from avct_jax.files import torch_pickle
 from avct_jax.metrics import syncnet as metric
-from avct_jax.models import sync_discriminator, system_config
+from avct_jax.models import networks, sync_discriminator, system_config
 from avct_jax.models.frozen import syncnet
 from avct_jax.train.augmentation import mouth_crops
 
@@ -218,7 +218,7 @@ def read(file: str | os.PathLike, part: str) -> Mapping[str, Any]:
         name = released.recognise(tensors)
         if name and released.NAMES[name] == part:
             variables = name_map.import_part(name, tensors)
-            lines = name_map.check(name, variables, weights_file.expected(system_config.PAPER, part))
+            lines = name_map.check(name, variables, networks.expected(system_config.PAPER, part))
             if wrong := [line for line in lines if not line.endswith(": extra")]:
                 raise errors.UserError(f"{path} does not fit: {wrong[0]}; give the file as it was published")
             return variables

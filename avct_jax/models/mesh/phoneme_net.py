@@ -18,10 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-STEPS = 2  # answers in a frame, 20 ms each
+from avct_jax import speech_format
+
+STEPS = speech_format.STEPS
 CHUNK = 64  # frames recognised at once
 # Columns of the features: loudness, filter banks, pitch, activity. MFCC say no more than the filter banks.
-HEARD = np.array([0, *range(13, 41)])
+HEARD = np.array([0, *range(speech_format.FILTERBANK.start, speech_format.COLUMNS)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +43,8 @@ class PhonemeNetConfig:
     dilations: tuple[int, ...] = (1, 2, 4, 8, 2, 1)
     ahead: tuple[int, ...] = (1, 2, 4, 0, 2, 1)
     dropout: float = 0.1
-    rows: int = 4
-    columns: int = 41
+    rows: int = speech_format.ROWS
+    columns: int = speech_format.COLUMNS
     symbols: int = 56
 
     def __post_init__(self):
@@ -76,7 +78,9 @@ class PhonemeNet(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, features: Float[Array, "b m 4 41"], *, train: bool = False) -> Float[Array, "b t 2 s"]:
+    def __call__(
+        self, features: Float[Array, "b m 4 columns"], *, train: bool = False
+    ) -> Float[Array, "b t 2 s"]:
         """Recognise the t = m - frames_back - frames_ahead frames that have all their neighbours.
 
         Args:
@@ -114,7 +118,7 @@ class Block(nn.Module):
 
 def recogniser(
     config: PhonemeNetConfig, variables: Mapping[str, Any]
-) -> Callable[[Float[np.ndarray, "t 4 41"]], Float[np.ndarray, "t 2 s"]]:
+) -> Callable[[Float[np.ndarray, "t 4 columns"]], Float[np.ndarray, "t 2 s"]]:
     """Return what recognises a sound's features, compiled at its first call."""
     apply = jax.jit(functools.partial(PhonemeNet(config).apply, {"params": variables["params"]}))
     return functools.partial(recognise, config, apply)
@@ -122,8 +126,8 @@ def recogniser(
 
 def recognise(
     config: PhonemeNetConfig,
-    apply: Callable[[Float[np.ndarray, "b m 4 41"]], Any],
-    features: Float[np.ndarray, "t 4 41"],
+    apply: Callable[[Float[np.ndarray, "b m 4 columns"]], Any],
+    features: Float[np.ndarray, "t 4 columns"],
     *,
     chunk: int = CHUNK,
 ) -> Float[np.ndarray, "t 2 s"]:

@@ -13,10 +13,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from avct_jax import face_topology as topology
+from avct_jax import speech_format
 from avct_jax.layers import transformer
 from avct_jax.models import avct
 
-LEAST_LOG = -14.0  # log-posteriors below are as good as none
+LEAST_LOG = speech_format.LEAST_LOG
 POSE_SCALE = 0.1  # rad and eye distances: poses are brought to about 1
 
 
@@ -41,8 +42,8 @@ class SpeechMotionConfig:
     dropout: float = 0.1
     symbols: int = 56
     steps: int = 2
-    rows: int = 4
-    columns: int = 41
+    rows: int = speech_format.ROWS
+    columns: int = speech_format.COLUMNS
     components: int = 16
     codes: int = 8
 
@@ -80,7 +81,7 @@ class SpeechMotion(nn.Module):
         self,
         posteriors: Float[Array, "b t 2 s"],
         poses: Float[Array, "b t 6"],
-        audio: Float[Array, "b t 4 41"],
+        audio: Float[Array, "b t 4 columns"],
         style: Float[Array, " b"],
         code: Float[Array, "b c"] | None = None,
         *,
@@ -109,7 +110,7 @@ class SpeechMotion(nn.Module):
         return self.said(said.reshape(*said.shape[:2], -1)) + self.posed(poses / POSE_SCALE)
 
     def decode_frames(
-        self, audio: Float[Array, "b t 4 41"], style: Float[Array, " b"]
+        self, audio: Float[Array, "b t 4 columns"], style: Float[Array, " b"]
     ) -> Float[Array, "b t d"]:
         """Encode what is heard, and how lively the mouth is to be, frame by frame."""
         flat = audio.reshape(*audio.shape[:2], -1)

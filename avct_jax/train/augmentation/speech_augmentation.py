@@ -47,8 +47,8 @@ class SpeechAugmentation:
 
 
 def augment_speech(
-    audio: Float[Array, "b n 4 41"], key: Key[Array, ""], how: SpeechAugmentation
-) -> Float[Array, "b n 4 41"]:
+    audio: Float[Array, "b n 4 columns"], key: Key[Array, ""], how: SpeechAugmentation
+) -> Float[Array, "b n 4 columns"]:
     """Let each example be another voice in another room; F0 and voicing stay."""
     keys, b = jax.random.split(key, 5), len(audio)
     energies = changed = audio[..., ENERGIES]

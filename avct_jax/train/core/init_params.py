@@ -8,17 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from avct_jax import errors, motion
-from avct_jax.layers.geometry import pose_image
-from avct_jax.models import (
-    avct,
-    head_motion,
-    keypoint_detector,
-    patch_discriminator,
-    renderer,
-    sync_discriminator,
-    system_config,
-)
+from avct_jax import errors
+from avct_jax.models import networks, patch_discriminator, sync_discriminator, system_config
 
 Variables = dict[str, Any]
 # Stages that train what others use.
@@ -60,22 +51,6 @@ def frozen(part: str, init: Mapping[str, Any] | None) -> Variables:
     return jax.tree.map(jnp.asarray, dict(init[part]))
 
 
-def keypoint_detector_variables(
-    config: system_config.SystemConfig, key: Key[Array, ""] | None = None
-) -> Variables:
-    """Random variables of E_kd."""
-    network = keypoint_detector.KeypointDetector(config.keypoint_detector)
-    return jax.jit(network.init)(_key(key), jnp.zeros((1, config.image_size, config.image_size, 3)))
-
-
-def renderer_variables(config: system_config.SystemConfig, key: Key[Array, ""] | None = None) -> Variables:
-    """Random variables of E_r."""
-    k = config.keypoint_detector.num_keypoints
-    still = motion.Motion(jnp.zeros((1, k, 2)), jnp.tile(jnp.eye(2), (1, k, 1, 1)))
-    image = jnp.zeros((1, config.image_size, config.image_size, 3))
-    return jax.jit(renderer.Renderer(config.renderer).init)(_key(key), image, still, still)
-
-
 def patch_discriminator_variables(
     config: patch_discriminator.PatchDiscriminatorConfig,
     channels: int,
@@ -101,26 +76,12 @@ def avct_variables(
     key: Key[Array, ""] | None = None,
 ) -> Variables:
     """Random variables of E_avct, which at first answers `mean_keypoints` where they are given."""
-    c = config.avct
-    variables = jax.jit(avct.AVCT(c).init)(
-        _key(key),
-        jnp.zeros((1, 2), jnp.int32),
-        jnp.zeros((1, 2, c.pose_size, c.pose_size)),
-        jnp.zeros((1, 2, avct.AUDIO_ROWS, avct.AUDIO_COLUMNS)),
-        jnp.zeros((1, c.feature_size, c.feature_size, c.reference_channels)),
-    )
+    variables = networks.init(config, "avct", key)
     if mean_keypoints is None:
         return variables
     params = variables["params"]
     answer = {**params["kp"], "bias": jnp.asarray(mean_keypoints.reshape(-1), jnp.float32)}
     return {**variables, "params": {**params, "kp": answer}}
-
-
-def head_motion_variables(config: system_config.SystemConfig, key: Key[Array, ""] | None = None) -> Variables:
-    """Random variables of E_h."""
-    box = jnp.zeros((1, pose_image.SIZE, pose_image.SIZE))
-    audio = jnp.zeros((1, 2, avct.AUDIO_ROWS, avct.AUDIO_COLUMNS))
-    return jax.jit(head_motion.HeadMotion(config.head_motion).init)(_key(key), box, audio)
 
 
 def _key(key):

@@ -25,7 +25,7 @@ class Sounds(NamedTuple):
     groups: tuple[str, ...]
     held_out: Bool[np.ndarray, " c"]
     begins: Int[np.ndarray, " c_and_1"]
-    audio: Float[np.ndarray, "n 4 41"]
+    audio: Float[np.ndarray, "n 4 columns"]
     posteriors: Float[np.ndarray, "n 2 s"]
 
     def rows(self, which: int) -> slice:

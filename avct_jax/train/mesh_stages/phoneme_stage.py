@@ -12,14 +12,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from avct_jax import speech_format
 from avct_jax.models.mesh import phoneme_net
 from avct_jax.train import losses
 from avct_jax.train.core import grad_accumulation, init_params, optimizer, train_state
 from avct_jax.train.stages import stage
 
 PART = "phoneme_net"
-BANKS = slice(13, 39)  # columns of the features
-LEAST_LOG = -14.0  # log-posteriors below are as good as none
+LEAST_LOG = speech_format.LEAST_LOG
 
 
 class PhonemeBatch(NamedTuple):
@@ -28,7 +28,7 @@ class PhonemeBatch(NamedTuple):
     logs: natural logarithms that are to be found. weight: 0 beyond a sound's end.
     """
 
-    features: Float[Any, "b m 4 41"]
+    features: Float[Any, "b m 4 columns"]
     logs: Float[Any, "b t 2 s"]
     weight: Float[Any, "b t"]
 
@@ -126,8 +126,8 @@ def phoneme_losses(
 
 
 def vary(
-    config: PhonemeStageConfig, features: Float[Array, "b m 4 41"], key: Array
-) -> Float[Array, "b m 4 41"]:
+    config: PhonemeStageConfig, features: Float[Array, "b m 4 columns"], key: Array
+) -> Float[Array, "b m 4 columns"]:
     """Less exact sound, from other throats and rooms, with gaps; where there is no sound there stays none.
 
     Stretching the filter banks is vocal tract length perturbation (Jaitly and Hinton 2013), hiding some of
@@ -137,9 +137,9 @@ def vary(
     b, m = features.shape[:2]
     audio = jnp.any(features != 0, axis=(2, 3), keepdims=True)
     factors = jnp.exp(config.tract * jax.random.uniform(keys[0], (b,), minval=-1.0))
-    banks = jax.vmap(stretch)(features[..., BANKS], factors)
+    banks = jax.vmap(stretch)(features[..., speech_format.FILTERBANK], factors)
     shown = ~_stretch_of(keys[1], config.hidden, b, banks.shape[-1])
-    varied = features.at[..., BANKS].set(banks * shown[:, None, None])
+    varied = features.at[..., speech_format.FILTERBANK].set(banks * shown[:, None, None])
     varied = varied + config.noise * jax.random.normal(keys[2], features.shape)
     varied = varied + config.bands * jax.random.normal(keys[3], (b, 1, 1, features.shape[-1]))
     heard = audio & ~_stretch_of(keys[4], config.hidden, b, m)[..., None, None]

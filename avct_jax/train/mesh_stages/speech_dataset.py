@@ -32,7 +32,7 @@ class Voice(NamedTuple):
     """A clip's sound as the networks hear it, one row a frame."""
 
     posteriors: Float[np.ndarray, "t 2 s"]
-    audio: Float[np.ndarray, "t 4 41"]
+    audio: Float[np.ndarray, "t 4 columns"]
 
 
 class SpeechSet(NamedTuple):
@@ -49,7 +49,7 @@ class SpeechSet(NamedTuple):
     held_out: Bool[np.ndarray, " c"]
     begins: Int[np.ndarray, " c_and_1"]
     posteriors: Float[np.ndarray, "n 2 s"]
-    audio: Float[np.ndarray, "n 4 41"]
+    audio: Float[np.ndarray, "n 4 columns"]
     poses: Float[np.ndarray, "n 6"]
     speech: Float[np.ndarray, "n k"]
     gap: Float[np.ndarray, " n"]

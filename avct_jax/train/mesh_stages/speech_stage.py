@@ -44,7 +44,7 @@ class SpeechBatch(NamedTuple):
 
     posteriors: Float[Any, "b m 2 s"]
     poses: Float[Any, "b m 6"]
-    audio: Float[Any, "b m 4 41"]
+    audio: Float[Any, "b m 4 columns"]
     style: Float[Any, " b"]
     speech: Float[Any, "b t k"]
     gap: Float[Any, "b t"]
@@ -60,7 +60,7 @@ class SpeechStageConfig:
       jaw: weight of the chin's points beside the lips'.
       coefficients: of the coefficients themselves, what lips and chin do not show.
       closure: of the gap between the lips where the real ones are nearer than `shut` eye distances; at .5 it
-        shuts them too often (docs/training-log.md, run 21).
+        shuts them too often (docs/lab-notebook, run 21).
       noise: of the audio features, whose standard deviation is about 1.
       drop: chance that an example's posteriors, or its sound, or the pose, are taken away.
       bands: spread of a random gain of each feature column: microphones and rooms.

@@ -6,13 +6,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from avct_jax import motion
+from avct_jax import motion, speech_format
 from avct_jax.data.dataset import batch_types
 from avct_jax.layers.geometry import pose_image
 from avct_jax.models import avct
 from avct_jax.train.augmentation import image_augmentation, speech_augmentation
 
-F0_COLUMN = 39  # of the 41 audio features, Hz
 MIRROR = (1.0, -1.0, -1.0, -1.0, 1.0, 1.0)  # signs of a mirrored head's rotation and translation
 
 
@@ -25,7 +24,7 @@ class Seen(NamedTuple):
 
     image: Float[Array, "b h w 3"]
     phonemes: Int[Array, "b n"]
-    audio: Float[Array, "b n 4 41"]
+    audio: Float[Array, "b n 4 columns"]
     poses: Float[Array, "b n 6"]
     target: motion.Motion
     rest: motion.Motion
@@ -108,7 +107,7 @@ def see_poses(poses: Float[Array, "b t 6"], variation: batch_types.Variation) ->
 
 
 def vary_audio(
-    seen: Seen, silent: Float[Any, "b n"], silence: Float[Array, "4 41"], key: Array, *, config: Any
+    seen: Seen, silent: Float[Any, "b n"], silence: Float[Array, "4 columns"], key: Array, *, config: Any
 ) -> Seen:
     """Other voices, noise, wrong phonemes, and true silence.
 
@@ -123,7 +122,7 @@ def vary_audio(
         audio = speech_augmentation.augment_speech(audio, keys[5], config.speech_augmentation)
     if config.voice:
         scale = jnp.exp(jax.random.uniform(keys[0], (b, 1, 1), minval=-config.voice, maxval=config.voice))
-        audio = audio.at[..., F0_COLUMN].multiply(scale)
+        audio = audio.at[..., speech_format.F0].multiply(scale)
     if config.noise:
         spread = seen.audio.std((0, 1, 2)).reshape(1, 1, 1, -1)
         audio = audio + config.noise * spread * jax.random.normal(keys[1], audio.shape)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from avct_jax import motion
 from avct_jax.data.dataset import batch_types
-from avct_jax.models import keypoint_detector, renderer, sync_discriminator, system_config
+from avct_jax.models import keypoint_detector, networks, renderer, sync_discriminator, system_config
 from avct_jax.train import losses
 from avct_jax.train.augmentation import image_augmentation, mouth_crops, random_warps
 from avct_jax.train.core import grad_accumulation
@@ -59,9 +59,10 @@ def make_networks(
 ) -> Networks:
     """The modules, with the activations that `compute` wants."""
     dtype = compute.activations
+    made = networks.build(system, dtype)
     return Networks(
-        keypoint_detector.KeypointDetector(system.keypoint_detector, dtype=dtype),
-        renderer.Renderer(system.renderer, dtype=dtype),
+        made.keypoint_detector,
+        made.renderer,
         sync_discriminator.SyncDiscriminator(config.sync_discriminator, dtype=dtype),
         compute.remat,
     )

@@ -17,11 +17,11 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from avct_jax import errors, motion
+from avct_jax import errors, motion, speech_format
 from avct_jax.data.speech import speech_features
 from avct_jax.layers import conv_encoder, transformer
 from avct_jax.layers.geometry import heatmap
-from avct_jax.models import avct, patch_discriminator, sync_discriminator, system_config
+from avct_jax.models import avct, networks, patch_discriminator, sync_discriminator, system_config
 from avct_jax.models.frozen import vgg
 from avct_jax.train import losses
 from avct_jax.train.augmentation import image_augmentation, speech_augmentation
@@ -146,7 +146,7 @@ class Frozen(NamedTuple):
     renderer: Any
     sync_discriminator: Any
     perceptual: vgg.PerceptualNetwork | None
-    silence: Float[Array, "4 41"]
+    silence: Float[Array, "4 columns"]
 
 
 def make_stage(
@@ -178,7 +178,7 @@ def make_stage(
         compute,
         optimizer.make_optimizer(rule),
         avct_losses.make_networks(system, config, compute),
-        avct.AVCT(system.avct, dtype=compute.activations),
+        networks.build(system, compute.activations).avct,
         patch_discriminator.PatchDiscriminator(config.discriminator, dtype=compute.activations),
     )
     return stage.Stage(
@@ -212,7 +212,7 @@ def frozen_networks(
     silence = (
         _silence()
         if config.silence_augmentation
-        else np.zeros((avct.AUDIO_ROWS, avct.AUDIO_COLUMNS), np.float32)
+        else np.zeros((speech_format.ROWS, speech_format.COLUMNS), np.float32)
     )
     network = perceptual if config.perceptual else None
     return Frozen(**found, perceptual=network, silence=jnp.asarray(silence))

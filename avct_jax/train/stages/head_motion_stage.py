@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from avct_jax.data.dataset import batch_types
 from avct_jax.layers import resnet
 from avct_jax.layers.geometry import pose_image
-from avct_jax.models import head_motion, system_config
+from avct_jax.models import head_motion, networks, system_config
 from avct_jax.train import losses
 from avct_jax.train.core import grad_accumulation, init_params, optimizer, train_state
 from avct_jax.train.stages import stage
@@ -57,7 +57,7 @@ def make_stage(
       init: variables to begin from, by part; random where absent.
       seed: of what is random at first.
     """
-    network = head_motion.HeadMotion(system.head_motion, dtype=compute.activations)
+    network = networks.build(system, compute.activations).head_motion
     adam = optimizer.make_optimizer(rule)
 
     def step(current, frozen, batch, key):
@@ -105,7 +105,7 @@ def make_stage(
         return {"real": draw(jnp.asarray(batch.poses[0])), "predicted": draw(found[0])}
 
     def initial():
-        make = functools.partial(init_params.head_motion_variables, system, jax.random.key(seed))
+        make = functools.partial(networks.init, system, PART, jax.random.key(seed))
         return train_state.make_state({PART: init_params.begin(PART, init, make)}, adam)
 
     export = lambda current: {PART: current.network_states[PART].ema_variables}
@@ -126,7 +126,7 @@ def pose_losses(
 def predict(
     network: head_motion.HeadMotion,
     variables: Mapping[str, Any],
-    audio: Float[Array, "b t 4 41"],
+    audio: Float[Array, "b t 4 columns"],
     poses: Float[Array, "b t 6"],
     *,
     remat: bool = False,
@@ -146,7 +146,7 @@ def predict(
 
 def vary(
     config: HeadMotionStageConfig, batch: batch_types.Poses, key: Array
-) -> tuple[Float[Array, "b t 4 41"], Float[Array, "b t 6"]]:
+) -> tuple[Float[Array, "b t 4 columns"], Float[Array, "b t 6"]]:
     """Other places and directions of the head, and a less exact sound; poses in network range."""
     audio, poses = jnp.asarray(batch.audio), head_motion.to_network_range(jnp.asarray(batch.poses))
     keys = jax.random.split(key)

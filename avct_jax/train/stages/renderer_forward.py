@@ -14,7 +14,7 @@ from avct_jax import motion
 from avct_jax.data.dataset import batch_types
 from avct_jax.layers import blocks
 from avct_jax.layers.geometry import heatmap
-from avct_jax.models import keypoint_detector, patch_discriminator, renderer, system_config
+from avct_jax.models import keypoint_detector, networks, patch_discriminator, renderer, system_config
 from avct_jax.models.frozen import vgg
 from avct_jax.train import losses
 from avct_jax.train.augmentation import image_augmentation, random_warps
@@ -146,11 +146,11 @@ class Plan:
 
     @property
     def detector(self) -> keypoint_detector.KeypointDetector:
-        return keypoint_detector.KeypointDetector(self.system.keypoint_detector, self.compute.activations)
+        return networks.build(self.system, self.compute.activations).keypoint_detector
 
     @property
-    def renderer(self) -> renderer.Renderer:
-        return renderer.Renderer(self.system.renderer, self.compute.activations)
+    def renderer(self) -> Any:
+        return networks.build(self.system, self.compute.activations).renderer
 
     @property
     def discriminator(self) -> patch_discriminator.PatchDiscriminator:
@@ -164,8 +164,7 @@ class Plan:
             return init_params.patch_discriminator_variables(
                 self.config.discriminator, channels, self.size, key
             )
-        make = {DETECTOR: init_params.keypoint_detector_variables, RENDERER: init_params.renderer_variables}
-        return make[name](self.system, key)
+        return networks.init(self.system, name, key)
 
 
 class Seen(NamedTuple):
@@ -229,7 +228,7 @@ def forward(
     terms |= _image_terms(plan, frozen.perceptual, frame, made, seen)
     if not (c.gan and train):
         return Outcome(terms, stats, seen, found, made, frame)
-    variance = plan.system.renderer.motion.variance
+    variance = plan.system.renderer.variance
     places = jax.lax.stop_gradient(driving.keypoints)
     maps = heatmap.gaussians(places, plan.size, plan.size, variance=variance)
     real, fake = (jnp.concatenate([x, maps], -1) for x in (seen.target, frame))
@@ -264,7 +263,7 @@ def _detect(plan, variables, frozen, seen, keys, *, train) -> tuple[Found, dict[
         images.append(seen.driving)
         if c.warps and train:
             warp = random_warps.random_warps(keys, n)
-            aligned = plan.system.renderer.motion.align_corners
+            aligned = plan.system.renderer.align_corners
             warped = random_warps.warp_frames(warp, _flat(seen.driving), align_corners=aligned)
             images.append(warped.reshape(seen.driving.shape))
     stacked = jnp.concatenate(images, 1)
@@ -339,9 +338,7 @@ def _render(plan, variables, seen: Seen, driving, source, *, train):
     count = len(driving.keypoints) // len(source.keypoints)
 
     def render(network, image, driving, source):
-        encoded = network.encode(image, train=train)
-        if plan.system.renderer.blend:
-            encoded = encoded._replace(full=image_augmentation.resize(image, plan.size))
+        encoded = network.encode(image, image_augmentation.resize(image, plan.size), train=train)
         encoded, source = image_augmentation.repeat((encoded, source), count)
         return network.decode(encoded, driving, source, train=train)
 

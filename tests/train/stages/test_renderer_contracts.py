@@ -86,8 +86,8 @@ class Renderer:
         self.level = variables["params"]["level"]
         return method(self, image, driving, source), {"batch_stats": {}}
 
-    def encode(self, image, *, train):
-        return Encoded(image.mean((1, 2, 3)), image)
+    def encode(self, image, full, *, train):
+        return Encoded(image.mean((1, 2, 3)), full)
 
     def decode(self, encoded, driving, source, *, train):
         told = jnp.stack([encoded.number, driving.keypoints[:, 0, 0], source.keypoints[:, 0, 0]], -1)
