@@ -34,7 +34,7 @@ TOP = 8  # cli, and what only it uses; scripts
 SIGNALS = {"data", "metrics"}  # beside the ladder
 ASIDE = {"motion": SIGNALS, "layers": SIGNALS, "models": SIGNALS, "inference": {*SIGNALS, "train"}}
 ASIDE |= {"train": {"inference"}, "data": {"metrics"}}
-PUBLIC = {"", "__init__", "Animator", "load"}
+PUBLIC = {"", "__init__", "__version__", "Animator", "load"}
 BARRED = {
     "data": {"flax", "jax"},
     "metrics": {"flax", "jax", "tensorflow"},
