@@ -15,7 +15,7 @@ COUNT = f"import sys; print([name for name in {HEAVY!r} if name in sys.modules])
     "statement",
     [
         "import avct_jax",
-        "from avct_jax.cli import main; main.parser().format_help()",
+        "from avct_jax.cli import main\ntry: main.main(['--help'])\nexcept SystemExit: pass",
         "from avct_jax.cli import main\ntry: main.main(['animate', '--help'])\nexcept SystemExit: pass",
         "from avct_jax.cli import main\nmain.main(['animate', '--image', 'a.jpg'])",
     ],

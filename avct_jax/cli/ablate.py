@@ -1,12 +1,12 @@
 """`avct ablate`: what is each part of E_avct worth? (Table 2)"""
 
-import argparse
 import dataclasses
 import pathlib
+from typing import Literal
 
 from avct_jax.cli import evaluate, option
 
-EXAMPLES = """\
+EXAMPLES = """
 examples:
   avct ablate --clips clips --run ablation --output report --vgg vgg19.npz
   avct ablate --clips clips --run ablation --output report --only full without-phonemes without-audio
@@ -18,78 +18,94 @@ was.
 """
 
 
-def add(subparsers) -> argparse.ArgumentParser:
-    """Describe the subcommand; returns its parser."""
-    parser = subparsers.add_parser(
-        "ablate",
-        help="train and measure the paper's ablations",
-        description="Train E_avct without one of its parts at a time, and print the paper's Table 2 of them.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(run=run)
-    parser.add_argument("--clips", required=True, metavar="DIR", help="folder that `avct preprocess` made")
-    parser.add_argument("--run", dest="folder", required=True, metavar="DIR", help="folder of the trainings")
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder of the report")
-    what = parser.add_argument_group("what is trained")
-    what.add_argument("--only", nargs="+", metavar="VARIANT", help="some of them (default: full and all six)")
-    what.add_argument("--preset", choices=("lite", "tiny"), default="lite", help="size (default: lite)")
-    what.add_argument(
-        "--steps", type=option.positive, metavar="N", help="by keypoints (default: the preset's)"
-    )
-    what.add_argument(
-        "--whole-steps", type=option.positive, metavar="N", help="by equation 2 (default: the preset's)"
-    )
-    what.add_argument(
-        "--init", default="embedded", metavar="FILE", help="shared networks (default: the package's own)"
-    )
-    what.add_argument("--vgg", metavar="FILE", help="VGG-19 for the perceptual loss")
-    judged = parser.add_argument_group("what is measured")
-    evaluate.add_networks(judged)
-    judged.add_argument(
-        "--videos", type=option.positive, default=0, metavar="N", help="at most so many, evenly chosen"
-    )
-    judged.add_argument(
-        "--shown", type=option.positive, default=3, metavar="N", help="videos in the pages (default: 3)"
-    )
-    return parser
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What is trained.
+
+    Attributes:
+      only: some of them (default: full and all six)
+      preset: size
+      steps: by keypoints (default: the preset's)
+      whole_steps: by equation 2 (default: the preset's)
+      init: shared networks ('embedded': the package's own)
+      vgg: VGG-19 for the perceptual loss
+    """
+
+    only: option.SomeNames = None
+    preset: Literal["lite", "tiny"] = "lite"
+    steps: option.MaybePositive = None
+    whole_steps: option.MaybePositive = None
+    init: option.File = "embedded"
+    vgg: option.MaybeFile = None
 
 
-def run(arguments: argparse.Namespace) -> int:
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What is measured.
+
+    Attributes:
+      videos: at most so many, evenly chosen
+      shown: videos in the pages
+    """
+
+    videos: option.MaybePositive = None
+    shown: option.Positive = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Train E_avct without one of its parts at a time, and print the paper's Table 2 of them.
+
+    Attributes:
+      clips: folder that `avct preprocess` made
+      run: folder of the trainings
+      output: folder of the report
+    """
+
+    clips: option.Folder
+    run: option.Folder
+    output: option.Folder
+    training: Trained = Trained()
+    network: evaluate.Networks = evaluate.Networks()
+    measure: Measured = Measured()
+    shown: option.Shown = option.Shown()
+
+
+def run(options: Options) -> int:
     """Do it."""
     from avct_jax import compile_cache
     from avct_jax.cli import terminal
     from avct_jax.evaluation import ablation
-    from avct_jax.evaluation.scorers import scorers
     from avct_jax.train.core import malloc, sharding
 
-    evaluate.keep_inputs(arguments)
+    trained, networks = options.training, options.network
+    evaluate.keep_inputs(options.output, options.clips, trained.init, trained.vgg, *networks.files())
     malloc.keep_freed()
     compile_cache.enable()
-    networks = scorers.make(arguments.fid, arguments.syncnet, arguments.sync, arguments.identity)
+    judges = networks.load()
     path = lambda text: None if text is None else pathlib.Path(text)
     places = ablation.Places(
-        pathlib.Path(arguments.clips),
-        pathlib.Path(arguments.folder),
-        arguments.init,
-        path(arguments.sync),
-        path(arguments.vgg),
+        pathlib.Path(options.clips),
+        pathlib.Path(options.run),
+        trained.init,
+        path(networks.sync),
+        path(trained.vgg),
     )
-    warm, whole = ablation.RECIPES[arguments.preset]
-    if arguments.steps is not None:
-        warm = dataclasses.replace(warm, steps=arguments.steps)
-    if arguments.whole_steps is not None:
-        whole = dataclasses.replace(whole, steps=arguments.whole_steps)
-    variants = arguments.only or ablation.VARIANTS
-    recipe = ablation.Recipe(warm, whole)
-    checkpoints = ablation.train(variants, recipe, places, sharding.make_mesh(0), quiet=arguments.quiet)
-    output = pathlib.Path(arguments.output)
-    with terminal.going_on_later(), terminal.task_bar(quiet=arguments.quiet) as show:
+    warm, whole = ablation.RECIPES[trained.preset]
+    if trained.steps is not None:
+        warm = dataclasses.replace(warm, steps=trained.steps)
+    if trained.whole_steps is not None:
+        whole = dataclasses.replace(whole, steps=trained.whole_steps)
+    variants = trained.only or ablation.VARIANTS
+    recipe, quiet = ablation.Recipe(warm, whole), options.shown.quiet
+    checkpoints = ablation.train(variants, recipe, places, sharding.make_mesh(0), quiet=quiet)
+    output = pathlib.Path(options.output)
+    with terminal.going_on_later(), terminal.task_bar(quiet=quiet) as show:
         report, generated, real = ablation.score(
-            checkpoints, places.clips, output, networks, videos=arguments.videos, show=show
+            checkpoints, places.clips, output, judges, videos=options.measure.videos or 0, show=show
         )
-    evaluate.publish(report, generated, real, output, arguments.shown)
+    evaluate.publish(report, generated, real, output, options.measure.shown)
     terminal.show(ablation.table(report))
-    if not arguments.quiet:
+    if not quiet:
         terminal.show(f"wrote {output / 'report.html'}")
     return 0

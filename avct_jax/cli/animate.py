@@ -1,14 +1,18 @@
 """`avct animate`: a portrait and a voice become a talking video."""
 
-import argparse
+import dataclasses
+import logging
 import pathlib
+from typing import Annotated, Any, Literal
+
+import tyro
 
 from avct_jax.cli import option
 
-# Options that `Animator.animate` takes under the same names.
-ASKED = ("phonemes", "transcript", "recogniser", "poses", "still", "size", "seed", "audio_track")
+log = logging.getLogger(__name__)
+
 LONGEST_STEM = 60  # characters of a name that a default output takes
-EXAMPLES = """\
+EXAMPLES = """
 examples:
   avct animate --image face.jpg --audio speech.wav --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --transcript "Hello, world." --output talk.mp4
@@ -19,107 +23,111 @@ examples:
 """
 
 
-def add(subparsers) -> argparse.ArgumentParser:
-    """Describe the subcommand; returns its parser."""
-    about = "Make the pictured face speak: H.264 and AAC, 25 frames/s, as long as the sound."
-    parser = subparsers.add_parser(
-        "animate",
-        usage="avct animate --image FILE --audio FILE [--output FILE] [options]",
-        help="a portrait and a voice become a talking video",
-        description=about,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(run=run)
-    need = parser.add_argument_group("what is needed")
-    need.add_argument("--image", required=True, metavar="FILE", help="a portrait: jpg, png, webp, ...")
-    need.add_argument(
-        "--audio", required=True, metavar="FILE", help="a sound, or a video whose sound is taken"
-    )
-    need.add_argument(
-        "--output", metavar="FILE", help="the video: .mp4, .mov or .mkv (default: IMAGE_says_AUDIO.mp4, here)"
-    )
-    _add_speech(parser.add_argument_group("what is said (recognised from the sound otherwise)"))
-    _add_head(parser.add_argument_group("how the head moves (as people's do otherwise)"))
-    _add_networks(parser.add_argument_group("networks"))
-    add_image(parser.add_argument_group("the image"))
-    return parser
+SAID = tyro.conf.create_mutex_group(required=False, title="what is said")
+MOVED = tyro.conf.create_mutex_group(required=False, title="how the head moves")
 
 
-def add_image(group) -> None:
-    """Describe the options that `demo` has too."""
-    group.add_argument(
-        "--size",
-        type=option.positive,
-        metavar="PX",
-        help="side of the video, 256 to 1024, even (default: as large as the head is, 512 at most)",
-    )
-    group.add_argument(
-        "--seed",
-        type=option.natural,
-        metavar="N",
-        help="decides blinks, gaze and head motion: the same gives the same (default: the image decides)",
-    )
+@dataclasses.dataclass(frozen=True)
+class Speech:
+    """What is heard, and who recognises it.
+
+    Attributes:
+      audio_track: which of the file's sound tracks, from 1 (default: the first that is not silent)
+      recogniser: who recognises the phonemes for learned keypoints, or where a transcript does not fit; the
+        mesh hears by itself (auto: hama where it is installed, the better one)
+      transcript: the words, in English: aligned with the sound (default: recognised from it)
+      transcript_file: a file of text that holds the words
+      phonemes: phonemes: a Praat TextGrid, or .json as released
+    """
+
+    audio_track: option.MaybePositive = None
+    recogniser: Literal["auto", "pocketsphinx", "hama"] = "auto"
+    transcript: Annotated[str | None, SAID, option.shown_as("TEXT")] = None
+    transcript_file: Annotated[option.MaybeFile, SAID] = None
+    phonemes: Annotated[option.MaybeFile, SAID] = None
 
 
-def _add_speech(group) -> None:
-    group.add_argument(
-        "--audio-track",
-        type=option.positive,
-        metavar="N",
-        help="which of the file's sound tracks, from 1 (default: the first that is not silent)",
-    )
-    either = group.add_mutually_exclusive_group()
-    either.add_argument("--transcript", metavar="TEXT", help="the words, in English: aligned with the sound")
-    either.add_argument("--transcript-file", metavar="FILE", help="a file of text that holds the words")
-    either.add_argument("--phonemes", metavar="FILE", help="phonemes: a Praat TextGrid, or .json as released")
-    group.add_argument(
-        "--recogniser",
-        choices=("auto", "pocketsphinx", "hama"),
-        default="auto",
-        help="who recognises the phonemes for learned keypoints, or where a transcript does not fit; the "
-        "mesh hears by itself (auto: hama where it is installed, the better one)",
-    )
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """How the head moves.
+
+    Attributes:
+      poses: an OpenFace csv, or .npy with a row of rx ry rz (rad) tx ty tz (mm) for each frame (default:
+        made up, as people's heads move)
+      still: the head keeps the portrait's pose; eyes still blink
+    """
+
+    poses: Annotated[option.MaybeFile, MOVED] = None
+    still: Annotated[option.Flag, MOVED] = False
 
 
-def _add_head(group) -> None:
-    group = group.add_mutually_exclusive_group()
-    group.add_argument(
-        "--poses",
-        metavar="FILE",
-        help="an OpenFace csv, or .npy with a row of rx ry rz (rad) tx ty tz (mm) for each frame",
-    )
-    group.add_argument(
-        "--still", action="store_true", help="the head keeps the portrait's pose; eyes still blink"
-    )
+@dataclasses.dataclass(frozen=True)
+class Networks:
+    """What draws, and what finds the face.
+
+    Attributes:
+      checkpoint: .safetensors of `avct train export` or `avct convert`; otherwise the one in the package
+      landmarks: who finds the face; face-alignment is an extra
+    """
+
+    checkpoint: option.MaybeFile = None
+    landmarks: Literal["mediapipe", "face-alignment"] = "mediapipe"
 
 
-def _add_networks(group) -> None:
-    group.add_argument(
-        "--checkpoint",
-        metavar="FILE",
-        help=".safetensors of `avct train export` or `avct convert`; otherwise the one in the package",
-    )
-    group.add_argument(
-        "--landmarks",
-        choices=("mediapipe", "face-alignment"),
-        default="mediapipe",
-        help="who finds the face; face-alignment is an extra",
-    )
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """What is drawn.
+
+    Attributes:
+      size: side of the video, 256 to 1024, even (default: as large as the head is, 512 at most)
+      seed: decides blinks, gaze and head motion: the same gives the same (default: the image decides)
+    """
+
+    size: Annotated[option.MaybePositive, option.shown_as("PX")] = None
+    seed: option.MaybeNatural = None
 
 
-def run(arguments: argparse.Namespace) -> int:
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Make the pictured face speak: H.264 and AAC, 25 frames/s, as long as the sound.
+
+    Attributes:
+      image: a portrait: jpg, png, webp, ...
+      audio: a sound, or a video whose sound is taken
+      output: the video: .mp4, .mov or .mkv (default: IMAGE_says_AUDIO.mp4, here)
+    """
+
+    image: option.File
+    audio: option.File
+    output: option.MaybeFile = None
+    speech: Speech = Speech()
+    head: Head = Head()
+    network: Networks = Networks()
+    video: Drawn = Drawn()
+    shown: option.Shown = option.Shown()
+
+
+def run(options: Options) -> int:
     """Do it."""
-    arguments.output = arguments.output or default_output(arguments.image, arguments.audio)
-    given = {name: getattr(arguments, name) for name in ("phonemes", "poses", "transcript_file")}
-    check(arguments, *given.values())
-    if arguments.transcript_file:
-        from avct_jax.files import text_file
+    speech, drawn, checkpoint = options.speech, options.video, options.network.checkpoint
+    output = options.output or default_output(options.image, options.audio)
+    given = (options.image, options.audio, speech.phonemes, options.head.poses, speech.transcript_file)
+    check(output, *given, checkpoint=checkpoint)
+    from avct_jax.animator import base
+    from avct_jax.files import text_file
 
-        arguments.transcript = text_file.read(arguments.transcript_file)
-    asked = {name: getattr(arguments, name) for name in ASKED}
-    look(arguments, arguments.image, arguments.audio, **asked)
-    return animate(arguments, arguments.image, arguments.audio, **asked)
+    request = base.Request(
+        phonemes=speech.phonemes,
+        transcript=text_file.read(file) if (file := speech.transcript_file) else speech.transcript,
+        recogniser=speech.recogniser,
+        poses=options.head.poses,
+        still=options.head.still,
+        size=drawn.size,
+        seed=drawn.seed,
+        audio_track=speech.audio_track,
+    )
+    look(options.image, options.audio, output, request, options.network, options.shown)
+    return animate(options.image, options.audio, output, request, options.network, options.shown)
 
 
 def default_output(image: str, audio: str) -> str:
@@ -128,41 +136,42 @@ def default_output(image: str, audio: str) -> str:
     return "_says_".join(stems) + ".mp4"
 
 
-def check(arguments: argparse.Namespace, *files: str | None) -> None:
-    """Look at all files, those of --image and --audio too, before imports and weights take seconds."""
+def check(output: str, *files: str | None, checkpoint: str | None) -> None:
+    """Look at all files before imports and weights take seconds."""
     from avct_jax.data.media import video_io
 
-    video_io.check_writable(arguments.output)
-    media = (getattr(arguments, name, None) for name in ("image", "audio"))
-    option.check_files(arguments.output, *media, *files, checkpoint=arguments.checkpoint)
+    video_io.check_writable(output)
+    option.check_files(output, *files, checkpoint=checkpoint)
 
 
-def look(arguments: argparse.Namespace, image: str | None, audio: str | None, **asked) -> None:
+def look(
+    image: str | None, audio: str | None, output: str, request: Any, networks: Networks, shown: option.Shown
+) -> None:
     """Look into the files and at what is asked, as early; then say where a file is written over."""
-    from avct_jax.animator import base, inputs
+    from avct_jax.animator import inputs
 
-    networks = {name: getattr(arguments, name) for name in ("checkpoint", "landmarks")}
-    inputs.look(image, audio, base.Request(**asked), **networks)
-    option.tell_overwriting(arguments.output, quiet=arguments.quiet)
+    inputs.look(image, audio, request, checkpoint=networks.checkpoint, landmarks=networks.landmarks)
+    option.tell_overwriting(output, quiet=shown.quiet)
 
 
-def animate(arguments: argparse.Namespace, image, audio, **options) -> int:
-    """Animate and tell of it, as the common options of `arguments` ask."""
+def animate(
+    image: Any, audio: Any, output: str, request: Any, networks: Networks, shown: option.Shown
+) -> int:
+    """Animate and tell of it."""
     from avct_jax import compile_cache
     from avct_jax.cli import terminal
 
     compile_cache.enable()
     from avct_jax.animator import factory
 
-    with terminal.progress_bar(quiet=arguments.quiet) as progress:
-        animator = factory.load(arguments.checkpoint, landmarks=arguments.landmarks)
-        report = animator.animate(image, audio, arguments.output, progress=progress, **options)
-    if arguments.quiet:
+    with terminal.progress_bar(quiet=shown.quiet) as progress:
+        animator = factory.load(networks.checkpoint, landmarks=networks.landmarks)
+        report = animator.animate(image, audio, output, progress=progress, **request._asdict())
+    for line in report.notes:  # those that were logged as well are shown once
+        log.warning("%s", line)
+    if shown.quiet:
         return 0
-    for line in report.notes:
-        if line not in arguments.lines_shown:
-            terminal.note(line)
-    if arguments.verbose or arguments.debug:
+    if shown.verbose or shown.debug:
         terminal.tell(terminal.timing_table(report.timings, report.frames))
-    terminal.show(f"wrote {arguments.output}: {report.frames} frames, {report.seconds:.2f} s of sound")
+    terminal.show(f"wrote {output}: {report.frames} frames, {report.seconds:.2f} s of sound")
     return 0

@@ -1,12 +1,12 @@
 """`avct bench`: frames a second and operations a frame on this machine."""
 
-import argparse
+import dataclasses
 import json
-from typing import Any
+from typing import Any, Literal
 
 from avct_jax.cli import option
 
-EXAMPLES = """\
+EXAMPLES = """
 examples:
   avct bench
   avct bench --size lite --frames 32
@@ -23,32 +23,25 @@ LEGEND = (
 )
 
 
-def add(subparsers) -> argparse.ArgumentParser:
-    """Describe the subcommand; returns its parser."""
-    parser = subparsers.add_parser(
-        "bench",
-        help="frames a second and operations a frame on this machine",
-        description="Measure the networks part by part, on this machine.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(run=run)
-    choices = ("mesh-256", "mesh-512", "lite", "paper", "all")
-    parser.add_argument("--size", choices=choices, default="all", help="(default: all)")
-    parser.add_argument(
-        "--frames",
-        type=option.positive,
-        metavar="N",
-        help="frames a call (default: 8 for the mesh, 16 for lite, 4 for paper)",
-    )
-    parser.add_argument(
-        "--rounds", type=option.positive, default=5, metavar="N", help="repetitions (default: 5)"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    return parser
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Measure the networks part by part, on this machine.
+
+    Attributes:
+      size: which of them
+      frames: frames a call (default: 8 for the mesh, 16 for lite, 4 for paper)
+      rounds: repetitions
+      json: print JSON
+    """
+
+    size: Literal["mesh-256", "mesh-512", "lite", "paper", "all"] = "all"
+    frames: option.MaybePositive = None
+    rounds: option.Positive = 5
+    json: option.Flag = False
+    shown: option.Shown = option.Shown()
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """Do it."""
     from avct_jax import compile_cache
     from avct_jax.cli import terminal
@@ -56,9 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
     compile_cache.enable()
     from avct_jax.benchmark import throughput
 
-    names = ("mesh-256", "mesh-512", "lite", "paper") if arguments.size == "all" else (arguments.size,)
-    report = throughput.measure(names, frames=arguments.frames, rounds=arguments.rounds)
-    terminal.show_result(json.dumps(as_json(report), indent=2) if arguments.json else table(report))
+    names = ("mesh-256", "mesh-512", "lite", "paper") if options.size == "all" else (options.size,)
+    report = throughput.measure(names, frames=options.frames, rounds=options.rounds)
+    terminal.show_result(json.dumps(as_json(report), indent=2) if options.json else table(report))
     return 0
 
 

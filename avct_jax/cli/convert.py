@@ -1,10 +1,11 @@
 """`avct convert`: released weights become a checkpoint that --checkpoint takes."""
 
-import argparse
+import dataclasses
+from typing import Literal
 
 from avct_jax.cli import option
 
-EXAMPLES = """\
+EXAMPLES = """
 examples:
   avct convert generator.ckpt audio2pose.ckpt --output paper.safetensors
   avct animate --checkpoint paper.safetensors --image face.jpg --audio speech.wav --output talk.mp4
@@ -15,40 +16,33 @@ Animating needs the first two; the others serve training and evaluation.
 """
 
 
-def add(subparsers) -> argparse.ArgumentParser:
-    """Describe the subcommand; returns its parser."""
-    parser = subparsers.add_parser(
-        "convert",
-        help="released weights become a checkpoint that --checkpoint takes",
-        description="Read released PyTorch checkpoints and write what they hold as one .safetensors file.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(run=run)
-    parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="told apart by their contents, not their names"
-    )
-    parser.add_argument("--output", required=True, metavar="FILE", help="the .safetensors file to write")
-    parser.add_argument(
-        "--dtype",
-        choices=("float32", "float16"),
-        default="float32",
-        help="of the stored kernels; float16 takes half the space (default: float32)",
-    )
-    return parser
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Read released PyTorch checkpoints and write what they hold as one .safetensors file.
+
+    Attributes:
+      files: told apart by their contents, not their names
+      output: the .safetensors file to write
+      dtype: of the stored kernels; float16 takes half the space
+    """
+
+    files: option.SomeFiles
+    output: option.File
+    dtype: Literal["float32", "float16"] = "float32"
+    shown: option.Shown = option.Shown()
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """Do it; 2 when tensors were missing or misshapen and nothing was written."""
-    option.check_files(arguments.output, *arguments.files)
-    option.tell_overwriting(arguments.output, quiet=arguments.quiet)
+    option.check_files(options.output, *options.files)
+    option.tell_overwriting(options.output, quiet=options.shown.quiet)
     from avct_jax.cli import terminal
     from avct_jax.convert import released
 
-    report = released.convert(arguments.files, arguments.output, dtype=arguments.dtype)
+    report = released.convert(options.files, options.output, dtype=options.dtype)
     if report.output is None:
         terminal.tell("\n".join(report.lines()))
         return 2
-    if not arguments.quiet:
+    if not options.shown.quiet:
         terminal.show("\n".join(report.lines()))
     return 0

@@ -1,14 +1,17 @@
 """`avct evaluate`: how good are videos of talking faces, beside the real ones?"""
 
-import argparse
 import contextlib
+import dataclasses
 import os
 import pathlib
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import tyro
 
 from avct_jax.cli import option
 
-EXAMPLES = """\
+EXAMPLES = """
 examples:
   avct evaluate --generated made --real videos --output report --fid fid_inception.npz
   avct evaluate --generated ours=made --generated theirs=other --real videos --output report
@@ -23,7 +26,6 @@ run that is stopped goes on where it was. A protocol makes the videos first, of 
 sees.
 """
 REPORTS = ("report.json", "report.md", "report.html", "rating.html")
-JUDGES = ("fid", "syncnet", "sync", "identity")  # files of the networks that judge
 PROTOCOLS = {
     "reenactment": "the first frame of people never seen, moved as their clip moves (FOMM's)",
     "speech": "the speaker's clips never seen: first frame, own sound, real head poses (as in the ablation)",
@@ -33,102 +35,138 @@ PROTOCOLS = {
 }
 
 
-def add(subparsers) -> argparse.ArgumentParser:
-    """Describe the subcommand; returns its parser."""
-    parser = subparsers.add_parser(
-        "evaluate",
-        help="measure videos of talking faces",
-        description="Measure videos of talking faces beside the real ones, and write a report.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(run=run)
-    parser.add_argument(
-        "--output", required=True, metavar="DIR", help="folder of the report; made if missing"
-    )
-    given = parser.add_argument_group("videos that exist")
-    given.add_argument(
-        "--generated",
-        action="append",
-        default=[],
-        metavar="[NAME=]DIR",
-        help="a system's videos; may be said several times",
-    )
-    given.add_argument("--real", metavar="DIR", help="the real videos")
-    made = parser.add_argument_group("or videos to be made")
-    about = "; ".join(f"{name}: {text}" for name, text in PROTOCOLS.items())
-    made.add_argument("--protocol", choices=tuple(PROTOCOLS), metavar="NAME", help=about)
-    made.add_argument("--clips", metavar="DIR", help="folder that `avct preprocess` made")
-    made.add_argument("--portraits", metavar="DIR", help="images for `strangers`, instead of the clips' own")
-    made.add_argument(
-        "--voices", metavar="DIR", help="sound files for `strangers`, instead of the clips' own"
-    )
-    made.add_argument("--checkpoint", metavar="FILE", help="a .safetensors file (default: the package's own)")
-    made.add_argument("--transcribed", action="store_true", help="phonemes of the clips' words where known")
-    how = parser.add_argument_group("what is measured")
-    add_networks(how)
-    how.add_argument(
-        "--videos", type=option.positive, default=0, metavar="N", help="at most so many, evenly chosen"
-    )
-    how.add_argument("--no-baselines", action="store_true", help="leave out still face and wrong sound")
-    how.add_argument(
-        "--shown", type=option.positive, default=6, metavar="N", help="videos in the pages (default: 6)"
-    )
-    return parser
+WHICH = "; ".join(f"{name}: {text}" for name, text in PROTOCOLS.items())
 
 
-def add_networks(group) -> None:
-    """Options of the networks that judge."""
-    group.add_argument(
-        "--fid",
-        metavar="FILE",
-        help="the FID network (.npz or pytorch-fid's .pth); without it VGG-16 features stand in, and say so",
-    )
-    group.add_argument(
-        "--syncnet",
-        metavar="FILE",
-        help="syncnet_v2.model; without it our own sync network judges, which knows one speaker",
-    )
-    group.add_argument("--sync", metavar="FILE", help="a D_sync of `avct train sync` to judge instead")
-    group.add_argument(
-        "--identity",
-        nargs="?",
-        const="",
-        metavar="FILE",
-        help="also measure whether it is still the same face: dlib_face_recognition_resnet_model_v1.dat; "
-        "without FILE that of the extra `identity`",
-    )
+def _protocol(text: str) -> str:
+    if text in PROTOCOLS:
+        return text
+    raise ValueError(f"invalid choice: {text!r}, not of {', '.join(PROTOCOLS)}")
 
 
-def run(arguments: argparse.Namespace) -> int:
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """Videos that exist.
+
+    Attributes:
+      generated: a system's videos
+      real: the real videos
+    """
+
+    generated: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="[NAME=]DIR")] = ()
+    real: option.MaybeFolder = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """Or videos to be made.
+
+    Attributes:
+      clips: folder that `avct preprocess` made
+      portraits: images for `strangers`, instead of the clips' own
+      voices: sound files for `strangers`, instead of the clips' own
+      checkpoint: a .safetensors file (default: the package's own)
+      transcribed: phonemes of the clips' words where known
+    """
+
+    protocol: Annotated[
+        str | None, option.read_by(_protocol), option.shown_as("NAME"), tyro.conf.arg(help=WHICH)
+    ] = None
+    clips: option.MaybeFolder = None
+    portraits: option.MaybeFolder = None
+    voices: option.MaybeFolder = None
+    checkpoint: option.MaybeFile = None
+    transcribed: option.Flag = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Networks:
+    """What judges.
+
+    Attributes:
+      fid: the FID network (.npz or pytorch-fid's .pth); without it VGG-16 features stand in, and say so
+      syncnet: syncnet_v2.model; without it our own sync network judges, which knows one speaker
+      sync: a D_sync of `avct train sync` to judge instead
+      identity: also measure whether it is still the same face: dlib_face_recognition_resnet_model_v1.dat;
+        without FILE that of the extra `identity`
+    """
+
+    fid: option.MaybeFile = None
+    syncnet: option.MaybeFile = None
+    sync: option.MaybeFile = None
+    identity: option.AnyFile = None
+
+    def files(self) -> tuple[str | None, ...]:
+        """All that are named."""
+        return self.fid, self.syncnet, self.sync, self.identity
+
+    def load(self) -> Any:
+        """The networks themselves."""
+        from avct_jax.evaluation.scorers import scorers
+
+        return scorers.make(*self.files())
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What is measured.
+
+    Attributes:
+      videos: at most so many, evenly chosen (default: all)
+      no_baselines: leave out still face and wrong sound
+      shown: videos in the pages
+    """
+
+    videos: option.MaybePositive = None
+    no_baselines: option.Flag = False
+    shown: option.Positive = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Measure videos of talking faces beside the real ones, and write a report.
+
+    Attributes:
+      output: folder of the report; made if missing
+    """
+
+    output: option.Folder
+    given: Given = Given()
+    made: Made = Made()
+    network: Networks = Networks()
+    measure: Measured = Measured()
+    shown: option.Shown = option.Shown()
+
+
+def run(options: Options) -> int:
     """Do it; 2 where no video could be measured."""
     from avct_jax import compile_cache, errors
     from avct_jax.cli import terminal
     from avct_jax.evaluation import evaluate, video_files
-    from avct_jax.evaluation.scorers import scorers
 
-    _check(arguments)
+    _check(options)
+    quiet, measure = options.shown.quiet, options.measure
     compile_cache.enable()
-    networks = scorers.make(arguments.fid, arguments.syncnet, arguments.sync, arguments.identity)
-    if not arguments.protocol:
-        lines = video_files.misfits(_named(arguments.generated), arguments.real)
-        for line in () if arguments.quiet else lines:
+    networks = options.network.load()
+    generated, real = _named(options.given.generated), options.given.real or ""
+    if not options.made.protocol:
+        lines = video_files.misfits(generated, real)
+        for line in () if quiet else lines:
             terminal.note(line)
-    output = pathlib.Path(arguments.output)
-    with terminal.going_on_later(), terminal.task_bar(quiet=arguments.quiet) as show:
-        generated, real = _named(arguments.generated), arguments.real
-        if arguments.protocol:
-            report, generated, real = _of_protocol(arguments, output, networks, show)
+    output = pathlib.Path(options.output)
+    with terminal.going_on_later(), terminal.task_bar(quiet=quiet) as show:
+        if options.made.protocol:
+            report, generated, real = _of_protocol(options, output, networks, show)
         else:
-            options = evaluate.Options(videos=arguments.videos, baselines=not arguments.no_baselines)
-            report = evaluate.evaluate(generated, real, output, networks, options, show)
+            asked = evaluate.Options(videos=measure.videos or 0, baselines=not measure.no_baselines)
+            report = evaluate.evaluate(generated, real, output, networks, asked, show)
     if not any(
         system["videos"] for system in report["systems"] if not generated or system["key"] in generated
     ):
         _leave_nothing(output)
         raise errors.UserError(f"no video could be measured: {_why(report, generated, real)}")
-    publish(report, generated, real, output, arguments.shown)
-    if not arguments.quiet:
+    publish(report, generated, real, output, measure.shown)
+    if not quiet:
         print_table(report)
         terminal.show(f"wrote {output / 'report.html'}")
     return 0
@@ -194,67 +232,71 @@ def print_table(report: dict[str, Any]) -> None:
         terminal.tell(f"{failure['system']}, {failure['video']}: {failure['reason']}")
 
 
-def _of_protocol(arguments, output, networks, show):
+def _of_protocol(options: Options, output, networks, show):
     """Make videos and measure them; returns the report, and the folders of what it shows."""
     from avct_jax.evaluation import distribution, evaluate, protocols, strangers
 
-    name, made = _make(arguments, output, show)
+    protocol, baselines = options.made.protocol, not options.measure.no_baselines
+    name, made = _make(options, output, show)
     generated, real = {name: made.generated}, made.real
-    about = {"name": arguments.protocol, "about": made.about}
-    if arguments.protocol == strangers.NAME:
-        people, only = (real if arguments.clips else None), {name: made.names}
+    about = {"name": protocol, "about": made.about}
+    if protocol == strangers.NAME:
+        people, only = (real if options.made.clips else None), {name: made.names}
         report = distribution.measure(generated, people, output, networks, about, show, names=only)
         real = None  # their names are others than the videos'
     else:
-        options = evaluate.Options(baselines=not arguments.no_baselines, paired=made.paired, protocol=about)
-        report = evaluate.evaluate(generated, real, output, networks, options, show)
+        asked = evaluate.Options(baselines=baselines, paired=made.paired, protocol=about)
+        report = evaluate.evaluate(generated, real, output, networks, asked, show)
     return protocols.tell(report, {name: made.failed}), generated, real
 
 
-def _make(arguments, output, show):
+def _make(options: Options, output, show):
     from avct_jax.evaluation import protocols, strangers
 
+    asked: Any = options.made
     place = output / "generated"
-    how = {name: getattr(arguments, name) for name in ("checkpoint", "videos", "transcribed")}
-    if arguments.protocol == strangers.NAME:
-        given = {name: getattr(arguments, name) for name in ("clips", "portraits", "voices")}
-        made = strangers.make(place, **given, **how, show=show)
+    how = {"checkpoint": asked.checkpoint, "transcribed": asked.transcribed}
+    how |= {"videos": options.measure.videos or 0, "show": show}
+    if asked.protocol == strangers.NAME:
+        given = {"clips": asked.clips, "portraits": asked.portraits, "voices": asked.voices}
+        made = strangers.make(place, **given, **how)
     else:
-        made = protocols.make(arguments.protocol, arguments.clips, place, **how, show=show)
-    return pathlib.Path(arguments.checkpoint).stem if arguments.checkpoint else "embedded", made
+        made = protocols.make(asked.protocol, asked.clips, place, **how)
+    return pathlib.Path(asked.checkpoint).stem if asked.checkpoint else "embedded", made
 
 
-def _check(arguments) -> None:
+def _check(options: Options) -> None:
     from avct_jax import errors
 
-    if arguments.protocol:
-        if arguments.generated or arguments.real:
+    given, made = options.given, options.made
+    if made.protocol:
+        if given.generated or given.real:
             raise errors.UserError("--protocol makes its videos; leave out --generated and --real")
-        own = arguments.protocol == "strangers" and arguments.portraits and arguments.voices
-        if not arguments.clips and not own:
+        own = made.protocol == "strangers" and made.portraits and made.voices
+        if not made.clips and not own:
             raise errors.UserError("--protocol needs --clips DIR, a folder that `avct preprocess` made")
-    elif not arguments.real:
+    elif not given.real:
         raise errors.UserError(
             "no --real DIR (with --generated DIR), nor a --protocol with --clips DIR; give one"
         )
-    if (arguments.portraits or arguments.voices) and arguments.protocol != "strangers":
+    if (made.portraits or made.voices) and made.protocol != "strangers":
         raise errors.UserError("--portraits and --voices are for --protocol strangers; leave them out")
-    if arguments.sync and arguments.syncnet:
+    if options.network.sync and options.network.syncnet:
         raise errors.UserError("--sync and --syncnet are given; leave one of them out")
-    keep_inputs(arguments, arguments.real, *_named(arguments.generated).values())
+    inputs = (given.real, *_named(given.generated).values())
+    inputs += (made.clips, made.portraits, made.voices, made.checkpoint, *options.network.files())
+    keep_inputs(options.output, *inputs)
 
 
-def keep_inputs(arguments, *videos: str | None) -> None:
+def keep_inputs(output: str, *inputs: str | None) -> None:
     """Refuse an --output whose own folders hold inputs."""
     from avct_jax.files import atomic_write
 
-    names = ("clips", "portraits", "voices", "checkpoint", "init", "vgg", *JUDGES)
-    given = [getattr(arguments, name, None) for name in names]
     for own in ("videos", "generated", *REPORTS):
-        atomic_write.refuse_overwriting(os.path.join(arguments.output, own), *videos, *given)
+        atomic_write.refuse_overwriting(os.path.join(output, own), *inputs)
 
 
-def _named(words: list[str]) -> dict[str, str]:
+def _named(words: Sequence[str]) -> dict[str, str]:
     """ "NAME=DIR" or "DIR", whose last part is then the name."""
     from avct_jax import errors
 

@@ -3,22 +3,21 @@
 Nothing heavy is imported before a subcommand runs: `avct --help` answers at once.
 """
 
-import argparse
 import codecs
 import contextlib
+import importlib
 import os
-import re
 import signal
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import avct_jax
 from avct_jax import errors, stuck_signals
-from avct_jax.cli import ablate, animate, bench, convert, demo, evaluate, preprocess, train
+from avct_jax.cli import terminal
 
 REFUSED = 2  # exit codes: an input or an option was refused,
 INTERRUPTED = 130  # Ctrl-C (128 + SIGINT),
@@ -29,14 +28,24 @@ ENDING = (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
 PRINTABLE = "avct.printable"  # how streams encode what they cannot: see _printable
 STUCK = "interrupted in the middle of a computation; unfinished files may be left"
 GRACE = 10.0  # seconds after a signal in which further ones do not disturb the cleaning up
+COMMANDS = {
+    "animate": "a portrait and a voice become a talking video",
+    "demo": "see it at once: a bundled portrait speaks a bundled sentence",
+    "preprocess": "videos become clips to train on",
+    "evaluate": "measure videos of talking faces",
+    "ablate": "train and measure the paper's ablations",
+    "convert": "released weights become a checkpoint that --checkpoint takes",
+    "bench": "frames a second and operations a frame on this machine",
+    "train": "train the networks",
+}
 ABOUT = "One portrait and one voice in, a talking video out: the AVCT of Wang et al. (AAAI 2022) in JAX."
-MORE = """\
+MORE = """
 start here:
   avct demo                                                            leaves demo.mp4
   avct animate --image face.jpg --audio speech.wav --output talk.mp4   your own
 
-`avct COMMAND --help` says more and has examples. Compiled programs are kept in your cache folder
-(AVCT_CACHE_DIR names another one, AVCT_NO_CACHE=1 switches that off).
+`avct COMMAND --help` says more and has examples; `avct --version` says which this is. Compiled programs are
+kept in your cache folder (AVCT_CACHE_DIR names another one, AVCT_NO_CACHE=1 switches that off).
 """
 # Libraries in C++ that greet on standard error; what they know of failures reaches us as exceptions.
 SILENCED = {
@@ -45,20 +54,7 @@ SILENCED = {
     "ABSL_MIN_LOG_LEVEL": "3",
     "OPENCV_LOG_LEVEL": "ERROR",
 }
-
-
-class Parser(argparse.ArgumentParser):
-    """Refuses as everything else here does: one line, exit code 2. `--stil` is not taken for --still."""
-
-    def __init__(self, *, allow_abbrev: bool = False, **options: Any):
-        """As argparse's, but options have to be written in full."""
-        super().__init__(allow_abbrev=allow_abbrev, **options)
-
-    def error(self, message: str) -> NoReturn:
-        """Refuse."""
-        if found := re.fullmatch(r"argument (\S+?)(/\S+)*: expected one argument", message):
-            message += f", which may begin with a dash where it is written {found[1]}=..."
-        raise errors.UserError(f"{message}; see `{self.prog} --help`")
+COLOURLESS = "PYTHON_TYRO_ANSI_CODES"  # tyro knows no NO_COLOR
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in argv or bool(os.environ.get("AVCT_DEBUG"))
     for name, level in SILENCED.items():
         os.environ.setdefault(name, level)
+    if os.environ.get("NO_COLOR"):
+        os.environ[COLOURLESS] = "False"
     os.environ["JAX_ENABLE_X64"] = "0"  # everything here is of 32 bits, whatever other programs need
     _open_streams()
     try:
@@ -96,45 +94,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _say("this should not have happened: please report it with the lines above", BUG)
 
 
-def parser() -> argparse.ArgumentParser:
-    """Build the parser of all subcommands."""
-    top = Parser(
-        prog="avct",
-        description=ABOUT,
-        epilog=MORE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    top.add_argument("--version", action="version", version=f"avct-jax {avct_jax.__version__}")
-    subparsers = top.add_subparsers(metavar="COMMAND", required=True, title="commands")
-    for command in (animate, demo, preprocess, evaluate, ablate, convert, bench):
-        _add_common(command.add(subparsers))
-    for stage in train.add(subparsers):
-        _add_common(stage)
-    return top
-
-
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    loud = parser.add_argument_group("what is shown").add_mutually_exclusive_group()
-    loud.add_argument("--quiet", action="store_true", help="only failures")
-    loud.add_argument("--verbose", action="store_true", help="also where the time went")
-    loud.add_argument("--debug", action="store_true", help="as --verbose, and a traceback for every refusal")
-
-
 def _dispatch(argv: Sequence[str]) -> int:
-    from avct_jax.cli import terminal
+    if argv and argv[0] == "--version":
+        print(f"avct-jax {avct_jax.__version__}")
+        return 0
+    run, options = _read(argv)
+    with terminal.notes_of_the_package(quiet=options.shown.quiet):
+        return run(options)
 
-    arguments, rest = _parse(parser(), argv)
-    arguments.rest = rest
-    with terminal.notes_of_the_package(quiet=arguments.quiet) as arguments.lines_shown:
-        return arguments.run(arguments)
 
+def _read(argv: Sequence[str]) -> tuple[Callable[[Any], int], Any]:
+    """What is to be run, and what it is asked; the command's own module is all that is imported for that."""
+    name = terminal.choose(argv, "avct", "COMMAND", COMMANDS, ABOUT, MORE)
+    command = importlib.import_module(f"avct_jax.cli.{name}")
+    if name == "train":
+        return command.read(argv[1:])
+    from avct_jax.cli import option  # and tyro
 
-def _parse(top: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Arguments, and words that only the subcommand knows: those of `avct train STAGE`."""
-    arguments, rest = top.parse_known_args(argv)
-    if rest and not getattr(arguments, "free", False):
-        top.error(f"unrecognized arguments: {' '.join(rest)}")
-    return arguments, rest
+    return command.run, option.parse(command.Options, argv[1:], f"avct {name}", command.EXAMPLES)
 
 
 @contextlib.contextmanager

@@ -1,29 +1,169 @@
-"""What options have in common: numbers of things."""
+"""Options: what commands' have in common, and how they are read by tyro.
 
-import argparse
+A command's options are a dataclass. What a field is called, its type, its default and the text below it are
+all there is of an option; nested dataclasses are groups in the help, and leave no trace in the names.
+"""
+
+import contextlib
+import dataclasses
+import io
+import itertools
 import os
+import re
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, TypeVar
+
+import tyro
 
 from avct_jax import errors
 
+HELP = {"-h", "--help"}
+WIDE = "9999"  # columns, in which tyro breaks no line of a refusal
+RULE = re.compile(r"^ *[-─]{3,} *$", re.MULTILINE)  # what divides the parts of one
+NAMED = re.compile(r"^ {6}([^\s,]+)", re.MULTILINE)  # options that one lists
+SAYINGS = (
+    (r"Error parsing (.+?): ", r"\1: "),
+    (r"Arguments (\S+) and (\S+) are not allowed together!", r"\2: not allowed with \1"),
+    (
+        r"invalid choice (.*) for argument '(\S+)'. Expected one of (.*).",
+        r"\2: invalid choice: \1, not of \3",
+    ),
+    (
+        r"Missing value for argument '(\S+)'. .*",
+        r"\1: expected a value, which may begin with a dash where it is written \1=...",
+    ),
+    (r"Unrecognized options: ", r"unrecognized arguments: "),
+)
+# No prefixes of groups in options' names, no --no-still beside --still, and no word `None` for nothing.
+PLAIN = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone)
 
-def positive(text: str) -> int:
-    """A whole number above 0; argparse refuses anything else in its own words."""
+Kind = TypeVar("Kind")
+
+
+def _hint(default: str) -> str:
+    """What --help says of a default: nothing where it is nothing."""
+    return "" if default in ("None", "False", "") else f"(default: {default})"
+
+
+def shown_as(metavar: str | None = None) -> Any:
+    """How a value is called in the help."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=_hint)
+
+
+def read_by(read: Callable[..., Any], count: int | Literal["*"] = 1) -> Any:
+    """How a value is read of `count` words; `read` raises a ValueError that says what would do."""
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=count,
+        metavar="",
+        instance_from_str=lambda words: read(*words),
+        is_instance=lambda value: True,
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+def _positive(text: str) -> int:
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise ValueError(f"{text!r} must be a whole number above 0")
+
+
+def _natural(text: str) -> int:
+    if text.isdecimal():
+        return int(text)
+    raise ValueError(f"{text!r} must be a whole number, 0 or more")
+
+
+def _some(*words: str) -> list[str]:
+    if words:
+        return list(words)
+    raise ValueError("expected at least one")
+
+
+def _maybe(*words: str) -> str:
+    if len(words) < 2:
+        return "".join(words)
+    raise ValueError("expected one at most")
+
+
+Flag = Annotated[bool, shown_as()]
+File = Annotated[str, shown_as("FILE")]
+Folder = Annotated[str, shown_as("DIR")]
+Positive = Annotated[int, read_by(_positive), shown_as("N")]
+MaybeFile = Annotated[str | None, shown_as("FILE")]
+MaybeFolder = Annotated[str | None, shown_as("DIR")]
+MaybePositive = Annotated[int | None, read_by(_positive), shown_as("N")]
+MaybeNatural = Annotated[int | None, read_by(_natural), shown_as("N")]
+SomeFiles = Annotated[list[str], tyro.conf.Positional, read_by(_some, "*"), shown_as("FILE ...")]
+SomeNames = Annotated[list[str] | None, read_by(_some, "*"), shown_as("NAME ...")]
+AnyFile = Annotated[str | None, read_by(_maybe, "*"), shown_as("[FILE]")]  # "": the option alone
+
+LOUD = tyro.conf.create_mutex_group(required=False, title="what is shown")
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """What a command tells while it works.
+
+    Attributes:
+      quiet: only failures
+      verbose: also where the time went
+      debug: as --verbose, and a traceback for every refusal
+    """
+
+    quiet: Annotated[Flag, LOUD] = False
+    verbose: Annotated[Flag, LOUD] = False
+    debug: Annotated[Flag, LOUD] = False
+
+
+def parse(kind: type[Kind], words: Sequence[str], command: str, more: str = "") -> Kind:
+    """Read the words behind a command; --help among them prints and ends the process.
+
+    Args:
+      kind: a dataclass of options; its docstring is what --help begins with.
+      command: what is typed before the words.
+      more: what --help ends with.
+    Raises:
+      UserError: a word is no option, or a value does not fit.
+    """
+    for word in itertools.takewhile("--".__ne__, words):
+        if found := re.match(r"--[^=]*_[^=]*", word):  # tyro would not mind
+            meant = f"did you mean {found[0].replace('_', '-')}?"
+            raise errors.UserError(f"unrecognized arguments: {found[0]}; {meant}; see `{command} --help`")
+    return read(kind, words, command, more, config=PLAIN)
+
+
+def read(kind: Any, words: Sequence[str], command: str, more: str = "", **options: Any) -> Any:
+    """Let tyro read words, with options of its own; the rest is as in `parse`."""
+    run = lambda words: tyro.cli(kind, prog=command, args=words, **options)
+    if not HELP.isdisjoint(words):
+        try:
+            return run(["--help"])
+        except SystemExit:
+            print(more, end="")
+            raise
+    said, columns = io.StringIO(), os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = WIDE
     try:
-        if (value := int(text)) > 0:
-            return value
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"{text!r} must be a whole number above 0")
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            return run(words)
+    except SystemExit:
+        raise errors.UserError(f"{_complaint(said.getvalue())}; see `{command} --help`") from None
+    finally:
+        del os.environ["COLUMNS"]
+        if columns is not None:
+            os.environ["COLUMNS"] = columns
 
 
-def natural(text: str) -> int:
-    """A whole number, 0 or more."""
-    try:
-        if (value := int(text)) >= 0:
-            return value
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 0 or more")
+def _complaint(box: str) -> str:
+    """tyro's complaint in a line, without its frame and its further help."""
+    title, what, *more = parts if len(parts := RULE.split(box)) > 1 else ("", box)
+    if "Required options" in title:
+        return f"the following arguments are required: {', '.join(NAMED.findall(what))}"
+    said = " ".join(what.split())
+    for pattern, ours in SAYINGS:
+        said = re.sub(pattern, ours, said)
+    near = NAMED.findall(more[0]) if "Unrecognized" in title else ()
+    return f"{said}; did you mean {near[0]}?" if near else said
 
 
 def check_files(output: str, *inputs: str | None, checkpoint: str | None = None) -> None:

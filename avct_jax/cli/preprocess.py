@@ -1,21 +1,22 @@
 """`avct preprocess`: videos become clips to train on."""
 
-import argparse
 import contextlib
+import dataclasses
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
 
 from avct_jax.cli import option
 
-EXAMPLES = """\
+EXAMPLES = """
 examples:
-  avct preprocess videos/ --output clips                                          each video shows somebody
-  else avct preprocess talk.mp4 --person anna --speaker anna --output clips           the voice that is
-  learned avct preprocess --people people.csv --output clips                             who is seen in which
-  video
+  avct preprocess videos/ --output clips                                    each video shows somebody else
+  avct preprocess talk.mp4 --person anna --speaker anna --output clips      the voice that is learned
+  avct preprocess --people people.csv --output clips                        who is seen in which video
 
 Files of people.csv are looked for relative to it, then to the folder of videos, then by a name that one video
 has. A clip is one steady face between two cuts: NAME.mp4 (256x256, 25 frames/s, with its sound) and NAME.npz
@@ -27,110 +28,114 @@ INTERRUPTED = 130  # exit code: Ctrl-C, 128 + SIGINT
 PLAIN_SECONDS = 10.0  # between lines where standard error is no terminal
 
 
-def add(subparsers) -> argparse.ArgumentParser:
-    """Describe the subcommand; returns its parser."""
-    parser = subparsers.add_parser(
-        "preprocess",
-        help="videos become clips to train on",
-        description="Find cuts and faces in videos, and make clips of one steady face each.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(run=run)
-    parser.add_argument(
-        "videos", nargs="*", metavar="VIDEO", help="files, folders, patterns; default: all of --people"
-    )
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder of the clips; made if missing")
-    who = parser.add_argument_group("who is seen, and what is said")
-    either = who.add_mutually_exclusive_group()
-    either.add_argument("--person", metavar="NAME", help="who is seen in all videos (default: one each)")
-    either.add_argument("--people", metavar="CSV", help="columns file (see below) and person")
-    who.add_argument(
-        "--speaker", metavar="PERSON", help="whose speech is learned: split clip by clip, not as a whole"
-    )
-    who.add_argument("--words", metavar="CSV", help="columns clip (the video's name), start_s, end_s, word")
-    _add_what(parser.add_argument_group("what becomes a clip"))
-    parser.add_argument(
-        "--jobs",
-        type=option.positive,
-        metavar="N",
-        default=None,
-        help="processes (default: one a core)",
-    )
-    parser.add_argument(
-        "--new-mean-face",
-        action="store_true",
-        help="also where DIR has one; networks trained with that one must then be trained again",
-    )
-    return parser
+WHO = tyro.conf.create_mutex_group(required=False, title="who is seen")
 
 
-def _add_what(group) -> None:
-    group.add_argument(
-        "--shortest",
-        type=_seconds,
-        default=0.96,
-        metavar="S",
-        help="seconds, of a clip at least (default: .96)",
-    )
-    group.add_argument(
-        "--longest", type=_seconds, default=10.0, metavar="S", help="longer ones are divided (default: 10)"
-    )
-    group.add_argument(
-        "--smallest-face",
-        type=option.positive,
-        default=48,
-        metavar="PX",
-        help="height of the face (default: 48)",
-    )
-    group.add_argument(
-        "--no-sound", action="store_true", help="do not listen: faster; enough for the renderer"
-    )
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0.04 <= (value := float(text)) < float("inf"):
+            return value
+    raise ValueError(f"{text!r} must be seconds, .04 or more")
 
 
-def run(arguments: argparse.Namespace) -> int:
+Seconds = Annotated[float, option.read_by(_seconds), option.shown_as("S")]
+
+
+@dataclasses.dataclass(frozen=True)
+class Speech:
+    """Who is seen, and what is said.
+
+    Attributes:
+      person: who is seen in all videos (default: one each)
+      people: columns file (see below) and person
+      speaker: whose speech is learned: split clip by clip, not as a whole
+      words: columns clip (the video's name), start_s, end_s, word
+    """
+
+    person: Annotated[str | None, WHO, option.shown_as("NAME")] = None
+    people: Annotated[str | None, WHO, option.shown_as("CSV")] = None
+    speaker: Annotated[str | None, option.shown_as("PERSON")] = None
+    words: Annotated[str | None, option.shown_as("CSV")] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Clips:
+    """What becomes a clip.
+
+    Attributes:
+      shortest: seconds, of a clip at least
+      longest: longer ones are divided
+      smallest_face: height of the face
+      no_sound: do not listen: faster; enough for the renderer
+    """
+
+    shortest: Seconds = 0.96
+    longest: Seconds = 10.0
+    smallest_face: Annotated[option.Positive, option.shown_as("PX")] = 48
+    no_sound: option.Flag = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Find cuts and faces in videos, and make clips of one steady face each.
+
+    Attributes:
+      videos: files, folders, patterns; default: all of --people
+      output: folder of the clips; made if missing
+      jobs: processes (default: one a core)
+      new_mean_face: also where DIR has one; networks trained with that one must then be trained again
+    """
+
+    videos: Annotated[tuple[str, ...], tyro.conf.Positional, option.shown_as("[VIDEO ...]")]
+    output: option.Folder
+    jobs: option.MaybePositive = None
+    new_mean_face: option.Flag = False
+    speech: Speech = Speech()
+    clip: Clips = Clips()
+    shown: option.Shown = option.Shown()
+
+
+def run(options: Options) -> int:
     """Do it; 2 where no clip came out."""
     from avct_jax import errors
     from avct_jax.cli import terminal
     from avct_jax.data.clips import clip_folder, discover, manifest
     from avct_jax.data.phonemes import decoders
 
-    if not arguments.no_sound:
+    speech, quiet = options.speech, options.shown.quiet
+    if not options.clip.no_sound:
         decoders.pocketsphinx("preparing sound", "leave it out by --no-sound")  # told before the work
-    given, output = arguments.videos, arguments.output
-    if not given and not arguments.people:
+    given, output = list(options.videos), options.output
+    if not given and not speech.people:
         raise errors.UserError("no VIDEO and no --people; name videos, a folder, or a csv of them")
     videos = discover.find_videos(given, output=output)
-    people = discover.read_people(arguments.people, given, videos) if arguments.people else None
+    people = discover.read_people(speech.people, given, videos) if speech.people else None
     videos = videos if given else list(people or ())
     if not videos:
-        raise errors.UserError(f"{arguments.people!r} has no row; name videos in it")
-    words = discover.read_words(arguments.words) if arguments.words else None
-    speaker = arguments.speaker and discover.printable(arguments.speaker)
-    options = _options(arguments)
-    folder = clip_folder.open_folder(arguments.output, videos)
+        raise errors.UserError(f"{speech.people!r} has no row; name videos in it")
+    words = discover.read_words(speech.words) if speech.words else None
+    speaker = speech.speaker and discover.printable(speech.speaker)
+    kept = _kept(options.clip)
+    folder = clip_folder.open_folder(output, videos)
     with clip_folder.locked(folder):
         manifest.clean(folder)
         records = manifest.read_records(folder)
-        jobs = discover.make_jobs(videos, records, person=arguments.person, people=people, words=words)
-        for line in () if arguments.quiet else discover.unused_rows(videos, people, words):
+        jobs = discover.make_jobs(videos, records, person=speech.person, people=people, words=words)
+        for line in () if quiet else discover.unused_rows(videos, people, words):
             terminal.note(line)
         failed: list[manifest.Refusal] = []
         try:
-            with _shown(quiet=arguments.quiet) as show:
-                failed = clip_folder.make(
-                    folder, jobs, options, processes=arguments.jobs or _cores(), show=show
-                )
-            say = (lambda text: None) if arguments.quiet else terminal.note
-            clip_folder.check_offsets(folder, show=say)
+            with _shown(quiet=quiet) as show:
+                failed = clip_folder.make(folder, jobs, kept, processes=options.jobs or _cores(), show=show)
+            clip_folder.check_offsets(folder, show=(lambda text: None) if quiet else terminal.note)
         except KeyboardInterrupt:
             terminal.note("interrupted; what is finished is kept, and the same command goes on from there")
             return INTERRUPTED
         finally:  # a run that is stopped leaves a folder that can be trained on
-            made = clip_folder.sum_up(folder, failed, speaker=speaker, new_mean_face=arguments.new_mean_face)
+            made = clip_folder.sum_up(folder, failed, speaker=speaker, new_mean_face=options.new_mean_face)
             manifest.clean(folder)
-    if not arguments.quiet:
-        terminal.show("\n".join(summary(made, arguments.output)))
+    if not quiet:
+        terminal.show("\n".join(summary(made, output)))
     if not made.clips:
         reasons = "; ".join(made.counts["refused"]) or "no video was given"
         raise errors.UserError(
@@ -163,17 +168,17 @@ def _sync(counts: dict[str, Any]) -> str:
     return f"{counts['in_sync']} of them in sync"
 
 
-def _options(arguments: argparse.Namespace):
+def _kept(clip: Clips):
     from avct_jax import errors
     from avct_jax.data.clips import make_clips
     from avct_jax.data.media import video_io
 
-    shortest, longest = (round(s * video_io.FRAME_RATE) for s in (arguments.shortest, arguments.longest))
+    shortest, longest = (round(s * video_io.FRAME_RATE) for s in (clip.shortest, clip.longest))
     if longest < shortest:
         raise errors.UserError(
-            f"--longest {arguments.longest:g} s is below --shortest {arguments.shortest:g} s; raise it"
+            f"--longest {clip.longest:g} s is below --shortest {clip.shortest:g} s; raise it"
         )
-    return make_clips.Options(shortest, longest, arguments.smallest_face, not arguments.no_sound)
+    return make_clips.Options(shortest, longest, clip.smallest_face, not clip.no_sound)
 
 
 @contextlib.contextmanager
@@ -237,12 +242,3 @@ class _Lines:
 def _cores() -> int:
     """Those that this process may use: fewer than the machine's in a container."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _seconds(text: str) -> float:
-    try:
-        if 0.04 <= (value := float(text)) < float("inf"):
-            return value
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"{text!r} must be seconds, .04 or more")

@@ -4,10 +4,11 @@ Everything goes to standard error, so that results on standard output can be pip
 """
 
 import contextlib
+import difflib
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from avct_jax import errors
 
@@ -56,6 +57,31 @@ def show_result(text: str) -> None:
         ) from None
 
 
+def choose(
+    words: Sequence[str], command: str, kind: str, choices: Mapping[str, str], about: str, more: str
+) -> str:
+    """The first word, one of several; --help in its place lists them and ends the process.
+
+    Args:
+      kind: what is chosen. choices: a line of help for each. about, more: what --help begins and ends with.
+    Raises:
+      UserError: there is no word, or an unknown one.
+    """
+    word = words[0] if words else ""
+    if word in choices:
+        return word
+    if word in ("-h", "--help"):
+        width = max(map(len, choices))
+        lines = [f"  {name:<{width}}  {text}" for name, text in choices.items()]
+        print(f"usage: {command} {kind} ...", about, "\n".join(lines), sep="\n\n")
+        print(more, end="")
+        raise SystemExit(0)
+    near = difflib.get_close_matches(word, choices, n=1)
+    meant = f"did you mean {near[0]}?" if near else f"{kind} is one of {', '.join(choices)}"
+    what = f"there is no {kind} {word!r}" if word else f"no {kind} is given"
+    raise errors.UserError(f"{what}: {meant}; see `{command} --help`")
+
+
 class NoteHandler(logging.Handler):
     """Shows the package's log messages as notes, each once, on whatever standard error is at that time."""
 
@@ -72,11 +98,8 @@ class NoteHandler(logging.Handler):
 
 
 @contextlib.contextmanager
-def notes_of_the_package(*, quiet: bool) -> Iterator[set[str]]:
-    """Show what avct_jax logs, from warnings on, while the block runs; nothing when quiet.
-
-    Yields the lines that were shown, a set that grows.
-    """
+def notes_of_the_package(*, quiet: bool) -> Iterator[None]:
+    """Show what avct_jax logs, from warnings on, while the block runs; nothing when quiet."""
     logger = logging.getLogger("avct_jax")
     handler = NoteHandler()
     if quiet:
@@ -84,7 +107,7 @@ def notes_of_the_package(*, quiet: bool) -> Iterator[set[str]]:
     propagate, logger.propagate = logger.propagate, False
     logger.addHandler(handler)
     try:
-        yield handler.shown
+        yield
     finally:
         logger.removeHandler(handler)
         logger.propagate = propagate

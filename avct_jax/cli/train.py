@@ -1,10 +1,11 @@
 """`avct train`: the trainings of both families, and their results as one checkpoint."""
 
-import argparse
 import logging
 import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from avct_jax.cli import option
+from avct_jax.cli import terminal
 
 STAGES = {
     "renderer": "keypoints and images, from pairs of frames (first)",
@@ -15,9 +16,10 @@ STAGES = {
     "phonemes": "mesh family: sound to phoneme posteriors, learned from hama's (before speech, if at all)",
     "speech": "mesh family: sound to the mesh's motion, of many people (needs no other)",
 }
+EXPORT = {"export": "one checkpoint of a run's stages"}
 MESH = ("painter", "phonemes", "speech")
 ABOUT = "Train the networks on a folder of clips that `avct preprocess` made, one stage after the other."
-EXAMPLES = """\
+EXAMPLES = """
 examples:
   avct train renderer    --preset lite --clips clips --run runs/mine
   avct train sync        --preset lite --clips clips --run runs/mine
@@ -38,43 +40,24 @@ RUN`; images: RUN/STAGE/images. Several machines: scripts/slurm and scripts/k8s,
 """
 
 
-def add(subparsers) -> list[argparse.ArgumentParser]:
-    """Describe the subcommand; returns the parsers of its own subcommands."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = subparsers.add_parser(
-        "train", help="train the networks", description=ABOUT, epilog=EXAMPLES, formatter_class=raw
-    )
-    stages = parser.add_subparsers(metavar="STAGE", required=True, title="stages")
-    made = []
-    for name, about in STAGES.items():
-        # Its options are tyro's: known only once the stage's code is imported.
-        one = stages.add_parser(name, help=about, add_help=False, allow_abbrev=False)
-        one.set_defaults(run=run, stage=name, free=True)
-        made.append(one)
-    return [*made, _add_export(stages)]
+def read(words: Sequence[str]) -> tuple[Callable[[Any], int], Any]:
+    """What is to be run, and what it is asked.
+
+    Raises:
+      UserError: the words do not fit.
+    """
+    name = terminal.choose(words, "avct train", "STAGE", STAGES | EXPORT, ABOUT, EXAMPLES)
+    from avct_jax.cli import option, training_options  # and tyro
+
+    if name in STAGES:
+        return run, training_options.parse(name, words[1:])
+    return export, option.parse(training_options.Export, words[1:], "avct train export")
 
 
-def _add_export(stages) -> argparse.ArgumentParser:
-    about = "Put the averaged networks of a run's stages into one checkpoint for `avct animate`."
-    one = stages.add_parser("export", help="one checkpoint of a run's stages", description=about)
-    one.add_argument("--run", dest="folder", required=True, metavar="DIR", help="the run's folder")
-    one.add_argument("--output", required=True, metavar="FILE", help="the .safetensors file to write")
-    one.add_argument("--best", action="store_true", help="the best by held-out examples, not the newest")
-    one.add_argument(
-        "--init",
-        metavar="FILE",
-        help="takes parts that were not trained from there; 'embedded': the package's",
-    )
-    one.set_defaults(run=export)
-    return one
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Train a stage; 0 also where it was asked to stop, and saved."""
+def run(asked: Any) -> int:
+    """Train a stage as `training_options.Asked` says; 0 also where it was asked to stop, and saved."""
     from avct_jax import compile_cache
-    from avct_jax.cli import terminal, training_options
 
-    asked = training_options.parse(arguments.stage, arguments.rest)
     logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS and Orbax tell of what is usual
     compile_cache.enable()
     from avct_jax.train import run as training
@@ -82,37 +65,37 @@ def run(arguments: argparse.Namespace) -> int:
 
     malloc.keep_freed()
 
-    where = asked.where
+    where, quiet = asked.where, asked.shown.quiet
     sharding.join(sharding.find_cluster(where.coordinator, where.process_id, where.process_count))
     mesh = sharding.make_mesh(where.devices)
-    if arguments.stage in MESH:
+    if asked.stage in MESH:
         from avct_jax.train import mesh_run
 
-        given = (arguments.stage, asked.training, where.clips, where.run, mesh)
+        given = (asked.stage, asked.training, where.clips, where.run, mesh)
         extra = {"init": where.init, "vgg_file": where.vgg, "held": where.source == "device"}
-        outcome = mesh_run.train(*given, **extra, quiet=arguments.quiet)
+        outcome = mesh_run.train(*given, **extra, quiet=quiet)
     else:
         places = training.Places(where.clips, where.run, where.source, where.vgg, where.init)
-        outcome = training.train(arguments.stage, asked.training, places, mesh, quiet=arguments.quiet)
-    if not (arguments.quiet or outcome.stopped) and sharding.is_first_process():
-        file = training.run_weights.path(where.run, arguments.stage)
-        terminal.show(f"wrote {file}: {arguments.stage} after {outcome.step} steps")
+        outcome = training.train(asked.stage, asked.training, places, mesh, quiet=quiet)
+    if not (quiet or outcome.stopped) and sharding.is_first_process():
+        file = training.run_weights.path(where.run, asked.stage)
+        terminal.show(f"wrote {file}: {asked.stage} after {outcome.step} steps")
     return 0
 
 
-def export(arguments: argparse.Namespace) -> int:
-    """Write the checkpoint."""
-    from avct_jax.cli import terminal
+def export(options: Any) -> int:
+    """Write the checkpoint that `training_options.Export` describes."""
+    from avct_jax.cli import option
     from avct_jax.train import mesh_run, run_weights
 
-    folder, output = pathlib.Path(arguments.folder), pathlib.Path(arguments.output)
-    option.check_files(arguments.output)
-    option.tell_overwriting(arguments.output, quiet=arguments.quiet)
+    folder, output = pathlib.Path(options.run), pathlib.Path(options.output)
+    option.check_files(options.output)
+    option.tell_overwriting(options.output, quiet=options.shown.quiet)
     if any(mesh_run.path_of(folder, name).exists() for name in MESH):
-        said = mesh_run.export(folder, output, init=arguments.init)
+        said = mesh_run.export(folder, output, init=options.init)
     else:
-        said = run_weights.export(folder, output, best=arguments.best, init=arguments.init)
-    if not arguments.quiet:
+        said = run_weights.export(folder, output, best=options.best, init=options.init)
+    if not options.shown.quiet:
         for line in said:
             terminal.note(line)
         terminal.show(f"wrote {output}")

@@ -1,12 +1,9 @@
 """The options of `avct train STAGE`: a preset's fields, each of which an option can change."""
 
-import argparse
 import ast
-import contextlib
 import dataclasses
 import difflib
 import importlib
-import io
 import itertools
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -16,6 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import tyro
 
 from avct_jax import errors
+from avct_jax.cli import option
 from avct_jax.presets import config_file
 
 DEFAULT = "lite"
@@ -43,22 +41,50 @@ class Where:
       process_count: how many they are.
     """
 
-    clips: pathlib.Path
-    run: pathlib.Path
+    clips: Annotated[pathlib.Path, option.shown_as("DIR")]
+    run: Annotated[pathlib.Path, option.shown_as("DIR")]
     source: Literal["auto", "numpy", "device", "tfds"] = "auto"
-    vgg: pathlib.Path | None = None
-    init: str | None = None
-    devices: int = 0
-    coordinator: str | None = None
-    process_id: int | None = None
-    process_count: int | None = None
+    vgg: Annotated[pathlib.Path | None, option.shown_as("FILE")] = None
+    init: option.MaybeFile = None
+    devices: Annotated[int, option.shown_as("N")] = 0
+    coordinator: Annotated[str | None, option.shown_as("HOST:PORT")] = None
+    process_id: Annotated[int | None, option.shown_as("N")] = None
+    process_count: Annotated[int | None, option.shown_as("N")] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """Put the averaged networks of a run's stages into one checkpoint for `avct animate`.
+
+    Attributes:
+      run: the run's folder
+      output: the .safetensors file to write
+      best: the best by held-out examples, not the newest
+      init: takes parts that were not trained from there; 'embedded': the package's
+    """
+
+    run: option.Folder
+    output: option.File
+    best: option.Flag = False
+    init: option.MaybeFile = None
+    shown: option.Shown = option.Shown()
+
+
+@dataclasses.dataclass(frozen=True)
+class First:
+    """What decides about the other options."""
+
+    preset: str | None = None
+    config: pathlib.Path | None = None
 
 
 class Asked(NamedTuple):
     """What the command line asks for."""
 
+    stage: str
     where: Where
     training: Any
+    shown: option.Shown
 
 
 def parse(stage: str, words: Sequence[str]) -> Asked:
@@ -67,36 +93,25 @@ def parse(stage: str, words: Sequence[str]) -> Asked:
     Raises:
       UserError: a word is no option, with the nearest one named, or a value does not fit.
     """
+    command = f"avct train {stage}"
     module = importlib.import_module(f"avct_jax.presets.{stage.replace('-', '_')}")
     presets = find_presets(module)
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    first.add_argument("--preset")
-    first.add_argument("--config", type=pathlib.Path)
-    asked, rest = first.parse_known_args([w for w in words if w != ALL])
-    settings = config_file.read(asked.config) if asked.config else {}
-    name = asked.preset or settings.pop("preset", DEFAULT)
+    typed = [word for word in words if word not in (ALL, *option.HELP)]
+    first, rest = option.read(First, typed, command, return_unknown_args=True)
+    settings = config_file.read(first.config) if first.config else {}
+    name = first.preset or settings.pop("preset", DEFAULT)
     settings.pop("preset", None)
     if name not in presets:
         raise errors.UserError(f"--preset {name!r} must be one of {', '.join(presets)}")
-    rest = [*_of_file(asked.config, settings, stage, presets[name]), *rest]
-    kind = _options(presets, name, short=ALL not in words and not {"-h", "--help"}.isdisjoint(words))
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            found, unknown = tyro.cli(
-                kind,
-                prog=f"avct train {stage}",
-                description=describe(module, stage),
-                args=[*rest, "--help"] if ALL in words else rest,
-                return_unknown_args=True,
-            )
-    except SystemExit as ended:
-        if not ended.code:
-            raise
-        raise errors.UserError(f"{_first_words(said.getvalue())}; see `avct train {stage} --help`") from None
+    rest = [*_of_file(first.config, settings, stage, presets[name]), *rest]
+    helped = len(typed) < len(words)
+    kind = _options(presets, name, short=helped and ALL not in words)
+    rest = ["--help"] if helped else rest
+    about = describe(module, stage) if helped else None
+    found, unknown = option.read(kind, rest, command, description=about, return_unknown_args=True)
     if unknown:
         raise errors.UserError(_unknown(stage, unknown, presets[name]))
-    return Asked(found.where, found.training)
+    return Asked(stage, found.where, found.training, found.shown)
 
 
 def find_presets(module: ModuleType) -> dict[str, Any]:
@@ -150,14 +165,19 @@ def _options(presets: dict[str, Any], name: str, *, short: bool) -> Any:
         preset = kind(**{field.name: getattr(preset, field.name) for field in dataclasses.fields(preset)})
     names: Any = Literal[tuple(presets)]  # type: ignore[valid-type]
     fields: list[Any] = [
-        ("where", Annotated[Where, tyro.conf.arg(name="")]),
+        ("where", Annotated[Where, tyro.conf.arg(name=""), tyro.conf.DisallowNone]),
         ("preset", Annotated[names, tyro.conf.arg(help="see above.")], dataclasses.field(default=name)),
         (
             "config",
-            Annotated[pathlib.Path | None, tyro.conf.arg(help=CONFIG)],
+            Annotated[option.MaybeFile, tyro.conf.arg(help=CONFIG)],
             dataclasses.field(default=None),
         ),
         ("training", Annotated[kind, tyro.conf.arg(name="")], dataclasses.field(default=preset)),
+        (
+            "shown",
+            Annotated[option.Shown, tyro.conf.arg(name=""), tyro.conf.FlagCreatePairsOff],
+            dataclasses.field(default=option.Shown()),
+        ),
     ]
     return dataclasses.make_dataclass("Options", fields, frozen=True)
 
@@ -186,14 +206,3 @@ def _unknown(stage: str, unknown: Sequence[str], preset: Any) -> str:
     near = difflib.get_close_matches(word.replace("_", "-"), known, n=1, cutoff=0.5)
     meant = f"; did you mean {near[0]}?" if near else ""
     return f"{word} is no option of `avct train {stage}`{meant}" + ("" if near else "; see its --help")
-
-
-def _first_words(box: str) -> str:
-    """tyro's complaint without its frame, its title and its further help."""
-    lines = [line.strip("│╭╰╮╯ ").strip() for line in box.splitlines()]
-    body = []
-    for line in lines[1:]:
-        if set(line) <= {"─"}:
-            break
-        body.append(line)
-    return " ".join(body).rstrip(".") or "the options cannot be read"

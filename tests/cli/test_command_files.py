@@ -42,8 +42,8 @@ def asked(monkeypatch):
     """What `avct animate` would do, in the place of doing it."""
     calls = []
 
-    def record(arguments, *given, **options):
-        calls.append((arguments, options))
+    def record(image, audio, output, request, *_):
+        calls.append((output, request))
         return 0
 
     monkeypatch.setattr(animate, "animate", record)
@@ -83,7 +83,7 @@ CONTENTS = {
     "--size 257": "must be even and from 256 to 1024",
     "--size 256 --checkpoint tiny.safetensors": "draws 64 px, not 256",
     "--landmarks face-alignment": "needs the mesh",
-    "--landmarks dlib": "invalid choice: 'dlib'",
+    "--landmarks dlib": "invalid choice: 'dlib', not of",
     "--landmarks face-alignment --checkpoint tiny.safetensors": "needs the package face_alignment",
     "--recogniser hama": "hama: it is not installed",
     "--audio image": "has no sound track",
@@ -154,7 +154,7 @@ def test_a_pytorch_checkpoint_names_the_remedy(begin, files, capsys):
 def test_the_video_is_named_after_portrait_and_voice(files, asked):
     shutil.copy(files / "audio", files / "a voice.wav")
     assert main.main(["animate", "--image", "image", "--audio", "a voice.wav"]) == 0
-    assert asked[0][0].output == "image_says_a voice.mp4"
+    assert asked[0][0] == "image_says_a voice.mp4"
 
 
 def test_what_is_written_over_is_told(files, asked, capsys):
@@ -169,7 +169,7 @@ def test_what_is_written_over_is_told(files, asked, capsys):
 def test_the_words_may_be_in_a_file(files, asked, capsys):
     (files / "transcript-file").write_text("Grüße,\nWelt", encoding="utf-16")
     assert main.main(words("image", "audio", "transcript-file")) == 0
-    assert asked[0][1]["transcript"] == "Grüße,\nWelt"
+    assert asked[0][1].transcript == "Grüße,\nWelt"
     assert main.main([*words("image", "audio", "transcript-file"), "--transcript", "a"]) == main.REFUSED
 
 
@@ -177,7 +177,7 @@ def test_a_value_that_begins_with_a_dash_gets_a_hint(files, asked, capsys):
     assert main.main([*needed("image"), "--transcript", "-hello"]) == main.REFUSED
     assert "--transcript=..." in capsys.readouterr().err
     assert main.main([*needed("image"), "--transcript=-hello"]) == 0
-    assert asked[0][1]["transcript"] == "-hello"
+    assert asked[0][1].transcript == "-hello"
 
 
 def test_the_package_runs_as_a_module():

@@ -105,8 +105,7 @@ def test_a_platform_that_is_not_there_is_refused_in_one_line(tmp_path):
 
 def test_other_programs_64_bits_are_not_taken(monkeypatch):
     monkeypatch.setenv("JAX_ENABLE_X64", "1")
-    with pytest.raises(SystemExit):
-        main.main(["--version"])
+    assert main.main(["--version"]) == 0
     assert os.environ["JAX_ENABLE_X64"] == "0"
 
 
