@@ -18,7 +18,7 @@ from avct_jax import face_topology as topology
 from avct_jax.data.clips import clip, manifest
 from avct_jax.data.dataset import source
 from avct_jax.data.faces import face_basis
-from avct_jax.data.speech import speech_features, voice_conversion
+from avct_jax.data.speech import audio_io, voice_conversion
 from avct_jax.train.mesh_stages import person_embeddings, speech_stage
 
 MANY = 5  # clips of a person from which on one rest serves all
@@ -97,7 +97,7 @@ def build(
 
 
 def _audio(folder: pathlib.Path, name: str) -> np.ndarray:
-    return speech_features.read_audio(folder / f"{name}.mp4")
+    return audio_io.read_audio(folder / f"{name}.mp4")
 
 
 class _Part(NamedTuple):

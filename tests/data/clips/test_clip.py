@@ -122,7 +122,7 @@ def test_listen_hears_silence_where_the_image_outlasts_the_audio():
 
 def test_mel_windows_begin_with_their_frame_and_end_with_the_audio():
     wav = np.random.default_rng(0).normal(0, 0.1, 25 * 640).astype(np.float32)
-    steps, windows = mel.mel_spectrogram(wav), clip.mel_windows(wav, 25)
+    steps, windows = mel.mel_spectrogram(wav * np.float32(0.9)), clip.mel_windows(wav, 25)
     assert windows.shape == (25, 80, 16) and windows.dtype == np.float16
     for frame in (0, 1, 7, 19):
         begin = int(80 * frame / 25)
