@@ -106,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not videos:
         raise errors.UserError(f"{arguments.people!r} has no row; name videos in it")
     words = discover.read_words(arguments.words) if arguments.words else None
-    speaker = arguments.speaker and discover.printable(arguments.speaker)
+    speaker = discover.printable(arguments.speaker or "")
     options = _options(arguments)
     folder = clip_folder.open_folder(arguments.output, videos)
     with clip_folder.locked(folder):

@@ -10,8 +10,7 @@ from jaxtyping import Float, Int, UInt8
 
 from avct_jax import errors
 from avct_jax.animator import factory as animators
-from avct_jax.data.clips import clip
-from avct_jax.data.dataset import dataset_index
+from avct_jax.data.clips import clip, manifest
 from avct_jax.data.media import image_io, video_io
 from avct_jax.data.phonemes import symbols
 from avct_jax.data.speech import audio_io, speech_features
@@ -137,8 +136,8 @@ def _one_each(sources: Sequence[Source]) -> list[Source]:
 
 def _held(folder: pathlib.Path) -> list[Source]:
     """Held-out clips of people other than the speaker, in order of name."""
-    manifest = dataset_index.read_manifest(folder)
-    kept = [entry for entry in manifest.entries if entry.held_out and entry.person != manifest.speaker]
+    listed = manifest.read(folder, least=1)
+    kept = [entry for entry in listed.clips if entry.held_out and entry.person != listed.speaker]
     return [Source(entry.name, entry.person, folder / f"{entry.name}.mp4", entry.audio) for entry in kept]
 
 

@@ -60,7 +60,7 @@ class Clip(NamedTuple):
     in_sync: bool = False
 
 
-def held_out(name: str, person: str, *, speaker: str | None) -> bool:
+def held_out(name: str, person: str, *, speaker: str) -> bool:
     """Whether a clip is kept from training: other people as a whole, the speaker's clips one by one.
 
     By hash, so that the split stays when clips are added.

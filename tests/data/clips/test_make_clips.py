@@ -235,8 +235,7 @@ def test_manifest_splits_people_as_a_whole_and_the_speakers_clips_one_by_one(tmp
     ]
     record = manifest.Record("video", "video.mp4", 1, {}, tuple(entries), ())
     made = manifest.write(tmp_path, [record], speaker="me", mean_face={})
-    split_of = {e.name: split for e, split in zip(made.clips, made.splits, strict=True)}
-    splits = {e.person: {split_of[x.name] for x in entries if x.person == e.person} for e in entries}
+    splits = {e.person: {x.split for x in made.clips if x.person == e.person} for e in entries}
     assert splits.pop("me") == {"train", "test"} and all(len(found) == 1 for found in splits.values())
     assert {"train", "test"} == set.union(*splits.values()) and made == manifest.read(tmp_path)
 
