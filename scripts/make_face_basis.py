@@ -20,7 +20,7 @@ def main() -> None:
     """Read the clips and write the basis."""
     arguments = clip_arguments.parse(__doc__)
     people: dict[str, list[clip.Clip]] = {}
-    for entry, _ in manifest.read(arguments.clips).without(arguments.leave_out):
+    for entry in manifest.read(arguments.clips).without(arguments.leave_out):
         people.setdefault(entry.person, []).append(clip.load(arguments.clips / f"{entry.name}.npz"))
     canonical = face_basis.canonical_face(np.concatenate([_shut(clips[0]) for clips in people.values()]))
     rng = np.random.default_rng(0)

@@ -23,7 +23,7 @@ def main() -> None:
     arguments = clip_arguments.parse(__doc__)
     found = manifest.read(arguments.clips)
     spreads, motions, voices = [], [], []
-    for entry, _ in found.without(arguments.leave_out):
+    for entry in found.without(arguments.leave_out):
         if entry.person == found.speaker or not entry.audio:
             continue
         one = clip.load(arguments.clips / f"{entry.name}.npz")

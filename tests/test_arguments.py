@@ -15,7 +15,7 @@ from avct_jax.convert import released
 from avct_jax.data.faces import head_pose
 from avct_jax.data.media import image_io as image
 from avct_jax.data.phonemes import symbols
-from avct_jax.data.speech import speech_features
+from avct_jax.data.speech import audio_io
 
 FACE = np.random.default_rng(0).integers(0, 256, (32, 24, 3), np.uint8)
 WAV = np.linspace(-0.5, 0.5, 800).astype(np.float32)
@@ -102,12 +102,12 @@ def test_a_image_in_memory_has_a_limit_too(monkeypatch):
     ],
 )
 def test_no_audio_is_refused_in_one_line(given, said):
-    assert said in refusal(speech_features.from_samples, given)
+    assert said in refusal(audio_io.from_samples, given)
 
 
 def test_samples_that_are_no_numbers_are_silence_and_loud_ones_stay(caplog):
     given = np.where(np.arange(800) % 2, 1.5, np.nan)
-    np.testing.assert_array_equal(speech_features.from_samples(given), np.where(np.arange(800) % 2, 1.5, 0))
+    np.testing.assert_array_equal(audio_io.from_samples(given), np.where(np.arange(800) % 2, 1.5, 0))
     assert "no numbers (NaN, Inf), 400 in all" in caplog.text
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from avct_jax import demo, weights_file
 from avct_jax.cli import main
 from avct_jax.data.media import video_io
-from avct_jax.data.speech import speech_features
+from avct_jax.data.speech import audio_io
 from avct_jax.train import run_weights
 from avct_jax.train.core import loop
 from avct_jax.train.monitoring import metric_log
@@ -104,7 +104,7 @@ def test_exported_run_animates_a_portrait(trained, tmp_path, capsys):
     np.testing.assert_allclose(a, b, atol=1e-3)
     Image.fromarray(skimage.data.astronaut()).save(tmp_path / "a.png")
     with demo.sentence() as audio:
-        scipy.io.wavfile.write(tmp_path / "a.wav", 16000, speech_features.read_audio(audio)[2400:6400])
+        scipy.io.wavfile.write(tmp_path / "a.wav", 16000, audio_io.read_audio(audio)[2400:6400])
     files = [f"--{name}={tmp_path / file}" for name, file in FILES.items()]
     assert main.main(["animate", "--checkpoint", str(output), "--recogniser", "pocketsphinx", *files]) == 0
     assert video_io.probe(tmp_path / "a.mp4").has_video

@@ -17,7 +17,7 @@ from avct_jax.data.media import image_io, soundtrack, video_io
 from avct_jax.data.phonemes import recognition
 from avct_jax.data.phonemes import symbols as phoneme_labels
 from avct_jax.data.portrait import upright
-from avct_jax.data.speech import speech_features
+from avct_jax.data.speech import audio_io, voice
 from avct_jax.files import atomic_write
 
 LENGTH_SLACK = (25, 0.1)  # frames, or share, by which given poses may differ from the sound in length
@@ -232,7 +232,7 @@ class Animator(abc.ABC):
         request = request.checked()
         notes: list[str] = []
         with gathering.gathered(notes):
-            audio = audio if arguments.is_path(audio) else speech_features.from_samples(audio)
+            audio = audio if arguments.is_path(audio) else audio_io.from_samples(audio)
             ready = self._ready(image, audio, request, notes, clock or stopwatch.Stopwatch())
         return ready._replace(notes=tuple(notes))
 
@@ -305,44 +305,49 @@ def read_portrait(
     return Portrait(found.pixels, square, found.points)
 
 
-def read_audio(
-    audio: Audio, notes: list[str], track: int | None = None
-) -> tuple[Float[np.ndarray, " n"], soundtrack.Track | Float[np.ndarray, " n"]]:
-    """Read the sound, and note where there is nothing to hear.
+def hear(
+    audio: Audio,
+    listen: Callable[[Float[np.ndarray, " n"]], voice.Speech],
+    notes: list[str],
+    track: int | None = None,
+) -> tuple[voice.Speech, soundtrack.Track | Float[np.ndarray, " n"]]:
+    """Read the sound and listen to it, and note where there is nothing to hear.
 
     Args:
       audio: a sound or video file, or mono samples at 16 kHz.
+      listen: as the family does.
       notes: gets a line where there is nothing to hear.
       track: of a file, from 1.
 
     Returns:
-      The samples, and what `video_io.VideoWriter` makes of the same sound.
+      What is heard, and what `video_io.VideoWriter` makes of the same sound.
 
     Raises:
       UserError: it cannot be read.
     """
     if arguments.is_path(audio):
-        wav, source = speech_features.read_heard(audio, track=track)
+        wav, source = audio_io.read_heard(audio, track=track)
     else:
-        wav = source = speech_features.from_samples(audio)
-    if speech_features.silent_frames(wav).all():
+        wav = source = audio_io.from_samples(audio)
+    speech = listen(wav)
+    if speech.silent.all():
         notes.append("the sound is silent: the mouth stays shut")
-    return wav, source
+    return speech, source
 
 
-def labels(
-    wav: Float[np.ndarray, " n"], count: int, request: Request, notes: list[str]
-) -> Int[np.ndarray, "t"]:
-    """Return the phonemes of `count` frames: those that are given, or what is recognised of the sound.
+def labels(speech: voice.Speech, request: Request, notes: list[str]) -> Int[np.ndarray, "t"]:
+    """Return the phonemes of each frame: those that are given, or what is recognised of the sound.
 
     Given ones may differ from the sound in length, see `symbols.fit_to_frames`; which is noted.
 
     Raises:
       UserError: they cannot be read, or not be recognised.
     """
+    count = len(speech.silent)
     given = request.phonemes
     if given is None:
-        segments = recognition.recognise(wav, method=request.recogniser, transcript=request.transcript)
+        how = {"method": request.recogniser, "transcript": request.transcript}
+        segments = recognition.recognise(speech.samples, silent=speech.silent, **how)
         return phoneme_labels.labels_from_segments(segments, count)
     if request.recogniser != "auto":
         notes.append(f"the recogniser {request.recogniser} is not asked: phonemes are given")

@@ -13,7 +13,7 @@ from avct_jax import weights_file
 from avct_jax.animator import base, inputs, stopwatch
 from avct_jax.data.faces import crop, head_pose
 from avct_jax.data.phonemes import symbols as phonemes
-from avct_jax.data.speech import speech_features
+from avct_jax.data.speech import speech_features, voice
 from avct_jax.inference import keypoint_inference
 from avct_jax.layers.geometry import pose_image
 from avct_jax.models import system_config
@@ -58,18 +58,15 @@ class KeypointAnimator(base.Animator, family="keypoints"):
                 image, notes, cropped=request.cropped, with_pose=looked_for
             )
         with clock("sound"):
-            wav, heard = base.read_audio(audio, notes, request.audio_track)
-            count = speech_features.frame_count(len(wav))
-            features = speech_features.frame_features(
-                speech_features.audio_features(wav, f0=self.config.pitch), frames=count
-            )
+            features = functools.partial(speech_features.features, f0=self.config.pitch)
+            listen = functools.partial(voice.hear, features=features)
+            speech, heard = base.hear(audio, listen, notes, request.audio_track)
         with clock("phonemes"):
-            labels = base.labels(wav, count, request, notes)
+            labels = base.labels(speech, request, notes)
         with clock("head motion"):
-            head = self._poses(features, first_pose, request, notes)
-        track = Track(labels, features, head)
-        seconds = len(wav) / speech_features.SAMPLE_RATE
-        return base.Prepared(portrait, track, self.config.image_size, count, seconds, heard)
+            head = self._poses(speech.audio, first_pose, request, notes)
+        track = Track(labels, speech.audio, head)
+        return base.Prepared(portrait, track, self.config.image_size, len(labels), speech.seconds, heard)
 
     def draw(
         self, portrait: UInt8[np.ndarray, "s s 3"], track: Track, clock: stopwatch.Stopwatch | None = None

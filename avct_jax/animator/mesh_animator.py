@@ -16,7 +16,7 @@ from avct_jax import weights_file
 from avct_jax.animator import base, inputs, stopwatch
 from avct_jax.data.faces import crop, head_motion_bank
 from avct_jax.data.portrait import portrait_layers
-from avct_jax.data.speech import mesh_features, speech_features
+from avct_jax.data.speech import mesh_features, voice
 from avct_jax.inference import mesh_inference
 from avct_jax.models import mesh_system
 from avct_jax.models.mesh import face_mesh, phoneme_net, speech_motion
@@ -27,7 +27,6 @@ DEFAULT_SIZE = 512  # px, where the portrait is that large
 SIZE_STEP = 64  # px; one compiled program for each size
 LIVELINESS = (0.7, 1.7)  # least and most factor on a mouth's motion
 SURE = 12  # frames of speech by which a mouth's usual opening is half known
-LEAST_LOUDNESS = 1e-4  # of full scale
 POSE_SMOOTHING = 1.0  # frames, standard deviation: tracked heads tremble twice as much as they move
 EYES_MM = 90.0  # between the outer eye corners of the mean head of data/faces/head_pose.py
 
@@ -68,11 +67,11 @@ class MeshAnimator(base.Animator, family="mesh"):
         with clock("image"):
             portrait, pixels = self._read_portrait(image, notes, cropped=request.cropped, size=request.size)
         with clock("sound"):
-            wav, heard = base.read_audio(audio, notes, request.audio_track)
-            speech = mesh_features.listen(wav, self._recognise)
+            listen = functools.partial(mesh_features.listen, recognise=self._recognise)
+            speech, heard = base.hear(audio, listen, notes, request.audio_track)
         with clock("phonemes"):
             if request.phonemes is not None or request.transcript is not None:
-                labels = base.labels(wav, len(speech.silent), request, notes)
+                labels = base.labels(speech, request, notes)
                 speech = mesh_features.told(speech, labels)
         if request.recogniser != "auto" and request.transcript is None and request.phonemes is None:
             notes.append(
@@ -82,9 +81,8 @@ class MeshAnimator(base.Animator, family="mesh"):
         with clock("motion"):
             seed = _seed_of(pixels) if request.seed is None else request.seed
             turned = head_turn(np.asarray(portrait.portrait.head))
-            track = self._track(speech, loudness(wav), seed, request.poses, request.still, notes, turned)
-        seconds = len(wav) / speech_features.SAMPLE_RATE
-        return base.Prepared(portrait, track, len(pixels), len(track.speech), seconds, heard)
+            track = self._track(speech, seed, request.poses, request.still, notes, turned)
+        return base.Prepared(portrait, track, len(pixels), len(track.speech), speech.seconds, heard)
 
     def draw(
         self, portrait: mesh_inference.Prepared, track: Track, clock: stopwatch.Stopwatch | None = None
@@ -127,16 +125,18 @@ class MeshAnimator(base.Animator, family="mesh"):
         cut = crop.crop(found.pixels, found.square, side)
         return self.prepare_portrait(cut, to_unit(found.points, found.square, side)), cut
 
-    def _track(self, speech, loud, seed, poses, still, notes, turned=None) -> Track:
+    def _track(self, speech, seed, poses, still, notes, turned=None) -> Track:
         scale = 0.0 if still or poses is not None else 1.0
-        behaviour = head_motion_bank.behave(loud, speech.silent, seed=seed, scale=scale, turned=turned)
+        behaviour = head_motion_bank.behave(
+            speech.loudness, speech.silent, seed=seed, scale=scale, turned=turned
+        )
         if poses is not None:
             rotation, shift = since_first(base.read_poses(poses, len(speech.silent), notes))
             behaviour = behaviour._replace(rotation=rotation, shift=shift)
         return Track(self.predict(speech, behaviour), behaviour)
 
     def predict(
-        self, speech: mesh_features.Speech, behaviour: head_motion_bank.Behaviour
+        self, speech: voice.Speech, behaviour: head_motion_bank.Behaviour
     ) -> Float[np.ndarray, "t k"]:
         """Predict how the mouth moves, in calls of one fixed shape."""
         count, radius = len(speech.silent), self.config.speech_motion.window_radius
@@ -181,13 +181,6 @@ def to_unit(points: Float[np.ndarray, "478 3"], square: crop.Square, size: int) 
 def head_turn(head: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, " 3"]:
     """Return the rotation vector (rad) of a head's matrix, canonical frame to image."""
     return transform.Rotation.from_matrix(head / np.cbrt(np.linalg.det(head))).as_rotvec()
-
-
-def loudness(wav: Float[np.ndarray, " m"]) -> Float[np.ndarray, " t"]:
-    """Return the logarithm of each frame's amplitude."""
-    frames = speech_features.frame_count(len(wav))
-    padded = np.pad(wav, (0, frames * speech_features.FRAME_SAMPLES - len(wav))).reshape(frames, -1)
-    return np.log(np.sqrt((padded.astype(np.float64) ** 2).mean(1)) + LEAST_LOUDNESS)
 
 
 def since_first(poses: Float[np.ndarray, "t 6"]) -> tuple[Float[np.ndarray, "t 3"], Float[np.ndarray, "t 3"]]:

@@ -12,7 +12,7 @@ from avct_jax.data.phonemes import symbols as phoneme_labels
 
 Path = str | os.PathLike
 Image = Any  # a Path, or what image_io.from_pixels takes
-Audio = Any  # a Path, or what speech_features.from_samples takes
+Audio = Any  # a Path, or what audio_io.from_samples takes
 Poses = Any  # a Path, or what head_pose.from_array takes
 Phonemes = Any  # a Path, or what symbols.from_indices takes
 

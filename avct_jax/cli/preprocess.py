@@ -114,7 +114,7 @@ def run(options: Options) -> int:
     if not videos:
         raise errors.UserError(f"{speech.people!r} has no row; name videos in it")
     words = discover.read_words(speech.words) if speech.words else None
-    speaker = speech.speaker and discover.printable(speech.speaker)
+    speaker = discover.printable(speech.speaker or "")
     kept = _kept(options.clip)
     folder = clip_folder.open_folder(output, videos)
     with clip_folder.locked(folder):

@@ -18,8 +18,7 @@ from jaxtyping import UInt8
 from avct_jax import errors, weights_file
 from avct_jax.animator import factory as animators
 from avct_jax.animator import keypoint_animator, mesh_animator
-from avct_jax.data.clips import clip
-from avct_jax.data.dataset import dataset_index
+from avct_jax.data.clips import clip, manifest
 from avct_jax.data.faces import crop, face_basis
 from avct_jax.data.media import video_io
 from avct_jax.evaluation import evaluate, sidecar, video_files
@@ -91,7 +90,7 @@ def make(
       UserError: no such protocol, folder or checkpoint, no clip for this protocol, or no video could be made.
     """
     folder = pathlib.Path(clips)
-    jobs = {job.name: job for job in plan(name, dataset_index.read_manifest(folder))}
+    jobs = {job.name: job for job in plan(name, manifest.read(folder, least=1))}
     chosen = [jobs[job] for job in evaluate.choose(list(jobs), videos)]
     output = pathlib.Path(output)
     generated, real = output / name, output / f"{name}-real"
@@ -184,7 +183,7 @@ def _begin(folder: pathlib.Path, maker: str) -> None:
     note.write_text(maker)
 
 
-def plan(name: str, manifest: dataset_index.Manifest) -> list[Job]:
+def plan(name: str, listed: manifest.Manifest) -> list[Job]:
     """Which videos a protocol has, of held-out clips.
 
     Raises:
@@ -192,9 +191,9 @@ def plan(name: str, manifest: dataset_index.Manifest) -> list[Job]:
     """
     if name not in ABOUT:
         raise errors.UserError(f"there is no protocol {name!r}; choose one of {', '.join(ABOUT)}")
-    held = [entry for entry in manifest.entries if entry.held_out]
-    own = [entry for entry in held if entry.person == manifest.speaker]
-    others = [entry for entry in held if entry.person != manifest.speaker]
+    held = [entry for entry in listed.clips if entry.held_out]
+    own = [entry for entry in held if entry.person == listed.speaker]
+    others = [entry for entry in held if entry.person != listed.speaker]
     if name == "reenactment":
         jobs = [Job(entry.name, entry.name, entry.name) for entry in others]
     elif name == "cross":
@@ -209,13 +208,13 @@ def plan(name: str, manifest: dataset_index.Manifest) -> list[Job]:
     return jobs
 
 
-def _heard(entries: Sequence[dataset_index.Entry]) -> list[dataset_index.Entry]:
+def _heard(entries: Sequence[manifest.Entry]) -> list[manifest.Entry]:
     """Clips with sound that is the face's own; with any sound where there is none of them."""
     sounding = [entry for entry in entries if entry.audio]
     return [entry for entry in sounding if entry.in_sync] or sounding
 
 
-def _cross(others: Sequence[dataset_index.Entry]) -> list[Job]:
+def _cross(others: Sequence[manifest.Entry]) -> list[Job]:
     """Each person's portrait with the voice of another, the voices in turn; every person is shown once."""
     voices = _heard(others)
     faces = list({entry.person: entry for entry in reversed(others)}.values())[::-1]

@@ -10,11 +10,10 @@ from jaxtyping import Float, Int, UInt8
 
 from avct_jax import errors
 from avct_jax.animator import factory as animators
-from avct_jax.data.clips import clip
-from avct_jax.data.dataset import dataset_index
+from avct_jax.data.clips import clip, manifest
 from avct_jax.data.media import image_io, video_io
 from avct_jax.data.phonemes import symbols
-from avct_jax.data.speech import speech_features
+from avct_jax.data.speech import audio_io, speech_features
 from avct_jax.evaluation import protocols, sidecar, video_files
 
 NAME = "strangers"
@@ -137,8 +136,8 @@ def _one_each(sources: Sequence[Source]) -> list[Source]:
 
 def _held(folder: pathlib.Path) -> list[Source]:
     """Held-out clips of people other than the speaker, in order of name."""
-    manifest = dataset_index.read_manifest(folder)
-    kept = [entry for entry in manifest.entries if entry.held_out and entry.person != manifest.speaker]
+    listed = manifest.read(folder, least=1)
+    kept = [entry for entry in listed.clips if entry.held_out and entry.person != listed.speaker]
     return [Source(entry.name, entry.person, folder / f"{entry.name}.mp4", entry.audio) for entry in kept]
 
 
@@ -172,7 +171,7 @@ def _portrait(path: pathlib.Path) -> UInt8[np.ndarray, "h w 3"]:
 
 def _heard(path: pathlib.Path) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, " t"] | None]:
     """The beginning of a voice, and its phonemes where they are known."""
-    wav = speech_features.read_audio(path)[: round(SECONDS * speech_features.SAMPLE_RATE)]
+    wav = audio_io.read_audio(path)[: round(SECONDS * speech_features.SAMPLE_RATE)]
     frames = speech_features.frame_count(len(wav))
     known = _known_phonemes(path)
     return wav, None if known is None else symbols.fit_to_frames(known[:frames].astype(np.int32), frames)

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Float32, Int8, UInt8
 
 from avct_jax import errors
 from avct_jax.data.faces import face_detector
-from avct_jax.data.speech import speech_features
+from avct_jax.data.speech import voice
 from avct_jax.evaluation import video_files as videos
 from avct_jax.evaluation.scorers import face_crops, face_identity, sync_scorers
 from avct_jax.files import atomic_write
@@ -153,7 +153,7 @@ def hear(video: videos.Video, sync_scorer: sync_scorers.SyncScorer, frames: int,
     wav = video.audio()
     if wav is None:
         return np.zeros((0, size), np.float32), np.zeros(0, bool)
-    return sync_scorer.speech(wav, frames), speech_features.silent_frames(wav)
+    return sync_scorer.speech(wav, frames), voice.silent_frames(wav)
 
 
 def hold_still(seen: Observation, video: videos.Video, sync_scorer: sync_scorers.SyncScorer) -> Observation:

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int, UInt8
 
 from avct_jax import errors
 from avct_jax.data.media import video_io
-from avct_jax.data.speech import speech_features
+from avct_jax.data.speech import audio_io
 from avct_jax.evaluation import sidecar
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg")
@@ -47,7 +47,7 @@ def from_file(path: str | os.PathLike, name: str, *, size: tuple[int, int] | Non
     path = pathlib.Path(path)
 
     def audio():
-        return speech_features.read_audio(path) if video_io.probe(path).has_audio else None
+        return audio_io.read_audio(path) if video_io.probe(path).has_audio else None
 
     try:
         found = path.stat()

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from avct_jax import errors, weights_file
-from avct_jax.data.dataset import batch_types, dataset_index
+from avct_jax.data.clips import manifest
+from avct_jax.data.dataset import batch_types
 from avct_jax.data.faces import face_basis
 from avct_jax.data.speech import mesh_features, streaming_features
 from avct_jax.models import mesh_system
@@ -158,7 +159,7 @@ def train(
 
 def _check_people(config: MeshTraining, clips: pathlib.Path) -> None:
     """Refuse names and folders that are not there, before clips are heard and packed for minutes."""
-    people = sorted({entry.person for entry in dataset_index.read_manifest(clips).entries})
+    people = sorted({entry.person for entry in manifest.read(clips, least=1).clips})
     _shipped(people, getattr(config, "teeth", "") or getattr(config, "manner", ""))
     if isinstance(config, PhonemeTraining) and config.sounds:
         phoneme_dataset.find_sounds(pathlib.Path(config.sounds))
@@ -236,9 +237,7 @@ def _painter(config: PainterTraining, clips, folder, given, *, vgg_file=None, me
     packed = folder / "patches"
     mouth_patches.pack(clips, packed, face_basis.embedded().canonical, leave_out=config.leave_out)
     known = mouth_patches.load(packed)
-    return painter(
-        config, known, dataset_index.read_manifest(clips).speaker, given, perceptual=perceptual, mesh=mesh
-    )
+    return painter(config, known, manifest.read(clips).speaker, given, perceptual=perceptual, mesh=mesh)
 
 
 def painter(
@@ -290,7 +289,7 @@ def _speech(config: SpeechTraining, clips, folder, given) -> Prepared:
     basis = face_basis.embedded()
     hear = _hear(folder.parent / HEARD, _recogniser(config.system, folder.parent, given))
     known = speech_dataset.build(clips, basis, hear, leave_out=config.leave_out, copies=config.copies)
-    speaker = dataset_index.read_manifest(clips).speaker
+    speaker = manifest.read(clips).speaker
     compared = speech_stage.basis_of(basis.components, basis.scales)
     if OF_STAGE["speech"] in given:
         predicted = predict_gaps(config.system.speech_motion, given[OF_STAGE["speech"]], known, compared)
@@ -312,7 +311,7 @@ def _phonemes(config: PhonemeTraining, clips, folder, given) -> Prepared:
     known = speech_dataset.build(
         clips, face_basis.embedded(), hear, leave_out=config.leave_out, copies=config.copies
     )
-    sounds = phoneme_dataset.of_clips(known, dataset_index.read_manifest(clips).speaker)
+    sounds = phoneme_dataset.of_clips(known, manifest.read(clips).speaker)
     if config.sounds:
         sounds = phoneme_dataset.join(sounds, phoneme_dataset.of_folder(pathlib.Path(config.sounds), hear))
     sizes = config.system.phoneme_net

@@ -11,7 +11,8 @@ from jax.experimental import multihost_utils
 from jaxtyping import Float
 
 from avct_jax import errors
-from avct_jax.data.dataset import batch_types, dataset_index, numpy_source, sampler, source
+from avct_jax.data.clips import manifest
+from avct_jax.data.dataset import batch_types, numpy_source, sampler, source
 from avct_jax.models import networks, system_config
 from avct_jax.models.frozen import vgg
 from avct_jax.train import run_weights, training
@@ -116,7 +117,7 @@ def train(
         result = run_weights.path(places.run, name, best=best)
         run_weights.refuse_overwriting(result, places.init, places.vgg, option="the stage's result")
     sharding.check_batch_size(config.batch_size, mesh, microbatches=config.compute.microbatches)
-    config = complete(config, dataset_index.read_manifest(places.clips).speaker)
+    config = complete(config, manifest.read(places.clips, least=1).speaker)
     check(config)
     given = run_weights.gather(places.run, name, config.system, places.init)
     # What is missing is told before clips are read: they may take minutes to decode.

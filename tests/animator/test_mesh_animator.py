@@ -16,7 +16,7 @@ from avct_jax import demo, errors, weights_file
 from avct_jax.animator import base, factory, mesh_animator
 from avct_jax.data.faces import face_basis
 from avct_jax.data.media import video_io
-from avct_jax.data.speech import mesh_features, speech_features
+from avct_jax.data.speech import audio_io, mesh_features
 from avct_jax.inference import mesh_inference
 from avct_jax.models import mesh_system
 from avct_jax.models.mesh import face_mesh, mouth_painter, speech_motion
@@ -54,7 +54,7 @@ def animator(checkpoint):
 @pytest.fixture(scope="module")
 def wav():
     with demo.sentence() as path:
-        return speech_features.read_audio(path)[4000:16000]  # 0.75 s
+        return audio_io.read_audio(path)[4000:16000]  # 0.75 s
 
 
 def test_checkpoint_of_the_mesh_family_makes_a_mesh_animator(animator):
@@ -67,14 +67,7 @@ def test_network_of_the_checkpoint_hears_in_hamas_place(tmp_path, wav, monkeypat
     variables = random_variables(config)
     weights_file.save(tmp_path / "n.safetensors", weights_file.System(config, variables))
     animator = factory.load(tmp_path / "n.safetensors")
-    track = lambda audio: animator._track(
-        mesh_features.listen(audio, animator._recognise),
-        mesh_animator.loudness(audio),
-        1,
-        None,
-        True,
-        [],
-    )
+    track = lambda audio: animator._track(mesh_features.listen(audio, animator._recognise), 1, None, True, [])
     assert np.abs(track(wav).speech - track(wav[::-1].copy()).speech).max() > 0.01
     del variables["phoneme_net"]
     weights_file.save(tmp_path / "none.safetensors", weights_file.System(config, variables))
@@ -114,7 +107,7 @@ def test_poses_are_taken_since_the_first(animator, wav):
     poses[:, 5] = 250
     poses[10:, 1] = 0.1
     speech = mesh_features.listen(wav)
-    track = animator._track(speech, mesh_animator.loudness(wav), 0, poses, False, [])
+    track = animator._track(speech, 0, poses, False, [])
     np.testing.assert_allclose(track.behaviour.rotation[:6], 0, atol=1e-6)
     np.testing.assert_allclose(track.behaviour.rotation[14:, 1], 0.1, atol=1e-6)
 
@@ -149,13 +142,13 @@ def test_lips_open_as_far_as_peoples_do(animator):
 
 
 def test_still_heads_blink_and_move_nothing_else(animator, wav):
-    track = animator._track(mesh_features.listen(wav), mesh_animator.loudness(wav), 0, None, True, [])
+    track = animator._track(mesh_features.listen(wav), 0, None, True, [])
     assert not track.behaviour.rotation.any() and not track.behaviour.shift.any()
 
 
 def test_mouths_are_the_same_in_calls_of_any_length(animator, wav, monkeypatch):
     speech = mesh_features.listen(wav)
-    behaviour = animator._track(speech, mesh_animator.loudness(wav), 0, None, False, []).behaviour
+    behaviour = animator._track(speech, 0, None, False, []).behaviour
     whole = animator.predict(speech, behaviour)
     monkeypatch.setattr(mesh_animator, "SPEECH_CHUNK", 7)
     np.testing.assert_allclose(animator.predict(speech, behaviour), whole, rtol=1e-3, atol=1e-3)
@@ -164,7 +157,7 @@ def test_mouths_are_the_same_in_calls_of_any_length(animator, wav, monkeypatch):
 def test_told_phonemes_change_the_mouth(animator, wav):
     speech = mesh_features.listen(wav)
     told = mesh_features.told(speech, np.full(19, 21, np.int32))
-    behaviour = animator._track(speech, mesh_animator.loudness(wav), 0, None, True, []).behaviour
+    behaviour = animator._track(speech, 0, None, True, []).behaviour
     assert np.abs(animator.predict(told, behaviour) - animator.predict(speech, behaviour)).max() > 1e-3
 
 
@@ -197,21 +190,21 @@ def test_draw_maps_over_people(animator):
 def test_phonemes_that_are_none_are_refused(given):
     request = base.Request(phonemes=np.array(given))
     with pytest.raises(errors.UserError, match="whole numbers from 0 to 40"):
-        base.labels(np.zeros(1280, np.float32), 2, request, [])
+        base.labels(mesh_features.silence(2), request, [])
 
 
 @pytest.mark.parametrize("given, said", [(7, ["silence follows"]), (40, ["cut"]), (30, []), (29, [])])
 def test_phonemes_of_another_length_are_noted(given, said):
     notes = []
     request = base.Request(phonemes=np.zeros(given, np.int32))
-    assert len(base.labels(np.zeros(19200, np.float32), 30, request, notes)) == 30
+    assert len(base.labels(mesh_features.silence(30), request, notes)) == 30
     assert len(notes) == len(said) and all(word in notes[0] for word in said), notes
 
 
 def test_a_recogniser_beside_phonemes_is_noted():
     notes = []
     request = base.Request(phonemes=np.zeros(30, np.int32), recogniser="hama")
-    base.labels(np.zeros(19200, np.float32), 30, request, notes)
+    base.labels(mesh_features.silence(30), request, notes)
     assert notes == ["the recogniser hama is not asked: phonemes are given"]
 
 

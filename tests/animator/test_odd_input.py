@@ -21,7 +21,7 @@ from avct_jax.animator import factory
 from avct_jax.benchmark import throughput
 from avct_jax.cli import main
 from avct_jax.data.media import video_io
-from avct_jax.data.speech import speech_features
+from avct_jax.data.speech import audio_io
 from avct_jax.models import system_config
 from tests.animator import test_mesh_animator
 
@@ -70,7 +70,7 @@ load_once = functools.cache(factory.load)  # or every test would compile
 @functools.cache
 def spoken():
     with demo.sentence() as path:
-        return speech_features.read_audio(path)
+        return audio_io.read_audio(path)
 
 
 def speech(seconds):

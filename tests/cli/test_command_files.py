@@ -16,7 +16,7 @@ from avct_jax.data.clips import discover
 from avct_jax.data.faces import head_pose
 from avct_jax.data.media import image_io, video_io
 from avct_jax.data.phonemes import symbols
-from avct_jax.data.speech import speech_features
+from avct_jax.data.speech import audio_io
 from avct_jax.files import text_file, torch_pickle
 from tests import test_arguments
 
@@ -129,7 +129,7 @@ def test_a_pointer_of_git_lfs_is_called_one(name, files, capsys):
     "read, suffix",
     [
         (image_io.read_image, ".png"),
-        (speech_features.read_audio, ".wav"),
+        (audio_io.read_audio, ".wav"),
         (video_io.probe, ".mp4"),
         (symbols.read_segments, ".json"),
         (head_pose.read_poses, ".npy"),

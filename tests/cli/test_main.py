@@ -20,7 +20,7 @@ from avct_jax.cli import main, terminal
 from avct_jax.convert import released
 from avct_jax.data.media import video_io
 from avct_jax.data.phonemes import recognition, symbols
-from avct_jax.data.speech import speech_features
+from avct_jax.data.speech import audio_io, speech_features, voice
 from avct_jax.models import system_config
 
 
@@ -41,7 +41,7 @@ def tiny(tmp_path_factory):
 def short_demo(tmp_path, monkeypatch, tiny):
     """Words of a demo whose sentence is a quarter of a second long."""
     with demo.sentence() as path:
-        samples = speech_features.read_audio(path)[2400:6400]
+        samples = audio_io.read_audio(path)[2400:6400]
     monkeypatch.setattr(demo, "sentence", lambda: contextlib.nullcontext(samples))
     monkeypatch.setattr(demo, "phonemes", lambda: contextlib.nullcontext(np.full(7, symbols.INDEX["AA"])))
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)  # as with Python 3.14
@@ -133,16 +133,16 @@ def test_quiet_shows_nothing(short_demo, capfd):
 
 def test_the_bundled_sentence_is_short_and_clean():
     with demo.sentence() as path:
-        samples = speech_features.read_audio(path)
+        samples = audio_io.read_audio(path)
         assert path.stat().st_size < 200_000
     assert 5 < len(samples) / speech_features.SAMPLE_RATE < 7 and 0.3 < np.abs(samples).max() < 1
-    assert speech_features.silent_frames(samples)[-3:].all() and len(demo.transcript().split()) > 10
+    assert voice.silent_frames(samples)[-3:].all() and len(demo.transcript().split()) > 10
 
 
 def test_the_bundled_phonemes_are_those_of_the_bundled_words():
     pytest.importorskip("pocketsphinx")
     with demo.sentence() as path, demo.phonemes() as phonemes:
-        samples, found = speech_features.read_audio(path), symbols.read_segments(phonemes)
+        samples, found = audio_io.read_audio(path), symbols.read_segments(phonemes)
     frames = speech_features.frame_count(len(samples))
     aligned = recognition.recognise(samples, transcript=demo.transcript())
     same = symbols.labels_from_segments(found, frames) == symbols.labels_from_segments(aligned, frames)

@@ -16,7 +16,7 @@ from avct_jax.animator import keypoint_animator
 from avct_jax.benchmark import throughput
 from avct_jax.data.clips import clip
 from avct_jax.data.media import video_io
-from avct_jax.data.speech import speech_features
+from avct_jax.data.speech import audio_io
 from avct_jax.evaluation import ablation, protocols
 from avct_jax.inference import keypoint_inference
 from avct_jax.models import networks, system_config
@@ -53,7 +53,7 @@ def test_variant_that_sees_the_image_trains_and_speaks(tmp_path):
     (tmp_path / "clips").mkdir()
     made_clips.make(tmp_path / "clips")
     with demo.sentence() as audio:
-        wav = speech_features.read_audio(audio)[2400 : 2400 + 32 * 640]
+        wav = audio_io.read_audio(audio)[2400 : 2400 + 32 * 640]
     with video_io.VideoWriter(tmp_path / "clips" / "s1_1.mp4", size=made_clips.SIZE, audio=wav) as writer:
         writer.write(made_clips.images(8, 32))
     # Poses that only tell their frame are no head's.

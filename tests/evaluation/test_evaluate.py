@@ -297,18 +297,18 @@ def test_rating_page_is_blind_and_holds_each_video_once(shown):
 
 
 def test_protocols_take_held_out_clips_alone(tmp_path):
-    from avct_jax.data.dataset import dataset_index
+    from avct_jax.data.clips import manifest
     from tests import made_clips
 
     made_clips.make(tmp_path)
-    manifest = dataset_index.read_manifest(tmp_path)
-    plans = {name: protocols.plan(name, manifest) for name in ("speech", "reenactment")}
+    listed = manifest.read(tmp_path)
+    plans = {name: protocols.plan(name, listed) for name in ("speech", "reenactment")}
     assert [job.portrait for job in plans["speech"]] == ["s1_1"]
     assert [job.driver for job in plans["reenactment"]] == ["id_1"]
     with pytest.raises(errors.UserError, match="kept for tests"):
-        protocols.plan("cross", manifest)  # its only other person has no sound
+        protocols.plan("cross", listed)  # its only other person has no sound
     with pytest.raises(errors.UserError, match="no protocol"):
-        protocols.plan("dance", manifest)
+        protocols.plan("dance", listed)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ import pytest
 from avct_jax import errors
 from avct_jax.animator import keypoint_animator
 from avct_jax.benchmark import throughput
-from avct_jax.data.clips import clip
-from avct_jax.data.dataset import dataset_index
+from avct_jax.data.clips import clip, manifest
 from avct_jax.data.media import video_io
 from avct_jax.evaluation import protocols, sidecar
 from avct_jax.models import system_config
@@ -146,12 +145,12 @@ def test_cross_leaves_each_portrait_beside_its_video(clips, actor, tmp_path):
 
 
 def entry(name, *, audio=True, in_sync=True):
-    return dataset_index.Entry(name, name[0], True, 50, audio, in_sync, 0.0)
+    return manifest.Entry(name, name[0], 50, audio, in_sync=in_sync, held_out=True)
 
 
 def test_cross_gives_each_person_once_the_voice_of_another_that_is_in_sync():
     people = [entry("a0"), entry("a1"), entry("b0"), entry("c0", in_sync=False), entry("d0", audio=False)]
-    jobs = protocols.plan("cross", dataset_index.Manifest("nobody", tuple(people)))
+    jobs = protocols.plan("cross", manifest.Manifest("nobody", tuple(people), (), {}, {}))
     assert [job.portrait for job in jobs] == ["a0", "b0", "c0", "d0"]
     assert [job.driver for job in jobs] == ["b0", "a1", "b0", "a0"]
     assert len({job.name for job in jobs}) == 4
@@ -159,7 +158,7 @@ def test_cross_gives_each_person_once_the_voice_of_another_that_is_in_sync():
 
 def test_voices_out_of_sync_are_used_where_there_are_no_others():
     people = [entry("a0", in_sync=False), entry("b0", in_sync=False)]
-    jobs = protocols.plan("cross", dataset_index.Manifest("nobody", tuple(people)))
+    jobs = protocols.plan("cross", manifest.Manifest("nobody", tuple(people), (), {}, {}))
     assert [job.driver for job in jobs] == ["b0", "a0"]
 
 

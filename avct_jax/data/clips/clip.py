@@ -3,6 +3,7 @@
 NAME.mp4 is 256x256, 25 frames/s; NAME.npz holds the fields of `Clip`, all of the video's length.
 """
 
+import functools
 import hashlib
 import os
 import pathlib
@@ -17,7 +18,7 @@ from avct_jax.data.faces import crop, face_detector
 from avct_jax.data.media import video_io
 from avct_jax.data.phonemes import recognition
 from avct_jax.data.phonemes import symbols as phonemes
-from avct_jax.data.speech import mel, speech_features
+from avct_jax.data.speech import mel, speech_features, voice
 from avct_jax.files import array_file, atomic_write
 
 REMEDY = "preprocess it again"
@@ -59,7 +60,7 @@ class Clip(NamedTuple):
     in_sync: bool = False
 
 
-def held_out(name: str, person: str, *, speaker: str | None) -> bool:
+def held_out(name: str, person: str, *, speaker: str) -> bool:
     """Whether a clip is kept from training: other people as a whole, the speaker's clips one by one.
 
     By hash, so that the split stays when clips are added.
@@ -104,16 +105,18 @@ def listen(
       wav: 16 kHz mono, any scale: the level of a recording says nothing.
       words: (word, start, end) in seconds, where they are known.
     """
-    wav = wav - wav.mean(dtype=np.float64).astype(np.float32)
-    wav = wav / max(float(np.abs(wav).max()), 1e-9)
-    recognised = phonemes.labels_from_segments(recognition.recognise(wav), frames)
-    written = recognised
+    speech = voice.hear(
+        speech_features.normalised(wav), functools.partial(speech_features.features, frames=frames)
+    )
+    segments = recognition.recognise(speech.samples, silent=speech.silent)
+    recognised = written = phonemes.labels_from_segments(segments, frames)
     if words:
-        written = phonemes.labels_from_segments(recognition.segments_from_words(words, wav), frames)
-    silent = speech_features.silent_frames(wav)[:frames]
+        segments = recognition.segments_from_words(words, speech.samples)
+        written = phonemes.labels_from_segments(segments, frames)
+    silent = speech.silent[:frames]
     return {
-        "audio": speech_features.frame_features(speech_features.audio_features(wav), frames=frames),
-        "mel": mel_windows(wav * np.float32(MEL_PEAK), frames),
+        "audio": speech.audio,
+        "mel": mel_windows(speech.samples, frames),
         "phonemes": written.astype(np.int8),
         "recognised": recognised.astype(np.int8),
         # An image that goes on after the sound has none.
@@ -122,8 +125,12 @@ def listen(
 
 
 def mel_windows(wav: Float32[np.ndarray, " m"], frames: int) -> Float16[np.ndarray, "t 80 16"]:
-    """The 16 mel steps that begin at each frame; the last full window is repeated at the end."""
-    steps = mel.mel_spectrogram(wav)
+    """The 16 mel steps that begin at each frame; the last full window is repeated at the end.
+
+    Args:
+      wav: `speech_features.normalised`.
+    """
+    steps = mel.mel_spectrogram(wav * np.float32(MEL_PEAK))
     steps = np.pad(steps, ((0, 0), (0, max(0, MEL_STEPS - steps.shape[1]))), mode="edge")
     starts = np.arange(frames) * MEL_RATE // video_io.FRAME_RATE
     starts = np.minimum(starts, steps.shape[1] - MEL_STEPS)

@@ -190,22 +190,22 @@ def sum_up(
     folder: pathlib.Path,
     failed: Sequence[manifest.Refusal] = (),
     *,
-    speaker: str | None = None,
+    speaker: str = "",
     new_mean_face: bool = False,
 ) -> manifest.Manifest:
     """Write the manifest of all clips in a folder, and the mean face where there is none yet.
 
     Args:
-      failed: videos without a record. speaker: None keeps the one of the folder's manifest.
+      failed: videos without a record. speaker: "" keeps the one of the folder's manifest.
     """
     records = [*manifest.read_records(folder).values()]
     for refusal in failed:
         records.append(manifest.Record("", refusal.source, 0, {}, (), (refusal,)))
     before = _read_before(folder)
-    speaker = speaker or (before.speaker if before else None)
+    speaker = speaker or (before.speaker if before else "")
     mean = before.mean_face if before and (folder / MEAN_FACE).exists() else {}
     made = manifest.write(folder, records, speaker=speaker, mean_face=mean)
-    people = {e.person for e, split in zip(made.clips, made.splits, strict=True) if split == "train"}
+    people = {entry.person for entry in made.clips if not entry.held_out}
     others = people - {speaker}
     if made.clips and (not mean or new_mean_face or (others and mean.get("of") == "speaker")):
         mean = write_mean_face(folder, made, sorted(others) or sorted({e.person for e in made.clips}))
@@ -224,8 +224,8 @@ def _read_before(folder: pathlib.Path) -> manifest.Manifest | None:
 def write_mean_face(folder: pathlib.Path, made: manifest.Manifest, people: Sequence[str]) -> dict[str, Any]:
     """Write the mean face of some people's training clips; returns what it is of."""
     total, frames = np.zeros((face_detector.POINTS, 2)), 0
-    for entry, split in zip(made.clips, made.splits, strict=True):
-        if entry.person in people and (split == "train" or len(people) == 1):
+    for entry in made.clips:
+        if entry.person in people and (not entry.held_out or len(people) == 1):
             points = clip.load(folder / f"{entry.name}.npz").points[::MEAN_STEP, :, :2]
             total, frames = total + points.sum(0, dtype=np.float64), frames + len(points)
     mean: Float[np.ndarray, "478 2"] = landmark_motion.mean_face((total / frames)[None])

@@ -19,7 +19,7 @@ from avct_jax import errors
 from avct_jax.data.clips import clip, face_tracks, manifest
 from avct_jax.data.faces import crop, face_detector, head_pose
 from avct_jax.data.media import video_io
-from avct_jax.data.speech import speech_features
+from avct_jax.data.speech import audio_io, speech_features
 
 TRACKED_SIDE = 1280  # px, longer side of the images in which the face is looked for
 SHOWN_SIDE = 1920  # px, of those that clips are cut out of: more is never seen in 256 px
@@ -244,7 +244,7 @@ def _open_audio(source: str) -> np.ndarray | None:
       UserError: the disk is full: what was read is not all.
     """
     try:
-        return speech_features.map_audio(source)
+        return audio_io.map_audio(source)
     except errors.UserError as error:
         if not _is_about(error, source):
             raise

@@ -23,18 +23,36 @@ VERSION = 2
 
 
 class Entry(NamedTuple):
-    """A clip: which part of which video, and what its sound is worth; offset is NaN where unknown."""
+    """A clip as all that choose clips know it; what it shows and says is clip.Clip.
+
+    Attributes:
+      name: of its files, NAME.mp4 and NAME.npz.
+      person: who is seen.
+      frames: its length.
+      audio: whether it has sound.
+      source: the video that it was cut out of, from begin_s to end_s; "" where only the clip is known.
+      video_bytes: size of NAME.mp4.
+      offset: frames by which the lips come after the sound; NaN where unknown.
+      in_sync: they belong together.
+      held_out: never trained on. Decided for the whole folder at once; a record does not know it.
+    """
 
     name: str
     person: str
     frames: int
     audio: bool
-    source: str
-    begin_s: float
-    end_s: float
-    video_bytes: int
+    source: str = ""
+    begin_s: float = 0.0
+    end_s: float = 0.0
+    video_bytes: int = 0
     offset: float = math.nan
     in_sync: bool = False
+    held_out: bool = False
+
+    @property
+    def split(self) -> str:
+        """What the manifest calls it."""
+        return "test" if self.held_out else "train"
 
 
 class Refusal(NamedTuple):
@@ -60,19 +78,17 @@ class Record(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """manifest.json; clips in order of name, each with its split."""
+    """manifest.json: a folder's clips in order of name; speaker: whose speech is learned, "" for nobody's."""
 
-    speaker: str | None
+    speaker: str
     clips: tuple[Entry, ...]
-    splits: tuple[str, ...]
     refused: tuple[Refusal, ...]
     counts: dict[str, Any]
     mean_face: dict[str, Any]
 
-    def without(self, part: str) -> list[tuple[Entry, str]]:
-        """Clips and their splits, but for those whose source's path has this part; "" leaves none out."""
-        pairs = zip(self.clips, self.splits, strict=True)
-        return [(entry, split) for entry, split in pairs if not (part and part in entry.source)]
+    def without(self, part: str) -> list[Entry]:
+        """Clips but for those whose source's path has this part; "" leaves none out."""
+        return [entry for entry in self.clips if not (part and part in entry.source)]
 
 
 def write_record(folder: pathlib.Path, record: Record) -> None:
@@ -120,33 +136,36 @@ def clean(folder: pathlib.Path) -> None:
 
 
 def write(
-    folder: pathlib.Path, records: Iterable[Record], *, speaker: str | None, mean_face: dict[str, Any]
+    folder: pathlib.Path, records: Iterable[Record], *, speaker: str, mean_face: dict[str, Any]
 ) -> Manifest:
     """Write manifest.json of the records, and return it."""
     records = list(records)
-    clips = sorted((entry for record in records for entry in record.clips), key=lambda entry: entry.name)
+    clips = sorted(
+        entry._replace(held_out=clip.held_out(entry.name, entry.person, speaker=speaker))
+        for record in records
+        for entry in record.clips
+    )
     refused = [refusal for record in records for refusal in record.refused]
-    splits = [
-        "test" if clip.held_out(entry.name, entry.person, speaker=speaker) else "train" for entry in clips
-    ]
-    counts = count(records, clips, splits, refused)
+    counts = count(records, clips, refused)
     value = {
         "version": VERSION,
-        "speaker": speaker,
+        "speaker": speaker or None,
         "counts": counts,
         "mean_face": mean_face,
-        "clips": [{**_as_json(e), "split": split} for e, split in zip(clips, splits, strict=True)],
+        "clips": [{**_as_json(entry), "split": entry.split} for entry in clips],
         "refused": [refusal._asdict() for refusal in refused],
     }
     write_json(folder / FILE, value)
-    return Manifest(speaker, tuple(clips), tuple(splits), tuple(refused), counts, mean_face)
+    return Manifest(speaker, tuple(clips), tuple(refused), counts, mean_face)
 
 
-def read(folder: str | os.PathLike) -> Manifest:
+def read(folder: str | os.PathLike, *, least: int = 0) -> Manifest:
     """Read the manifest of a folder of clips.
 
+    Args:
+      least: clips that it must list.
     Raises:
-      UserError: there is none, or it is damaged.
+      UserError: there is none, it is damaged, or it lists too few clips.
     """
     path = pathlib.Path(folder) / FILE
     try:
@@ -157,10 +176,9 @@ def read(folder: str | os.PathLike) -> Manifest:
                 f"{path} is of version {str(version)[:20]}, this program reads {VERSION}; "
                 "run `avct preprocess` on its videos again"
             )
-        return Manifest(
-            value["speaker"],
-            tuple(_as_entry(entry) for entry in value["clips"]),
-            tuple(entry["split"] for entry in value["clips"]),
+        found = Manifest(
+            value["speaker"] or "",
+            tuple(sorted(_as_entry(entry, split=entry["split"]) for entry in value["clips"])),
             tuple(Refusal(**refusal) for refusal in value["refused"]),
             value["counts"],
             value.get("mean_face", {}),
@@ -173,11 +191,12 @@ def read(folder: str | os.PathLike) -> Manifest:
         raise errors.UserError(
             f"{path} is damaged ({error}); run `avct preprocess` on its videos again, it only mends this file"
         ) from None
+    if len(found.clips) < least:
+        raise errors.UserError(f"{os.fspath(folder)!r} lists no clip; give `avct preprocess` other videos")
+    return found
 
 
-def count(
-    records: Sequence[Record], clips: Sequence[Entry], splits: Sequence[str], refused: Sequence[Refusal]
-) -> dict[str, Any]:
+def count(records: Sequence[Record], clips: Sequence[Entry], refused: Sequence[Refusal]) -> dict[str, Any]:
     """Count what came out."""
 
     def some(chosen: Sequence[Entry]) -> dict[str, Any]:
@@ -192,12 +211,11 @@ def count(
             "in_sync": sum(entry.in_sync for entry in chosen),
         }
 
-    pairs = list(zip(clips, splits, strict=True))
     return {
         "videos": len(records),
         "videos_without_clips": sum(not record.clips for record in records),
         **some(clips),
-        "splits": {name: some([e for e, s in pairs if s == name]) for name in ("train", "test")},
+        "splits": {name: some([e for e in clips if e.split == name]) for name in ("train", "test")},
         "refused": dict(sorted(Counter(refusal.kind for refusal in refused).items())),
         "refused_seconds": round(sum(r.end_s - r.begin_s for r in refused), 2),
     }
@@ -221,13 +239,16 @@ def _is_whole(folder: pathlib.Path, entry: Entry) -> bool:
 
 
 def _as_json(entry: Entry) -> dict[str, Any]:
-    """JSON has no NaN: an unknown offset is null."""
-    return {**entry._asdict(), "offset": None if math.isnan(entry.offset) else round(entry.offset, 2)}
+    """JSON has no NaN: an unknown offset is null. The split is said by the manifest alone."""
+    fields = entry._asdict()
+    del fields["held_out"]
+    return {**fields, "offset": None if math.isnan(entry.offset) else round(entry.offset, 2)}
 
 
-def _as_entry(value: dict[str, Any]) -> Entry:
-    fields = {name: value[name] for name in Entry._fields}
-    return Entry(**{**fields, "offset": math.nan if fields["offset"] is None else fields["offset"]})
+def _as_entry(value: dict[str, Any], *, split: str = "train") -> Entry:
+    fields = {name: value[name] for name in Entry._fields if name != "held_out"}
+    offset = math.nan if fields["offset"] is None else fields["offset"]
+    return Entry(**{**fields, "offset": offset, "held_out": split == "test"})
 
 
 def _as_record(value: dict[str, Any]) -> Record:

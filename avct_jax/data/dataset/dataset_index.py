@@ -46,25 +46,6 @@ HEARD = ("audio", "mel", "phonemes", "recognised", "silent")  # of no length wit
 Columns = dict[str, Num[np.ndarray, "t *_"] | Bool[np.ndarray, " t"]]
 
 
-class Entry(NamedTuple):
-    """A clip as training sees it; offset as in clip.Clip."""
-
-    name: str
-    person: str
-    held_out: bool
-    frames: int
-    audio: bool
-    in_sync: bool
-    offset: float
-
-
-class Manifest(NamedTuple):
-    """A folder's clips in order of name, and the person whose speech is learned."""
-
-    speaker: str
-    entries: tuple[Entry, ...]
-
-
 class Catalog(NamedTuple):
     """c clips in order of name, their n frames one after the other.
 
@@ -100,22 +81,6 @@ class Catalog(NamedTuple):
         return column[self.begins[which] : self.begins[which + 1]]
 
 
-def read_manifest(folder: str | os.PathLike) -> Manifest:
-    """Read which clips a folder has.
-
-    Raises:
-      UserError: there is no list, it is damaged, or it lists no clip.
-    """
-    found = manifest.read(folder)
-    if not found.clips:
-        raise errors.UserError(f"{os.fspath(folder)!r} lists no clip; give `avct preprocess` other videos")
-    entries = [
-        Entry(own.name, own.person, split == "test", own.frames, own.audio, own.in_sync, own.offset)
-        for own, split in zip(found.clips, found.splits, strict=True)
-    ]
-    return Manifest(found.speaker or "", tuple(sorted(entries)))
-
-
 def read_mean_face(folder: str | os.PathLike) -> Float[np.ndarray, "478 2"]:
     """Read the canonical frame of a folder's Jacobians.
 
@@ -130,7 +95,7 @@ def read_mean_face(folder: str | os.PathLike) -> Float[np.ndarray, "478 2"]:
 
 
 def read_columns(
-    folder: str | os.PathLike, entry: Entry, mean_face: Float[np.ndarray, "478 2"]
+    folder: str | os.PathLike, entry: manifest.Entry, mean_face: Float[np.ndarray, "478 2"]
 ) -> dict[str, Any]:
     """Read a clip's columns (COLUMNS); those of HEARD have no rows where there is no sound.
 
@@ -159,7 +124,7 @@ def read_columns(
     return columns
 
 
-def make(entries: Sequence[Entry], columns: Sequence[dict[str, Any]], *, size: int) -> Catalog:
+def make(entries: Sequence[manifest.Entry], columns: Sequence[dict[str, Any]], *, size: int) -> Catalog:
     """Put together what is known of clips in order of name.
 
     Args:

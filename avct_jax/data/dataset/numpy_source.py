@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from avct_jax.data.clips import manifest
 from avct_jax.data.dataset import batch_types, collate, dataset_index, frame_cache, sampler, source
 from avct_jax.data.media import video_io
 
@@ -38,7 +39,7 @@ class NumpySource:
         """
         self.folder = pathlib.Path(folder)
         self._in_memory, self._progress = in_memory, progress
-        entries = dataset_index.read_manifest(self.folder).entries
+        entries = manifest.read(self.folder, least=1).clips
         mean_face = dataset_index.read_mean_face(self.folder)
         read = functools.partial(dataset_index.read_columns, self.folder, mean_face=mean_face)
         # One after the other: in threads, numpy's reading of headers now and then fails in Python 3.11, whose

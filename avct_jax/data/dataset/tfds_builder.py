@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from avct_jax import errors
+from avct_jax.data.clips import manifest
 from avct_jax.data.dataset import dataset_index, frame_cache, host_tensorflow, source, tfrecord_index
 from avct_jax.data.media import video_io
 
@@ -44,8 +45,7 @@ class TalkingHead(tfds.core.GeneratorBasedBuilder):
     builder_config: TalkingHeadConfig
 
     def _info(self) -> tfds.core.DatasetInfo:
-        manifest = dataset_index.read_manifest(self.builder_config.clips)
-        size = _image_size(self.builder_config.clips, manifest)
+        size = _image_size(self.builder_config.clips)
         images = tfds.features.Sequence(tfds.features.Image(shape=(size, size, 3), encoding_format="jpeg"))
         columns = {
             # As bytes: each column is then one piece of the record, at a place that can be noted down.
@@ -58,16 +58,16 @@ class TalkingHead(tfds.core.GeneratorBasedBuilder):
         return tfds.core.DatasetInfo(builder=self, features=features, description=self.__doc__)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        entries = dataset_index.read_manifest(self.builder_config.clips).entries
+        entries = manifest.read(self.builder_config.clips, least=1).clips
         splits = {
             name: [entry for entry in entries if entry.held_out == held_out]
             for name, held_out in SPLITS.items()
         }
         return {name: self._generate_examples(own) for name, own in splits.items() if own}
 
-    def _generate_examples(self, entries: list[dataset_index.Entry]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(self, entries: list[manifest.Entry]) -> Iterator[tuple[str, dict[str, Any]]]:
         folder = pathlib.Path(self.builder_config.clips)
-        size = _image_size(folder, dataset_index.read_manifest(folder))
+        size = _image_size(folder)
         read = functools.partial(
             read_example, folder, mean_face=dataset_index.read_mean_face(folder), size=size
         )
@@ -80,7 +80,7 @@ class TalkingHead(tfds.core.GeneratorBasedBuilder):
 
 
 def read_example(
-    folder: pathlib.Path, entry: dataset_index.Entry, *, mean_face: np.ndarray, size: int
+    folder: pathlib.Path, entry: manifest.Entry, *, mean_face: np.ndarray, size: int
 ) -> dict[str, Any]:
     """Read one clip as the dataset's features.
 
@@ -129,8 +129,9 @@ def prepare(clips_folder: str | os.PathLike, data_dir: str | os.PathLike) -> pat
     return folder
 
 
-def _image_size(folder: str | os.PathLike, manifest: dataset_index.Manifest) -> int:
-    return video_io.probe(pathlib.Path(folder) / f"{manifest.entries[0].name}.mp4").size[0]
+def _image_size(folder: str | os.PathLike) -> int:
+    first = manifest.read(folder, least=1).clips[0]
+    return video_io.probe(pathlib.Path(folder) / f"{first.name}.mp4").size[0]
 
 
 def _mark(folder: pathlib.Path) -> str:
@@ -140,7 +141,7 @@ def _mark(folder: pathlib.Path) -> str:
         for name in ("manifest.json", "mean_face.npy")
         if (folder / name).exists()
     ]
-    names = [entry.name for entry in dataset_index.read_manifest(folder).entries]
+    names = [entry.name for entry in manifest.read(folder, least=1).clips]
     files = [folder / f"{name}{suffix}" for name in names for suffix in (".npz", ".mp4")]
     content += [str([path.stat().st_size for path in files if path.exists()]).encode()]
     plain = re.sub(r"[^a-z0-9_]+", "_", folder.resolve().name.lower())

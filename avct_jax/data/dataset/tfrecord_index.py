@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Int
 
 from avct_jax import errors
+from avct_jax.data.clips import manifest
 from avct_jax.data.dataset import dataset_index, host_tensorflow
 from avct_jax.files import atomic_write
 
@@ -153,7 +154,7 @@ def _scan(record: bytes, begin: int, shard: int, held_out: bool) -> tuple[Any, .
         at = record.index(jpeg, at)
         places.append((begin + at, len(jpeg)))
         at += len(jpeg)
-    entry = dataset_index.Entry(
+    entry = manifest.Entry(
         name=features["name"].bytes_list.value[0].decode(),
         person=features["person"].bytes_list.value[0].decode(),
         held_out=held_out,

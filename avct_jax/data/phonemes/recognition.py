@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from avct_jax import errors
 from avct_jax.data.phonemes import decoders, pronunciation, symbols
-from avct_jax.data.speech import speech_features
+from avct_jax.data.speech import speech_features, voice
 
 # Measured on five voices with reference phones (26 to 78% of frames hang on these): pocketsphinx places
 # boundaries early, and silence begins too soon after a phone and ends too late before one.
@@ -40,7 +40,11 @@ _one_at_a_time = threading.Lock()  # a pocketsphinx decoder holds the state of o
 
 
 def recognise(
-    wav: Float[np.ndarray, "n"], *, method: Method = "auto", transcript: str | None = None
+    wav: Float[np.ndarray, "n"],
+    *,
+    method: Method = "auto",
+    transcript: str | None = None,
+    silent: Bool[np.ndarray, " t"] | None = None,
 ) -> list[symbols.Segment]:
     """The phones of a sound and their times, silence included, from 0 to its end.
 
@@ -50,12 +54,13 @@ def recognise(
         that optional package and aligns (70%), "auto" is hama where it is installed.
       transcript: what is said, in English; aligned (78%). When that fails, a line is logged and `method`
         used.
+      silent: frames in which nobody speaks, where they are known (`voice.Speech.silent`).
     Raises:
       UserError: hama is asked for and not installed, or the transcript holds no word.
     """
     words = _words_of(transcript) if transcript is not None else None
     check_method(method)
-    if len(wav) < SHORTEST_SECONDS * speech_features.SAMPLE_RATE or speech_features.silent_frames(wav).all():
+    if _nobody_speaks(wav, silent):
         return [symbols.Segment("SIL", 0.0, len(wav) / speech_features.SAMPLE_RATE)]
     decoders.pocketsphinx(*(BY_TRANSCRIPT if words is not None else ()))
     use_hama = method == "hama" or (method == "auto" and _has_hama())
@@ -127,7 +132,7 @@ def segments_from_words(
 ) -> list[symbols.Segment]:
     """Phones inside words whose times are known, as in grid_s1_words.csv.
 
-    `segments_from_words([("sil", 0, .95), ("bin", .95, 1.18), ..], audio.read_audio(clip))`, then
+    `segments_from_words([("sil", 0, .95), ("bin", .95, 1.18), ..], audio_io.read_audio(clip))`, then
     `phonemes.labels_from_segments(segments, frames)`. The whole clip is aligned once (2% of real time), and
     each word's phones are stretched to the times given; a word that lies elsewhere is divided evenly.
 
@@ -229,7 +234,7 @@ def _split_script(heard: Sequence[str], cut: int, script: Sequence[str]) -> tupl
 
 def _heard(wav: Float[np.ndarray, "n"], use_hama: bool) -> list[str]:
     """The phones heard in a piece, without silences or times."""
-    if len(wav) < SHORTEST_SECONDS * speech_features.SAMPLE_RATE or speech_features.silent_frames(wav).all():
+    if _nobody_speaks(wav):
         return []
     if use_hama:
         return [phone for word in _hama_words(wav) for phone in word[0]]
@@ -241,7 +246,7 @@ def _recognise_piece(
 ) -> list[symbols.Segment]:
     seconds = len(wav) / speech_features.SAMPLE_RATE
     silence = [symbols.Segment("SIL", 0.0, seconds)]
-    if seconds < SHORTEST_SECONDS or speech_features.silent_frames(wav).all():
+    if _nobody_speaks(wav):
         return silence
     for source in ("transcript", "hama"):
         if source == "hama":
@@ -260,7 +265,7 @@ def _allphone(wav: Float[np.ndarray, "n"]) -> list[symbols.Segment]:
 
 
 def _hama_words(wav: Float[np.ndarray, "n"]) -> list[Variants]:
-    heard = decoders.hama()(_normalised(wav), speech_features.SAMPLE_RATE).word_phoneme_text
+    heard = decoders.hama()(speech_features.normalised(wav), speech_features.SAMPLE_RATE).word_phoneme_text
     spelled = (symbols.ipa_to_arpabet(word) for word in heard.split("|"))
     words = [tuple(phone for phone in word if phone != "NSN") for word in spelled]
     return [(word,) for word in words if word]
@@ -295,7 +300,7 @@ def _run(decoder: Any, wav: Float[np.ndarray, "n"]) -> list[symbols.Segment]:
     """Decode a whole sound; [] when no path is left."""
     # a little noise: digital silence would upset the removal of the cepstral mean
     noise = np.random.default_rng(0).uniform(-2, 2, len(wav))
-    samples = np.round(_normalised(wav) * 30000 + noise).astype("<i2")
+    samples = np.round(speech_features.normalised(wav) * 30000 + noise).astype("<i2")
     try:
         decoder.start_utt()
         decoder.process_raw(samples.tobytes(), no_search=False, full_utt=True)
@@ -358,9 +363,10 @@ def _fill(before: Sequence[symbols.Segment], until: float) -> list[symbols.Segme
     return [symbols.Segment("SIL", end, until)] if until > end else []
 
 
-def _normalised(wav: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
-    centred = wav - np.mean(wav, dtype=np.float64).astype(wav.dtype)
-    return centred / max(float(np.abs(centred).max()), 1e-9)
+def _nobody_speaks(wav: Float[np.ndarray, "n"], silent: Bool[np.ndarray, " t"] | None = None) -> bool:
+    if len(wav) < SHORTEST_SECONDS * speech_features.SAMPLE_RATE:
+        return True
+    return bool((voice.silent_frames(wav) if silent is None else silent).all())
 
 
 def _has_hama() -> bool:

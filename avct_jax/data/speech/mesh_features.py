@@ -6,13 +6,13 @@ which has heard many voices but takes the whole sound, or of a network that has 
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from avct_jax.data.phonemes import symbols
-from avct_jax.data.speech import speech_features, streaming_features
+from avct_jax.data.speech import speech_features, streaming_features, voice
 
 STEPS = 2  # posteriors in a frame, 20 ms each
 # Longer sounds are heard in pieces of 30 s, 2 s around them, so that memory does not grow with the length.
@@ -29,15 +29,7 @@ TOKENS = (
 Recogniser = Callable[[Float[np.ndarray, "t 4 columns"]], Float[np.ndarray, "t 2 56"]]
 
 
-class Speech(NamedTuple):
-    """A voice, one row a frame. posteriors: natural logarithms over TOKENS. audio: normalised features."""
-
-    posteriors: Float[np.ndarray, "t 2 56"]
-    audio: Float[np.ndarray, "t 4 columns"]
-    silent: Bool[np.ndarray, " t"]
-
-
-def listen(wav: Float[np.ndarray, " m"], recognise: Recogniser | None = None) -> Speech:
+def listen(wav: Float[np.ndarray, " m"], recognise: Recogniser | None = None) -> voice.Speech:
     """Hear a whole sound.
 
     Args:
@@ -46,26 +38,24 @@ def listen(wav: Float[np.ndarray, " m"], recognise: Recogniser | None = None) ->
     Raises:
       UserError: pyworld is missing.
     """
-    features = streaming_features.features(wav)
-    logs = recognise(features) if recognise else posteriors(wav, len(features))
-    return Speech(np.maximum(logs, LEAST_LOG), features, speech_features.silent_frames(wav))
+    speech = voice.hear(wav, streaming_features.features)
+    logs = recognise(speech.audio) if recognise else posteriors(wav, len(speech.audio))
+    return speech._replace(posteriors=np.maximum(logs, LEAST_LOG))
 
 
-def silence(frames: int) -> Speech:
+def silence(frames: int) -> voice.Speech:
     """What is heard where there is no sound."""
     logs = np.full((frames, STEPS, len(TOKENS)), LEAST_LOG, np.float32)
     logs[..., 0] = 0
-    return Speech(
-        logs,
-        np.full((frames, speech_features.ROWS_PER_FRAME, speech_features.FEATURES), 0, np.float32),
-        np.ones(frames, bool),
-    )
+    wav = np.zeros(frames * speech_features.FRAME_SAMPLES, np.float32)
+    loudness = np.full(frames, np.log(voice.LEAST_LOUDNESS))
+    rows = np.zeros((frames, speech_features.ROWS_PER_FRAME, speech_features.FEATURES), np.float32)
+    return voice.Speech(wav, rows, np.ones(frames, bool), loudness, logs)
 
 
 def posteriors(wav: Float[np.ndarray, " m"], frames: int) -> Float[np.ndarray, "t 2 56"]:
     """Return hama's log-posteriors of TOKENS every 20 ms."""
-    centred = wav - wav.mean()
-    scaled = (centred / max(1e-6, float(np.abs(centred).max()))).astype(np.float32)
+    scaled = speech_features.normalised(wav).astype(np.float32)
     parts = []
     for first in range(0, frames, PIECE):
         begin, end = max(0, first - MARGIN), min(frames, first + PIECE + MARGIN)
@@ -84,12 +74,13 @@ def _hear(wav):
     return logs[0][:, _columns()]
 
 
-def told(speech: Speech, labels: Int[np.ndarray, " t"], *, share: float = 0.5) -> Speech:
+def told(speech: voice.Speech, labels: Int[np.ndarray, " t"], *, share: float = 0.5) -> voice.Speech:
     """Raise the posteriors of phonemes that are known to be said.
 
     Args:
       labels: one of the 41 symbols' indices a frame. share: posterior that a known phoneme has at least.
     """
+    assert speech.posteriors is not None
     logs = speech.posteriors.copy()
     for symbol, columns in _columns_of_symbols().items():
         here = labels == symbol

@@ -24,7 +24,7 @@ from avct_jax.convert import name_map, released
 from avct_jax.data.clips import clip
 from avct_jax.data.dataset import frame_cache
 from avct_jax.data.faces import crop
-from avct_jax.data.speech import mel
+from avct_jax.data.speech import mel, speech_features
 from avct_jax.evaluation.scorers import face_crops
 from avct_jax.files import torch_pickle
 from avct_jax.metrics import syncnet as metric
@@ -181,9 +181,7 @@ class DSyncScorer:
         count = metric.window_count(frames, len(wav))
         if not count:
             return np.zeros((0, self.size), np.float32)
-        centred = wav - wav.mean(dtype=np.float64).astype(np.float32)
-        levelled = centred * np.float32(clip.MEL_PEAK / max(float(np.abs(centred).max()), 1e-9))
-        windows = clip.mel_windows(levelled, count)
+        windows = clip.mel_windows(speech_features.normalised(wav), count)
         return _of_chunks(self._speech, windows[..., None].astype(np.float32))
 
     def compare(self, lip: Embeddings, speech: Float[np.ndarray, "m d"]) -> metric.Sync:

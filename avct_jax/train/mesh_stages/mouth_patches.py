@@ -107,7 +107,7 @@ def pack(
     rows = found.without(leave_out)
     if not rows:
         raise errors.UserError(f"no clip of {folder} may be used; preprocess others")
-    for done, (entry, split) in enumerate(rows):
+    for done, entry in enumerate(rows):
         path = output / f"{entry.name}.npz"
         if not path.exists():
             mine = entry.person == found.speaker
@@ -119,7 +119,7 @@ def pack(
             frames = clip.frames(folder / f"{entry.name}.npz")
             made: dict[str, Any] = pack_clip(one, frames, canonical, counts, rng)
             partial = path.with_suffix(PARTIAL)
-            np.savez(partial, person=entry.person, split=split, **made)
+            np.savez(partial, person=entry.person, split=entry.split, **made)
             os.replace(partial, path)
         progress(done + 1, len(rows))
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from avct_jax import errors
 from avct_jax.data.dataset import source
-from avct_jax.data.speech import speech_features
+from avct_jax.data.speech import audio_io
 from avct_jax.train.mesh_stages import phoneme_stage, speech_dataset
 
 GROUPS = ("speaker", "people", "sounds")
@@ -60,8 +60,8 @@ def of_folder(
       UserError: there is none, or one cannot be read.
     """
     paths = find_sounds(folder)
-    cut = LONGEST * speech_features.SAMPLE_RATE
-    voices = [hear(f"sound_{p.stem}", lambda p=p: speech_features.read_audio(p)[:cut]) for p in paths]
+    cut = LONGEST * audio_io.SAMPLE_RATE
+    voices = [hear(f"sound_{p.stem}", lambda p=p: audio_io.read_audio(p)[:cut]) for p in paths]
     return Sounds(
         ("sounds",) * len(paths),
         np.zeros(len(paths), bool),

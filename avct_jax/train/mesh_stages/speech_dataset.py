@@ -18,7 +18,7 @@ from avct_jax import face_topology as topology
 from avct_jax.data.clips import clip, manifest
 from avct_jax.data.dataset import source
 from avct_jax.data.faces import face_basis
-from avct_jax.data.speech import speech_features, voice_conversion
+from avct_jax.data.speech import audio_io, voice_conversion
 from avct_jax.train.mesh_stages import person_embeddings, speech_stage
 
 MANY = 5  # clips of a person from which on one rest serves all
@@ -80,15 +80,15 @@ def build(
     Raises:
       UserError: no clip has sound and a steady face.
     """
-    people: dict[str, list[tuple[Any, clip.Clip, Voice]]] = {}
-    for entry, split in manifest.read(folder).without(leave_out):
+    people: dict[str, list[tuple[manifest.Entry, clip.Clip, Voice]]] = {}
+    for entry in manifest.read(folder).without(leave_out):
         if not entry.audio or entry.frames < shortest:
             continue
         one = clip.load(folder / f"{entry.name}.npz")
         if (one.score == 0).mean() > 0.02:
             continue
         voice = hear(entry.name, functools.partial(_audio, folder, entry.name))
-        people.setdefault(entry.person, []).append(((entry, split), one, voice))
+        people.setdefault(entry.person, []).append((entry, one, voice))
     if not people:
         raise errors.UserError(f"no clip of {folder} has sound and a steady face; preprocess more videos")
     parts = [part for person in people.values() for part in _person(person, basis)]
@@ -97,7 +97,7 @@ def build(
 
 
 def _audio(folder: pathlib.Path, name: str) -> np.ndarray:
-    return speech_features.read_audio(folder / f"{name}.mp4")
+    return audio_io.read_audio(folder / f"{name}.mp4")
 
 
 class _Part(NamedTuple):
@@ -144,14 +144,12 @@ def _person(clips, basis):
         rests = [np.median(rests, axis=0)] * len(clips)
     gaps = [opening(part.points) for part in aligned]
     spread = float(np.concatenate(gaps).std())
-    for ((entry, split), _, voice), part, rest, gap in zip(clips, aligned, rests, gaps, strict=True):
+    for (entry, _, voice), part, rest, gap in zip(clips, aligned, rests, gaps, strict=True):
         speech = smooth(face_basis.coefficients(part.points, rest, basis))
         count = min(len(speech), len(voice.audio))
         cut = Voice(voice.posteriors[:count], voice.audio[:count])
         poses = face_basis.head_motion(part)[:count]
-        yield _Part(
-            entry.name, entry.person, split == "test", cut, poses, speech[:count], gap[:count], spread
-        )
+        yield _Part(entry.name, entry.person, entry.held_out, cut, poses, speech[:count], gap[:count], spread)
 
 
 def opening(aligned: Float[np.ndarray, "t 478 3"]) -> Float[np.ndarray, " t"]:

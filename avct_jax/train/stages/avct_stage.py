@@ -210,7 +210,7 @@ def frozen_networks(
     parts = ("keypoint_detector", "renderer", "sync_discriminator")
     found = {part: init_params.frozen(part, given) if part in wanted else None for part in parts}
     silence = (
-        _silence()
+        speech_features.silence()
         if config.silence_augmentation
         else np.zeros((speech_format.ROWS, speech_format.COLUMNS), np.float32)
     )
@@ -391,9 +391,3 @@ def _dots(images, found, target):
     draw = lambda m: heatmap.gaussians(m.keypoints[0], *images.shape[1:3], variance=DOT).max(-1)
     colours = jnp.stack([draw(target), draw(found), jnp.zeros(images.shape[:3])], -1)
     return jnp.clip(images + colours, 0.0, 1.0)
-
-
-def _silence():
-    """Features of a frame of digital silence."""
-    features = speech_features.audio_features(np.zeros(speech_features.SAMPLE_RATE, np.float32))
-    return speech_features.frame_features(features)[3]

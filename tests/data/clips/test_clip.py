@@ -122,7 +122,7 @@ def test_listen_hears_silence_where_the_image_outlasts_the_audio():
 
 def test_mel_windows_begin_with_their_frame_and_end_with_the_audio():
     wav = np.random.default_rng(0).normal(0, 0.1, 25 * 640).astype(np.float32)
-    steps, windows = mel.mel_spectrogram(wav), clip.mel_windows(wav, 25)
+    steps, windows = mel.mel_spectrogram(wav * np.float32(0.9)), clip.mel_windows(wav, 25)
     assert windows.shape == (25, 80, 16) and windows.dtype == np.float16
     for frame in (0, 1, 7, 19):
         begin = int(80 * frame / 25)
@@ -137,4 +137,4 @@ def test_held_out_keeps_people_together_and_the_speakers_clips_apart():
     assert held == {p for p in people if clip.held_out("b", p, speaker="s")} and 8 < len(held) < 40
     clips = [name for name in map(str, range(1000)) if clip.held_out(name, "s", speaker="s")]
     assert 30 < len(clips) < 70
-    assert clip.held_out(clips[0], "s", speaker=None) == (int(hashlib.md5(b"s").hexdigest(), 16) % 14 == 0)
+    assert clip.held_out(clips[0], "s", speaker="") == (int(hashlib.md5(b"s").hexdigest(), 16) % 14 == 0)

@@ -18,7 +18,7 @@ from avct_jax.cli import main
 from avct_jax.data.clips import clip, clip_folder, make_clips, manifest
 from avct_jax.data.faces import crop, face_detector
 from avct_jax.data.media import video_io
-from avct_jax.data.speech import speech_features
+from avct_jax.data.speech import audio_io
 from avct_jax.files import atomic_write
 
 PORTRAIT = skimage.data.astronaut()[:300, 70:370]
@@ -100,8 +100,8 @@ def test_audio_that_begins_late_in_the_video_begins_late_in_its_clip(tmp_path):
     ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
     command = [ffmpeg, "-v", "error", *late, "-map", "0:v", "-map", "1:a", tmp_path / "a.mp4"]
     subprocess.run(list(map(str, command)), check=True)
-    wav = np.abs(speech_features.map_audio(tmp_path / "a.mp4"))
-    first = np.flatnonzero(np.abs(speech_features.map_audio(tmp_path / "tone.mp4")) > 0.1)[0]
+    wav = np.abs(audio_io.map_audio(tmp_path / "a.mp4"))
+    first = np.flatnonzero(np.abs(audio_io.map_audio(tmp_path / "tone.mp4")) > 0.1)[0]
     assert abs(np.flatnonzero(wav > 0.1)[0] - first - 0.4 * 16000) < 160  # 10 ms
 
 
@@ -235,8 +235,7 @@ def test_manifest_splits_people_as_a_whole_and_the_speakers_clips_one_by_one(tmp
     ]
     record = manifest.Record("video", "video.mp4", 1, {}, tuple(entries), ())
     made = manifest.write(tmp_path, [record], speaker="me", mean_face={})
-    split_of = {e.name: split for e, split in zip(made.clips, made.splits, strict=True)}
-    splits = {e.person: {split_of[x.name] for x in entries if x.person == e.person} for e in entries}
+    splits = {e.person: {x.split for x in made.clips if x.person == e.person} for e in entries}
     assert splits.pop("me") == {"train", "test"} and all(len(found) == 1 for found in splits.values())
     assert {"train", "test"} == set.union(*splits.values()) and made == manifest.read(tmp_path)
 

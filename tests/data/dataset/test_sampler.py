@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from avct_jax import errors
+from avct_jax.data.clips import manifest
 from avct_jax.data.dataset import batch_types, dataset_index, sampler
 
 CONFIG = batch_types.DrawConfig(speaker="s1", pose_frames=20, others=0.5)
@@ -22,7 +23,7 @@ CLIPS = (
 )
 KNOWN = dataset_index.make(
     [
-        dataset_index.Entry(name, person, held, t, audio, sync, 0.0)
+        manifest.Entry(name, person, t, audio, in_sync=sync, held_out=held)
         for name, person, t, audio, sync, held in CLIPS
     ],
     [

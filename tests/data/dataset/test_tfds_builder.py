@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from avct_jax import errors
+from avct_jax.data.clips import manifest
 from avct_jax.data.dataset import (
     batch_types,
     dataset_index,
@@ -116,7 +117,7 @@ def test_dataset_reads_as_tfds_users_expect(dataset, folder):
         and len(found) == 7
         and builder.info.splits["train"].num_examples == 7
     )
-    entries = {entry.name: entry for entry in dataset_index.read_manifest(folder).entries}
+    entries = {entry.name: entry for entry in manifest.read(folder).clips}
     for name in ("s1_0", "id_3"):
         columns = dataset_index.read_columns(folder, entries[name], dataset_index.read_mean_face(folder))
         assert all(np.array_equal(found[name][column], value) for column, value in columns.items())

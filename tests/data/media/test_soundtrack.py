@@ -9,15 +9,15 @@ import scipy.io.wavfile
 
 from avct_jax import errors
 from avct_jax.data.clips import make_clips
-from avct_jax.data.media import soundtrack, video_io
-from avct_jax.data.speech import speech_features
+from avct_jax.data.media import container, soundtrack, video_io
+from avct_jax.data.speech import audio_io
 from avct_jax.evaluation import video_files
 
 RATE = 16000
 
 
 def ffmpeg(*arguments):
-    command = [speech_features.ffmpeg(), "-nostdin", "-v", "error", "-y", *map(str, arguments)]
+    command = [container.ffmpeg(), "-nostdin", "-v", "error", "-y", *map(str, arguments)]
     return subprocess.run(command, check=True, capture_output=True)
 
 
@@ -36,10 +36,10 @@ def tone(hertz=440, seconds=1.0):
 
 def filmed(path, **options):
     """What is heard of a file, and what a video holds of it."""
-    heard = speech_features.read_heard(path, **options)
+    heard = audio_io.read_heard(path, **options)
     with video_io.VideoWriter(path.with_name("video.mp4"), size=32, audio=heard.track) as writer:
         writer.write(np.zeros((25, 32, 32, 3), np.uint8))
-    return heard.samples, speech_features.read_audio(path.with_name("video.mp4"))
+    return heard.samples, audio_io.read_audio(path.with_name("video.mp4"))
 
 
 @pytest.mark.parametrize("suffix, codec", [("mp3", "libmp3lame"), ("aac", "aac"), ("ts", "aac")])
@@ -51,7 +51,7 @@ def test_a_format_that_changes_on_the_way_shifts_nothing(tmp_path, suffix, codec
         ffmpeg(*sine(hertz, 2, rate), "-ac", channels, "-c:a", codec, part)
         joined += part.read_bytes()
     (tmp_path / f"all.{suffix}").write_bytes(joined)
-    for heard in (speech_features.map_audio(tmp_path / f"all.{suffix}"), *filmed(tmp_path / f"all.{suffix}")):
+    for heard in (audio_io.map_audio(tmp_path / f"all.{suffix}"), *filmed(tmp_path / f"all.{suffix}")):
         assert 6.0 * RATE <= len(heard) < 6.25 * RATE
         for at, hertz in ((0.5, 440), (2.6, 880), (4.7, 1320)):
             assert abs(loudest(heard[round(at * RATE) :][:RATE]) - hertz) < 12, (at, hertz)
@@ -70,8 +70,8 @@ def test_audio_and_images_keep_the_clock_of_their_container(tmp_path, late, suff
     ffmpeg(*inputs, "-map", "0", "-map", "1", *codecs, path)
     bright = np.array([frame.mean() > 128 for frame in video_io.read_frames(path)])
     for wav in (
-        speech_features.read_audio(path),
-        speech_features.map_audio(path),
+        audio_io.read_audio(path),
+        audio_io.map_audio(path),
         video_files.from_file(path, "video").audio(),
     ):
         beep_at = np.flatnonzero(np.abs(wav) > 0.1)[0] / RATE
@@ -86,7 +86,7 @@ def test_opus_loses_nothing_of_its_beginning(tmp_path, name):
     click[480] = 1
     scipy.io.wavfile.write(tmp_path / "s.wav", RATE, click)
     ffmpeg("-i", tmp_path / "s.wav", "-c:a", "libopus", "-b:a", "96k", "-strict", "-2", tmp_path / name)
-    heard = speech_features.read_audio(tmp_path / name)
+    heard = audio_io.read_audio(tmp_path / name)
     assert abs(np.abs(heard).argmax() - 480) < 16 and 0 <= len(heard) - RATE < RATE // 50
 
 
@@ -111,9 +111,9 @@ def noisy(content):
 )
 def test_audio_that_is_not_whole_is_told(tmp_path, caplog, name, spoil, said):
     ffmpeg(*sine(440, 6, RATE), tmp_path / name)
-    assert len(speech_features.read_audio(tmp_path / name)) >= 5.98 * RATE and not caplog.records
+    assert len(audio_io.read_audio(tmp_path / name)) >= 5.98 * RATE and not caplog.records
     (tmp_path / name).write_bytes(spoil((tmp_path / name).read_bytes()))
-    assert RATE < len(speech_features.read_audio(tmp_path / name)) < 4.5 * RATE
+    assert RATE < len(audio_io.read_audio(tmp_path / name)) < 4.5 * RATE
     (record,) = caplog.records
     assert said in record.getMessage() and "\n" not in record.getMessage()
 
@@ -151,7 +151,7 @@ def test_numbers_that_are_none_cost_their_own_moment_only(tmp_path, caplog):
 
 def test_audio_that_overshoots_a_little_is_not_remarked_on(tmp_path, caplog):
     scipy.io.wavfile.write(tmp_path / "a.wav", RATE, 4 * tone())
-    speech_features.read_audio(tmp_path / "a.wav")
+    audio_io.read_audio(tmp_path / "a.wav")
     assert not caplog.records
 
 
@@ -181,9 +181,9 @@ def test_a_silent_track_makes_room_for_the_next(tracks, caplog):
 
 def test_the_track_that_is_asked_for_is_heard_and_written(tracks, caplog):
     assert all(abs(loudest(heard) - 1320) < 3 for heard in filmed(tracks, track=3))
-    assert np.abs(speech_features.read_audio(tracks, track=1)).max() < 1e-3 and not caplog.records
+    assert np.abs(audio_io.read_audio(tracks, track=1)).max() < 1e-3 and not caplog.records
     with pytest.raises(errors.UserError, match="has 3 sound tracks, and no track 4"):
-        speech_features.read_audio(tracks, track=4)
+        audio_io.read_audio(tracks, track=4)
 
 
 def full_disk(monkeypatch):

@@ -12,7 +12,7 @@ import scipy.io.wavfile
 
 from avct_jax import errors
 from avct_jax.data.media import container, video_io
-from avct_jax.data.speech import speech_features
+from avct_jax.data.speech import audio_io
 
 
 def ramp(count, height=32, width=48, step=8):
@@ -80,7 +80,7 @@ def test_video_keeps_a_audio_whose_format_changes_in_the_middle(tmp_path):
     joined = (tmp_path / "a.mp3").read_bytes() + (tmp_path / "b.mp3").read_bytes()
     (tmp_path / "both.mp3").write_bytes(joined)
     write(tmp_path / "a.mp4", ramp(50, step=4), audio=tmp_path / "both.mp3")
-    heard = speech_features.map_audio(tmp_path / "a.mp4")  # by the container's clock, as players do
+    heard = audio_io.map_audio(tmp_path / "a.mp4")  # by the container's clock, as players do
     assert len(heard) >= 10 * 16000
     first, second = (heard[at * 16000 :][:48000] for at in (1, 6))
     assert abs(loudest(first) - 440) < 5 and abs(loudest(second) - 1320) < 5
@@ -311,4 +311,4 @@ def test_every_ffmpeg_gets_the_option_that_it_knows(said, version, tmp_path, mon
 def test_what_is_no_ffmpeg_is_called_so(program, monkeypatch):
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", program)
     with pytest.raises(errors.UserError, match=f"IMAGEIO_FFMPEG_EXE is '{program}', which is no ffmpeg"):
-        speech_features.ffmpeg()
+        container.ffmpeg()

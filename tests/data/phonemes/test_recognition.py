@@ -11,7 +11,7 @@ import pytest
 
 from avct_jax import errors
 from avct_jax.data.phonemes import decoders, recognition, symbols
-from avct_jax.data.speech import speech_features
+from avct_jax.data.speech import audio_io
 
 SYNTHETIC = pathlib.Path(__file__).parents[2] / "voices" / "flite.json"  # 7.1 s
 SENTENCE = (
@@ -54,7 +54,7 @@ def voice(request) -> Voice:
         words = [word["word"] for word in json.loads(REAL.read_text())]
         path, said = REAL.with_suffix(".wav"), " ".join(word for word in words if word != "sil")
     labels = symbols.read_phoneme_json(path.with_suffix(".json"))
-    return Voice(speech_features.read_audio(path), said, labels, least)
+    return Voice(audio_io.read_audio(path), said, labels, least)
 
 
 def covers(segments: list[symbols.Segment], seconds: float) -> bool:
@@ -68,6 +68,11 @@ def test_recognise_hears_silence_in_silence(method, samples):
     wav = np.zeros(samples, np.float32)
     assert {s.phone for s in recognition.recognise(wav, method=method)} == {"SIL"}
     assert {s.phone for s in recognition.recognise(wav, transcript="hello you")} == {"SIL"}
+
+
+def test_silence_that_is_known_is_not_sought_again():
+    found = recognition.recognise(buzz(1.0), silent=np.ones(25, bool))
+    assert found == [symbols.Segment("SIL", 0.0, 1.0)]
 
 
 @pytest.mark.parametrize("seconds", [0.04, 0.3, 2.0])

@@ -6,13 +6,13 @@ from scipy import signal
 
 from avct_jax import demo
 from avct_jax.data.phonemes import symbols
-from avct_jax.data.speech import mel, mesh_features, speech_features, streaming_features
+from avct_jax.data.speech import audio_io, mel, mesh_features, speech_features, streaming_features
 
 
 @pytest.fixture(scope="module")
 def wav():
     with demo.sentence() as path:
-        return speech_features.read_audio(path)[: 3 * speech_features.SAMPLE_RATE]
+        return audio_io.read_audio(path)[: 3 * speech_features.SAMPLE_RATE]
 
 
 def test_gain_changes_nothing(wav):

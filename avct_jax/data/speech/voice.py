@@ -1,0 +1,94 @@
+"""A voice as the networks hear it: one `Speech`, made once of a sound or piece by piece as it arrives.
+
+Where nobody speaks in a whole sound is decided here (`silent_frames`). Two questions are like it and not the
+same: which rows are speech while the sound arrives (streaming_features.py, its last column), and whether a
+sound track holds anything at all (media/soundtrack.py, clips/make_clips.py). The level is taken off in
+`speech_features.normalised`.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from avct_jax.data.speech import speech_features
+
+SILENCE_FLOOR = -60.0  # dB of full scale: below this nobody speaks, whatever the rest of the clip does
+SILENCE_RUN = 3  # frames = 120 ms: shorter gaps are stop consonants, not pauses
+LEAST_LOUDNESS = 1e-4  # of full scale
+
+
+class Speech(NamedTuple):
+    """A sound and what is heard in it, one row a frame of 40 ms.
+
+    Attributes:
+      samples: 16 kHz mono; the last frame may lack some.
+      audio: features, of speech_features.py (PAPER) or streaming_features.py (LITE).
+      silent: nobody speaks.
+      loudness: natural logarithm of the amplitude, full scale = 1.
+      posteriors: natural logarithms over mesh_features.TOKENS, every 20 ms; None where nobody asks (PAPER).
+    """
+
+    samples: Float[np.ndarray, " n"]
+    audio: Float[np.ndarray, "t 4 columns"]
+    silent: Bool[np.ndarray, " t"]
+    loudness: Float[np.ndarray, " t"]
+    posteriors: Float[np.ndarray, "t 2 s"] | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long the sound is."""
+        return len(self.samples) / speech_features.SAMPLE_RATE
+
+
+def hear(
+    wav: Float[np.ndarray, " n"],
+    features: Callable[[Float[np.ndarray, " n"]], Float[np.ndarray, "t 4 columns"]],
+) -> Speech:
+    """Hear a whole sound, once.
+
+    Args:
+      wav: 16 kHz mono, full scale = 1. features: `speech_features.features` or `streaming_features.features`.
+    Raises:
+      UserError: pyworld is missing.
+    """
+    return Speech(wav, features(wav), silent_frames(wav), loudness(wav))
+
+
+def loudness(wav: Float[np.ndarray, " n"]) -> Float[np.ndarray, " t"]:
+    """Return the natural logarithm of each frame's amplitude."""
+    return np.log(np.sqrt((_blocks(wav).astype(np.float64) ** 2).mean(1)) + LEAST_LOUDNESS)
+
+
+def silent_frames(wav: Float[np.ndarray, "n"]) -> Bool[np.ndarray, "t"]:
+    """Frames in which nobody speaks, so that a mouth can be kept shut there.
+
+    A frame is quiet below -60 dB of full scale, or below a level a quarter of the way from the clip's own
+    background (10th percentile) to its speech (95th), held within 25 to 45 dB under the speech. Only runs of
+    at least 120 ms count.
+    """
+    blocks = _blocks(wav)
+    centred = blocks - blocks.mean(1, keepdims=True)  # an offset or a hum's drift is not speech
+    level = 10 * np.log10(np.mean(centred**2, 1, dtype=np.float64) + 1e-12)
+    background, speech = np.percentile(level, (10, 95))
+    threshold = np.clip(background + 0.25 * (speech - background), speech - 45, speech - 25)
+    return _long_runs(level < max(SILENCE_FLOOR, threshold), SILENCE_RUN)
+
+
+def _long_runs(flags: Bool[np.ndarray, "t"], length: int) -> Bool[np.ndarray, "t"]:
+    """Keep runs of True of at least `length`, and shorter ones only when they are everything."""
+    if flags.all():
+        return flags
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    kept = np.zeros_like(flags)
+    for begin, end in edges.reshape(-1, 2):
+        kept[begin:end] = end - begin >= length
+    return kept
+
+
+def _blocks(wav: Float[np.ndarray, " n"]) -> Float[np.ndarray, "t 640"]:
+    """The samples of each frame, zeros after the last."""
+    frames = speech_features.frame_count(len(wav))
+    padded = np.pad(wav, (0, frames * speech_features.FRAME_SAMPLES - len(wav)))
+    return padded.reshape(frames, speech_features.FRAME_SAMPLES)
