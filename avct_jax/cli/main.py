@@ -35,6 +35,7 @@ COMMANDS = {
     "evaluate": "measure videos of talking faces",
     "ablate": "train and measure the paper's ablations",
     "convert": "released weights become a checkpoint that --checkpoint takes",
+    "export": "a portrait's programs as StableHLO, for use without this package",
     "bench": "frames a second and operations a frame on this machine",
     "train": "train the networks",
 }

@@ -77,10 +77,8 @@ def export(
     Raises:
       UserError: the portrait cannot be read, a platform is not known, or the folder cannot be written to.
     """
-    for name in (p for p in platforms if p not in PLATFORMS):
-        raise errors.UserError(f"platform {name!r} is not known; choose from {', '.join(PLATFORMS)}")
     folder = pathlib.Path(folder)
-    _check_folder(folder)
+    check(folder, platforms)
     still = np.zeros(16000, np.float32)
     ready = animator.prepare(image, still, still=True, size=size, seed=0)
     least = 1 if isinstance(animator, mesh_animator.MeshAnimator) else 2 * animator.config.avct.window_radius
@@ -112,7 +110,15 @@ def export(
     return list(files)
 
 
-def _check_folder(folder):
+def check(folder: str | os.PathLike, platforms: Sequence[str]) -> None:
+    """Refuse what cannot be done, before weights are read.
+
+    Raises:
+      UserError: as `export`.
+    """
+    folder = pathlib.Path(folder)
+    for name in (p for p in platforms if p not in PLATFORMS):
+        raise errors.UserError(f"platform {name!r} is not known; choose from {', '.join(PLATFORMS)}")
     if folder.is_file():
         raise errors.UserError(f"{folder} is a file; name a folder")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / INDEX).is_file():

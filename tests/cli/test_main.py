@@ -68,7 +68,7 @@ def test_options_are_written_in_full(words, capsys):
     assert "unrecognized arguments" in said or "required: --run" in said
 
 
-@pytest.mark.parametrize("command", ["animate", "demo", "evaluate", "ablate", "convert", "bench"])
+@pytest.mark.parametrize("command", ["animate", "demo", "evaluate", "ablate", "convert", "export", "bench"])
 def test_help_of_every_command_has_examples(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main.main([command, "--help"])
@@ -152,7 +152,7 @@ def test_the_bundled_phonemes_are_those_of_the_bundled_words():
 def test_no_help_names_an_extra_that_is_not_there(capsys):
     project = tomllib.loads((pathlib.Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     known = set(project["optional-dependencies"])
-    for command in ("animate", "demo", "preprocess", "evaluate", "ablate", "convert", "bench"):
+    for command in ("animate", "demo", "preprocess", "evaluate", "ablate", "convert", "export", "bench"):
         with pytest.raises(SystemExit):
             main.main([command, "--help"])
         assert set(re.findall(r"avct-jax\[([\w-]+)\]", capsys.readouterr().out)) <= known, command

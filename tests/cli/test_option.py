@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 import pytest
 
 from avct_jax import errors
-from avct_jax.cli import ablate, animate, bench, convert, demo, evaluate, main, option, preprocess
+from avct_jax.cli import ablate, animate, bench, convert, demo, evaluate, export, main, option, preprocess
 from avct_jax.cli import training_options as training
 
-KINDS = [module.Options for module in (ablate, animate, bench, convert, demo, evaluate, preprocess)]
+KINDS = [module.Options for module in (ablate, animate, bench, convert, demo, evaluate, export, preprocess)]
 
 
 @dataclasses.dataclass(frozen=True)
