@@ -77,7 +77,7 @@ def test_patches_held_by_the_device_are_those_of_the_host(device):
     known = test_painter_stage.made_set()
     mesh = jax.sharding.Mesh(np.array([device]), (sharding.AXIS,))
     ask = {"seed": 3, "step": 5, "batch_size": 8}
-    made = lambda **where: patch_source.PatchSource(known, speaker="s", speaker_share=0.3, **where)
+    made = lambda **where: patch_source.PatchSource(known, speaker="s", speaker_prob=0.3, **where)
     found = made(mesh=mesh).batch("patches", None, **ask)
     assert {d for x in jax.tree.leaves(found) for d in x.devices()} == {device}
     wanted = made().batch("patches", None, **ask)

@@ -53,7 +53,7 @@ def make_stage(rule=None, *, nan_at=-1, nan_gradient_at=-1):
             return loss * bad + hidden, updates["batch_stats"]
 
         (loss, stats), grads = jax.value_and_grad(loss_fn, has_aux=True)(network_state.params)
-        after, norm = train_state.advance(current, {NAME: grads}, {NAME: stats}, {NAME: rule}, decay=0.9)
+        after, norm = train_state.advance(current, {NAME: grads}, {NAME: stats}, {NAME: rule}, ema_decay=0.9)
         return after, {"loss": loss, **norm}
 
     def eval_step(current, frozen, batch, key):

@@ -78,7 +78,7 @@ LITE = run.AVCTTraining(
         noise=0.15,
         voice=0.6,
         phoneme_substitution=0.08,
-        decay=0.995,
+        ema_decay=0.995,
     ),
     optimizer=optimizer.OptimizerConfig(
         learning_rate=1.5e-3, warmup=50, betas=(0.9, 0.999), weight_decay=1e-2, clip=5.0, final_share=0.02
@@ -87,10 +87,10 @@ LITE = run.AVCTTraining(
         image_size=128,
         speaker="",
         frames=24,
-        others=0.6,
-        zoom=(-0.2, 0.05),
-        turn=0.1,
-        shift=0.08,
+        cross_identity_prob=0.6,
+        log_scale=(-0.2, 0.05),
+        rotation=0.1,
+        translation=0.08,
     ),
     system=system_config.LITE,
 )
@@ -121,7 +121,9 @@ LITE_WHOLE = dataclasses.replace(
         discriminator=patch_discriminator.PatchDiscriminatorConfig(block_expansion=8, max_features=64),
     ),
     optimizer=dataclasses.replace(LITE.optimizer, learning_rate=2e-4),
-    draw=dataclasses.replace(LITE.draw, others=0.0, zoom=(0.0, 0.0), turn=0.0, shift=0.0),
+    draw=dataclasses.replace(
+        LITE.draw, cross_identity_prob=0.0, log_scale=(0.0, 0.0), rotation=0.0, translation=0.0
+    ),
     # What is seen is learned: a renderer that moves too little teaches E_avct to move more.
     system=dataclasses.replace(system_config.LITE, motion_scale=1.0),
 )

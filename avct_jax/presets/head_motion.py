@@ -31,7 +31,9 @@ LITE = run.HeadMotionTraining(
     save_every=100,
     eval_every=100,
     image_every=300,
-    stage=head_motion_stage.HeadMotionStageConfig(speed=5.0, shift=0.3, turn=0.25, noise=0.15, decay=0.995),
+    stage=head_motion_stage.HeadMotionStageConfig(
+        speed=5.0, shift=0.3, turn=0.25, noise=0.15, ema_decay=0.995
+    ),
     optimizer=optimizer.OptimizerConfig(
         learning_rate=2e-3, warmup=30, betas=(0.9, 0.999), clip=1.0, final_share=0.02
     ),

@@ -27,10 +27,10 @@ LITE = mesh_run.PainterTraining(
         borrowed=0.3,
         quiet=0.03,
         discriminator=CRITIC,
-        decay=0.995,
+        ema_decay=0.995,
     ),
     optimizer=optimizer.OptimizerConfig(learning_rate=1e-3, warmup=50, betas=(0.5, 0.99), clip=1.0),
-    speaker_share=0.2,
+    speaker_prob=0.2,
     sharpest=24,
     sharp_from=4700,
 )

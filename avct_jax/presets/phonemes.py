@@ -17,7 +17,7 @@ LITE = mesh_run.PhonemeTraining(
     optimizer=optimizer.OptimizerConfig(
         learning_rate=2e-3, warmup=100, betas=(0.9, 0.99), weight_decay=1e-2, clip=1.0
     ),
-    speaker_share=0.3,
+    speaker_prob=0.3,
     sounds_share=0.25,
 )
 """First: throats and rooms vary much.

@@ -14,7 +14,7 @@ SPEAKER = mesh_run.SpeechTraining(
     optimizer=optimizer.OptimizerConfig(
         learning_rate=2e-3, warmup=50, betas=(0.9, 0.99), weight_decay=1e-3, clip=1.0
     ),
-    speaker_share=0.7,
+    speaker_prob=0.7,
     copies=0,
 )
 """First: mostly the speaker, who is in sync, so that the lags of others can be found.
@@ -34,7 +34,7 @@ LITE = mesh_run.SpeechTraining(
         learning_rate=2e-3, warmup=50, betas=(0.9, 0.99), weight_decay=1e-3, clip=1.0
     ),
     frames=12,
-    speaker_share=0.3,
+    speaker_prob=0.3,
 )
 """Then, the embedded one: everybody, each clip's lag taken out, half of the examples said by other voices.
 

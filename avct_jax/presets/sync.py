@@ -32,10 +32,10 @@ LITE = run.SyncTraining(
     eval_every=250,
     image_every=500,
     stage=sync_stage.SyncStageConfig(
-        discriminator=sync_discriminator.SyncDiscriminatorConfig(width=0.25), easy_steps=1000, decay=0.998
+        discriminator=sync_discriminator.SyncDiscriminatorConfig(width=0.25), easy_steps=1000, ema_decay=0.998
     ),
     optimizer=optimizer.OptimizerConfig(learning_rate=1e-3, warmup=100, betas=(0.9, 0.999)),
-    draw=batch_types.DrawConfig(speaker="", image_size=128, speaker_share=1.0),
+    draw=batch_types.DrawConfig(speaker="", image_size=128, speaker_prob=1.0),
     system=system_config.LITE,
 )
 """A quarter of the channels, on 128 px, the speaker alone: with other people in a batch, the contrastive term

@@ -43,11 +43,11 @@ class MeshTraining(training.StageTraining):
     """All that decides what is learned; see StageTraining.
 
     Attributes:
-      speaker_share: of examples that are the speaker's; the rest is drawn person by person.
+      speaker_prob: of examples that are the speaker's; the rest is drawn person by person.
       leave_out: clips whose source's path has this are not used; "" uses all.
     """
 
-    speaker_share: float = 0.3
+    speaker_prob: float = 0.3
     leave_out: str = "non-commercial"
     system: mesh_system.MeshSystemConfig = mesh_system.LITE
 
@@ -257,7 +257,7 @@ def painter(
     drawn = patch_source.PatchSource(
         known,
         speaker=speaker,
-        speaker_share=config.speaker_share,
+        speaker_prob=config.speaker_prob,
         sharpest=config.sharpest,
         sharp_from=config.sharp_from,
         mesh=mesh,
@@ -296,8 +296,8 @@ def _speech(config: SpeechTraining, clips, folder, given) -> Prepared:
         known = speech_dataset.trust(speech_dataset.with_lags(known, predicted), speaker)
     rules = (config.stage, config.optimizer, config.compute)
     sizes = config.system.speech_motion
-    radius, share = sizes.window_radius, config.speaker_share
-    shares = {"frames": config.frames, "speaker": speaker, "speaker_share": share}
+    radius, share = sizes.window_radius, config.speaker_prob
+    shares = {"frames": config.frames, "speaker": speaker, "speaker_prob": share}
     shares["revoiced_share"] = config.revoiced_share
     drawn = speech_dataset.SpeechSource(known, radius=radius, **shares)
     codes = {"people": len(drawn.names), "shipped": _shipped(drawn.names, config.manner)}
@@ -318,7 +318,7 @@ def _phonemes(config: PhonemeTraining, clips, folder, given) -> Prepared:
     made = phoneme_stage.make_stage(
         sizes, config.stage, config.optimizer, config.compute, init=given, seed=config.seed
     )
-    shares = (config.speaker_share, 1 - config.speaker_share - config.sounds_share, config.sounds_share)
+    shares = (config.speaker_prob, 1 - config.speaker_prob - config.sounds_share, config.sounds_share)
     drawn = phoneme_dataset.PhonemeSource(
         sounds,
         frames=config.frames,

@@ -50,7 +50,7 @@ def test_mesh_stages_have_presets_that_say_how_to_run_them(stage, capsys):
     assert all(isinstance(preset, mesh_run.MeshTraining) for preset in presets.values())
     with pytest.raises(SystemExit):
         main.main(["train", stage, "--help"])
-    assert "--speaker-share" in capsys.readouterr().out
+    assert "--speaker-prob" in capsys.readouterr().out
 
 
 def test_paper_presets_have_the_paper_s_rates():
@@ -73,12 +73,12 @@ def test_six_ablations_are_presets():
 def test_options_change_the_preset_s_fields():
     asked = parse(
         "renderer", "--preset", "tiny", "--stage.perceptual", "5", "--optimizer.learning-rate", "1e-2",
-        "--draw.zoom", "-0.3", "0.1", "--steps", "7", "--compute.dtype", "bfloat16",
+        "--draw.log_scale", "-0.3", "0.1", "--steps", "7", "--compute.dtype", "bfloat16",
         "--system.renderer.max-features", "16", "--init", "embedded",
     )  # fmt: skip
     found = asked.training
     assert (found.stage.perceptual, found.optimizer.learning_rate) == (5.0, 1e-2)
-    assert (found.draw.zoom, found.steps, found.compute.dtype) == ((-0.3, 0.1), 7, "bfloat16")
+    assert (found.draw.log_scale, found.steps, found.compute.dtype) == ((-0.3, 0.1), 7, "bfloat16")
     assert found.system.renderer.max_features == 16 and asked.where.init == "embedded"
     assert found.batch_size == renderer.TINY.batch_size and found.stage.l1 == renderer.TINY.stage.l1
     assert isinstance(parse("sync").training, run.SyncTraining) and parse("sync").training == sync.LITE
@@ -120,7 +120,7 @@ def clips(tmp_path_factory):
         ("avct", [], "run `avct train renderer` with the same --preset, --clips and --run first"),
         ("renderer", ["--vgg", "no.npz", "--stage.perceptual", "1"], "no VGG weights at no.npz"),
         ("head-motion", ["--draw.pose-frames", "999"], "has sound and 999 frames"),
-        ("sync", ["--draw.least-shift", "99"], "has sound in sync"),
+        ("sync", ["--draw.hard-negative-min-shift", "99"], "has sound in sync"),
         ("painter", ["--teeth", "nobody"], "nobody of the training is 'nobody'"),
         ("speech", ["--manner", "nobody"], "nobody of the training is 'nobody'"),
         ("speech", ["--system.phoneme-source", "network"], "run `avct train phonemes` first"),
@@ -187,8 +187,8 @@ def replace(config, **changes):
 
 
 def test_portraits_of_others_are_refused_where_frames_are_compared():
-    draw = replace(avct.TINY.draw, others=0.5)
-    with pytest.raises(errors.UserError, match=r"draw\.others 0\.5 shows other people"):
+    draw = replace(avct.TINY.draw, cross_identity_prob=0.5)
+    with pytest.raises(errors.UserError, match=r"draw\.cross_identity_prob 0\.5 shows other people"):
         run.check(run.complete(replace(avct.TINY, draw=draw), "s1"))
     with pytest.raises(errors.UserError, match=r"stage\.transfer False do not fit"):
         run.check(run.complete(replace(avct.LITE, stage=replace(avct.LITE.stage, transfer=False)), "s1"))

@@ -97,40 +97,47 @@ class DrawConfig:
       image_size: side of the images in a batch, px; clips hold 256.
       speaker: the person whose speech is learned.
       driving: driving frames of a pair.
-      speaker_share: share of pairs and sync windows of the speaker; the rest is drawn person by person alike.
-        0 draws the speaker as one person among the others.
+      speaker_prob: of pairs and sync windows of the speaker; the rest is drawn person by person alike. 0: the
+        speaker is one person among the others.
       open_mouths: draw each pair's last driving frame from the clip's wide open mouths, and most sources from
         the shut ones: rare in speech, and hardest to draw.
-      frames: t of a sequence. radius: r, further frames on each side of it. with_frames: also their images.
-      others: share of portraits of other people, whom the speaker's motion is put on.
-      transcribed: chance of phonemes by transcript; else those a recogniser hears, as in use.
+      frames: t of a sequence.
+      radius: r, further frames on each side of it.
+      with_frames: also their images.
+      cross_identity_prob: of portraits of other people, whom the speaker's motion is put on.
+      transcript_prob: of phonemes by transcript; else those a recogniser hears, as in use.
       pose_frames: t of a pose sequence.
-      negatives: share of sync windows with another sound; hard: share of these from within `near` frames (at
-        least `least_shift` off) of the window; the rest from anywhere in the clip.
-      mirror: chance of a mirrored example; reverse: chance that a pair's frames, else in order of time, come
-        backwards (open_mouths orders them by the mouth instead).
-      zoom: range of the change of log size. turn: largest turn, rad. shift: largest shift, [-1, 1] units.
-      colour: largest change of brightness, contrast, saturation and hue (FOMM: .1).
+      negative_prob: of sync windows with other audio.
+      hard_negative_prob: of negatives that are near the window; the rest is from anywhere in the clip.
+      hard_negative_window: how near, frames.
+      hard_negative_min_shift: how far at least, frames.
+      mirror_prob: of a mirrored example.
+      reverse_prob: that a pair's frames, else in order of time, come backwards; open_mouths orders them by
+        the mouth instead.
+      log_scale: range of the change of log size.
+      rotation: largest, rad.
+      translation: largest, [-1, 1] units.
+      colour_jitter: largest change of brightness, contrast, saturation and hue (FOMM: 0.1).
     """
 
     image_size: int = 256
     speaker: str = "grid_s1"
     driving: int = 1
-    speaker_share: float = 0.0
+    speaker_prob: float = 0.0
     open_mouths: bool = False
     frames: int = 24
     radius: int = 5
     with_frames: bool = True
-    others: float = 0.0
-    transcribed: float = 0.5
+    cross_identity_prob: float = 0.0
+    transcript_prob: float = 0.5
     pose_frames: int = 64
-    negatives: float = 0.5
-    hard: float = 0.5
-    near: int = 15
-    least_shift: int = 3
-    mirror: float = 0.5
-    reverse: float = 0.5
-    zoom: tuple[float, float] = (0.0, 0.0)
-    turn: float = 0.0
-    shift: float = 0.0
-    colour: float = 0.1
+    negative_prob: float = 0.5
+    hard_negative_prob: float = 0.5
+    hard_negative_window: int = 15
+    hard_negative_min_shift: int = 3
+    mirror_prob: float = 0.5
+    reverse_prob: float = 0.5
+    log_scale: tuple[float, float] = (0.0, 0.0)
+    rotation: float = 0.0
+    translation: float = 0.0
+    colour_jitter: float = 0.1

@@ -123,7 +123,7 @@ def _pair(known, pool, config, rng) -> PairPlan:
     count = config.driving + 1
     # In order of time, as FOMM draws them, until they are reversed.
     places = np.sort(faces[rng.choice(len(faces), count, replace=len(faces) < count)])
-    if rng.random() < config.reverse:
+    if rng.random() < config.reverse_prob:
         places = places[::-1]
     if config.open_mouths:
         mouth = known.of(known.opening, which)[faces]
@@ -138,7 +138,7 @@ def _sync(known, pool, config, rng) -> SyncPlan:
     which = _draw_clip(pool, config, rng)
     first = int(rng.integers(known.frames[which] - SYNC_FRAMES + 1))
     heard = first
-    if rng.random() < config.negatives:
+    if rng.random() < config.negative_prob:
         heard = _other_audio(known, which, first, config, rng)
     return SyncPlan(which, first, heard, draw_variation(config, rng))
 
@@ -147,15 +147,15 @@ def _other_audio(known, which, first, config, rng) -> int:
     """A window that lips from `first` do not say: near in time, or anywhere in the clip."""
     windows = np.arange(known.frames[which] - SYNC_FRAMES + 1)
     away = np.abs(windows - first)
-    fit = away >= config.least_shift
-    hard = rng.random() < config.hard
+    fit = away >= config.hard_negative_min_shift
+    hard = rng.random() < config.hard_negative_prob
     # Silence fits any other silence: such a pair could not be told from one in sync.
     silent = np.lib.stride_tricks.sliding_window_view(known.of(known.silent, which), SYNC_FRAMES)
     pauses = np.asarray(silent.all(1))
     if pauses[first] and (fit & ~pauses).any():
         fit = fit & ~pauses
-    if hard and (fit & (away <= config.near)).any():
-        fit = fit & (away <= config.near)
+    if hard and (fit & (away <= config.hard_negative_window)).any():
+        fit = fit & (away <= config.hard_negative_window)
     return int(rng.choice(windows[fit]))
 
 
@@ -163,10 +163,10 @@ def _sequence(known, pool, config, rng) -> SequencePlan:
     which = int(rng.choice(pool.speaker))
     first = int(rng.integers(known.frames[which] - config.frames + 1))
     shown = which
-    if rng.random() < config.others and pool.people:
+    if rng.random() < config.cross_identity_prob and pool.people:
         shown = int(rng.choice(pool.people[rng.integers(len(pool.people))]))
     portrait = int(rng.choice(np.flatnonzero(known.of(known.face, shown))))
-    transcribed = bool(rng.random() < config.transcribed)
+    transcribed = bool(rng.random() < config.transcript_prob)
     return SequencePlan(which, first, shown, portrait, transcribed, draw_variation(config, rng))
 
 
@@ -180,24 +180,24 @@ _PLANS = {"pairs": _pair, "sync": _sync, "sequences": _sequence, "poses": _poses
 
 def draw_variation(config: batch_types.DrawConfig, rng: np.random.Generator) -> batch_types.Variation:
     """Draw how one example is shown."""
-    mirrored = np.asarray(rng.random() < config.mirror)
+    mirrored = np.asarray(rng.random() < config.mirror_prob)
     zoom, turn, x, y = rng.uniform(-1, 1, 4)
-    low, high = config.zoom
+    low, high = config.log_scale
     view = (
         (low + high) / 2 + zoom * (high - low) / 2,
-        turn * config.turn,
-        x * config.shift,
-        y * config.shift,
+        turn * config.rotation,
+        x * config.translation,
+        y * config.translation,
     )
-    colours = rng.uniform(-config.colour, config.colour, 4)
+    colours = rng.uniform(-config.colour_jitter, config.colour_jitter, 4)
     return batch_types.Variation(mirrored, np.array(view, np.float32), colours.astype(np.float32))
 
 
 def _draw_clip(pool: Pool, config: batch_types.DrawConfig, rng: np.random.Generator) -> int:
     """A clip of the speaker as often as said, else of any person alike."""
     people = pool.people
-    chosen = rng.random() < config.speaker_share
-    if len(pool.speaker) and config.speaker_share == 0:
+    chosen = rng.random() < config.speaker_prob
+    if len(pool.speaker) and config.speaker_prob == 0:
         people = (*people, pool.speaker)
     if not people or (chosen and len(pool.speaker)):
         return int(rng.choice(pool.speaker))
@@ -215,7 +215,7 @@ def _by_person(
 
 def _least_sync_frames(config: batch_types.DrawConfig) -> int:
     """Frames from which every window has another one `least_shift` away."""
-    return SYNC_FRAMES + 2 * config.least_shift
+    return SYNC_FRAMES + 2 * config.hard_negative_min_shift
 
 
 def _why_none(known: dataset_index.Catalog, config: batch_types.DrawConfig, kind: str, held_out: bool) -> str:

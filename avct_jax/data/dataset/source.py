@@ -78,15 +78,15 @@ class PeopleSource(abc.ABC):
         held_out: Bool[np.ndarray, " n"],
         *,
         speaker: str,
-        speaker_share: float,
+        speaker_prob: float,
     ):
         """Take n examples.
 
         Args:
           persons: who is in each of them. usable: which may be drawn. held_out: which are for judging only.
-          speaker_share: of examples that are the speaker's.
+          speaker_prob: of examples that are the speaker's.
         """
-        self.speaker, self.speaker_share = speaker, speaker_share
+        self.speaker, self.speaker_prob = speaker, speaker_prob
         names = np.array(persons, str)
         self._people: dict[bool, dict[str, np.ndarray]] = {}
         for split in (False, True):
@@ -126,7 +126,7 @@ class PeopleSource(abc.ABC):
 
     def _draw(self, people, rng, held_out):
         others = [name for name in people if name != self.speaker]
-        if self.speaker in people and (not others or rng.random() < self.speaker_share):
+        if self.speaker in people and (not others or rng.random() < self.speaker_prob):
             return self.choose(people[self.speaker], rng)
         if not others:
             which = "for judging" if held_out else "to learn from"

@@ -69,19 +69,19 @@ def update(
     batch_stats: Any,
     optimizer: optax.GradientTransformation,
     *,
-    decay: Any,
+    ema_decay: Any,
 ) -> NetworkState:
     """Take one step of the optimiser and of the moving average.
 
     Args:
-      decay: share of the moving average kept this step, a number or a scalar array.
+      ema_decay: share of the moving average kept this step, a number or a scalar array.
     """
     chex.assert_trees_all_equal_shapes(gradients, network_state.params)
     chex.assert_trees_all_equal_structs(batch_stats, network_state.batch_stats)
     changes, opt_state = optimizer.update(gradients, network_state.opt_state, network_state.params)
     params = optax.apply_updates(network_state.params, changes)
-    ema_params = optax.incremental_update(params, network_state.ema_params, 1 - decay)
-    stats = optax.incremental_update(batch_stats, network_state.ema_batch_stats, 1 - decay)
+    ema_params = optax.incremental_update(params, network_state.ema_params, 1 - ema_decay)
+    stats = optax.incremental_update(batch_stats, network_state.ema_batch_stats, 1 - ema_decay)
     return NetworkState(params, ema_params, batch_stats, stats, opt_state)
 
 
@@ -91,19 +91,19 @@ def advance(
     batch_stats: Mapping[str, Any],
     rules: Mapping[str, optax.GradientTransformation],
     *,
-    decay: float,
+    ema_decay: float,
 ) -> tuple[State, dict[str, Array]]:
     """Take one step of every network.
 
     Args:
       gradients, batch_stats, rules: of every network, by name.
-      decay: share of the moving averages kept each step, see optimizer.ema_decay_at.
+      ema_decay: share of the moving averages kept each step, see optimizer.ema_decay_at.
     Returns: the state after it, and {GRADIENT_NORM: of all networks together}. By this metric the loop learns
       of a step that spoilt the state, whichever way the losses hide it.
     """
-    kept = optimizers.ema_decay_at(decay, current.step)
+    kept = optimizers.ema_decay_at(ema_decay, current.step)
     network_states = {
-        name: update(network_state, gradients[name], batch_stats[name], rules[name], decay=kept)
+        name: update(network_state, gradients[name], batch_stats[name], rules[name], ema_decay=kept)
         for name, network_state in current.network_states.items()
     }
     return State(current.step + 1, network_states), {GRADIENT_NORM: optax.global_norm(gradients)}

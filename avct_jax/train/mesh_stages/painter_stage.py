@@ -50,7 +50,7 @@ class PainterStageConfig:
       code: weight of the squares of people's codes, which keeps their mean a person too.
       colour: largest change of brightness, contrast and tint.
       discriminator: its size.
-      decay: share of the parameters' moving average kept each step.
+      ema_decay: share of the parameters' moving average kept each step.
     """
 
     inside: float = 4.0
@@ -71,7 +71,7 @@ class PainterStageConfig:
             block_expansion=16, num_blocks=3, max_features=128, spectral=False
         )
     )
-    decay: float = 0.999
+    ema_decay: float = 0.999
 
     @property
     def weights(self) -> dict[str, float]:
@@ -227,7 +227,7 @@ def _step(parts: _Parts, rules, current, frozen: Frozen, batch: patch_source.Pai
     loss, discriminator_grads = jax.value_and_grad(discriminator_loss)(network_states[DISCRIMINATOR].params)
     grads = {PART: grads[0], CODES: grads[1], DISCRIMINATOR: discriminator_grads}
     stats = {name: network_state.batch_stats for name, network_state in network_states.items()}
-    after, norm = train_state.advance(current, grads, stats, rules, decay=config.decay)
+    after, norm = train_state.advance(current, grads, stats, rules, ema_decay=config.ema_decay)
     return after, {**metrics, "gan_discriminator": loss, **norm}
 
 

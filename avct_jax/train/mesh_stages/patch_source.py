@@ -45,7 +45,7 @@ class PatchSource(source.PeopleSource):
         known: mouth_patches.PatchSet,
         *,
         speaker: str = "",
-        speaker_share: float = 0.2,
+        speaker_prob: float = 0.2,
         sharpest: int = 0,
         sharp_from: int = 0,
         mesh: jax.sharding.Mesh | None = None,
@@ -60,7 +60,7 @@ class PatchSource(source.PeopleSource):
         clips = known.patches.clip
         usable, held_out = np.ones(len(clips), bool), known.held_out[clips]
         persons = np.array(known.persons)[clips]
-        super().__init__(persons, usable, held_out, speaker=speaker, speaker_share=speaker_share)
+        super().__init__(persons, usable, held_out, speaker=speaker, speaker_prob=speaker_prob)
         self.names = person_embeddings.names_of(known.persons, known.held_out)
         self._row = person_embeddings.numbers_of(known.persons, self.names)
         learned = super().people(False, 0)

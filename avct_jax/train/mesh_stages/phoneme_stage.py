@@ -43,7 +43,7 @@ class PhonemeStageConfig:
       bands: of what a column is off by in a whole example: other microphones and rooms.
       tract: most by which an example's filter banks are stretched, logarithm: longer and shorter throats.
       hidden: most of the filter banks, and of the frames, that are hidden in an example, as shares.
-      decay: share of the parameters' moving average kept each step.
+      ema_decay: share of the parameters' moving average kept each step.
     """
 
     logs: float = 0.05
@@ -51,7 +51,7 @@ class PhonemeStageConfig:
     bands: float = 0.3
     tract: float = 0.15
     hidden: float = 0.2
-    decay: float = 0.998
+    ema_decay: float = 0.998
 
 
 def make_stage(
@@ -91,7 +91,7 @@ def make_stage(
             gradients_of, network_state.batch_stats, varied, keys[1], microbatches=compute.microbatches
         )  # fmt: skip
         after, norm = train_state.advance(
-            current, {PART: grads}, {PART: stats}, {PART: adam}, decay=config.decay
+            current, {PART: grads}, {PART: stats}, {PART: adam}, ema_decay=config.ema_decay
         )
         return after, {**metrics, **norm}
 

@@ -222,21 +222,21 @@ class SpeechSource(source.PeopleSource):
         radius: int,
         frames: int = 24,
         speaker: str = "",
-        speaker_share: float = 0.4,
+        speaker_prob: float = 0.4,
         revoiced_share: float = 0.5,
     ):
         """Take a set.
 
         Args:
           radius: neighbours on each side. frames: t of an example.
-          speaker_share: of examples that are the speaker's; the rest is drawn person by person.
+          speaker_prob: of examples that are the speaker's; the rest is drawn person by person.
           revoiced_share: of a person's examples that another voice says, where there are such.
         """
         self.known, self.radius, self.frames = known, radius, frames
         self.revoiced_share = revoiced_share
         lengths = np.diff(known.begins)
         fits = (lengths >= frames + 2 * SOUGHT_LAG) & ~(known.fit < LEAST_FIT)
-        super().__init__(known.persons, fits, known.held_out, speaker=speaker, speaker_share=speaker_share)
+        super().__init__(known.persons, fits, known.held_out, speaker=speaker, speaker_prob=speaker_prob)
         self.names = person_embeddings.names_of(known.persons, known.held_out)
         self._numbers = person_embeddings.numbers_of(known.persons, self.names)
 

@@ -65,7 +65,7 @@ class SpeechStageConfig:
       drop: chance that an example's posteriors, or its sound, or the pose, are taken away.
       bands: spread of a random gain of each feature column: microphones and rooms.
       stranger: chance that an example is learned with the code that strangers get.
-      decay: share of the parameters' moving average kept each step.
+      ema_decay: share of the parameters' moving average kept each step.
     """
 
     jaw: float = 0.3
@@ -76,7 +76,7 @@ class SpeechStageConfig:
     drop: float = 0.1
     bands: float = 0.3
     stranger: float = 0.3
-    decay: float = 0.999
+    ema_decay: float = 0.999
 
 
 class Basis(NamedTuple):
@@ -141,7 +141,7 @@ def make_stage(
             key), key, microbatches=compute.microbatches,
         )  # fmt: skip
         after, norm = train_state.advance(
-            current, grads, stats, dict.fromkeys(network_states, adam), decay=config.decay
+            current, grads, stats, dict.fromkeys(network_states, adam), ema_decay=config.ema_decay
         )
         return after, metrics | norm
 

@@ -63,7 +63,7 @@ class AVCTStageConfig:
       noise: of the audio features, in their standard deviations. voice: largest change of log F0.
       strange: other vocal tracts, microphones and rooms (train/augmentation/speech_augmentation.py).
       phoneme_substitution: chance of a random phoneme.
-      decay: share of the parameters' moving average kept each step.
+      ema_decay: share of the parameters' moving average kept each step.
     """
 
     gan: float = 1.0
@@ -90,7 +90,7 @@ class AVCTStageConfig:
     voice: float = 0.0
     speech_augmentation: SpeechAugmentation = SpeechAugmentation()
     phoneme_substitution: float = 0.0
-    decay: float = 0.999
+    ema_decay: float = 0.999
 
     def __post_init__(self):
         if self.transfer and (self.renders or self.equivariant or self.targets == "detector"):
@@ -258,7 +258,7 @@ class _Trainer(NamedTuple):
             microbatches=self.compute.microbatches,
         )
         rules = dict.fromkeys(current.network_states, self.adam)
-        after, norm = train_state.advance(current, grads, stats, rules, decay=self.config.decay)
+        after, norm = train_state.advance(current, grads, stats, rules, ema_decay=self.config.ema_decay)
         return after, metrics | norm
 
     def gradients_of(self, network_states: Any, frozen: Any, stats: Any, part: Any, key: Array) -> tuple:

@@ -31,7 +31,7 @@ class HeadMotionStageConfig:
       shift: largest change of translation, and turn: of rotation, of a whole stretch, as shares of the
         network's range: a portrait may look anywhere.
       noise: of the audio features, in their standard deviations.
-      decay: share of the parameters' moving average kept each step.
+      ema_decay: share of the parameters' moving average kept each step.
     """
 
     first_weight: float = 1.0
@@ -39,7 +39,7 @@ class HeadMotionStageConfig:
     shift: float = 0.0
     turn: float = 0.0
     noise: float = 0.0
-    decay: float = 0.999
+    ema_decay: float = 0.999
 
 
 def make_stage(
@@ -85,7 +85,7 @@ def make_stage(
             microbatches=compute.microbatches,
         )
         after, norm = train_state.advance(
-            current, {PART: grads}, {PART: stats}, {PART: adam}, decay=config.decay
+            current, {PART: grads}, {PART: stats}, {PART: adam}, ema_decay=config.ema_decay
         )
         return after, metrics | norm
 

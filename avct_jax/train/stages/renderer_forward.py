@@ -53,7 +53,7 @@ class RendererStageConfig:
       output_size: side of the images that are compared, px; 0: as large as they come. Half the size saves
         most of the cost.
       detector_rate, discriminator_rate: factors on these networks' learning rate.
-      decay: share of the parameters' moving average kept each step.
+      ema_decay: share of the parameters' moving average kept each step.
     """
 
     perceptual: float = 10.0
@@ -83,7 +83,7 @@ class RendererStageConfig:
     output_size: int = 0
     detector_rate: float = 1.0
     discriminator_rate: float = 1.0
-    decay: float = 0.999
+    ema_decay: float = 0.999
 
     @property
     def weights(self) -> dict[str, float]:

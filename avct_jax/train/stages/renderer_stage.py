@@ -102,7 +102,7 @@ def _step(plan, rules, current, frozen, batch, key):
     found, stats, metrics = grad_accumulation.accumulate(
         gradients_of, stats, (batch, keys), key, microbatches=plan.compute.microbatches
     )
-    after, norm = train_state.advance(current, found, stats, rules, decay=plan.config.decay)
+    after, norm = train_state.advance(current, found, stats, rules, ema_decay=plan.config.ema_decay)
     return after, metrics | norm
 
 

@@ -40,7 +40,7 @@ class SyncStageConfig:
         some sixteen examples or more.
       temperature: by which cosines are divided there.
       easy_steps: over which the negatives go from the batch's other sounds to the drawn ones; 0: at once.
-      decay: share of the parameters' moving average kept each step.
+      ema_decay: share of the parameters' moving average kept each step.
     """
 
     discriminator: sync_discriminator.SyncDiscriminatorConfig = sync_discriminator.SyncDiscriminatorConfig()
@@ -48,7 +48,7 @@ class SyncStageConfig:
     contrastive: float = 1.0
     temperature: float = 0.07
     easy_steps: int = 2000
-    decay: float = 0.999
+    ema_decay: float = 0.999
 
     @property
     def weights(self) -> dict[str, float]:
@@ -100,7 +100,7 @@ def make_stage(
             microbatches=compute.microbatches,
         )
         after, norm = train_state.advance(
-            current, {PART: grads}, {PART: stats}, {PART: adam}, decay=config.decay
+            current, {PART: grads}, {PART: stats}, {PART: adam}, ema_decay=config.ema_decay
         )
         return after, metrics | norm
 

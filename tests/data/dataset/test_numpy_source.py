@@ -15,7 +15,7 @@ from avct_jax.data.media import video_io
 from avct_jax.data.phonemes import symbols
 from tests import made_clips
 
-CONFIG = batch_types.DrawConfig(image_size=32, speaker="s1", pose_frames=20, others=0.5)
+CONFIG = batch_types.DrawConfig(image_size=32, speaker="s1", pose_frames=20, cross_identity_prob=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_sequence_is_silent_outside_its_clip_and_its_columns_are_of_its_frames(o
 
 def test_sequence_says_what_is_written_as_often_as_asked(opened):
     for chance in (0.0, 1.0):
-        config = batch_types.DrawConfig(speaker="s1", image_size=32, transcribed=chance)
+        config = batch_types.DrawConfig(speaker="s1", image_size=32, transcript_prob=chance)
         said = drawn(opened, "sequences", config=config).phonemes[:, 5:-5]
         assert set(np.unique(said)) <= ({5, symbols.SIL} if chance else {6, symbols.SIL + 1})
 
@@ -111,7 +111,7 @@ def test_sync_says_whether_audio_and_lips_belong_together(opened):
     heard = np.round(16 * (batch.mel[:, 0, 0] + 2))
     seen = np.round((batch.boxes[:, 0, 0] * 2 - 16) * 8)
     assert np.array_equal(batch.in_sync == 1, heard == seen) and 16 < batch.in_sync.sum() < 48
-    assert np.abs(heard - seen)[batch.in_sync == 0].min() >= CONFIG.least_shift
+    assert np.abs(heard - seen)[batch.in_sync == 0].min() >= CONFIG.hard_negative_min_shift
 
 
 def clips_of(opened, places):

@@ -9,7 +9,7 @@ from avct_jax import errors
 from avct_jax.data.clips import manifest
 from avct_jax.data.dataset import batch_types, dataset_index, sampler
 
-CONFIG = batch_types.DrawConfig(speaker="s1", pose_frames=20, others=0.5)
+CONFIG = batch_types.DrawConfig(speaker="s1", pose_frames=20, cross_identity_prob=0.5)
 # name, person, frames, sound, in sync, held out
 CLIPS = (
     ("a0", "a", 30, True, True, False),
@@ -62,7 +62,7 @@ def test_pairs_take_every_person_alike_and_the_speaker_as_often_as_said():
     persons = [KNOWN.persons[plan.clip] for plan in drawn]
     assert clips(drawn) == {"a0", "a1", "b0", "d0", "s0", "s2"}  # c0 and s1 are held out
     assert max(abs(persons.count(person) / 600 - 0.25) for person in ("a", "b", "d", "s1")) < 0.06
-    share = np.mean([KNOWN.persons[plan.clip] == "s1" for plan in plans("pairs", 600, speaker_share=0.7)])
+    share = np.mean([KNOWN.persons[plan.clip] == "s1" for plan in plans("pairs", 600, speaker_prob=0.7)])
     assert abs(share - 0.7) < 0.06
     assert clips(plans("pairs", 200, held_out=True)) == {"c0", "s1"}
 
@@ -73,7 +73,7 @@ def test_pairs_are_two_frames_with_a_face_in_either_order():
     assert not (frames == 3).any() and (frames < KNOWN.frames[[plan.clip for plan in drawn]][:, None]).all()
     rising, falling = (np.diff(frames, axis=1) > 0).all(1), (np.diff(frames, axis=1) < 0).all(1)
     assert (rising | falling).all() and abs(rising.mean() - 0.5) < 0.08
-    assert all(plan.source < plan.driving[0] for plan in plans("pairs", 100, reverse=0.0))
+    assert all(plan.source < plan.driving[0] for plan in plans("pairs", 100, reverse_prob=0.0))
 
 
 def test_pairs_go_from_shut_to_wide_open_mouths_when_asked():
@@ -95,13 +95,15 @@ def test_sync_windows_are_inside_clips_that_are_in_sync():
 
 
 def test_sync_negatives_are_near_but_not_too_near_and_never_silence_for_silence():
-    hard = plans("sync", 400, negatives=1.0, hard=1.0)
+    hard = plans("sync", 400, negative_prob=1.0, hard_negative_prob=1.0)
     away = np.array([abs(plan.first - plan.heard) for plan in hard])
     pause = [(p.first <= 7, p.heard <= 7) for p in hard]  # silent up to frame 11
-    assert away.min() == CONFIG.least_shift and away.max() == CONFIG.near
+    assert away.min() == CONFIG.hard_negative_min_shift and away.max() == CONFIG.hard_negative_window
     assert (True, True) not in pause and (True, False) in pause
-    easy = [abs(plan.first - plan.heard) for plan in plans("sync", 400, negatives=1.0, hard=0.0)]
-    assert min(easy) >= CONFIG.least_shift and max(easy) > 2 * CONFIG.near
+    easy = [
+        abs(plan.first - plan.heard) for plan in plans("sync", 400, negative_prob=1.0, hard_negative_prob=0.0)
+    ]
+    assert min(easy) >= CONFIG.hard_negative_min_shift and max(easy) > 2 * CONFIG.hard_negative_window
 
 
 def test_sequences_are_of_the_speaker_and_portraits_of_whom_is_asked():
@@ -111,7 +113,7 @@ def test_sequences_are_of_the_speaker_and_portraits_of_whom_is_asked():
     assert clips(drawn, "portrait_clip") == {"s0", "a0", "a1", "b0", "d0"}
     own = np.mean([plan.portrait_clip == plan.clip for plan in drawn])
     assert abs(own - 0.5) < 0.1 and 3 not in {plan.portrait for plan in drawn}
-    assert clips(plans("sequences", 50, others=0.0), "portrait_clip") == {"s0"}
+    assert clips(plans("sequences", 50, cross_identity_prob=0.0), "portrait_clip") == {"s0"}
     held = plans("sequences", 200, held_out=True)
     assert clips(held) == {"s1"} and clips(held, "portrait_clip") == {"s1", "c0"}
 
@@ -138,11 +140,11 @@ def test_pool_that_is_empty_names_the_need_and_the_remedy():
 
 
 def test_variation_stays_in_its_ranges_and_can_be_nothing():
-    drawn = plans("pairs", 300, zoom=(-0.2, 0.1), turn=0.3, shift=0.05, mirror=0.25)
+    drawn = plans("pairs", 300, log_scale=(-0.2, 0.1), rotation=0.3, translation=0.05, mirror_prob=0.25)
     view = np.stack([plan.variation.view for plan in drawn])
     low, high = view.min(0), view.max(0)
     assert np.allclose(low, [-0.2, -0.3, -0.05, -0.05], atol=0.02)
     assert np.allclose(high, [0.1, 0.3, 0.05, 0.05], atol=0.02)
     assert abs(np.mean([plan.variation.mirrored for plan in drawn]) - 0.25) < 0.08
-    still = plans("pairs", 50, mirror=0.0, colour=0.0)
+    still = plans("pairs", 50, mirror_prob=0.0, colour_jitter=0.0)
     assert not any(p.variation.mirrored or p.variation.view.any() or p.variation.colours.any() for p in still)

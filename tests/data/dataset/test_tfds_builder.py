@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.tf,
     pytest.mark.skipif(importlib.util.find_spec("tensorflow_datasets") is None, reason="no TensorFlow"),
 ]
-CONFIG = batch_types.DrawConfig(image_size=32, speaker="s1", pose_frames=20, others=0.5)
+CONFIG = batch_types.DrawConfig(image_size=32, speaker="s1", pose_frames=20, cross_identity_prob=0.5)
 JPEG_ERROR = 3  # of 255, mean: more than quality 95 costs, less than a wrong frame
 
 
@@ -75,7 +75,9 @@ def farthest(one, other):
 @pytest.mark.parametrize("kind", batch_types.KINDS)
 @pytest.mark.parametrize("size", [64, 32, 40])
 def test_both_sources_give_the_same_batches(records, folder, kind, size):
-    config = batch_types.DrawConfig(image_size=size, speaker="s1", pose_frames=20, others=0.5, driving=2)
+    config = batch_types.DrawConfig(
+        image_size=size, speaker="s1", pose_frames=20, cross_identity_prob=0.5, driving=2
+    )
     opened = numpy_source.NumpySource(folder, in_memory=True)
     for held_out in (False, True):
         batches = (drawn(x, kind, config=config, held_out=held_out) for x in (records, opened))

@@ -81,7 +81,7 @@ def drawn_from(known, **shares):
 
 
 def test_the_stage_learns_what_the_features_say():
-    config = phoneme_stage.PhonemeStageConfig(noise=0.0, bands=0.0, tract=0.0, hidden=0.0, decay=0.5)
+    config = phoneme_stage.PhonemeStageConfig(noise=0.0, bands=0.0, tract=0.0, hidden=0.0, ema_decay=0.5)
     rule = optimizer.OptimizerConfig(learning_rate=1e-2, schedule="constant")
     stage = phoneme_stage.make_stage(SMALL, config, rule, grad_accumulation.ComputeConfig())
     source, current, step = drawn_from(sounds()), stage.initial(), jax.jit(stage.step)

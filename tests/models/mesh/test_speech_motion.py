@@ -66,7 +66,7 @@ def made_set(clips=6, frames=60, late=0):
 def train(known, basis, steps=120):
     source = speech_dataset.SpeechSource(known, radius=5, frames=8)
     rule = optimizer.OptimizerConfig(learning_rate=3e-3, steps=steps, betas=(0.9, 0.99), clip=1.0)
-    config = speech_stage.SpeechStageConfig(noise=0.0, bands=0.0, drop=0.0, decay=0.9)
+    config = speech_stage.SpeechStageConfig(noise=0.0, bands=0.0, drop=0.0, ema_decay=0.9)
     rest = {"basis": basis, "people": len(source.names)}
     made = speech_stage.make_stage(SMALL, config, rule, grad_accumulation.ComputeConfig(), **rest)
     current, step = made.initial(), jax.jit(made.step)

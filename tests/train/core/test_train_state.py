@@ -16,11 +16,11 @@ def begin():
     return train_state.make_state({"a": variables, "b": {"params": {"w": jnp.ones(3)}}}, RULE)
 
 
-def advance(current, gradient=0.5, statistic=1.0, decay=0.2):
+def advance(current, gradient=0.5, statistic=1.0, ema_decay=0.2):
     gradients = {name: jax.tree.map(lambda p: jnp.full_like(p, gradient), x.params)
                  for name, x in current.network_states.items()}  # fmt: skip
     stats = {"a": {"mean": jnp.full(2, statistic)}, "b": {}}
-    return train_state.advance(current, gradients, stats, {"a": RULE, "b": RULE}, decay=decay)
+    return train_state.advance(current, gradients, stats, {"a": RULE, "b": RULE}, ema_decay=ema_decay)
 
 
 def test_every_network_takes_a_step_and_the_norm_is_of_all():
@@ -35,7 +35,7 @@ def test_statistics_are_averaged_at_the_pace_of_the_parameters():
     """A share of .1, then .9 * 2 / 11 more: the average forgets its random beginning first."""
     current, means = begin(), []
     for _ in range(2):
-        current, _ = advance(current, decay=0.9)
+        current, _ = advance(current, ema_decay=0.9)
         means.append(current.network_states["a"].ema_variables)
     np.testing.assert_allclose(means[0]["batch_stats"]["mean"], 0.9, rtol=1e-6)
     np.testing.assert_allclose(means[0]["params"]["w"], 0.1 * 1 + 0.9 * 0.5, rtol=1e-6)

@@ -268,7 +268,7 @@ def draw(source, **which):
 
 def test_people_are_drawn_alike_and_the_speaker_by_his_share():
     known = made_set()
-    source = patch_source.PatchSource(known, speaker="s", speaker_share=0.2)
+    source = patch_source.PatchSource(known, speaker="s", speaker_prob=0.2)
     drawn = known.patches.clip[draw(source).skin.ravel()]
     shares = np.bincount(drawn, minlength=4) / len(drawn)
     assert shares[3] == 0 and abs(shares[0] - 0.2) < 0.06

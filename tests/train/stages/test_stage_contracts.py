@@ -122,7 +122,7 @@ def test_video_judge_comes_to_prefer_real_videos():
     @quick.jit
     def step(network_state):
         grads, _, loss = temporal_gan.discriminator_step(network, network_state.params, {}, made, real)
-        return train_state.update(network_state, grads, {}, adam, decay=0.0), loss
+        return train_state.update(network_state, grads, {}, adam, ema_decay=0.0), loss
 
     for _ in range(60):
         network_state, _ = step(network_state)
