@@ -178,13 +178,14 @@ def _check_avct(config: AVCTTraining) -> None:
     if draw.cross_identity_prob and draw.with_frames:
         raise errors.UserError(
             f"draw.cross_identity_prob {draw.cross_identity_prob} shows other people's portraits, of which "
-            "there are no frames to compare with; set it to 0, or the stage's gan, matching, sync, perceptual and "
-            "equivariance terms"
+            "there are no frames to compare with; set it to 0, or the stage's gan, matching, sync, "
+            "perceptual and equivariance terms"
         )
     if bool(draw.cross_identity_prob) != losses.transfer:
         raise errors.UserError(
             f"draw.cross_identity_prob {draw.cross_identity_prob} and stage.transfer {losses.transfer} do "
-            "not fit: on other people's portraits the speaker's motion must be transferred; set both or neither"
+            "not fit: on other people's portraits the speaker's motion must be transferred; set both or "
+            "neither"
         )
     if losses.renders and losses.rendered > draw.frames:
         raise errors.UserError(
