@@ -10,7 +10,8 @@ import io
 import itertools
 import os
 import re
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
@@ -18,7 +19,8 @@ import tyro
 from avct_jax import errors
 
 HELP = {"-h", "--help"}
-WIDE = "9999"  # columns, in which tyro breaks no line of a refusal
+WIDE = 9999  # columns, in which tyro breaks no line of a refusal
+NARROW = 40  # columns; tyro 1.0.17 draws for ever where there are five
 RULE = re.compile(r"^ *[-─]{3,} *$", re.MULTILINE)  # what divides the parts of one
 NAMED = re.compile(r"^ {6}([^\s,]+)", re.MULTILINE)  # options that one lists
 SAYINGS = (
@@ -137,21 +139,30 @@ def read(kind: Any, words: Sequence[str], command: str, more: str = "", **option
     run = lambda words: tyro.cli(kind, prog=command, args=words, **options)
     if not HELP.isdisjoint(words):
         try:
-            return run(["--help"])
+            with _columns(max(NARROW, shutil.get_terminal_size().columns)):
+                return run(["--help"])
         except SystemExit:
             print(more, end="")
             raise
-    said, columns = io.StringIO(), os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = WIDE
+    said = io.StringIO()
     try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        with _columns(WIDE), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             return run(words)
     except SystemExit:
         raise errors.UserError(f"{_complaint(said.getvalue())}; see `{command} --help`") from None
+
+
+@contextlib.contextmanager
+def _columns(count: int) -> Iterator[None]:
+    """Let tyro take the terminal for so wide."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(count)
+    try:
+        yield
     finally:
         del os.environ["COLUMNS"]
-        if columns is not None:
-            os.environ["COLUMNS"] = columns
+        if before is not None:
+            os.environ["COLUMNS"] = before
 
 
 def _complaint(box: str) -> str:

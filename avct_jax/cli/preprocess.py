@@ -21,7 +21,6 @@ has. A clip is one steady face between two cuts: NAME.mp4 (256x256, 25 frames/s,
 became of every video, and why parts were left out. An interrupted run goes on where it was; further runs into
 the same folder add to it. Use videos that you may use, of people who agreed.
 """
-INTERRUPTED = 130  # exit code: Ctrl-C, 128 + SIGINT
 
 
 WHO = tyro.conf.create_mutex_group(required=False, title="who is seen")
@@ -113,7 +112,7 @@ def run(options: Options) -> int:
     speaker = speech.speaker and discover.printable(speech.speaker)
     kept = _kept(options.clip)
     folder = clip_folder.open_folder(output, videos)
-    with clip_folder.locked(folder):
+    with clip_folder.locked(folder), terminal.going_on_later():
         manifest.clean(folder)
         records = manifest.read_records(folder)
         jobs = discover.make_jobs(videos, records, person=speech.person, people=people, words=words)
@@ -125,9 +124,6 @@ def run(options: Options) -> int:
                 show = lambda state: bar.show(state.videos, state.total, _reached(state))
                 failed = clip_folder.make(folder, jobs, kept, processes=options.jobs or _cores(), show=show)
             clip_folder.check_offsets(folder, show=(lambda text: None) if quiet else terminal.note)
-        except KeyboardInterrupt:
-            terminal.note("interrupted; what is finished is kept, and the same command goes on from there")
-            return INTERRUPTED
         finally:  # a run that is stopped leaves a folder that can be trained on
             made = clip_folder.sum_up(folder, failed, speaker=speaker, new_mean_face=options.new_mean_face)
             manifest.clean(folder)

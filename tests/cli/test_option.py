@@ -94,18 +94,19 @@ def test_words_become_values():
     assert parse("a", "--output", "o", "--judge").judge == ""
     assert parse("a", "--output", "None", "--judge", "None", "--output", "o", "--quiet").judge == "None"
     assert parse("--output", "o", "--", "-a").files == ["-a"]
+    assert parse("a", "--output", "n", "--output", "o").output == "o"
 
 
 @pytest.mark.parametrize("kind", [*KINDS, training.Export], ids=lambda kind: kind.__module__)
 def test_help_fits_the_terminal_and_says_only_what_can_be_typed(kind, monkeypatch, capsys):
-    for columns in (40, 60, 100, 200):
+    for columns in (1, 40, 60, 100, 200):
         monkeypatch.setenv("COLUMNS", str(columns))
         with pytest.raises(SystemExit) as ended:
             option.parse(kind, ["--help"], "avct", "more\n")
         said = capsys.readouterr().out
         about, boxes = said.split("\n\n", 2)[1:]
         assert ended.value.code == 0 and said.endswith("more\n") and about
-        assert max(map(len, boxes.splitlines())) <= columns
+        assert max(map(len, boxes.splitlines())) <= max(columns, 40)
         assert "--quiet" in said and not {"None", "False", "--no-quiet", "--shown."} & {*said.split()}
 
 
