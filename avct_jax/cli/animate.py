@@ -42,7 +42,7 @@ class Speech:
 
     audio_track: option.MaybePositive = None
     recogniser: Literal["auto", "pocketsphinx", "hama"] = "auto"
-    transcript: Annotated[str | None, SAID, option.shown_as("TEXT")] = None
+    transcript: Annotated[option.MaybeText, SAID, option.shown_as("TEXT")] = None
     transcript_file: Annotated[option.MaybeFile, SAID] = None
     phonemes: Annotated[option.MaybeFile, SAID] = None
 

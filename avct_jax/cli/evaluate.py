@@ -70,7 +70,7 @@ class Made:
     """
 
     protocol: Annotated[
-        str | None, option.read_by(_protocol), option.shown_as("NAME"), tyro.conf.arg(help=WHICH)
+        option.MaybeText, option.read_by(_protocol), option.shown_as("NAME"), tyro.conf.arg(help=WHICH)
     ] = None
     clips: option.MaybeFolder = None
     portraits: option.MaybeFolder = None

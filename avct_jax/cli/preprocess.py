@@ -47,10 +47,10 @@ class Speech:
       words: columns clip (the video's name), start_s, end_s, word
     """
 
-    person: Annotated[str | None, WHO, option.shown_as("NAME")] = None
-    people: Annotated[str | None, WHO, option.shown_as("CSV")] = None
-    speaker: Annotated[str | None, option.shown_as("PERSON")] = None
-    words: Annotated[str | None, option.shown_as("CSV")] = None
+    person: Annotated[option.MaybeText, WHO, option.shown_as("NAME")] = None
+    people: Annotated[option.MaybeText, WHO, option.shown_as("CSV")] = None
+    speaker: Annotated[option.MaybeText, option.shown_as("PERSON")] = None
+    words: Annotated[option.MaybeText, option.shown_as("CSV")] = None
 
 
 @dataclasses.dataclass(frozen=True)
