@@ -10,6 +10,7 @@ FILES = sorted(p.relative_to(ROOT) for top in ("avct_jax", "scripts") for p in (
 RUNGS = {
     "errors": 0,
     "stuck_signals": 0,
+    "progress": 0,
     "files": 0,
     "arguments": 0,
     "face_topology": 0,

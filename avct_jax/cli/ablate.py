@@ -73,7 +73,7 @@ class Options:
 
 def run(options: Options) -> int:
     """Do it."""
-    from avct_jax import compile_cache
+    from avct_jax import compile_cache, progress
     from avct_jax.cli import terminal
     from avct_jax.evaluation import ablation
     from avct_jax.train.core import malloc, sharding
@@ -100,9 +100,9 @@ def run(options: Options) -> int:
     recipe, quiet = ablation.Recipe(warm, whole), options.shown.quiet
     checkpoints = ablation.train(variants, recipe, places, sharding.make_mesh(0), quiet=quiet)
     output = pathlib.Path(options.output)
-    with terminal.going_on_later(), terminal.task_bar(quiet=quiet) as show:
+    with terminal.going_on_later(), progress.Progress(unit="videos", quiet=quiet) as bar:
         report, generated, real = ablation.score(
-            checkpoints, places.clips, output, judges, videos=options.measure.videos or 0, show=show
+            checkpoints, places.clips, output, judges, videos=options.measure.videos or 0, show=bar.show
         )
     evaluate.publish(report, generated, real, output, options.measure.shown)
     terminal.show(ablation.table(report))

@@ -42,7 +42,7 @@ class Speech:
 
     audio_track: option.MaybePositive = None
     recogniser: Literal["auto", "pocketsphinx", "hama"] = "auto"
-    transcript: Annotated[str | None, SAID, option.shown_as("TEXT")] = None
+    transcript: Annotated[option.MaybeText, SAID, option.shown_as("TEXT")] = None
     transcript_file: Annotated[option.MaybeFile, SAID] = None
     phonemes: Annotated[option.MaybeFile, SAID] = None
 
@@ -158,15 +158,16 @@ def animate(
     image: Any, audio: Any, output: str, request: Any, networks: Networks, shown: option.Shown
 ) -> int:
     """Animate and tell of it."""
-    from avct_jax import compile_cache
+    from avct_jax import compile_cache, progress
     from avct_jax.cli import terminal
 
     compile_cache.enable()
     from avct_jax.animator import factory
 
-    with terminal.progress_bar(quiet=shown.quiet) as progress:
+    with progress.Progress("looking and listening", unit="frames", quiet=shown.quiet) as bar:
         animator = factory.load(networks.checkpoint, landmarks=networks.landmarks)
-        report = animator.animate(image, audio, output, progress=progress, **request._asdict())
+        show = lambda done, total: bar.show(done, total, "drawing")
+        report = animator.animate(image, audio, output, progress=show, **request._asdict())
     for line in report.notes:  # those that were logged as well are shown once
         log.warning("%s", line)
     if shown.quiet:

@@ -70,7 +70,7 @@ class Made:
     """
 
     protocol: Annotated[
-        str | None, option.read_by(_protocol), option.shown_as("NAME"), tyro.conf.arg(help=WHICH)
+        option.MaybeText, option.read_by(_protocol), option.shown_as("NAME"), tyro.conf.arg(help=WHICH)
     ] = None
     clips: option.MaybeFolder = None
     portraits: option.MaybeFolder = None
@@ -140,7 +140,7 @@ class Options:
 
 def run(options: Options) -> int:
     """Do it; 2 where no video could be measured."""
-    from avct_jax import compile_cache, errors
+    from avct_jax import compile_cache, errors, progress
     from avct_jax.cli import terminal
     from avct_jax.evaluation import evaluate, video_files
 
@@ -154,12 +154,12 @@ def run(options: Options) -> int:
         for line in () if quiet else lines:
             terminal.note(line)
     output = pathlib.Path(options.output)
-    with terminal.going_on_later(), terminal.task_bar(quiet=quiet) as show:
+    with terminal.going_on_later(), progress.Progress(unit="videos", quiet=quiet) as bar:
         if options.made.protocol:
-            report, generated, real = _of_protocol(options, output, networks, show)
+            report, generated, real = _of_protocol(options, output, networks, bar.show)
         else:
             asked = evaluate.Options(videos=measure.videos or 0, baselines=not measure.no_baselines)
-            report = evaluate.evaluate(generated, real, output, networks, asked, show)
+            report = evaluate.evaluate(generated, real, output, networks, asked, bar.show)
     if not any(
         system["videos"] for system in report["systems"] if not generated or system["key"] in generated
     ):

@@ -10,15 +10,17 @@ import io
 import itertools
 import os
 import re
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any, Literal, Optional, TypeVar
 
 import tyro
 
 from avct_jax import errors
 
 HELP = {"-h", "--help"}
-WIDE = "9999"  # columns, in which tyro breaks no line of a refusal
+WIDE = 9999  # columns, in which tyro breaks no line of a refusal
+NARROW = 40  # columns; tyro 1.0.17 draws for ever where there are five
 RULE = re.compile(r"^ *[-─]{3,} *$", re.MULTILINE)  # what divides the parts of one
 NAMED = re.compile(r"^ {6}([^\s,]+)", re.MULTILINE)  # options that one lists
 SAYINGS = (
@@ -85,17 +87,20 @@ def _maybe(*words: str) -> str:
     raise ValueError("expected one at most")
 
 
+# typing's own, not `str | None`: those tyro 1.0 checks itself, and imports typeguard for the others (0.03 s).
+MaybeText = Optional[str]  # noqa: UP045
+MaybeNumber = Optional[int]  # noqa: UP045
 Flag = Annotated[bool, shown_as()]
 File = Annotated[str, shown_as("FILE")]
 Folder = Annotated[str, shown_as("DIR")]
 Positive = Annotated[int, read_by(_positive), shown_as("N")]
-MaybeFile = Annotated[str | None, shown_as("FILE")]
-MaybeFolder = Annotated[str | None, shown_as("DIR")]
-MaybePositive = Annotated[int | None, read_by(_positive), shown_as("N")]
-MaybeNatural = Annotated[int | None, read_by(_natural), shown_as("N")]
+MaybeFile = Annotated[MaybeText, shown_as("FILE")]
+MaybeFolder = Annotated[MaybeText, shown_as("DIR")]
+MaybePositive = Annotated[MaybeNumber, read_by(_positive), shown_as("N")]
+MaybeNatural = Annotated[MaybeNumber, read_by(_natural), shown_as("N")]
 SomeFiles = Annotated[list[str], tyro.conf.Positional, read_by(_some, "*"), shown_as("FILE ...")]
 SomeNames = Annotated[list[str] | None, read_by(_some, "*"), shown_as("NAME ...")]
-AnyFile = Annotated[str | None, read_by(_maybe, "*"), shown_as("[FILE]")]  # "": the option alone
+AnyFile = Annotated[MaybeText, read_by(_maybe, "*"), shown_as("[FILE]")]  # "": the option alone
 
 LOUD = tyro.conf.create_mutex_group(required=False, title="what is shown")
 
@@ -137,21 +142,30 @@ def read(kind: Any, words: Sequence[str], command: str, more: str = "", **option
     run = lambda words: tyro.cli(kind, prog=command, args=words, **options)
     if not HELP.isdisjoint(words):
         try:
-            return run(["--help"])
+            with _columns(max(NARROW, shutil.get_terminal_size().columns)):
+                return run(["--help"])
         except SystemExit:
             print(more, end="")
             raise
-    said, columns = io.StringIO(), os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = WIDE
+    said = io.StringIO()
     try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        with _columns(WIDE), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             return run(words)
     except SystemExit:
         raise errors.UserError(f"{_complaint(said.getvalue())}; see `{command} --help`") from None
+
+
+@contextlib.contextmanager
+def _columns(count: int) -> Iterator[None]:
+    """Let tyro take the terminal for so wide."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(count)
+    try:
+        yield
     finally:
         del os.environ["COLUMNS"]
-        if columns is not None:
-            os.environ["COLUMNS"] = columns
+        if before is not None:
+            os.environ["COLUMNS"] = before
 
 
 def _complaint(box: str) -> str:

@@ -3,9 +3,6 @@
 import contextlib
 import dataclasses
 import os
-import sys
-import time
-from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import tyro
@@ -24,8 +21,6 @@ has. A clip is one steady face between two cuts: NAME.mp4 (256x256, 25 frames/s,
 became of every video, and why parts were left out. An interrupted run goes on where it was; further runs into
 the same folder add to it. Use videos that you may use, of people who agreed.
 """
-INTERRUPTED = 130  # exit code: Ctrl-C, 128 + SIGINT
-PLAIN_SECONDS = 10.0  # between lines where standard error is no terminal
 
 
 WHO = tyro.conf.create_mutex_group(required=False, title="who is seen")
@@ -52,10 +47,10 @@ class Speech:
       words: columns clip (the video's name), start_s, end_s, word
     """
 
-    person: Annotated[str | None, WHO, option.shown_as("NAME")] = None
-    people: Annotated[str | None, WHO, option.shown_as("CSV")] = None
-    speaker: Annotated[str | None, option.shown_as("PERSON")] = None
-    words: Annotated[str | None, option.shown_as("CSV")] = None
+    person: Annotated[option.MaybeText, WHO, option.shown_as("NAME")] = None
+    people: Annotated[option.MaybeText, WHO, option.shown_as("CSV")] = None
+    speaker: Annotated[option.MaybeText, option.shown_as("PERSON")] = None
+    words: Annotated[option.MaybeText, option.shown_as("CSV")] = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +92,7 @@ class Options:
 
 def run(options: Options) -> int:
     """Do it; 2 where no clip came out."""
-    from avct_jax import errors
+    from avct_jax import errors, progress
     from avct_jax.cli import terminal
     from avct_jax.data.clips import clip_folder, discover, manifest
     from avct_jax.data.phonemes import decoders
@@ -117,7 +112,7 @@ def run(options: Options) -> int:
     speaker = discover.printable(speech.speaker or "")
     kept = _kept(options.clip)
     folder = clip_folder.open_folder(output, videos)
-    with clip_folder.locked(folder):
+    with clip_folder.locked(folder), terminal.going_on_later():
         manifest.clean(folder)
         records = manifest.read_records(folder)
         jobs = discover.make_jobs(videos, records, person=speech.person, people=people, words=words)
@@ -125,12 +120,10 @@ def run(options: Options) -> int:
             terminal.note(line)
         failed: list[manifest.Refusal] = []
         try:
-            with _shown(quiet=quiet) as show:
+            with progress.Progress(unit="videos", quiet=quiet) as bar:
+                show = lambda state: bar.show(state.videos, state.total, _reached(state))
                 failed = clip_folder.make(folder, jobs, kept, processes=options.jobs or _cores(), show=show)
             clip_folder.check_offsets(folder, show=(lambda text: None) if quiet else terminal.note)
-        except KeyboardInterrupt:
-            terminal.note("interrupted; what is finished is kept, and the same command goes on from there")
-            return INTERRUPTED
         finally:  # a run that is stopped leaves a folder that can be trained on
             made = clip_folder.sum_up(folder, failed, speaker=speaker, new_mean_face=options.new_mean_face)
             manifest.clean(folder)
@@ -181,62 +174,8 @@ def _kept(clip: Clips):
     return make_clips.Options(shortest, longest, clip.smallest_face, not clip.no_sound)
 
 
-@contextlib.contextmanager
-def _shown(*, quiet: bool) -> Iterator[Callable[[Any], None]]:
-    """A bar on a terminal, a line now and then elsewhere."""
-    if quiet:
-        yield lambda state: None
-    elif sys.stderr.isatty():
-        with _bar() as show:
-            yield show
-    else:
-        yield _Lines()
-
-
-@contextlib.contextmanager
-def _bar() -> Iterator[Callable[[Any], None]]:
-    from rich import console, progress  # 0.1 s, for terminals only
-
-    columns = (
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TextColumn("videos"),
-        progress.TimeElapsedColumn(),
-        progress.TimeRemainingColumn(),
-    )
-    with progress.Progress(*columns, console=console.Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("preprocessing", total=None)
-        bar.start()
-
-        def show(state: Any) -> None:
-            text = f"{state.clips} clips, {state.refused} left out, {state.frames} frames"
-            bar.update(task, description=text, completed=state.videos, total=state.total)
-
-        yield show
-
-
-class _Lines:
-    """Says every few seconds how far it is."""
-
-    def __init__(self):
-        self.begun = self.said = time.monotonic()
-        self.first: int | None = None
-
-    def __call__(self, state: Any) -> None:
-        now = time.monotonic()
-        self.first = state.videos if self.first is None else self.first
-        if now - self.said < PLAIN_SECONDS and state.videos < state.total:
-            return
-        self.said = now
-        done, spent = state.videos - self.first, now - self.begun
-        left = f", {spent / done * (state.total - state.videos):.0f} s left" if done else ""
-        from avct_jax.cli import terminal
-
-        terminal.note(
-            f"{state.videos}/{state.total} videos, {state.clips} clips, {state.refused} left out, "
-            f"{state.frames / max(spent, 1e-9):.0f} frames/s{left}"
-        )
+def _reached(state: Any) -> str:
+    return f"{state.clips} clips, {state.refused} left out, {state.frames} frames"
 
 
 def _cores() -> int:

@@ -1,4 +1,4 @@
-"""What the command line shows while it works: notes, a progress bar, where time went.
+"""What the command line shows: the commands there are, notes, results, where time went.
 
 Everything goes to standard error, so that results on standard output can be piped.
 """
@@ -6,25 +6,11 @@ Everything goes to standard error, so that results on standard output can be pip
 import contextlib
 import difflib
 import logging
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from avct_jax import errors
+from avct_jax import errors, progress
 
-Progress = Callable[[int, int], None]
-PLAIN_SECONDS = 10.0  # between lines where standard error is no terminal
-
-
-def note(text: str) -> None:
-    """Say in one line what was decided."""
-    tell(f"avct: {' '.join(text.split())}")
-
-
-def tell(text: str) -> None:
-    """Write beside the results, to standard error; a terminal that was closed must not stop the work."""
-    with contextlib.suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)
+note, tell = progress.note, progress.tell
 
 
 def show(text: str) -> None:
@@ -114,54 +100,6 @@ def notes_of_the_package(*, quiet: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def progress_bar(*, quiet: bool) -> Iterator[Progress | None]:
-    """A bar of frames done, on a terminal only: yields what to call with frames done and in all, or None."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich import console, progress  # 0.1 s, for terminals only
-
-    columns = (
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TextColumn("frames"),
-        progress.TimeRemainingColumn(),
-    )
-    with progress.Progress(*columns, console=console.Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("looking and listening", total=None)
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, description="drawing", completed=done, total=total)
-
-        yield show
-
-
-@contextlib.contextmanager
-def task_bar(*, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
-    """Shows how far something is: a bar on a terminal, a line every ten seconds elsewhere.
-
-    Yields what to call with things done, things in all, and what is being done.
-    """
-    if quiet:
-        yield lambda done, total, text: None
-    elif not sys.stderr.isatty():
-        yield _Lines()
-    else:
-        from rich import console, progress  # 0.1 s, for terminals only
-
-        columns = (
-            progress.BarColumn(),
-            progress.MofNCompleteColumn(),
-            progress.TimeRemainingColumn(),
-            progress.TextColumn("{task.description}"),
-        )
-        with progress.Progress(*columns, console=console.Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("", total=None)
-            yield lambda done, total, text: bar.update(task, completed=done, total=total, description=text)
-
-
-@contextlib.contextmanager
 def going_on_later() -> Iterator[None]:
     """Around work that is kept piece by piece: Ctrl-C says so."""
     try:
@@ -169,18 +107,6 @@ def going_on_later() -> Iterator[None]:
     except KeyboardInterrupt:
         said = "interrupted; what is finished is kept, and the same command goes on from there"
         raise KeyboardInterrupt(said) from None
-
-
-class _Lines:
-    """Says every few seconds what is being done."""
-
-    def __init__(self):
-        self.said = time.monotonic()
-
-    def __call__(self, done: int, total: int, text: str) -> None:
-        if time.monotonic() - self.said > PLAIN_SECONDS:
-            self.said = time.monotonic()
-            note(f"{done} of {total}, {text}")
 
 
 def timing_table(timings: Mapping[str, float], frames: int) -> str:

@@ -10,14 +10,13 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jaxtyping import Float
 
-from avct_jax import errors
+from avct_jax import errors, progress
 from avct_jax.data.clips import manifest
 from avct_jax.data.dataset import batch_types, numpy_source, sampler, source
 from avct_jax.models import networks, system_config
 from avct_jax.models.frozen import vgg
 from avct_jax.train import run_weights, training
 from avct_jax.train.core import device_cache, init_params, loop, sharding, train_state
-from avct_jax.train.monitoring import progress
 from avct_jax.train.stages import avct_stage, head_motion_stage, renderer_stage, stage, sync_stage
 
 SHARDS = "tfrecords"  # in the folder of clips: what tf.data reads
@@ -257,7 +256,7 @@ def open_source(places: Places, mesh: jax.sharding.Mesh, *, quiet: bool = False)
       UserError: there are none, or TensorFlow is missing.
     """
     if places.source != "tfds":
-        told = None if quiet else progress.show_decoding
+        told = None if quiet else progress.tenths("images of {done} of {total} clips are decoded")
         clips = numpy_source.NumpySource(places.clips, progress=told)
         return device_cache.DeviceSource(clips, mesh) if places.source == "device" else clips
     try:

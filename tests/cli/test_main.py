@@ -16,7 +16,7 @@ import skimage.data
 
 from avct_jax import compile_cache, demo, errors, weights_file
 from avct_jax.benchmark import throughput
-from avct_jax.cli import main, terminal
+from avct_jax.cli import main
 from avct_jax.convert import released
 from avct_jax.data.media import video_io
 from avct_jax.data.phonemes import recognition, symbols
@@ -231,16 +231,6 @@ except KeyboardInterrupt:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("clean\nonce\n", 0), done.stderr
-
-
-def test_progress_bar_is_for_terminals(monkeypatch, capsys):
-    with terminal.progress_bar(quiet=False) as progress:
-        assert progress is None
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with terminal.progress_bar(quiet=False) as progress:
-        progress(3, 10)
-    with terminal.progress_bar(quiet=True) as progress:
-        assert progress is None
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """How options are read, and how refusals and helps look, whatever the terminal."""
 
 import dataclasses
+import functools
 import os
-import subprocess
 import sys
 from typing import Annotated, Literal
 
@@ -11,6 +11,7 @@ import pytest
 from avct_jax import errors
 from avct_jax.cli import ablate, animate, bench, convert, demo, evaluate, export, main, option, preprocess
 from avct_jax.cli import training_options as training
+from tests import pseudo_terminal
 
 KINDS = [module.Options for module in (ablate, animate, bench, convert, demo, evaluate, export, preprocess)]
 
@@ -93,48 +94,30 @@ def test_words_become_values():
     assert parse("a", "--output", "o", "--judge").judge == ""
     assert parse("a", "--output", "None", "--judge", "None", "--output", "o", "--quiet").judge == "None"
     assert parse("--output", "o", "--", "-a").files == ["-a"]
+    assert parse("a", "--output", "n", "--output", "o").output == "o"
 
 
 @pytest.mark.parametrize("kind", [*KINDS, training.Export], ids=lambda kind: kind.__module__)
 def test_help_fits_the_terminal_and_says_only_what_can_be_typed(kind, monkeypatch, capsys):
-    for columns in (40, 60, 100, 200):
+    for columns in (1, 40, 60, 100, 200):
         monkeypatch.setenv("COLUMNS", str(columns))
         with pytest.raises(SystemExit) as ended:
             option.parse(kind, ["--help"], "avct", "more\n")
         said = capsys.readouterr().out
         about, boxes = said.split("\n\n", 2)[1:]
         assert ended.value.code == 0 and said.endswith("more\n") and about
-        assert max(map(len, boxes.splitlines())) <= columns
+        assert max(map(len, boxes.splitlines())) <= max(columns, 40)
         assert "--quiet" in said and not {"None", "False", "--no-quiet", "--shown."} & {*said.split()}
 
 
-def lines_of_help(encoding, **variables):
-    """What a terminal gets to see, byte by byte."""
-    terminal, ours = os.openpty()
-    usual = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS")}
-    usual |= {"TERM": "xterm", "PYTHONIOENCODING": encoding, **variables}
-    command = [sys.executable, "-m", "avct_jax", "demo", "--help"]
-    with subprocess.Popen(command, stdout=ours, env=usual) as process:
-        os.close(ours)
-        said = b""
-        while True:
-            try:
-                more = os.read(terminal, 1 << 16)
-            except OSError:  # as Linux says that nobody is at the other end
-                break
-            if not more:
-                break
-            said += more
-    os.close(terminal)
-    assert process.returncode == 0
-    return said
-
-
-@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudoterminals")
+@pseudo_terminal.needed
 def test_help_keeps_to_the_terminal_s_letters_and_colours():
-    assert b"\x1b[" in (said := lines_of_help("utf-8")) and "│".encode() in said
-    assert b"\x1b[" not in lines_of_help("utf-8", NO_COLOR="1")
-    assert lines_of_help("ascii", NO_COLOR="1").isascii()
+    seen = functools.partial(
+        pseudo_terminal.shown, [sys.executable, "-m", "avct_jax", "demo", "--help"], "stdout"
+    )
+    assert b"\x1b[" in (said := seen(PYTHONIOENCODING="utf-8")) and "│".encode() in said
+    assert b"\x1b[" not in seen(PYTHONIOENCODING="utf-8", NO_COLOR="1")
+    assert seen(PYTHONIOENCODING="ascii", NO_COLOR="1").isascii()
 
 
 def test_the_menu_names_every_command_and_the_nearest(capsys):

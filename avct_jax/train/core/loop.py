@@ -20,7 +20,7 @@ from avct_jax.train.core import (
     stop_request,
     train_state,
 )
-from avct_jax.train.monitoring import contact_sheet, meters, metric_log, profiler, progress
+from avct_jax.train.monitoring import contact_sheet, meters, metric_log, profiler, run_progress
 from avct_jax.train.stages import stage
 
 VALIDATION = "val/"
@@ -131,7 +131,7 @@ def train(
             stack.callback(log.close)
             notes.extend(log.notes)
         shown = stack.enter_context(
-            progress.Progress(
+            run_progress.RunProgress(
                 task.stage.name, done=first, total=task.config.steps, quiet=quiet or not first_process
             )
         )

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from avct_jax.train.monitoring import progress
+from avct_jax.train.monitoring import run_progress
 
 
 class Means:
@@ -56,7 +56,7 @@ class Clock:
         yield
         self._left_out += time.perf_counter() - began
 
-    def pace(self, steps: int, batch_size: int) -> progress.Pace:
+    def pace(self, steps: int, batch_size: int) -> run_progress.Pace:
         """Of so many steps since the last restart."""
         seconds = max(time.perf_counter() - self._since - self._left_out, 1e-9)
-        return progress.Pace(seconds / steps, steps * batch_size / seconds, self._waited / seconds)
+        return run_progress.Pace(seconds / steps, steps * batch_size / seconds, self._waited / seconds)

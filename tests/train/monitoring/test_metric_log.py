@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from avct_jax import errors
-from avct_jax.train.monitoring import metric_log, progress
+from avct_jax.train.monitoring import metric_log
 
 
 def fill(folder, steps, **options):
@@ -88,39 +88,3 @@ def test_full_disk_is_said_in_one_line(tmp_path):
     with pytest.raises(errors.UserError, match=r"No space left on device.*free space"):
         log.append(1, {"loss": 1.0})
     log.close()
-
-
-PACE = progress.Pace(0.5, 16.0, 0.25)
-
-
-def test_progress_is_a_plain_line_a_report_without_a_terminal(capsys):
-    with progress.Progress("sync", done=0, total=100) as shown:
-        shown.advance(9)
-        shown.report(10, {"loss": 0.123456}, PACE)
-    said = "sync 10/100  0.5 s/step  16 examples/s  25% waiting for data  0:00:45 left  loss 0.1235\n"
-    assert capsys.readouterr().err == said
-
-
-def test_progress_is_a_live_line_on_a_terminal(monkeypatch, capsys):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "200")
-    with progress.Progress("sync", done=0, total=100) as shown:
-        shown.report(10, {"loss": 0.123456}, PACE)
-        shown.note("two\nlines")
-    said = capsys.readouterr().err
-    assert "10/100" in said and "25% waiting for data  0:00:45 left" in said and "avct: two lines" in said
-
-
-def test_quiet_progress_shows_notes_alone(capsys):
-    with progress.Progress("sync", done=0, total=100, quiet=True) as shown:
-        shown.report(10, {"loss": 1.0}, PACE)
-        shown.evaluated(10, {"val/loss": 1.0})
-        shown.note("stopped")
-    assert capsys.readouterr().err == "avct: stopped\n"
-
-
-def test_decoding_is_told_ten_times(capsys):
-    for done in range(1, 101):
-        progress.show_decoding(done, 100)
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 10 and lines[-1] == "avct: images of 100 of 100 clips are decoded"
