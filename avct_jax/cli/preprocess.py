@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -92,43 +91,29 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it; 2 where no clip came out."""
     from avct_jax import errors
     from avct_jax.cli import terminal
-    from avct_jax.data.clips import clip_folder, discover, manifest
-    from avct_jax.data.phonemes import decoders
+    from avct_jax.data.clips import manifest, preprocess
 
-    if not arguments.no_sound:
-        decoders.pocketsphinx("preparing sound", "leave it out by --no-sound")  # told before the work
-    given, output = arguments.videos, arguments.output
-    if not given and not arguments.people:
-        raise errors.UserError("no VIDEO and no --people; name videos, a folder, or a csv of them")
-    videos = discover.find_videos(given, output=output)
-    people = discover.read_people(arguments.people, given, videos) if arguments.people else None
-    videos = videos if given else list(people or ())
-    if not videos:
-        raise errors.UserError(f"{arguments.people!r} has no row; name videos in it")
-    words = discover.read_words(arguments.words) if arguments.words else None
-    speaker = discover.printable(arguments.speaker or "")
-    options = _options(arguments)
-    folder = clip_folder.open_folder(arguments.output, videos)
-    with clip_folder.locked(folder):
-        manifest.clean(folder)
-        records = manifest.read_records(folder)
-        jobs = discover.make_jobs(videos, records, person=arguments.person, people=people, words=words)
-        for line in () if arguments.quiet else discover.unused_rows(videos, people, words):
-            terminal.note(line)
-        failed: list[manifest.Refusal] = []
-        try:
-            with _shown(quiet=arguments.quiet) as show:
-                failed = clip_folder.make(
-                    folder, jobs, options, processes=arguments.jobs or _cores(), show=show
-                )
-            say = (lambda text: None) if arguments.quiet else terminal.note
-            clip_folder.check_offsets(folder, show=say)
-        except KeyboardInterrupt:
-            terminal.note("interrupted; what is finished is kept, and the same command goes on from there")
-            return INTERRUPTED
-        finally:  # a run that is stopped leaves a folder that can be trained on
-            made = clip_folder.sum_up(folder, failed, speaker=speaker, new_mean_face=arguments.new_mean_face)
-            manifest.clean(folder)
+    try:
+        with _shown(quiet=arguments.quiet) as show:
+            made = preprocess.preprocess(
+                arguments.videos,
+                arguments.output,
+                person=arguments.person,
+                people=arguments.people,
+                speaker=arguments.speaker or "",
+                words=arguments.words,
+                shortest=arguments.shortest,
+                longest=arguments.longest,
+                smallest_face=arguments.smallest_face,
+                audio=not arguments.no_sound,
+                new_mean_face=arguments.new_mean_face,
+                processes=arguments.jobs,
+                show=show,
+                note=(lambda line: None) if arguments.quiet else terminal.note,
+            )
+    except KeyboardInterrupt:
+        terminal.note("interrupted; what is finished is kept, and the same command goes on from there")
+        return INTERRUPTED
     if not arguments.quiet:
         terminal.show("\n".join(summary(made, arguments.output)))
     if not made.clips:
@@ -161,19 +146,6 @@ def _sync(counts: dict[str, Any]) -> str:
     if counts["with_audio"] and not counts["judged"]:
         return "too little to tell whether the lips are in sync"
     return f"{counts['in_sync']} of them in sync"
-
-
-def _options(arguments: argparse.Namespace):
-    from avct_jax import errors
-    from avct_jax.data.clips import make_clips
-    from avct_jax.data.media import video_io
-
-    shortest, longest = (round(s * video_io.FRAME_RATE) for s in (arguments.shortest, arguments.longest))
-    if longest < shortest:
-        raise errors.UserError(
-            f"--longest {arguments.longest:g} s is below --shortest {arguments.shortest:g} s; raise it"
-        )
-    return make_clips.Options(shortest, longest, arguments.smallest_face, not arguments.no_sound)
 
 
 @contextlib.contextmanager
@@ -232,11 +204,6 @@ class _Lines:
             f"{state.videos}/{state.total} videos, {state.clips} clips, {state.refused} left out, "
             f"{state.frames / max(spent, 1e-9):.0f} frames/s{left}"
         )
-
-
-def _cores() -> int:
-    """Those that this process may use: fewer than the machine's in a container."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _seconds(text: str) -> float:
