@@ -60,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     from avct_jax import compile_cache
     from avct_jax.cli import terminal
     from avct_jax.evaluation import ablation
+    from avct_jax.evaluation.report import report_files
     from avct_jax.evaluation.scorers import scorers
     from avct_jax.train.core import malloc, sharding
 
@@ -88,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         report, generated, real = ablation.score(
             checkpoints, places.clips, output, networks, videos=arguments.videos, show=show
         )
-    evaluate.publish(report, generated, real, output, arguments.shown)
+    report_files.write(report, generated, real, output, arguments.shown)
     terminal.show(ablation.table(report))
     if not arguments.quiet:
         terminal.show(f"wrote {output / 'report.html'}")

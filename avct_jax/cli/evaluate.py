@@ -1,7 +1,6 @@
 """`avct evaluate`: how good are videos of talking faces, beside the real ones?"""
 
 import argparse
-import contextlib
 import os
 import pathlib
 from typing import Any
@@ -22,7 +21,6 @@ blinded). The real videos themselves, a still face and the right video with a wr
 run that is stopped goes on where it was. A protocol makes the videos first, of clips that training never
 sees.
 """
-REPORTS = ("report.json", "report.md", "report.html", "rating.html")
 JUDGES = ("fid", "syncnet", "sync", "identity")  # files of the networks that judge
 PROTOCOLS = {
     "reenactment": "the first frame of people never seen, moved as their clip moves (FOMM's)",
@@ -102,86 +100,29 @@ def add_networks(group) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it; 2 where no video could be measured."""
-    from avct_jax import compile_cache, errors
+    from avct_jax import compile_cache
     from avct_jax.cli import terminal
-    from avct_jax.evaluation import evaluate, video_files
+    from avct_jax.evaluation import reports
     from avct_jax.evaluation.scorers import scorers
 
     _check(arguments)
     compile_cache.enable()
     networks = scorers.make(arguments.fid, arguments.syncnet, arguments.sync, arguments.identity)
-    if not arguments.protocol:
-        lines = video_files.misfits(_named(arguments.generated), arguments.real)
-        for line in () if arguments.quiet else lines:
-            terminal.note(line)
-    output = pathlib.Path(arguments.output)
+    how: dict[str, Any] = {name: getattr(arguments, name) for name in ("videos", "shown")}
+    how |= {"networks": networks, "baselines": not arguments.no_baselines}
     with terminal.going_on_later(), terminal.task_bar(quiet=arguments.quiet) as show:
-        generated, real = _named(arguments.generated), arguments.real
         if arguments.protocol:
-            report, generated, real = _of_protocol(arguments, output, networks, show)
+            names = ("clips", "portraits", "voices", "checkpoint", "transcribed")
+            given = {name: getattr(arguments, name) for name in names}
+            made = reports.of_protocol(arguments.protocol, arguments.output, **given, **how, show=show)
         else:
-            options = evaluate.Options(videos=arguments.videos, baselines=not arguments.no_baselines)
-            report = evaluate.evaluate(generated, real, output, networks, options, show)
-    if not any(
-        system["videos"] for system in report["systems"] if not generated or system["key"] in generated
-    ):
-        _leave_nothing(output)
-        raise errors.UserError(f"no video could be measured: {_why(report, generated, real)}")
-    publish(report, generated, real, output, arguments.shown)
+            note = (lambda line: None) if arguments.quiet else terminal.note
+            folders = _named(arguments.generated), arguments.real
+            made = reports.of_videos(*folders, arguments.output, **how, show=show, note=note)
     if not arguments.quiet:
-        print_table(report)
-        terminal.show(f"wrote {output / 'report.html'}")
+        print_table(made.report)
+        terminal.show(f"wrote {made.folder / 'report.html'}")
     return 0
-
-
-def _leave_nothing(output: pathlib.Path) -> None:
-    """Remove folders that hold nothing yet; videos that were measured stay known for the next run."""
-    for path in [*sorted(output.rglob("*"), reverse=True), output]:
-        if path.is_dir():
-            with contextlib.suppress(OSError):  # it is not empty
-                path.rmdir()
-
-
-def _why(report: dict[str, Any], generated: Any, real: Any) -> str:
-    """Which videos of which folder cannot be read; else the first thing that went wrong."""
-    from avct_jax import errors
-    from avct_jax.data.media import video_io
-    from avct_jax.evaluation import video_files
-
-    said = []
-    for title, folder in {"the real videos": real, **generated}.items():
-        unreadable = []
-        for name, path in (video_files.find(folder) if folder else {}).items():
-            try:
-                if not video_io.probe(path).has_video:
-                    unreadable.append(name)
-            except (errors.UserError, ValueError):
-                unreadable.append(name)
-        if unreadable:
-            said.append(f"{title}: {len(unreadable)} cannot be read: {errors.few(unreadable)}")
-    for failure in report["failed"][: not said]:
-        said.append(f"{failure['system']}, {failure['video']}: {failure['reason']}")
-    return "; ".join(said) or "there is none"
-
-
-def publish(report: dict[str, Any], generated: Any, real: Any, output: pathlib.Path, shown: int) -> None:
-    """Write the report's four files. A system none of whose videos could be measured is not shown.
-
-    Args:
-      real: folder of the real videos; None where they have other names.
-    """
-    import json
-
-    from avct_jax.evaluation import result_cache
-    from avct_jax.evaluation.report import html_report, markdown, report_assets, user_study
-
-    result_cache.write_text(output / "report.json", json.dumps(report, indent=1) + "\n")
-    result_cache.write_text(output / "report.md", markdown.document(report))
-    measured = {system["key"] for system in report["systems"] if system["per_video"]}
-    known = {system: folder for system, folder in generated.items() if system in measured}
-    chosen = report_assets.choose(report, known, real, output, shown)
-    html_report.write(report, chosen, output / "report.html")
-    user_study.write(chosen, output / "rating.html")
 
 
 def print_table(report: dict[str, Any]) -> None:
@@ -192,36 +133,6 @@ def print_table(report: dict[str, Any]) -> None:
     terminal.show(markdown.table(report))
     for failure in report["failed"][:10]:
         terminal.tell(f"{failure['system']}, {failure['video']}: {failure['reason']}")
-
-
-def _of_protocol(arguments, output, networks, show):
-    """Make videos and measure them; returns the report, and the folders of what it shows."""
-    from avct_jax.evaluation import distribution, evaluate, protocols, strangers
-
-    name, made = _make(arguments, output, show)
-    generated, real = {name: made.generated}, made.real
-    about = {"name": arguments.protocol, "about": made.about}
-    if arguments.protocol == strangers.NAME:
-        people, only = (real if arguments.clips else None), {name: made.names}
-        report = distribution.measure(generated, people, output, networks, about, show, names=only)
-        real = None  # their names are others than the videos'
-    else:
-        options = evaluate.Options(baselines=not arguments.no_baselines, paired=made.paired, protocol=about)
-        report = evaluate.evaluate(generated, real, output, networks, options, show)
-    return protocols.tell(report, {name: made.failed}), generated, real
-
-
-def _make(arguments, output, show):
-    from avct_jax.evaluation import protocols, strangers
-
-    place = output / "generated"
-    how = {name: getattr(arguments, name) for name in ("checkpoint", "videos", "transcribed")}
-    if arguments.protocol == strangers.NAME:
-        given = {name: getattr(arguments, name) for name in ("clips", "portraits", "voices")}
-        made = strangers.make(place, **given, **how, show=show)
-    else:
-        made = protocols.make(arguments.protocol, arguments.clips, place, **how, show=show)
-    return pathlib.Path(arguments.checkpoint).stem if arguments.checkpoint else "embedded", made
 
 
 def _check(arguments) -> None:
@@ -246,12 +157,10 @@ def _check(arguments) -> None:
 
 def keep_inputs(arguments, *videos: str | None) -> None:
     """Refuse an --output whose own folders hold inputs."""
-    from avct_jax.files import atomic_write
+    from avct_jax.evaluation.report import report_files
 
     names = ("clips", "portraits", "voices", "checkpoint", "init", "vgg", *JUDGES)
-    given = [getattr(arguments, name, None) for name in names]
-    for own in ("videos", "generated", *REPORTS):
-        atomic_write.refuse_overwriting(os.path.join(arguments.output, own), *videos, *given)
+    report_files.keep_inputs(arguments.output, *videos, *(getattr(arguments, name, None) for name in names))
 
 
 def _named(words: list[str]) -> dict[str, str]:
