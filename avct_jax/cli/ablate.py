@@ -76,10 +76,11 @@ def run(options: Options) -> int:
     from avct_jax import compile_cache, progress
     from avct_jax.cli import terminal
     from avct_jax.evaluation import ablation
+    from avct_jax.evaluation.report import report_files
     from avct_jax.train.core import malloc, sharding
 
     trained, networks = options.training, options.network
-    evaluate.keep_inputs(options.output, options.clips, trained.init, trained.vgg, *networks.files())
+    report_files.keep_inputs(options.output, options.clips, trained.init, trained.vgg, *networks.files())
     malloc.keep_freed()
     compile_cache.enable()
     judges = networks.load()
@@ -104,7 +105,7 @@ def run(options: Options) -> int:
         report, generated, real = ablation.score(
             checkpoints, places.clips, output, judges, videos=options.measure.videos or 0, show=bar.show
         )
-    evaluate.publish(report, generated, real, output, options.measure.shown)
+    report_files.write(report, generated, real, output, options.measure.shown)
     terminal.show(ablation.table(report))
     if not quiet:
         terminal.show(f"wrote {output / 'report.html'}")

@@ -1,6 +1,5 @@
 """`avct evaluate`: how good are videos of talking faces, beside the real ones?"""
 
-import contextlib
 import dataclasses
 import os
 import pathlib
@@ -25,7 +24,6 @@ blinded). The real videos themselves, a still face and the right video with a wr
 run that is stopped goes on where it was. A protocol makes the videos first, of clips that training never
 sees.
 """
-REPORTS = ("report.json", "report.md", "report.html", "rating.html")
 PROTOCOLS = {
     "reenactment": "the first frame of people never seen, moved as their clip moves (FOMM's)",
     "speech": "the speaker's clips never seen: first frame, own sound, real head poses (as in the ablation)",
@@ -140,86 +138,32 @@ class Options:
 
 def run(options: Options) -> int:
     """Do it; 2 where no video could be measured."""
-    from avct_jax import compile_cache, errors, progress
+    from avct_jax import compile_cache, progress
     from avct_jax.cli import terminal
-    from avct_jax.evaluation import evaluate, video_files
+    from avct_jax.evaluation import reports
 
     _check(options)
-    quiet, measure = options.shown.quiet, options.measure
+    quiet, measure, made = options.shown.quiet, options.measure, options.made
     compile_cache.enable()
-    networks = options.network.load()
-    generated, real = _named(options.given.generated), options.given.real or ""
-    if not options.made.protocol:
-        lines = video_files.misfits(generated, real)
-        for line in () if quiet else lines:
-            terminal.note(line)
-    output = pathlib.Path(options.output)
+    how: dict[str, Any] = {
+        "networks": options.network.load(),
+        "videos": measure.videos or 0,
+        "baselines": not measure.no_baselines,
+        "shown": measure.shown,
+    }
     with terminal.going_on_later(), progress.Progress(unit="videos", quiet=quiet) as bar:
-        if options.made.protocol:
-            report, generated, real = _of_protocol(options, output, networks, bar.show)
+        if made.protocol:
+            names = ("clips", "portraits", "voices", "checkpoint", "transcribed")
+            asked: dict[str, Any] = {name: getattr(made, name) for name in names}
+            found = reports.of_protocol(made.protocol, options.output, **asked, **how, show=bar.show)
         else:
-            asked = evaluate.Options(videos=measure.videos or 0, baselines=not measure.no_baselines)
-            report = evaluate.evaluate(generated, real, output, networks, asked, bar.show)
-    if not any(
-        system["videos"] for system in report["systems"] if not generated or system["key"] in generated
-    ):
-        _leave_nothing(output)
-        raise errors.UserError(f"no video could be measured: {_why(report, generated, real)}")
-    publish(report, generated, real, output, measure.shown)
+            note = (lambda line: None) if quiet else terminal.note
+            folders = _named(options.given.generated), options.given.real or ""
+            found = reports.of_videos(*folders, options.output, **how, show=bar.show, note=note)
     if not quiet:
-        print_table(report)
-        terminal.show(f"wrote {output / 'report.html'}")
+        print_table(found.report)
+        terminal.show(f"wrote {found.folder / 'report.html'}")
     return 0
-
-
-def _leave_nothing(output: pathlib.Path) -> None:
-    """Remove folders that hold nothing yet; videos that were measured stay known for the next run."""
-    for path in [*sorted(output.rglob("*"), reverse=True), output]:
-        if path.is_dir():
-            with contextlib.suppress(OSError):  # it is not empty
-                path.rmdir()
-
-
-def _why(report: dict[str, Any], generated: Any, real: Any) -> str:
-    """Which videos of which folder cannot be read; else the first thing that went wrong."""
-    from avct_jax import errors
-    from avct_jax.data.media import video_io
-    from avct_jax.evaluation import video_files
-
-    said = []
-    for title, folder in {"the real videos": real, **generated}.items():
-        unreadable = []
-        for name, path in (video_files.find(folder) if folder else {}).items():
-            try:
-                if not video_io.probe(path).has_video:
-                    unreadable.append(name)
-            except (errors.UserError, ValueError):
-                unreadable.append(name)
-        if unreadable:
-            said.append(f"{title}: {len(unreadable)} cannot be read: {errors.few(unreadable)}")
-    for failure in report["failed"][: not said]:
-        said.append(f"{failure['system']}, {failure['video']}: {failure['reason']}")
-    return "; ".join(said) or "there is none"
-
-
-def publish(report: dict[str, Any], generated: Any, real: Any, output: pathlib.Path, shown: int) -> None:
-    """Write the report's four files. A system none of whose videos could be measured is not shown.
-
-    Args:
-      real: folder of the real videos; None where they have other names.
-    """
-    import json
-
-    from avct_jax.evaluation import result_cache
-    from avct_jax.evaluation.report import html_report, markdown, report_assets, user_study
-
-    result_cache.write_text(output / "report.json", json.dumps(report, indent=1) + "\n")
-    result_cache.write_text(output / "report.md", markdown.document(report))
-    measured = {system["key"] for system in report["systems"] if system["per_video"]}
-    known = {system: folder for system, folder in generated.items() if system in measured}
-    chosen = report_assets.choose(report, known, real, output, shown)
-    html_report.write(report, chosen, output / "report.html")
-    user_study.write(chosen, output / "rating.html")
 
 
 def print_table(report: dict[str, Any]) -> None:
@@ -232,41 +176,9 @@ def print_table(report: dict[str, Any]) -> None:
         terminal.tell(f"{failure['system']}, {failure['video']}: {failure['reason']}")
 
 
-def _of_protocol(options: Options, output, networks, show):
-    """Make videos and measure them; returns the report, and the folders of what it shows."""
-    from avct_jax.evaluation import distribution, evaluate, protocols, strangers
-
-    protocol, baselines = options.made.protocol, not options.measure.no_baselines
-    name, made = _make(options, output, show)
-    generated, real = {name: made.generated}, made.real
-    about = {"name": protocol, "about": made.about}
-    if protocol == strangers.NAME:
-        people, only = (real if options.made.clips else None), {name: made.names}
-        report = distribution.measure(generated, people, output, networks, about, show, names=only)
-        real = None  # their names are others than the videos'
-    else:
-        asked = evaluate.Options(baselines=baselines, paired=made.paired, protocol=about)
-        report = evaluate.evaluate(generated, real, output, networks, asked, show)
-    return protocols.tell(report, {name: made.failed}), generated, real
-
-
-def _make(options: Options, output, show):
-    from avct_jax.evaluation import protocols, strangers
-
-    asked: Any = options.made
-    place = output / "generated"
-    how = {"checkpoint": asked.checkpoint, "transcribed": asked.transcribed}
-    how |= {"videos": options.measure.videos or 0, "show": show}
-    if asked.protocol == strangers.NAME:
-        given = {"clips": asked.clips, "portraits": asked.portraits, "voices": asked.voices}
-        made = strangers.make(place, **given, **how)
-    else:
-        made = protocols.make(asked.protocol, asked.clips, place, **how)
-    return pathlib.Path(asked.checkpoint).stem if asked.checkpoint else "embedded", made
-
-
 def _check(options: Options) -> None:
     from avct_jax import errors
+    from avct_jax.evaluation.report import report_files
 
     given, made = options.given, options.made
     if made.protocol:
@@ -285,15 +197,7 @@ def _check(options: Options) -> None:
         raise errors.UserError("--sync and --syncnet are given; leave one of them out")
     inputs = (given.real, *_named(given.generated).values())
     inputs += (made.clips, made.portraits, made.voices, made.checkpoint, *options.network.files())
-    keep_inputs(options.output, *inputs)
-
-
-def keep_inputs(output: str, *inputs: str | None) -> None:
-    """Refuse an --output whose own folders hold inputs."""
-    from avct_jax.files import atomic_write
-
-    for own in ("videos", "generated", *REPORTS):
-        atomic_write.refuse_overwriting(os.path.join(output, own), *inputs)
+    report_files.keep_inputs(options.output, *inputs)
 
 
 def _named(words: Sequence[str]) -> dict[str, str]:

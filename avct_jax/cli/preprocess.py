@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import os
 from typing import Annotated, Any
 
 import tyro
@@ -94,41 +93,28 @@ def run(options: Options) -> int:
     """Do it; 2 where no clip came out."""
     from avct_jax import errors, progress
     from avct_jax.cli import terminal
-    from avct_jax.data.clips import clip_folder, discover, manifest
-    from avct_jax.data.phonemes import decoders
+    from avct_jax.data.clips import manifest, preprocess
 
-    speech, quiet = options.speech, options.shown.quiet
-    if not options.clip.no_sound:
-        decoders.pocketsphinx("preparing sound", "leave it out by --no-sound")  # told before the work
-    given, output = list(options.videos), options.output
-    if not given and not speech.people:
-        raise errors.UserError("no VIDEO and no --people; name videos, a folder, or a csv of them")
-    videos = discover.find_videos(given, output=output)
-    people = discover.read_people(speech.people, given, videos) if speech.people else None
-    videos = videos if given else list(people or ())
-    if not videos:
-        raise errors.UserError(f"{speech.people!r} has no row; name videos in it")
-    words = discover.read_words(speech.words) if speech.words else None
-    speaker = discover.printable(speech.speaker or "")
-    kept = _kept(options.clip)
-    folder = clip_folder.open_folder(output, videos)
-    with clip_folder.locked(folder), terminal.going_on_later():
-        manifest.clean(folder)
-        records = manifest.read_records(folder)
-        jobs = discover.make_jobs(videos, records, person=speech.person, people=people, words=words)
-        for line in () if quiet else discover.unused_rows(videos, people, words):
-            terminal.note(line)
-        failed: list[manifest.Refusal] = []
-        try:
-            with progress.Progress(unit="videos", quiet=quiet) as bar:
-                show = lambda state: bar.show(state.videos, state.total, _reached(state))
-                failed = clip_folder.make(folder, jobs, kept, processes=options.jobs or _cores(), show=show)
-            clip_folder.check_offsets(folder, show=(lambda text: None) if quiet else terminal.note)
-        finally:  # a run that is stopped leaves a folder that can be trained on
-            made = clip_folder.sum_up(folder, failed, speaker=speaker, new_mean_face=options.new_mean_face)
-            manifest.clean(folder)
+    speech, clip, quiet = options.speech, options.clip, options.shown.quiet
+    with terminal.going_on_later(), progress.Progress(unit="videos", quiet=quiet) as bar:
+        made = preprocess.preprocess(
+            list(options.videos),
+            options.output,
+            person=speech.person,
+            people=speech.people,
+            speaker=speech.speaker or "",
+            words=speech.words,
+            shortest=clip.shortest,
+            longest=clip.longest,
+            smallest_face=clip.smallest_face,
+            audio=not clip.no_sound,
+            new_mean_face=options.new_mean_face,
+            processes=options.jobs,
+            show=lambda state: bar.show(state.videos, state.total, _reached(state)),
+            note=(lambda line: None) if quiet else terminal.note,
+        )
     if not quiet:
-        terminal.show("\n".join(summary(made, output)))
+        terminal.show("\n".join(summary(made, options.output)))
     if not made.clips:
         reasons = "; ".join(made.counts["refused"]) or "no video was given"
         raise errors.UserError(
@@ -161,23 +147,5 @@ def _sync(counts: dict[str, Any]) -> str:
     return f"{counts['in_sync']} of them in sync"
 
 
-def _kept(clip: Clips):
-    from avct_jax import errors
-    from avct_jax.data.clips import make_clips
-    from avct_jax.data.media import video_io
-
-    shortest, longest = (round(s * video_io.FRAME_RATE) for s in (clip.shortest, clip.longest))
-    if longest < shortest:
-        raise errors.UserError(
-            f"--longest {clip.longest:g} s is below --shortest {clip.shortest:g} s; raise it"
-        )
-    return make_clips.Options(shortest, longest, clip.smallest_face, not clip.no_sound)
-
-
 def _reached(state: Any) -> str:
     return f"{state.clips} clips, {state.refused} left out, {state.frames} frames"
-
-
-def _cores() -> int:
-    """Those that this process may use: fewer than the machine's in a container."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

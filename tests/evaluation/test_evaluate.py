@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from avct_jax import errors
-from avct_jax.cli import evaluate as evaluate_command
 from avct_jax.cli import main
 from avct_jax.data.media import video_io
 from avct_jax.evaluation import ablation, evaluate, protocols, scores, video_files
 from avct_jax.evaluation import video_features as observations
-from avct_jax.evaluation.report import html_report, markdown, report_assets, user_study
+from avct_jax.evaluation.report import html_report, markdown, report_assets, report_files, user_study
 from avct_jax.evaluation.scorers import scorers as networks
 from tests import made_videos
 
@@ -144,7 +143,7 @@ def test_system_that_fails_everywhere_leaves_the_others_their_figures(folders, t
     assert {s["key"]: s["videos"] for s in report["systems"]} == {
         "ground truth": 3, "still face": 3, "wrong sound": 3, "bad": 0, "good": 3
     }  # fmt: skip
-    evaluate_command.publish(report, generated, folders / "real", tmp_path / "out", 1)
+    report_files.write(report, generated, folders / "real", tmp_path / "out", 1)
     assert (tmp_path / "out" / "report.html").read_text().count("data:video/mp4") == 1
 
 
