@@ -1,1 +1,1 @@
-"""What `avct` does, one file a subcommand: `add` describes it to argparse, `run` does it."""
+"""The command line: options, what is printed, and how failures look; commands/ has what it does."""

@@ -107,7 +107,7 @@ def _dispatch(argv: Sequence[str]) -> int:
 def _read(argv: Sequence[str]) -> tuple[Callable[[Any], int], Any]:
     """What is to be run, and what it is asked; the command's own module is all that is imported for that."""
     name = terminal.choose(argv, "avct", "COMMAND", COMMANDS, ABOUT, MORE)
-    command = importlib.import_module(f"avct_jax.cli.{name}")
+    command = importlib.import_module(f"avct_jax.cli.commands.{name}")
     if name == "train":
         return command.read(argv[1:])
     from avct_jax.cli import option  # and tyro

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import pytest
 
 from avct_jax.benchmark import throughput
-from avct_jax.cli import bench as command
+from avct_jax.cli.commands import bench as command
 from avct_jax.models import system_config
 
 
@@ -56,7 +56,8 @@ def test_figures_that_cannot_be_written_are_no_success(words):
     code = """
 import sys
 from avct_jax.benchmark import throughput
-from avct_jax.cli import bench, main
+from avct_jax.cli import main
+from avct_jax.cli.commands import bench
 throughput.measure = lambda *_, **__: None
 bench.table, bench.as_json = (lambda _: "figures"), (lambda _: {"figures": 1})
 sys.exit(main.main(["bench", *sys.argv[1:]]))

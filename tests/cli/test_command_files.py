@@ -11,7 +11,8 @@ import safetensors.numpy
 import scipy.io.wavfile
 
 from avct_jax import errors
-from avct_jax.cli import animate, main
+from avct_jax.cli import main
+from avct_jax.cli.commands import animate
 from avct_jax.data.clips import discover
 from avct_jax.data.faces import head_pose
 from avct_jax.data.media import image_io, video_io

@@ -7,8 +7,8 @@ import PIL.Image
 import pytest
 
 from avct_jax import errors
-from avct_jax.cli import evaluate as evaluate_command
 from avct_jax.cli import main
+from avct_jax.cli.commands import evaluate as evaluate_command
 from avct_jax.data.media import video_io
 from avct_jax.data.phonemes import symbols as phonemes
 from avct_jax.evaluation import distribution, evaluate, measures, sidecar, strangers

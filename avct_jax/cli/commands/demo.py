@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from avct_jax.cli import animate, option
+from avct_jax.cli import option
+from avct_jax.cli.commands import animate
 
 EXAMPLES = """
 examples:

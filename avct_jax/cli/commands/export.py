@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from avct_jax.cli import animate, option
+from avct_jax.cli import option
+from avct_jax.cli.commands import animate
 
 EXAMPLES = """
 examples:

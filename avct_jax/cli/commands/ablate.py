@@ -4,7 +4,8 @@ import dataclasses
 import pathlib
 from typing import Literal
 
-from avct_jax.cli import evaluate, option
+from avct_jax.cli import option
+from avct_jax.cli.commands import evaluate
 
 EXAMPLES = """
 examples:
