@@ -1,7 +1,7 @@
 """Options: what commands' have in common, and how they are read by tyro.
 
-A command's options are a dataclass. What a field is called, its type, its default and the text below it are
-all there is of an option; nested dataclasses are groups in the help, and leave no trace in the names.
+A command's options are a dataclass. A field's name, type, default and line in the docstring are all there is
+of an option; nested dataclasses are groups in the help, and leave no trace in the names.
 """
 
 import contextlib
@@ -63,16 +63,14 @@ def read_by(read: Callable[..., Any], count: int | Literal["*"] = 1) -> Any:
     )
 
 
-def _positive(text: str) -> int:
-    if text.isdecimal() and int(text) > 0:
-        return int(text)
-    raise ValueError(f"{text!r} must be a whole number above 0")
+def _whole(least: int, said: str) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        with contextlib.suppress(ValueError):
+            if (value := int(text)) >= least:
+                return value
+        raise ValueError(f"{text!r} must be a whole number{said}")
 
-
-def _natural(text: str) -> int:
-    if text.isdecimal():
-        return int(text)
-    raise ValueError(f"{text!r} must be a whole number, 0 or more")
+    return read
 
 
 def _some(*words: str) -> list[str]:
@@ -90,14 +88,15 @@ def _maybe(*words: str) -> str:
 # typing's own, not `str | None`: those tyro 1.0 checks itself, and imports typeguard for the others (0.03 s).
 MaybeText = Optional[str]  # noqa: UP045
 MaybeNumber = Optional[int]  # noqa: UP045
+POSITIVE = read_by(_whole(1, " above 0"))
 Flag = Annotated[bool, shown_as()]
 File = Annotated[str, shown_as("FILE")]
 Folder = Annotated[str, shown_as("DIR")]
-Positive = Annotated[int, read_by(_positive), shown_as("N")]
+Positive = Annotated[int, POSITIVE, shown_as("N")]
 MaybeFile = Annotated[MaybeText, shown_as("FILE")]
 MaybeFolder = Annotated[MaybeText, shown_as("DIR")]
-MaybePositive = Annotated[MaybeNumber, read_by(_positive), shown_as("N")]
-MaybeNatural = Annotated[MaybeNumber, read_by(_natural), shown_as("N")]
+MaybePositive = Annotated[MaybeNumber, POSITIVE, shown_as("N")]
+MaybeNatural = Annotated[MaybeNumber, read_by(_whole(0, ", 0 or more")), shown_as("N")]
 SomeFiles = Annotated[list[str], tyro.conf.Positional, read_by(_some, "*"), shown_as("FILE ...")]
 SomeNames = Annotated[list[str] | None, read_by(_some, "*"), shown_as("NAME ...")]
 AnyFile = Annotated[MaybeText, read_by(_maybe, "*"), shown_as("[FILE]")]  # "": the option alone
