@@ -56,7 +56,15 @@ class Entry(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """A part of a video, or all of it, that became no clip. kind: the reason in a few words, to count."""
+    """A part of a video, or all of it, that became no clip.
+
+    Attributes:
+      source: the video.
+      begin_s: where the part begins, s.
+      end_s: where it ends, s.
+      kind: the reason in a few words, to count.
+      reason: the reason with value and limit.
+    """
 
     source: str
     begin_s: float
@@ -78,7 +86,15 @@ class Record(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """manifest.json: a folder's clips in order of name; speaker: whose speech is learned, "" for nobody's."""
+    """What manifest.json says of a folder of clips.
+
+    Attributes:
+      speaker: whose speech is learned; "" for nobody's.
+      clips: in order of name.
+      refused: parts of videos that became no clip.
+      counts: of videos, clips, people, frames and refusals.
+      mean_face: whose and how many frames the folder's mean face is of.
+    """
 
     speaker: str
     clips: tuple[Entry, ...]

@@ -64,16 +64,28 @@ def loudness(wav: Float[np.ndarray, " n"]) -> Float[np.ndarray, " t"]:
 def silent_frames(wav: Float[np.ndarray, "n"]) -> Bool[np.ndarray, "t"]:
     """Frames in which nobody speaks, so that a mouth can be kept shut there.
 
-    A frame is quiet below -60 dB of full scale, or below a level a quarter of the way from the clip's own
-    background (10th percentile) to its speech (95th), held within 25 to 45 dB under the speech. Only runs of
-    at least 120 ms count.
+    Only runs of at least 120 ms of frames that are quiet (`quiet_below`) count.
     """
+    level = levels(wav)
+    return _long_runs(level < quiet_below(level), SILENCE_RUN)
+
+
+def levels(wav: Float[np.ndarray, "n"]) -> Float[np.ndarray, "t"]:
+    """Return each frame's level, dB of full scale; an offset or a hum's drift is left out."""
     blocks = _blocks(wav)
-    centred = blocks - blocks.mean(1, keepdims=True)  # an offset or a hum's drift is not speech
-    level = 10 * np.log10(np.mean(centred**2, 1, dtype=np.float64) + 1e-12)
-    background, speech = np.percentile(level, (10, 95))
+    centred = blocks - blocks.mean(1, keepdims=True)
+    return 10 * np.log10(np.mean(centred**2, 1, dtype=np.float64) + 1e-12)
+
+
+def quiet_below(levels: Float[np.ndarray, "t"]) -> float:
+    """Return the level, dB of full scale, below which a frame among these is quiet.
+
+    It lies a quarter of the way from their background (10th percentile) to their speech (95th), held within
+    25 to 45 dB under the speech; and at -60 dB at least.
+    """
+    background, speech = np.percentile(levels, (10, 95))
     threshold = np.clip(background + 0.25 * (speech - background), speech - 45, speech - 25)
-    return _long_runs(level < max(SILENCE_FLOOR, threshold), SILENCE_RUN)
+    return max(SILENCE_FLOOR, float(threshold))
 
 
 def _long_runs(flags: Bool[np.ndarray, "t"], length: int) -> Bool[np.ndarray, "t"]:

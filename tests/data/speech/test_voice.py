@@ -37,3 +37,13 @@ def test_silence_is_what_is_heard_of_digital_silence():
     for name in ("samples", "silent", "loudness"):
         np.testing.assert_array_equal(getattr(heard, name), getattr(quiet, name))
     assert quiet.audio.shape == heard.audio.shape and quiet.posteriors is not None
+
+
+def test_frames_are_quiet_between_background_and_speech():
+    threshold = lambda background, speech: voice.quiet_below(np.repeat([background, speech], 50))
+    assert threshold(-60.0, -10.0) == -47.5  # a quarter of the way
+    assert threshold(-30.0, -20.0) == -45  # 25 dB under the speech at least
+    assert threshold(-90.0, -10.0) == -55  # and 45 dB at most
+    assert threshold(-90.0, -70.0) == voice.SILENCE_FLOOR
+    tone = 0.5 * np.sin(np.arange(6400) * 0.5).astype(np.float32) + np.float32(0.2)
+    np.testing.assert_allclose(voice.levels(tone), 10 * np.log10(0.125), atol=0.1)
