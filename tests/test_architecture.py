@@ -1,7 +1,9 @@
 """Imports point down one ladder, and every file is one noun."""
 
 import ast
+import builtins
 import pathlib
+import symtable
 
 ROOT = pathlib.Path(__file__).parent.parent
 FILES = sorted(p.relative_to(ROOT) for top in ("avct_jax", "scripts") for p in (ROOT / top).rglob("*.py"))
@@ -101,3 +103,27 @@ def test_tests_mirror_the_package():
     """test_crop.py is about avct_jax/data/faces; what is about the whole lies in tests/ itself."""
     folders = {p.parent.relative_to(ROOT / "tests") for p in (ROOT / "tests").rglob("test_*.py")}
     assert len(folders) > 20 and not [f for f in folders if not (ROOT / "avct_jax" / f).is_dir()]
+
+
+def undefined(text):
+    """Names that code uses and nothing defines.
+
+    Ruff's F821 is off: it reads the shapes of jaxtyping, which are strings, as code.
+    """
+    module, tables = symtable.symtable(text, "", "exec"), []
+    rest = [module]
+    while rest:
+        tables.append(rest.pop())
+        rest += tables[-1].get_children()
+    outside = lambda table: [s for s in table.get_symbols() if table is module or s.is_global()]
+    symbols = [symbol for table in tables for symbol in outside(table)]
+    known = {s.get_name() for s in symbols if s.is_assigned() or s.is_imported()}
+    return sorted({s.get_name() for s in symbols} - known - set(dir(builtins)) - {"__file__"})
+
+
+def test_names_are_defined_or_imported():
+    text = "import os\ndef f(a: Float[os, 'b t'], c):\n  return [pathlib.Path(c + d) for d in a] + g()\ng = 1"
+    assert undefined(text) == ["Float", "pathlib"]
+    files = [*FILES, *(p.relative_to(ROOT) for p in (ROOT / "tests").rglob("*.py"))]
+    found = {str(p): undefined((ROOT / p).read_text()) for p in files}
+    assert len(found) > 300 and not {path: names for path, names in found.items() if names}

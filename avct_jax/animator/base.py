@@ -230,6 +230,8 @@ class Animator(abc.ABC):
         for given in filter(arguments.is_path, (image, audio, request.poses, request.phonemes)):
             video_io.check_readable(given)  # before the work starts
         request = request.checked()
+        if arguments.is_path(audio):
+            soundtrack.check_tracks(audio, request.audio_track)
         notes: list[str] = []
         with gathering.gathered(notes):
             audio = audio if arguments.is_path(audio) else audio_io.from_samples(audio)

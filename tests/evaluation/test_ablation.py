@@ -166,3 +166,10 @@ def made_networks():
     from tests import made_videos
 
     return made_videos.networks()
+
+
+def test_variants_leave_out_what_they_say():
+    warm, whole = ablation.RECIPES["lite"]
+    assert not ablation.change("without-audio", warm).system.avct.audio
+    assert ablation.change("without-sync-discriminator", whole).stage.sync == 0 < whole.stage.sync
+    assert ablation.change(ablation.FULL, whole) == whole and len(ablation.VARIANTS) == 7

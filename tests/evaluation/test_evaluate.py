@@ -8,7 +8,7 @@ import pytest
 from avct_jax import errors
 from avct_jax.cli import main
 from avct_jax.data.media import video_io
-from avct_jax.evaluation import ablation, evaluate, protocols, scores, video_files
+from avct_jax.evaluation import ablation, evaluate, scores, video_files
 from avct_jax.evaluation import video_features as observations
 from avct_jax.evaluation.report import html_report, markdown, report_assets, report_files, user_study
 from avct_jax.evaluation.scorers import scorers as networks
@@ -295,21 +295,6 @@ def test_rating_page_is_blind_and_holds_each_video_once(shown):
     assert all(question in text for question in user_study.QUESTIONS)
 
 
-def test_protocols_take_held_out_clips_alone(tmp_path):
-    from avct_jax.data.clips import manifest
-    from tests import made_clips
-
-    made_clips.make(tmp_path)
-    listed = manifest.read(tmp_path)
-    plans = {name: protocols.plan(name, listed) for name in ("speech", "reenactment")}
-    assert [job.portrait for job in plans["speech"]] == ["s1_1"]
-    assert [job.driver for job in plans["reenactment"]] == ["id_1"]
-    with pytest.raises(errors.UserError, match="kept for tests"):
-        protocols.plan("cross", listed)  # its only other person has no sound
-    with pytest.raises(errors.UserError, match="no protocol"):
-        protocols.plan("dance", listed)
-
-
 @pytest.mark.parametrize(
     "words, said",
     [
@@ -370,28 +355,6 @@ def test_table_2_has_a_row_a_variant_and_truth_last(measured):
     rows = [row.split(" | ") for row in ablation.table(measured[0]).splitlines()]
     assert [row[0].strip() for row in rows] == ["", "good", "wild", "faceless", "ground truth"]
     assert [title.strip() for title in rows[0][1:]] == ["CPBD", "LMD", "AVOff", "AVConf"]
-
-
-def test_variants_leave_out_what_they_say():
-    warm, whole = ablation.RECIPES["lite"]
-    assert not ablation.change("without-audio", warm).system.avct.audio
-    assert ablation.change("without-sync-discriminator", whole).stage.sync == 0 < whole.stage.sync
-    assert ablation.change(ablation.FULL, whole) == whole and len(ablation.VARIANTS) == 7
-
-
-def test_videos_of_another_checkpoint_are_not_taken_for_this_ones(tmp_path):
-    (tmp_path / "a.safetensors").write_bytes(b"one")
-    maker = lambda transcribed=False: protocols.maker("speech", tmp_path / "a.safetensors", transcribed)
-    protocols._begin(tmp_path, maker())
-    video_file = tmp_path / "a.mp4"
-    video_file.write_bytes(b"video")
-    protocols._begin(tmp_path, maker())
-    assert video_file.exists() and maker() != maker(True)
-    (tmp_path / "a.safetensors").write_bytes(b"two")
-    protocols._begin(tmp_path, maker())
-    assert not video_file.exists()
-    with pytest.raises(errors.UserError, match="cannot be read"):
-        protocols.maker("speech", tmp_path / "none.safetensors", False)
 
 
 def test_progress_is_told_inside_long_videos(folders, tmp_path):

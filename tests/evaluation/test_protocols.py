@@ -191,3 +191,30 @@ def test_cropped_image_is_taken_whole(tiny):
         tiny._read_portrait(image, [], cropped=True)
     with pytest.raises(errors.UserError, match="64x128 px; a cropped image must be square"):
         tiny._read_portrait(image[:, :64], [], cropped=True)
+
+
+def test_protocols_take_held_out_clips_alone(tmp_path):
+    made_clips.make(tmp_path)
+    manifest = dataset_index.read_manifest(tmp_path)
+    plans = {name: protocols.plan(name, manifest) for name in ("speech", "reenactment")}
+    assert [job.portrait for job in plans["speech"]] == ["s1_1"]
+    assert [job.driver for job in plans["reenactment"]] == ["id_1"]
+    with pytest.raises(errors.UserError, match="kept for tests"):
+        protocols.plan("cross", manifest)  # its only other person has no sound
+    with pytest.raises(errors.UserError, match="no protocol"):
+        protocols.plan("dance", manifest)
+
+
+def test_videos_of_another_checkpoint_are_not_taken_for_this_ones(tmp_path):
+    (tmp_path / "a.safetensors").write_bytes(b"one")
+    maker = lambda transcribed=False: protocols.maker("speech", tmp_path / "a.safetensors", transcribed)
+    protocols._begin(tmp_path, maker())
+    video_file = tmp_path / "a.mp4"
+    video_file.write_bytes(b"video")
+    protocols._begin(tmp_path, maker())
+    assert video_file.exists() and maker() != maker(True)
+    (tmp_path / "a.safetensors").write_bytes(b"two")
+    protocols._begin(tmp_path, maker())
+    assert not video_file.exists()
+    with pytest.raises(errors.UserError, match="cannot be read"):
+        protocols.maker("speech", tmp_path / "none.safetensors", False)

@@ -85,6 +85,16 @@ def probe_stream(path: Path, stream: str) -> tuple[Probe, float]:
     return found, time[0] * base[0] / base[1] - found.start if base and time and base[1] else 0.0
 
 
+def probe_sound(path: Path, track: int) -> tuple[Probe, bool]:
+    """Look into a media file, and whether its sound track of this number, from 0, holds anything.
+
+    Raises:
+      UserError: as `probe`.
+    """
+    found, told = _look(path, ["-map", f"0:a:{track}", "-frames", "1", "-f", "framecrc", "-"])
+    return found, bool(re.search(r"(?m)^0,", told))
+
+
 def _look(path: Path, output: Sequence[str]) -> tuple[Probe, str]:
     check_readable(path)
     command = [*command_line(), "-copyts", *source(path), *output]

@@ -82,20 +82,23 @@ def listen(
 
 
 def check_tracks(path: str | os.PathLike, track: int | None = None) -> None:
-    """Look into a file without decoding it.
+    """Look into a file, and decode no more of it than the first samples.
 
     Args:
       track: that has to be there, from 1.
     Raises:
       UserError: no such file, no sound in it, or no track of this number.
     """
-    path = pathlib.Path(path)
+    path, number = pathlib.Path(path), None if track is None else track - 1
     check_file(path)
     try:
-        found = container.probe(path)
+        found, holds = container.probe_sound(path, number or 0)
     except container.NoMedia:
         raise errors.UserError(_why_nothing(path)) from None
-    _check_number(path, found, None if track is None else track - 1)
+    _check_number(path, found, number)
+    # Of several tracks a later one may be heard; a file that lasts is damaged, which reading tells.
+    if not (holds or found.duration) and (number is not None or found.tracks == 1):
+        raise errors.UserError(_why_nothing(path, whole=True))
 
 
 def _check_number(path: pathlib.Path, found: container.Probe, number: int | None) -> None:

@@ -114,7 +114,8 @@ def number_words(digits: str) -> str:
     """
     ordinal = re.fullmatch(r"([\d,]+)(?:st|nd|rd|th)", digits)
     if ordinal:
-        *front, last = number_words(ordinal[1].replace(",", "_")).split()
+        grouped = re.sub("^([1-9])(...)$", r"\1_\2", ordinal[1].replace(",", "_"))  # 1101st is no year
+        *front, last = number_words(grouped).split()
         last = ORDINALS.get(last, last[:-1] + "ieth" if last.endswith("y") else last + "th")
         return " ".join([*front, last])
     whole, _, fraction = digits.replace(",", "_").partition(".")

@@ -4,12 +4,16 @@ The network's mask has 256 px a side. A guided filter (He, Sun and Tang, TPAMI 2
 mask's size, as in He and Sun, arXiv 1505.00996) brings it to the hair and ears of a larger image.
 """
 
+import logging
+
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from avct_jax import face_topology as topology
 from avct_jax.data.faces import litert
+
+log = logging.getLogger(__name__)
 
 SIZE = 256  # px, what the network sees
 RADIUS, EPSILON = 4, 1e-3  # of the guided filter, px of SIZE and squared brightness
@@ -30,7 +34,11 @@ def find(
       image: a square that shows a head. points: its landmarks, px.
     """
     small = cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
-    mask = segment(small)
+    try:
+        mask = segment(small)
+    except RuntimeError:  # one of its operations is XNNPACK's, which needs /proc
+        log.warning("the person's outline cannot be found (is /proc mounted?): the background moves along")
+        return None
     oval = points[list(topology.FACE_OVAL), :2] * (SIZE - 1) / (len(image) - 1)
     inside = np.zeros((SIZE, SIZE), np.uint8)
     cv2.fillPoly(inside, [np.round(oval).astype(np.int32)], 1)

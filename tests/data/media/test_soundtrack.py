@@ -206,3 +206,11 @@ def test_a_clip_without_audio_is_told(tmp_path, caplog):
     (tmp_path / "a.wav").write_bytes(b"no sound at all")
     assert make_clips._open_audio(os.fspath(tmp_path / "a.wav")) is None
     assert "its clips have no sound" in caplog.text
+
+
+def test_a_header_alone_is_told_without_reading_on(tmp_path):
+    scipy.io.wavfile.write(tmp_path / "header.wav", RATE, np.zeros(0, np.int16))
+    scipy.io.wavfile.write(tmp_path / "one.wav", RATE, np.zeros(1, np.int16))
+    with pytest.raises(errors.UserError, match="there is no sound in it"):
+        soundtrack.check_tracks(tmp_path / "header.wav")
+    soundtrack.check_tracks(tmp_path / "one.wav")

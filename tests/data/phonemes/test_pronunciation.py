@@ -11,6 +11,7 @@ from avct_jax.data.phonemes import pronunciation, symbols
         ("It cost $5, 3.5% more.", "it cost five dollars three point five percent more"),
         ("In 1999, 2005 and 2015", "in nineteen ninety nine two thousand five and twenty fifteen"),
         ("the 21st, the 100th", "the twenty first the one hundredth"),
+        ("1101st of 2,012th", "one thousand one hundred first of two thousand twelfth"),
         ("1,234,567", "one million two hundred thirty four thousand five hundred sixty seven"),
         ("Dr. O\u2019Neil's “don\u2019t” - 007!", "doctor o'neil's don't zero zero seven"),
         ("... !", ""),

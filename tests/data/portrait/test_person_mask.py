@@ -78,3 +78,14 @@ def test_notice_lists_the_files_with_their_sums():
     notice = (pathlib.Path(__file__).parents[3] / "NOTICE").read_text()
     for name, folder in model_files.FOLDERS.items():
         assert f"avct_jax/assets/{folder}/{name}" in notice and model_files.SHA256[name] in notice
+
+
+def test_without_the_networks_operations_no_person_is_found_and_it_is_said(astronaut, monkeypatch, caplog):
+    """As LiteRT does where /proc is not mounted."""
+
+    def open_network(*_):
+        raise RuntimeError("Encountered unresolved custom op: Convolution2DTransposeBias.")
+
+    monkeypatch.setattr(person_mask.litert, "open_network", open_network)
+    assert person_mask.find(*astronaut) is None
+    assert "is /proc mounted?" in caplog.text
