@@ -195,14 +195,14 @@ def test_cropped_image_is_taken_whole(tiny):
 
 def test_protocols_take_held_out_clips_alone(tmp_path):
     made_clips.make(tmp_path)
-    manifest = dataset_index.read_manifest(tmp_path)
-    plans = {name: protocols.plan(name, manifest) for name in ("speech", "reenactment")}
+    listed = manifest.read(tmp_path)
+    plans = {name: protocols.plan(name, listed) for name in ("speech", "reenactment")}
     assert [job.portrait for job in plans["speech"]] == ["s1_1"]
     assert [job.driver for job in plans["reenactment"]] == ["id_1"]
     with pytest.raises(errors.UserError, match="kept for tests"):
-        protocols.plan("cross", manifest)  # its only other person has no sound
+        protocols.plan("cross", listed)  # its only other person has no sound
     with pytest.raises(errors.UserError, match="no protocol"):
-        protocols.plan("dance", manifest)
+        protocols.plan("dance", listed)
 
 
 def test_videos_of_another_checkpoint_are_not_taken_for_this_ones(tmp_path):
