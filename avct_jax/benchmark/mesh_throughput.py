@@ -12,7 +12,7 @@ from avct_jax.data.faces import face_basis
 from avct_jax.data.portrait import portrait_layers
 from avct_jax.inference import mesh_inference
 from avct_jax.models import mesh_system
-from avct_jax.models.mesh import face_mesh, mouth_painter
+from avct_jax.models.mesh import face_mesh, mouth_painter, mouth_patch
 
 WHOLE, SPEECH = "drawing in one", "speech to motion"
 COUNTED = (WHOLE, SPEECH)
@@ -53,7 +53,7 @@ def programs(size: int, frames: int) -> tuple[dict[str, Given], dict[str, Given]
     )
     basis = weights["face_basis"]["params"]
     moved = face_mesh.move(prepared.portrait, basis["components"], basis["scales"], controls)
-    patch = jax.jit(face_mesh.draw_patch)(prepared.portrait, moved)
+    patch = jax.jit(mouth_patch.draw_patch)(prepared.portrait, moved)
     painter = mouth_painter.MouthPainter(config.mouth_painter)
     sizes = config.speech_motion
     count = frames + 2 * sizes.window_radius
@@ -63,7 +63,7 @@ def programs(size: int, frames: int) -> tuple[dict[str, Given], dict[str, Given]
     bind = functools.partial
     every: dict[str, Given] = {
         "mesh and warp": (lambda p, m: face_mesh.draw(p, m).frame, prepared.portrait, moved),
-        "mouth's patch": (face_mesh.draw_patch, prepared.portrait, moved),
+        "mouth's patch": (mouth_patch.draw_patch, prepared.portrait, moved),
         "mouth painter": (painter.apply, weights["mouth_painter"], patch, prepared.own),
         WHOLE: (bind(mesh_inference.draw_bytes, config), weights, prepared, controls),
         SPEECH: (bind(mesh_inference.predict, config), weights, heard, jnp.zeros(())),

@@ -18,7 +18,7 @@ from avct_jax import speech_format
 from avct_jax.layers import applied
 from avct_jax.layers.geometry import mesh_warp
 from avct_jax.models import mesh_system
-from avct_jax.models.mesh import face_mesh, mouth_painter, portrait_teeth, speech_motion
+from avct_jax.models.mesh import face_mesh, mouth_painter, mouth_patch, portrait_teeth, speech_motion
 
 Variables = Mapping[str, Any]
 
@@ -228,7 +228,7 @@ def render(
       finish: what is done to the frames, as in `mouth_painter.paint_frames`.
     """
     drawing = face_mesh.draw(prepared.portrait, moved)
-    patch = face_mesh.draw_patch(prepared.portrait, moved)
+    patch = mouth_patch.draw_patch(prepared.portrait, moved)
     painting = mouth_painter.paint(config.mouth_painter, variables["mouth_painter"], patch, prepared.own)
     made = (prepared.portrait, moved, drawing, patch, painting, prepared.teeth)
     return mouth_painter.paint_frames(*made, finish)

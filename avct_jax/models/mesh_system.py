@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from avct_jax import face_topology as topology
-from avct_jax.models.mesh import face_mesh, mouth_painter, phoneme_net, speech_motion
+from avct_jax.models.mesh import mouth_painter, mouth_patch, phoneme_net, speech_motion
 
 # The fields below bear the modules' names, which would hide them.
 SpeechMotionConfig = speech_motion.SpeechMotionConfig
@@ -86,8 +86,8 @@ def example(config: MeshSystemConfig, part: str) -> tuple[Any, ...]:
         c = config.phoneme_net
         return phoneme_net.PhonemeNet(c), zeros(1, c.frames_seen, c.rows, c.columns)
     if part == "mouth_painter":
-        plane = (1, *face_mesh.PATCH)
-        patch = face_mesh.Patch(zeros(*plane, 3), *3 * [zeros(*plane)])
+        plane = (1, *mouth_patch.PATCH)
+        patch = mouth_patch.Patch(zeros(*plane, 3), *3 * [zeros(*plane)])
         return (
             mouth_painter.MouthPainter(config.mouth_painter),
             patch,

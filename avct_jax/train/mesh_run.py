@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from avct_jax import errors, weights_file
+from avct_jax import errors
 from avct_jax.data.clips import manifest
 from avct_jax.data.dataset import batch_types
 from avct_jax.data.faces import face_basis
@@ -17,8 +17,8 @@ from avct_jax.data.speech import mesh_features, streaming_features
 from avct_jax.models import mesh_system
 from avct_jax.models.frozen import vgg
 from avct_jax.models.mesh import phoneme_net, speech_motion
+from avct_jax.train import mesh_weights, training
 from avct_jax.train import run_weights as weights
-from avct_jax.train import training
 from avct_jax.train.core import loop, sharding
 from avct_jax.train.mesh_stages import (
     mouth_patches,
@@ -34,7 +34,6 @@ from avct_jax.train.stages import stage
 
 Hear = Callable[[str, Callable[[], np.ndarray]], speech_dataset.Voice]
 HEARD = "heard"  # folder of a run: what was heard of each sound
-OF_STAGE = {"painter": "mouth_painter", "phonemes": "phoneme_net", "speech": "speech_motion"}
 WINDOW = 256  # frames that a model looks at together where it finds clips' lags
 
 
@@ -125,7 +124,7 @@ def train(
     held: bool = False,
     quiet: bool = False,
 ) -> loop.Outcome:
-    """Run the stage `name` (one of OF_STAGE) to its last step, or until it is asked to stop.
+    """Run the stage `name` (one of mesh_weights.OF_STAGE) to its last step, or until it is asked to stop.
 
     Args:
       clips: folder that `avct preprocess` made. run: folder of all stages' results. init: weights to begin
@@ -135,12 +134,12 @@ def train(
     Raises:
       UserError: settings that cannot be, a file that is missing, and all that loop.train refuses.
     """
-    weights.refuse_overwriting(path_of(run, name), init, vgg_file, option="the stage's result")
+    weights.refuse_overwriting(mesh_weights.path_of(run, name), init, vgg_file, option="the stage's result")
     sharding.check_batch_size(config.batch_size, mesh, microbatches=config.compute.microbatches)
     training.check(config)
     config = training.with_schedule(config)
     _check_people(config, clips)
-    given = dict(read(init).variables) if init else {}
+    given = dict(mesh_weights.read(init).variables) if init else {}
     extra = {"vgg_file": vgg_file, "mesh": mesh if held else None} if name == "painter" else {}
     with training.folder_of(run / name) as folder:
         made = _MAKERS[name](config, clips, folder, given, **extra)
@@ -148,7 +147,7 @@ def train(
 
     def export(current: Any, best: bool) -> None:
         del best
-        save(path_of(run, name), made.system, made.stage.export(current))
+        mesh_weights.save(mesh_weights.path_of(run, name), made.system, made.stage.export(current))
 
     task = loop.Task(
         made.stage, made.source, batch_types.DrawConfig(), config, folder, best_metric=made.best_metric,
@@ -163,73 +162,6 @@ def _check_people(config: MeshTraining, clips: pathlib.Path) -> None:
     _shipped(people, getattr(config, "teeth", "") or getattr(config, "manner", ""))
     if isinstance(config, PhonemeTraining) and config.sounds:
         phoneme_dataset.find_sounds(pathlib.Path(config.sounds))
-
-
-def path_of(run: pathlib.Path, name: str) -> pathlib.Path:
-    """Where a stage's averaged weights are."""
-    return run / f"{name}.safetensors"
-
-
-class Weights(NamedTuple):
-    """A checkpoint_file.System of the mesh family."""
-
-    config: mesh_system.MeshSystemConfig
-    variables: Mapping[str, Any]
-
-
-def read(name: str | pathlib.Path) -> Weights:
-    """Read weights of the mesh family.
-
-    Raises:
-      UserError: there are none, or they are of the other family.
-    """
-    embedded = str(name) == "embedded"
-    if embedded:
-        with weights_file.embedded() as path:
-            found = weights_file.load(path)
-    else:
-        found = weights_file.load(name)
-    if not isinstance(found.config, mesh_system.MeshSystemConfig):
-        raise errors.UserError(f"{name} holds networks of the keypoint family; name a mesh checkpoint")
-    return Weights(found.config, found.variables)
-
-
-def save(path: pathlib.Path, system: mesh_system.MeshSystemConfig, parts: Mapping[str, Any]) -> None:
-    """Write a stage's weights in full precision."""
-    weights_file.save(path, weights_file.System(system, jax.device_get(dict(parts))), dtype="float32")
-
-
-def export(run: pathlib.Path, output: pathlib.Path, *, init: str | None = None) -> list[str]:
-    """Put the networks of a run and the package's face basis into one float16 file.
-
-    Args:
-      init: whence parts come whose stage was not run.
-    Returns: a line for each part: whence it came.
-    Raises:
-      UserError: a stage was not run, and there is no `init`; or `output` is an input.
-    """
-    weights.refuse_overwriting(output, init, *(path_of(run, name) for name in OF_STAGE))
-    base = read(init) if init else None
-    parts: dict[str, Any] = {"face_basis": {"params": face_basis.embedded()._asdict()}}
-    config, said = base.config if base else None, ["face_basis from this package"]
-    for name, part in OF_STAGE.items():
-        path = path_of(run, name)
-        found = read(path) if path.exists() else base
-        if found is None or part not in found.variables:
-            if part == mesh_system.HEARING:  # hama hears, unless the speech stage was told otherwise
-                continue
-            raise errors.UserError(f"{run} has no {part}; run `avct train {name}` first, or name --init")
-        parts[part] = found.variables[part]
-        config = dataclasses.replace(config or found.config, **{part: getattr(found.config, part)})
-        if part == OF_STAGE["speech"]:  # as it was trained, so it hears
-            heard = {"phoneme_source": found.config.phoneme_source, "mean_motion": found.config.mean_motion}
-            config = dataclasses.replace(config, **heard)
-        said.append(f"{part} from {path if path.exists() else init}")
-    assert config is not None
-    if config.phoneme_source == "network" and mesh_system.HEARING not in parts:
-        raise errors.UserError(f"{run} has no phoneme_net; run `avct train phonemes` first, or name --init")
-    weights_file.save(output, weights_file.System(config, parts))
-    return said
 
 
 def _painter(config: PainterTraining, clips, folder, given, *, vgg_file=None, mesh=None) -> Prepared:
@@ -291,8 +223,10 @@ def _speech(config: SpeechTraining, clips, folder, given) -> Prepared:
     known = speech_dataset.build(clips, basis, hear, leave_out=config.leave_out, copies=config.copies)
     speaker = manifest.read(clips).speaker
     compared = speech_stage.basis_of(basis.components, basis.scales)
-    if OF_STAGE["speech"] in given:
-        predicted = predict_gaps(config.system.speech_motion, given[OF_STAGE["speech"]], known, compared)
+    if mesh_weights.OF_STAGE["speech"] in given:
+        predicted = predict_gaps(
+            config.system.speech_motion, given[mesh_weights.OF_STAGE["speech"]], known, compared
+        )
         known = speech_dataset.trust(speech_dataset.with_lags(known, predicted), speaker)
     rules = (config.stage, config.optimizer, config.compute)
     sizes = config.system.speech_motion
@@ -340,8 +274,8 @@ def _recogniser(system: mesh_system.MeshSystemConfig, run: pathlib.Path, given: 
     """The phoneme network of this run, or of the weights to begin from; None where hama hears."""
     if system.phoneme_source != "network":
         return None
-    path = path_of(run, "phonemes")
-    found = read(path) if path.exists() else Weights(system, given)
+    path = mesh_weights.path_of(run, "phonemes")
+    found = mesh_weights.read(path) if path.exists() else mesh_weights.Weights(system, given)
     if mesh_system.HEARING not in found.variables:
         raise errors.UserError(f"{run} has no phonemes; run `avct train phonemes` first, or name --init")
     return phoneme_net.recogniser(found.config.phoneme_net, found.variables[mesh_system.HEARING])

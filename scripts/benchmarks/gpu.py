@@ -40,7 +40,7 @@ from avct_jax.benchmark import throughput
 from avct_jax.inference import keypoint_inference
 from avct_jax.layers import applied
 from avct_jax.models import keypoint_detector, networks, renderer, system_config
-from avct_jax.models.mesh import face_mesh
+from avct_jax.models.mesh import mouth_patch
 from avct_jax.presets import painter as painter_presets
 from avct_jax.train.core import optimizer
 from avct_jax.train.mesh_stages import painter_stage, patch_source
@@ -233,7 +233,7 @@ def measure_painter(options: argparse.Namespace) -> dict[str, Any]:
     made = painter_stage.make_stage(
         preset.system.mouth_painter, config, rule, preset.compute, people=8, perceptual=perceptual
     )
-    b, (h, w) = preset.batch_size, face_mesh.PATCH
+    b, (h, w) = preset.batch_size, mouth_patch.PATCH
     rng = np.random.default_rng(3)
     byte = lambda *shape: rng.integers(0, 256, (b, h, w, *shape)).astype(np.uint8)
     depth = lambda: rng.integers(-127, 128, (b, h, w)).astype(np.int8)

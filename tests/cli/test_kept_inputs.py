@@ -11,7 +11,7 @@ from avct_jax import errors, weights_file
 from avct_jax.cli import main
 from avct_jax.evaluation import protocols
 from avct_jax.files import atomic_write
-from avct_jax.train import mesh_run, run_weights
+from avct_jax.train import mesh_run, mesh_weights, run_weights
 from avct_jax.train import run as training
 from tests import test_arguments
 
@@ -84,7 +84,7 @@ def test_videos_of_others_are_not_taken_for_old_ones(kept):
 
 
 @pytest.mark.parametrize("own", [False, True])
-@pytest.mark.parametrize("export, stage", [(run_weights.export, "renderer"), (mesh_run.export, "speech")])
+@pytest.mark.parametrize("export, stage", [(run_weights.export, "renderer"), (mesh_weights.export, "speech")])
 def test_export_keeps_what_it_is_made_of(export, stage, own, kept):
     run, init = kept(f"run/{stage}.safetensors").parent, kept("init.safetensors")
     output = run / f"{stage}.safetensors" if own else init
@@ -96,7 +96,7 @@ def test_export_keeps_the_weights_of_this_package(kept, tmp_path, monkeypatch):
     path = kept("own.safetensors")
     monkeypatch.setattr(weights_file, "embedded", lambda name="": contextlib.nullcontext(path))
     with pytest.raises(errors.UserError, match="is an input"):
-        mesh_run.export(tmp_path, path, init=run_weights.EMBEDDED)
+        mesh_weights.export(tmp_path, path, init=run_weights.EMBEDDED)
 
 
 @pytest.mark.parametrize("name", ["speech", "renderer"])

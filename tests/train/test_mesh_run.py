@@ -12,7 +12,7 @@ from avct_jax.data.clips import clip, manifest
 from avct_jax.data.media import video_io
 from avct_jax.models import mesh_system, system_config
 from avct_jax.presets import painter as painter_presets
-from avct_jax.train import mesh_run
+from avct_jax.train import mesh_run, mesh_weights
 from avct_jax.train.core import sharding
 from tests import made_clips
 from tests.train.mesh_stages import test_mouth_patches
@@ -56,21 +56,23 @@ def test_phonemes_are_learned_and_heard_by(clips, tmp_path, monkeypatch):
     assert main.main(hearing) == 0
     system = painter_presets.TINY.system
     zeros = jax.tree.map(lambda x: np.zeros(x.shape), mesh_system.expected(system, "mouth_painter"))
-    mesh_run.save(tmp_path / "painter.safetensors", system, {"mouth_painter": zeros})
-    mesh_run.export(tmp_path, tmp_path / "m.safetensors")
-    found = mesh_run.read(tmp_path / "m.safetensors")
+    mesh_weights.save(tmp_path / "painter.safetensors", system, {"mouth_painter": zeros})
+    mesh_weights.export(tmp_path, tmp_path / "m.safetensors")
+    found = mesh_weights.read(tmp_path / "m.safetensors")
     assert found.config.phoneme_source == "network" and "phoneme_net" in found.variables
     assert len(found.config.mean_motion) == 16 and any(found.config.mean_motion)
     (tmp_path / "phonemes.safetensors").unlink()
     with pytest.raises(errors.UserError, match="no phoneme_net; run `avct train phonemes`"):
-        mesh_run.export(tmp_path, tmp_path / "m.safetensors")
+        mesh_weights.export(tmp_path, tmp_path / "m.safetensors")
 
 
 def test_both_stages_leave_weights_curves_and_checkpoints(run):
     for stage in ("painter", "speech"):
         assert (run / stage / "metrics.jsonl").exists()
         assert [p.name for p in sorted((run / stage / "checkpoints").glob("[0-9]*"))] == ["2", "4"]
-        assert set(mesh_run.read(run / f"{stage}.safetensors").variables) == {mesh_run.OF_STAGE[stage]}
+        assert set(mesh_weights.read(run / f"{stage}.safetensors").variables) == {
+            mesh_weights.OF_STAGE[stage]
+        }
     assert (run / "painter/images/00000004.png").exists()
 
 
@@ -111,4 +113,4 @@ def test_weights_of_the_other_family_are_refused(tiny_checkpoint, clips, tmp_pat
 def test_export_names_the_stage_that_is_missing(run, tmp_path):
     (tmp_path / "painter.safetensors").write_bytes((run / "painter.safetensors").read_bytes())
     with pytest.raises(errors.UserError, match="has no speech_motion; run `avct train speech` first"):
-        mesh_run.export(tmp_path, tmp_path / "out.safetensors")
+        mesh_weights.export(tmp_path, tmp_path / "out.safetensors")

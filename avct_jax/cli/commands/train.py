@@ -87,13 +87,13 @@ def run(asked: Any) -> int:
 def export(options: Any) -> int:
     """Write the checkpoint that `training_options.Export` describes."""
     from avct_jax.cli import option
-    from avct_jax.train import mesh_run, run_weights
+    from avct_jax.train import mesh_weights, run_weights
 
     folder, output = pathlib.Path(options.run), pathlib.Path(options.output)
     option.check_files(options.output)
     option.tell_overwriting(options.output, quiet=options.shown.quiet)
-    if any(mesh_run.path_of(folder, name).exists() for name in MESH):
-        said = mesh_run.export(folder, output, init=options.init)
+    if any(mesh_weights.path_of(folder, name).exists() for name in MESH):
+        said = mesh_weights.export(folder, output, init=options.init)
     else:
         said = run_weights.export(folder, output, best=options.best, init=options.init)
     if not options.shown.quiet:

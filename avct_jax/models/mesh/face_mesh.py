@@ -19,9 +19,6 @@ from avct_jax.layers.convolution import box
 from avct_jax.layers.geometry import grid, mesh_warp
 from avct_jax.models.mesh import expression, surroundings
 
-# The mouth's patch: pixels, and what they show around the mouth at rest, eye distances of the canonical face.
-PATCH = (64, 96)
-PATCH_LEFT, PATCH_RIGHT, PATCH_TOP, PATCH_BOTTOM = -0.5, 0.5, -0.26, 0.41
 MOUTH_BOX = (
     0.44,
     0.56,
@@ -199,7 +196,7 @@ def draw(portrait: Portrait, moved: Moved) -> Drawing:
     size = frame_side(portrait)
     steps = moved.vertices[..., :2] - portrait.vertices[None, :, :2]
     nodes = jnp.asarray(grid.coordinate_grid(*portrait.upper.triangles.shape[:2]))[None]
-    guess = _head_at_rest(portrait, moved, nodes)
+    guess = head_at_rest(portrait, moved, nodes)
     moved_nodes = (
         mesh_warp.displacement(steps, f.triangles, f.weights) for f in (portrait.upper, portrait.lower)
     )
@@ -218,7 +215,7 @@ def draw(portrait: Portrait, moved: Moved) -> Drawing:
     return Drawing(behind + cover * (frame - behind), openings[0])
 
 
-def _head_at_rest(portrait, moved, places):
+def head_at_rest(portrait, moved, places):
     """Where places of the target lie in the portrait if the head moves as one piece, seen from the front."""
     back = jnp.einsum("ij,bjk->bik", portrait.head[:2, :2], jnp.linalg.inv(moved.head[:, :2, :2]))
     offset = places - moved.origin[:, None, None, :2]
@@ -226,7 +223,7 @@ def _head_at_rest(portrait, moved, places):
     return turned + portrait.origin[None, None, None, :2]
 
 
-def _sample(image, place):
+def sample(image, place):
     """Read one image at the places of b frames."""
     b, h, w, _ = place.shape
     flat = grid.grid_sample(
@@ -239,7 +236,7 @@ def _sample_each(portrait, place):
     """Skin and cover of whole frames, one after the other: two frames are more than a CPU's cache holds."""
     # Three channels of cover: XLA's CPU code gathers one, or four that are split again, many times slower.
     cover = jnp.repeat(portrait.cover[..., None], 3, -1)
-    read = lambda one: (_sample(portrait.skin, one[None])[0], _sample(cover, one[None])[0])
+    read = lambda one: (sample(portrait.skin, one[None])[0], sample(cover, one[None])[0])
     return jax.lax.map(read, place)
 
 
@@ -271,12 +268,12 @@ def _two_sided(portrait, fields, part, side):
     """
     upper, lower = (mesh_warp.enlarge(f, *part.axes(frame_side(portrait))) for f in fields)
     side = barrier.once(side)
-    return side[..., None] * _sample(portrait.skin, upper) + (1 - side[..., None]) * _sample(
+    return side[..., None] * sample(portrait.skin, upper) + (1 - side[..., None]) * sample(
         portrait.skin, lower
     )
 
 
-def _step(distance, opening, size):
+def lip_edge(distance, opening, size):
     """0 to 1 across a line, over EDGE px on both sides.
 
     Args:
@@ -291,10 +288,10 @@ def _draw_eye(frame, portrait, fields, opening, shift, part):
     places = jnp.broadcast_to(part.places(size)[None], (len(frame), part.height, part.width, 2))
     u, v, top, bottom = opening.curves(places)
     between = (u > 0) & (u < 1)
-    inside = between * _step(v - top, opening, size) * _step(bottom - v, opening, size)
-    skin = _two_sided(portrait, fields, part, _step((top + bottom) / 2 - v, opening, size))
+    inside = between * lip_edge(v - top, opening, size) * lip_edge(bottom - v, opening, size)
+    skin = _two_sided(portrait, fields, part, lip_edge((top + bottom) / 2 - v, opening, size))
     inside = barrier.once(inside)
-    ball = _sample(portrait.image, places - shift[:, None, None])
+    ball = sample(portrait.image, places - shift[:, None, None])
     eye = skin + inside[..., None] * (ball - skin)
     soft = part.window()[None]
     return part.paste(frame, barrier.once(soft * eye + (1 - soft) * part.cut(frame)))
@@ -317,7 +314,7 @@ def mouth_inside(
     cut = jnp.minimum(rest, jnp.maximum(bottom - top, 0)) / 2
     below, above = v - top - cut, bottom - cut - v
     between = (u > 0) & (u < 1)
-    inside = between * _step(below, mouth, size) * _step(above, mouth, size)
+    inside = between * lip_edge(below, mouth, size) * lip_edge(above, mouth, size)
     # A slit thinner than the edge is not there.
     opened = jnp.clip((bottom - top - 2 * cut) * scale / 0.012, 0, 1)
     line = (v - (top + bottom) / 2) * scale / SEAM
@@ -325,59 +322,12 @@ def mouth_inside(
     return jnp.maximum(inside * opened, seam), below * scale, above * scale
 
 
-class Patch(NamedTuple):
-    """The mouth's surroundings, fixed to the skull: what a painter sees of b frames.
-
-    skin: RGB in [0, 1], warped; what lies between the lips is no skin. inside: 1 between the lips. below,
-    above: how far below the upper and above the lower lip, eye distances.
-    """
-
-    skin: Float[Array, "b h w 3"]
-    inside: Float[Array, "b h w"]
-    below: Float[Array, "b h w"]
-    above: Float[Array, "b h w"]
-
-
-def patch_places(
-    head: Float[Array, "b 3 3"],
-    origin: Float[Array, "b 3"],
-    anchor: Float[Array, " 3"],
-    shape: tuple[int, int] = PATCH,
-) -> Float[Array, "b h w 2"]:
-    """Return where the pixels of the mouth's patch lie in the image: upper teeth keep their place in it."""
-    y = jnp.linspace(PATCH_TOP, PATCH_BOTTOM, shape[0])
-    x = jnp.linspace(PATCH_LEFT, PATCH_RIGHT, shape[1])
-    middle = jnp.einsum("bij,j->bi", head, anchor) + origin
-    right, down = head[:, None, None, :2, 0], head[:, None, None, :2, 1]
-    return middle[:, None, None, :2] + x[None, None, :, None] * right + y[None, :, None, None] * down
-
-
-def draw_patch(portrait: Portrait, moved: Moved) -> Patch:
-    """Warp only the mouth's patch: what `draw` would show there, at the patch's resolution."""
-    places = patch_places(moved.head, moved.origin, portrait.anchor)
-    guess = _head_at_rest(portrait, moved, places)
-    steps = moved.vertices[..., :2] - portrait.vertices[None, :, :2]
-    upper, lower = (
-        mesh_warp.invert(mesh_warp.displacement(steps, field.triangles, field.weights), places, guess)
-        for field in (portrait.upper, portrait.lower)
-    )
-    rows = (moved.vertices[:, jnp.asarray(row), :2] for row in topology.APERTURES[0])
-    mouth = mesh_warp.opening_of(*rows)
-    _, v, top, bottom = mouth.curves(places)
-    # Along [-1, 1] the patch's pixels are as many as the image would have at their resolution.
-    unit = jnp.linalg.norm(portrait.head[:, 0])
-    size = 2 * (PATCH[1] - 1) / ((PATCH_RIGHT - PATCH_LEFT) * unit)
-    side = _step((top + bottom) / 2 - v, mouth, size)[..., None]
-    skin = side * _sample(portrait.skin, upper) + (1 - side) * _sample(portrait.skin, lower)
-    return Patch(skin, *map(barrier.once, mouth_inside(portrait, mouth, places, size=size)))
-
-
 def _draw_mouth(frame, portrait, fields, opening):
     size = frame_side(portrait)
     part = mouth_box(portrait)
     places = jnp.broadcast_to(part.places(size)[None], (len(frame), part.height, part.width, 2))
     _, v, top, bottom = opening.curves(places)
-    skin = _two_sided(portrait, fields, part, _step((top + bottom) / 2 - v, opening, size))
+    skin = _two_sided(portrait, fields, part, lip_edge((top + bottom) / 2 - v, opening, size))
     inside, _, _ = mouth_inside(portrait, opening, places, size=size)
     inside = barrier.once(inside)
     mouth = skin + inside[..., None] * (portrait.cavity[None, None, None] - skin)

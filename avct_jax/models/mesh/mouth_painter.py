@@ -1,7 +1,7 @@
 """The mouth painter: a small U-Net that paints teeth, tongue and lips into the mouth's patch.
 
 A warp moves what the portrait shows; what lies behind its lips it cannot know. The painter works in a patch
-that is fixed to the skull (face_mesh.patch_places): upper teeth keep their place in it, whatever the lips
+that is fixed to the skull (mouth_patch.patch_places): upper teeth keep their place in it, whatever the lips
 do, so that even a mean over many mouths shows them one by one.
 """
 
@@ -18,7 +18,7 @@ from avct_jax import face_topology as topology
 from avct_jax.layers import applied, barrier
 from avct_jax.layers.convolution import conv
 from avct_jax.layers.geometry import grid, mesh_warp
-from avct_jax.models.mesh import face_mesh, portrait_teeth
+from avct_jax.models.mesh import face_mesh, mouth_patch, portrait_teeth
 
 DEPTH = 0.1  # eye distances that count as 1 in what the network sees
 FARTHEST = 3.0  # of these
@@ -73,7 +73,7 @@ class MouthPainter(nn.Module):
 
     @nn.compact
     def __call__(
-        self, patch: face_mesh.Patch, own: Own, code: Float[Array, "#b k"] | None = None
+        self, patch: mouth_patch.Patch, own: Own, code: Float[Array, "#b k"] | None = None
     ) -> Painting:
         """Say what is to be seen, and where.
 
@@ -146,7 +146,7 @@ def light_of(own: Own) -> Light:
 def paint(
     config: MouthPainterConfig,
     variables: Any,
-    patch: face_mesh.Patch,
+    patch: mouth_patch.Patch,
     own: Own,
     dtype: Any = None,
     *,
@@ -216,7 +216,7 @@ def border() -> Float[Array, "1 h w 1"]:
     """1 in the middle of the patch, 0 at its edge."""
     ramps = [
         jnp.clip(jnp.minimum(jnp.arange(n), jnp.arange(n)[::-1]) / width, 0, 1)
-        for n, width in zip(face_mesh.PATCH, BORDER, strict=True)
+        for n, width in zip(mouth_patch.PATCH, BORDER, strict=True)
     ]
     return (ramps[0][:, None] * ramps[1][None])[None, ..., None]
 
@@ -228,10 +228,10 @@ def compose(skin: Float[Array, "b h w 3"], painting: Painting) -> Float[Array, "
 
 def own_patch(portrait: face_mesh.Portrait) -> Own:
     """Cut the mouth's patch out of the portrait as it is."""
-    places = face_mesh.patch_places(portrait.head[None], portrait.origin[None], portrait.anchor)
+    places = mouth_patch.patch_places(portrait.head[None], portrait.origin[None], portrait.anchor)
     image = grid.grid_sample(portrait.image[None], places, align_corners=True, padding_mode="border")
     rows = (portrait.vertices[None, jnp.asarray(row), :2] for row in topology.APERTURES[0])
-    size = 2 * (face_mesh.PATCH[1] - 1) / jnp.linalg.norm(portrait.head[:, 0])
+    size = 2 * (mouth_patch.PATCH[1] - 1) / jnp.linalg.norm(portrait.head[:, 0])
     plain = portrait._replace(seam=jnp.zeros(()))
     inside, _, _ = face_mesh.mouth_inside(plain, mesh_warp.opening_of(*rows), places, size=size)
     return Own(image, inside)
@@ -241,7 +241,7 @@ def paint_frames(
     portrait: face_mesh.Portrait,
     moved: face_mesh.Moved,
     drawing: face_mesh.Drawing,
-    patch: face_mesh.Patch,
+    patch: mouth_patch.Patch,
     painting: Painting,
     teeth: portrait_teeth.Teeth,
     finish: Callable[[Array], Array] = lambda frames: frames,
@@ -275,20 +275,20 @@ def paint_frames(
 def patch_coordinates(
     moved: face_mesh.Moved, anchor: Float[Array, " 3"], places: Float[Array, "b h w 2"]
 ) -> Float[Array, "b h w 2"]:
-    """Return where places of the image lie in the patch, [-1, 1]: the inverse of face_mesh.patch_places."""
+    """Return where places of the image lie in the patch, [-1, 1]: the inverse of mouth_patch.patch_places."""
     middle = (jnp.einsum("bij,j->bi", moved.head, anchor) + moved.origin)[:, None, None, :2]
     back = jnp.linalg.inv(moved.head[:, :2, :2])
     flat = jnp.einsum("bij,bhwj->bhwi", back, places - middle)
-    low = jnp.array([face_mesh.PATCH_LEFT, face_mesh.PATCH_TOP]).reshape(1, 1, 1, 2)
-    high = jnp.array([face_mesh.PATCH_RIGHT, face_mesh.PATCH_BOTTOM]).reshape(1, 1, 1, 2)
+    low = jnp.array([mouth_patch.PATCH_LEFT, mouth_patch.PATCH_TOP]).reshape(1, 1, 1, 2)
+    high = jnp.array([mouth_patch.PATCH_RIGHT, mouth_patch.PATCH_BOTTOM]).reshape(1, 1, 1, 2)
     return (flat - low) / (high - low) * 2 - 1
 
 
 def cost(config: MouthPainterConfig) -> int:
     """Return floating-point operations a frame, as XLA counts them."""
-    plane = (1, *face_mesh.PATCH)
+    plane = (1, *mouth_patch.PATCH)
     zeros = lambda *shape: jnp.zeros(shape)
-    patch = face_mesh.Patch(zeros(*plane, 3), *(zeros(*plane) for _ in range(3)))
+    patch = mouth_patch.Patch(zeros(*plane, 3), *(zeros(*plane) for _ in range(3)))
     own = Own(zeros(*plane, 3), zeros(*plane))
     network = MouthPainter(config)
     variables = jax.eval_shape(network.init, jax.random.key(0), patch, own)

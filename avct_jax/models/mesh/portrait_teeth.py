@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from avct_jax import face_topology as topology
 from avct_jax.layers.geometry import grid, mesh_warp
-from avct_jax.models.mesh import face_mesh
+from avct_jax.models.mesh import face_mesh, mouth_patch
 
 FINER = 2  # pixels a pixel of the mouth's patch: faces are drawn larger than the painter's patch
 # Eye distances below the upper lip within which teeth are upper ones: the others move with the jaw.
@@ -21,7 +21,7 @@ PARTED = (0.02, 0.05)  # eye distances between lips, from where to where teeth b
 
 
 class Teeth(NamedTuple):
-    """A patch as face_mesh.patch_places lays it. colour: RGB in [0, 1] times share. share: 1 on a tooth."""
+    """A patch as mouth_patch.patch_places lays it. colour: RGB in [0, 1] times share. share: 1 on a tooth."""
 
     colour: Float[Array, "1 h w 3"]
     share: Float[Array, "1 h w 1"]
@@ -29,8 +29,8 @@ class Teeth(NamedTuple):
 
 def find(portrait: face_mesh.Portrait) -> Teeth:
     """Cut the upper teeth out of a portrait: bright, and no redder than skin, between its lips."""
-    shape = (FINER * face_mesh.PATCH[0], FINER * face_mesh.PATCH[1])
-    places = face_mesh.patch_places(portrait.head[None], portrait.origin[None], portrait.anchor, shape)
+    shape = (FINER * mouth_patch.PATCH[0], FINER * mouth_patch.PATCH[1])
+    places = mouth_patch.patch_places(portrait.head[None], portrait.origin[None], portrait.anchor, shape)
     image = grid.grid_sample(portrait.image[None], places, align_corners=True, padding_mode="border")
     size = 2 * (shape[1] - 1) / jnp.linalg.norm(portrait.head[:, 0])
     lips = mesh_warp.opening_of(

@@ -19,7 +19,7 @@ from avct_jax.data.clips import clip, manifest
 from avct_jax.data.faces import face_basis
 from avct_jax.data.portrait import portrait_layers
 from avct_jax.layers.geometry import grid, mesh_warp
-from avct_jax.models.mesh import face_mesh, mouth_painter
+from avct_jax.models.mesh import face_mesh, mouth_painter, mouth_patch
 
 PARTIAL = ".partial.npz"  # end of the name of a file that is being written
 FRAMES = 32  # of one source, drawn together
@@ -73,9 +73,9 @@ def portrait_of(layers: portrait_layers.PortraitLayers) -> face_mesh.Portrait:
 def draw(portrait, points, head, origin, frames):
     """Warped patches, and the real ones, of driving frames."""
     moved = face_mesh.follow(portrait, points, head, origin)
-    places = face_mesh.patch_places(moved.head, moved.origin, portrait.anchor)
+    places = mouth_patch.patch_places(moved.head, moved.origin, portrait.anchor)
     real = grid.grid_sample(frames / 255, places, align_corners=True, padding_mode="border")
-    patch, own = face_mesh.draw_patch(portrait, moved), mouth_painter.own_patch(portrait)
+    patch, own = mouth_patch.draw_patch(portrait, moved), mouth_painter.own_patch(portrait)
     byte = lambda x: jnp.round(x * 255).clip(0, 255).astype(jnp.uint8)
     depth = lambda x: jnp.round(x * 127 / DEPTHS).clip(-127, 127).astype(jnp.int8)
     fields = (byte(patch.skin), byte(patch.inside), depth(patch.below), depth(patch.above), byte(real))

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 from avct_jax import errors
 from avct_jax.models import patch_discriminator
 from avct_jax.models.frozen import vgg
-from avct_jax.models.mesh import face_mesh, mouth_painter
+from avct_jax.models.mesh import mouth_painter, mouth_patch
 from avct_jax.train import losses
 from avct_jax.train.core import grad_accumulation, optimizer, train_state
 from avct_jax.train.mesh_stages import mouth_patches, patch_source, person_embeddings
@@ -83,7 +83,7 @@ class PainterStageConfig:
 class Example(NamedTuple):
     """A batch as networks see it: RGB and masks in [0, 1]."""
 
-    patch: face_mesh.Patch
+    patch: mouth_patch.Patch
     own: mouth_painter.Own
     real: Float[Array, "b h w 3"]
 
@@ -164,9 +164,9 @@ def make_stage(
 
 
 def _initial(parts: _Parts, adam, people: int, init: Mapping[str, Any], seed: int) -> train_state.State:
-    plane = (1, *face_mesh.PATCH)
+    plane = (1, *mouth_patch.PATCH)
     zeros = lambda *shape: jnp.zeros((*plane, *shape))
-    patch = face_mesh.Patch(zeros(3), zeros(), zeros(), zeros())
+    patch = mouth_patch.Patch(zeros(3), zeros(), zeros(), zeros())
     own = mouth_painter.Own(zeros(3), zeros())
     keys = jax.random.split(jax.random.key(seed), 3)
     network = mouth_painter.MouthPainter(parts.system, dtype=parts.dtype)
@@ -285,7 +285,7 @@ def to_example(batch: patch_source.PainterBatch) -> Example:
     """Bring 8 bits to [0, 1], and depths to eye distances."""
     unit = lambda x: jnp.asarray(x, jnp.float32) / 255
     depth = lambda x: jnp.asarray(x, jnp.float32) * (mouth_patches.DEPTHS / 127)
-    patch = face_mesh.Patch(unit(batch.skin), unit(batch.inside), depth(batch.below), depth(batch.above))
+    patch = mouth_patch.Patch(unit(batch.skin), unit(batch.inside), depth(batch.below), depth(batch.above))
     return Example(patch, mouth_painter.Own(unit(batch.own), unit(batch.own_inside)), unit(batch.real))
 
 

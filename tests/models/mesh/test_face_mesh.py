@@ -9,7 +9,7 @@ from avct_jax import face_topology as topology
 from avct_jax.data.faces import face_basis
 from avct_jax.data.portrait import portrait_layers
 from avct_jax.layers.geometry import grid, mesh_warp
-from avct_jax.models.mesh import face_mesh
+from avct_jax.models.mesh import face_mesh, mouth_patch
 from tests import portraits, quick
 
 SIZE = 128
@@ -182,10 +182,10 @@ def test_patch_shows_what_the_image_shows(portrait, basis):
     moved = face_mesh.move(portrait, *basis, controls(rotation=[[0.05, 0.05, 0.02]]))
 
     def look(portrait, moved):
-        places = face_mesh.patch_places(moved.head, moved.origin, portrait.anchor)
+        places = mouth_patch.patch_places(moved.head, moved.origin, portrait.anchor)
         whole = face_mesh.draw(portrait, moved).frame
         seen = grid.grid_sample(whole, places, align_corners=True, padding_mode="border")
-        return face_mesh.draw_patch(portrait, moved), seen
+        return mouth_patch.draw_patch(portrait, moved), seen
 
     patch, seen = quick.jit(look)(portrait, moved)
     outside = np.asarray(patch.inside) < 0.01

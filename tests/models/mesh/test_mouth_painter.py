@@ -8,7 +8,7 @@ import pytest
 from avct_jax import face_topology as topology
 from avct_jax.data.faces import face_basis
 from avct_jax.data.portrait import portrait_layers
-from avct_jax.models.mesh import face_mesh, mouth_painter, portrait_teeth
+from avct_jax.models.mesh import face_mesh, mouth_painter, mouth_patch, portrait_teeth
 from avct_jax.train.mesh_stages import mouth_patches
 
 SIZE = 96
@@ -35,7 +35,7 @@ def opened(portrait):
 @jax.jit
 def draw(portrait):
     moved = opened(portrait)
-    return moved, face_mesh.draw_patch(portrait, moved), mouth_painter.own_patch(portrait)
+    return moved, mouth_patch.draw_patch(portrait, moved), mouth_painter.own_patch(portrait)
 
 
 @jax.jit
@@ -68,8 +68,8 @@ def variables(drawn):
 
 
 def test_default_size_is_within_what_a_frame_may_cost():
-    plane = (1, *face_mesh.PATCH)
-    patch = face_mesh.Patch(jnp.zeros((*plane, 3)), *3 * [jnp.zeros(plane)])
+    plane = (1, *mouth_patch.PATCH)
+    patch = mouth_patch.Patch(jnp.zeros((*plane, 3)), *3 * [jnp.zeros(plane)])
     own = mouth_painter.Own(jnp.zeros((*plane, 3)), jnp.zeros(plane))
     shapes = jax.eval_shape(mouth_painter.MouthPainter().init, jax.random.key(0), patch, own)
     assert set(shapes) == {"params"} and sum(x.size for x in jax.tree.leaves(shapes)) < 0.9e6
@@ -208,15 +208,15 @@ def test_composing_weighs_by_share():
 
 def test_coordinates_in_the_patch_undo_its_places(portrait, drawn):
     moved = drawn[0]
-    places = face_mesh.patch_places(moved.head, moved.origin, portrait.anchor)
+    places = mouth_patch.patch_places(moved.head, moved.origin, portrait.anchor)
     found = mouth_painter.patch_coordinates(moved, portrait.anchor, places)
-    y, x = (np.linspace(-1, 1, n) for n in face_mesh.PATCH)
+    y, x = (np.linspace(-1, 1, n) for n in mouth_patch.PATCH)
     np.testing.assert_allclose(found[1], np.stack(np.meshgrid(x, y), -1), atol=1e-4)
 
 
 def test_own_mouth_is_cut_out_of_the_portrait(portrait, drawn):
     own = drawn[2]
-    places = face_mesh.patch_places(portrait.head[None], portrait.origin[None], portrait.anchor)
+    places = mouth_patch.patch_places(portrait.head[None], portrait.origin[None], portrait.anchor)
     row, column = 20, 50
     x, y = (np.asarray(places)[0, row, column] + 1) / 2 * (len(portrait.image) - 1)
     near = np.asarray(portrait.image)[int(y) : int(y) + 2, int(x) : int(x) + 2]

@@ -8,7 +8,7 @@ import pytest
 from avct_jax import face_topology as topology
 from avct_jax.data.faces import face_basis
 from avct_jax.data.portrait import portrait_layers
-from avct_jax.models.mesh import face_mesh, mouth_painter, portrait_teeth
+from avct_jax.models.mesh import face_mesh, mouth_painter, mouth_patch, portrait_teeth
 from avct_jax.train.mesh_stages import mouth_patches
 
 SIZE = 160
@@ -51,7 +51,7 @@ def smiling():
 
 def test_teeth_are_bright_pale_and_between_the_lips(smiling):
     teeth = find(smiling)
-    h, w = face_mesh.PATCH
+    h, w = mouth_patch.PATCH
     assert teeth.share.shape == (1, 2 * h, 2 * w, 1)
     share = np.asarray(teeth.share)[0, ..., 0]
     sure = share > 0.99
@@ -91,7 +91,7 @@ def test_an_unmoved_portrait_keeps_its_teeth_in_the_frame(smiling):
     def frame_of(portrait):
         points = portrait.vertices[None, : topology.POINTS]
         moved = face_mesh.follow(portrait, points, portrait.head[None], portrait.origin[None])
-        drawing, patch = face_mesh.draw(portrait, moved), face_mesh.draw_patch(portrait, moved)
+        drawing, patch = face_mesh.draw(portrait, moved), mouth_patch.draw_patch(portrait, moved)
         share = patch.inside[..., None] * mouth_painter.border()
         painting = mouth_painter.Painting(jnp.zeros_like(patch.skin), share)
         teeth = portrait_teeth.find(portrait)

@@ -12,7 +12,7 @@ from avct_jax import face_topology as topology
 from avct_jax.data.clips import clip
 from avct_jax.data.faces import face_basis
 from avct_jax.data.portrait import portrait_layers
-from avct_jax.models.mesh import face_mesh
+from avct_jax.models.mesh import mouth_patch
 from avct_jax.train.mesh_stages import mouth_patches
 from tests import made_clips
 
@@ -68,7 +68,7 @@ def test_speaker_has_fewer_examples_of_a_clip(known):
 
 
 def test_arrays_belong_together(known):
-    patches, (h, w) = known.patches, face_mesh.PATCH
+    patches, (h, w) = known.patches, mouth_patch.PATCH
     n, m = len(patches.clip), len(patches.own)
     assert n == 36 and m == 8
     for name in ("skin", "inside", "below", "above", "real"):
@@ -102,7 +102,7 @@ def test_real_patch_shows_the_driving_frame_and_own_the_source_s():
     np.testing.assert_allclose(own.astype(int), real[0], atol=2)
     assert np.abs(skin[0].astype(int) - real[0]).max() <= 3  # a mesh that has not moved moves nothing
     middle = (points[0, [13, 14], :2].mean(0) + 1) / 2 * 255
-    row = round(-face_mesh.PATCH_TOP / (face_mesh.PATCH_BOTTOM - face_mesh.PATCH_TOP) * 63)
+    row = round(-mouth_patch.PATCH_TOP / (mouth_patch.PATCH_BOTTOM - mouth_patch.PATCH_TOP) * 63)
     np.testing.assert_allclose(real[0, row, 47:49, :2].mean(0), middle, atol=3)
 
 

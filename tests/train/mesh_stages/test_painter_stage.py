@@ -10,7 +10,7 @@ import pytest
 from avct_jax import errors
 from avct_jax.models import patch_discriminator
 from avct_jax.models.frozen import vgg
-from avct_jax.models.mesh import face_mesh, mouth_painter
+from avct_jax.models.mesh import mouth_painter, mouth_patch
 from avct_jax.train.core import grad_accumulation, optimizer, sharding
 from avct_jax.train.mesh_stages import mouth_patches, painter_stage, patch_source
 from tests import quick
@@ -35,7 +35,7 @@ def make(config=CONFIG, **options):
 
 def made_batch(b=2):
     """Grey skin; an ellipse of a mouth that is dark below and light above, as teeth are."""
-    h, w = face_mesh.PATCH
+    h, w = mouth_patch.PATCH
     y, x = np.mgrid[:h, :w]
     mouth = np.repeat((((y - 30) / 12) ** 2 + ((x - 48) / 24) ** 2 < 1)[None], b, 0)
     light = np.where(y < 30, 230, 20)[None, ..., None]
@@ -133,7 +133,7 @@ def test_images_are_of_one_size_and_in_range(begun):
     images = quick.jit(make().image)(begun, {}, made_batch())
     assert {"portrait", "real", "warped", "painted"} == set(images)
     for image in images.values():
-        assert image.shape == (2, *face_mesh.PATCH, 3)
+        assert image.shape == (2, *mouth_patch.PATCH, 3)
         assert float(image.min()) >= 0 and float(image.max()) <= 1
 
 
@@ -187,8 +187,8 @@ def test_variations_change_all_images_of_an_example_alike():
 
 def test_codes_are_lent_and_the_video_says_nothing_of_borrowed_teeth():
     code = jnp.arange(24.0).reshape(8, 3)
-    inside = jnp.zeros((8, *face_mesh.PATCH)).at[4:].set(1)
-    own = mouth_painter.Own(jnp.zeros((8, *face_mesh.PATCH, 3)), inside)
+    inside = jnp.zeros((8, *mouth_patch.PATCH)).at[4:].set(1)
+    own = mouth_painter.Own(jnp.zeros((8, *mouth_patch.PATCH, 3)), inside)
     lent = lambda share, code: painter_stage.lend(
         painter_stage.PainterStageConfig(borrowed=share), code, own, KEY
     )
@@ -312,7 +312,7 @@ def test_batches_of_patches_held_by_devices_are_the_same():
 
 def test_late_in_a_training_only_sharp_mouths_are_drawn():
     rng = np.random.default_rng(0)
-    h, w = face_mesh.PATCH
+    h, w = mouth_patch.PATCH
     noise = {"blurred": 5, "sharp": 60, "sharper": 90, "held": 120}
     per = 14
     real = np.concatenate(

@@ -11,7 +11,7 @@ from avct_jax.data.clips import clip
 from avct_jax.data.dataset import batch_types
 from avct_jax.data.faces import face_basis
 from avct_jax.data.portrait import portrait_layers
-from avct_jax.models.mesh import face_mesh, mouth_painter
+from avct_jax.models.mesh import mouth_painter, mouth_patch
 from avct_jax.train.mesh_stages import mouth_patches, painter_stage
 from avct_jax.train.stages import sync_stage
 from tests import quick, training_batches
@@ -93,9 +93,9 @@ class Critic:
 
 def mouths():
     """Two examples: real videos of .7 and .6, warped skin of .5, portraits of .4, mouths all over."""
-    plane = (2, *face_mesh.PATCH)
+    plane = (2, *mouth_patch.PATCH)
     grey = lambda *levels: jnp.broadcast_to(jnp.array(levels).reshape(-1, 1, 1, 1), (*plane, 3))
-    patch = face_mesh.Patch(grey(0.5, 0.5), jnp.ones(plane), jnp.zeros(plane), jnp.zeros(plane))
+    patch = mouth_patch.Patch(grey(0.5, 0.5), jnp.ones(plane), jnp.zeros(plane), jnp.zeros(plane))
     own = mouth_painter.Own(grey(0.4, 0.4), jnp.zeros(plane))
     return painter_stage.Example(patch, own, grey(0.7, 0.6)), grey(0.2, 0.9)
 
