@@ -1,1 +1,1 @@
-"""What `avct` does, one file a subcommand: `add` describes it to argparse, `run` does it."""
+"""What `avct` does, one file a subcommand: `Options` is what it may be asked, `run` does it."""
