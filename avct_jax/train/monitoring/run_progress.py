@@ -22,16 +22,16 @@ class RunProgress(progress.Progress):
     def __init__(self, name: str, *, done: int, total: int, quiet: bool = False):
         """Begin with steps done, of those in all."""
         super().__init__("compiling", name=name, quiet=quiet, paced=False)
-        self._done, self._total = done, total
+        self._from, self._steps = done, total
 
     def __enter__(self):
         super().__enter__()
-        self.advance(self._done)
+        self.advance(self._from)
         return self
 
     def advance(self, done: int) -> None:
         """A step more was begun."""
-        self.show(done, self._total, self._text)
+        self.show(done, self._steps, self._text)
 
     def report(self, done: int, metrics: Mapping[str, float], pace: Pace) -> None:
         """Show the means since the last report."""
@@ -51,10 +51,10 @@ class RunProgress(progress.Progress):
 
     def _tell(self, done: int, text: str) -> None:
         if not self._quiet:
-            self.say(f"{self._name} {done}/{self._total}  {text}")
+            self.say(f"{self._name} {done}/{self._steps}  {text}")
 
     def _speed(self, done: int, pace: Pace) -> str:
-        left = progress.duration((self._total - done) * pace.step_seconds)
+        left = progress.duration((self._steps - done) * pace.step_seconds)
         speed = f"{pace.step_seconds:.3g} s/step  {pace.examples_per_second:.3g} examples/s"
         return f"{speed}  {pace.data_wait_share:.0%} waiting for data  {left} left"
 
