@@ -146,3 +146,11 @@ def tiny_checkpoint(tiny_variables, tmp_path_factory):
     path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
     weights_file.save(path, weights_file.System(system_config.TINY, tiny_variables))
     return path
+
+
+@pytest.fixture(autouse=True)
+def _no_lines_by_the_clock(monkeypatch):
+    """What is told must not hang on how busy the machine is."""
+    from avct_jax import progress
+
+    monkeypatch.setattr(progress, "PLAIN_SECONDS", float("inf"))

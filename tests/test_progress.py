@@ -13,6 +13,7 @@ from tests import pseudo_terminal
 def clock(monkeypatch):
     """Seconds that pass when the test says so."""
     now = [100.0]
+    monkeypatch.setattr(progress, "PLAIN_SECONDS", 10.0)
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now
 

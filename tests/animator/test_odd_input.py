@@ -332,4 +332,5 @@ def test_an_interrupted_animation_leaves_nothing(material, tmp_path, number, cod
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code, err.decode()
-    assert len(err.splitlines()) <= 1 and not list(out.iterdir())
+    said = [line for line in err.decode().splitlines() if " frames, " not in line]  # a busy machine is slow
+    assert len(said) <= 1 and not list(out.iterdir())
