@@ -55,8 +55,7 @@ def preprocess(
       note: called with lines that are worth telling; by default they are logged.
 
     Returns:
-      What the folder holds now, as manifest.json says it: clips, counts, and why parts were left out. There
-      may be no clip.
+      The folder's manifest, with its clips, counts, and why parts were left out. There may be no clip.
 
     Raises:
       UserError: there is no video or nothing to listen with, a csv is wrong, or the folder cannot be used.
