@@ -26,7 +26,8 @@ TINY = mesh_system.MeshSystemConfig(
     speech_motion=speech_motion.SpeechMotionConfig(d_model=16, num_heads=2, feedforward=16),
     mouth_painter=mouth_painter.MouthPainterConfig(channels=(8, 8), canvas=2),
 )
-SIZE = 256
+SIZE = 256  # px, the least of a video
+SMALL = 128  # of frames whose program has to be compiled anew
 
 
 def random_variables(config, seed=0):
@@ -162,7 +163,7 @@ def test_told_phonemes_change_the_mouth(animator, wav):
 
 
 def test_gradients_reach_portrait_and_weights(animator):
-    portrait, _ = animator._read_portrait(skimage.data.astronaut(), [], size=SIZE)
+    portrait, _ = animator._read_portrait(skimage.data.astronaut(), [], size=SMALL)
     zeros = jnp.zeros
     controls = face_mesh.Controls(zeros((1, 16)) + 0.5, *2 * [zeros((1, 2))], *2 * [zeros((1, 3))], zeros(1))
 
@@ -177,7 +178,7 @@ def test_gradients_reach_portrait_and_weights(animator):
 
 def test_draw_maps_over_people(animator):
     """jax.vmap over portraits of one size."""
-    portrait, _ = animator._read_portrait(skimage.data.astronaut(), [], size=SIZE)
+    portrait, _ = animator._read_portrait(skimage.data.astronaut(), [], size=SMALL)
     two = jax.tree.map(lambda x: jnp.stack([x, x]), portrait)
     zeros = jnp.zeros
     controls = face_mesh.Controls(zeros((2, 16)) + 0.5, *2 * [zeros((2, 2))], *2 * [zeros((2, 3))], zeros(2))

@@ -52,9 +52,15 @@ def make_network_state(variables: dict[str, Any], optimizer: optax.GradientTrans
     """Begin training from these variables."""
     params = variables["params"]
     stats = variables.get("batch_stats", {})
-    # Copies: a step that donates its state may not be given one buffer twice.
-    ema_params, ema_batch_stats = jax.tree.map(lambda x: jnp.array(x, copy=True), (params, stats))
-    return NetworkState(params, ema_params, stats, ema_batch_stats, optimizer.init(params))
+
+    @jax.jit  # one program instead of one for every shape
+    def rest(params, stats):
+        # Copies: a step that donates its state may not be given one buffer twice.
+        copies = jax.tree.map(lambda x: jnp.array(x, copy=True), (params, stats))
+        return *copies, optimizer.init(params)
+
+    ema_params, ema_batch_stats, opt_state = rest(params, stats)
+    return NetworkState(params, ema_params, stats, ema_batch_stats, opt_state)
 
 
 def make_state(variables: dict[str, dict[str, Any]], optimizer: optax.GradientTransformation) -> State:

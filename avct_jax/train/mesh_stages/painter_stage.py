@@ -171,8 +171,8 @@ def _initial(parts: _Parts, adam, people: int, init: Mapping[str, Any], seed: in
     keys = jax.random.split(jax.random.key(seed), 3)
     network = mouth_painter.MouthPainter(parts.system, dtype=parts.dtype)
     makers = {
-        PART: lambda: network.init(keys[0], patch, own),
-        DISCRIMINATOR: lambda: parts.critic.init(keys[1], _seen(zeros(3), zeros())),
+        PART: lambda: jax.jit(network.init)(keys[0], patch, own),
+        DISCRIMINATOR: lambda: jax.jit(parts.critic.init)(keys[1], _seen(zeros(3), zeros())),
         CODES: lambda: person_embeddings.initial(keys[2], people, parts.system.codes),
     }
     begun = {name: init[name] if name in init else make() for name, make in makers.items()}

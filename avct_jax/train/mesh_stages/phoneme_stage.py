@@ -104,7 +104,10 @@ def make_stage(
 
     def make_initial():
         zeros = jnp.zeros((1, system.frames_seen, system.rows, system.columns))
-        make = lambda: {"params": network.init(jax.random.key(seed), zeros)["params"], "batch_stats": {}}
+        make = lambda: {
+            "params": jax.jit(network.init)(jax.random.key(seed), zeros)["params"],
+            "batch_stats": {},
+        }
         return train_state.make_state({PART: init_params.begin(PART, init, make)}, adam)
 
     export = lambda current: {PART: current.network_states[PART].ema_variables}

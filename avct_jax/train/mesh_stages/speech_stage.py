@@ -166,7 +166,7 @@ def make_stage(
         )
         keys = jax.random.split(jax.random.key(seed))
         make = {
-            PART: lambda: network.init(keys[0], *inputs),
+            PART: lambda: jax.jit(network.init)(keys[0], *inputs),
             CODES: lambda: person_embeddings.initial(keys[1], people, system.codes, spread=CODE_SPREAD),
         }
         begin = lambda name: init[name] if init and name in init else make[name]()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from avct_jax.layers.convolution import conv, cpu_conv
+from tests import quick
 
 # batch, height, width, channels in and out, kernel, padding
 CASES = {
@@ -31,6 +32,10 @@ def loss(convolve):
     return lambda x, kernel, padding: jnp.sin(convolve(x, kernel, padding)).sum()
 
 
+def gradients(convolve):
+    return quick.jit(jax.grad(loss(convolve), (0, 1)), static_argnums=2)
+
+
 def xla(x, kernel, padding):
     pads = [(p, p) for p in padding]
     return jax.lax.conv_general_dilated(x, kernel, (1, 1), pads, dimension_numbers=conv.DIMENSIONS)
@@ -44,7 +49,7 @@ def assert_equal(found, expected, tolerance=3e-6):
 @pytest.mark.parametrize("case", CASES)
 def test_conv_gradient_is_xlas(case):
     x, kernel, padding = draw(case)
-    found, expected = (jax.grad(loss(f), (0, 1))(x, kernel, padding) for f in (cpu_conv.convolve, xla))
+    found, expected = (gradients(f)(x, kernel, padding) for f in (cpu_conv.convolve, xla))
     assert_equal(found, expected)
 
 

@@ -13,6 +13,7 @@ from avct_jax.models.mesh import face_mesh, mouth_patch
 from tests import portraits, quick
 
 SIZE = 128
+move = quick.jit(face_mesh.move)
 
 
 @pytest.fixture(scope="module")
@@ -104,10 +105,8 @@ def test_unmoved_mesh_draws_the_portrait(portrait, refused):
 
 
 def test_mouth_at_rest_is_shut_and_speech_opens_it(portrait, basis):
-    shut = face_mesh.move(portrait, *basis, controls())
-    spoken = face_mesh.move(
-        portrait, *basis, controls(speech=2 * np.sign(basis[0][:1, 14, 1]) * np.eye(16)[:1])
-    )
+    shut = move(portrait, *basis, controls())
+    spoken = move(portrait, *basis, controls(speech=2 * np.sign(basis[0][:1, 14, 1]) * np.eye(16)[:1]))
     unit = float(jnp.linalg.norm(portrait.head[:, 0]))
     assert portrait.seam == 1 and opening(shut) < 0.03 * unit
     assert opening(spoken) > 0.08 * unit
@@ -141,7 +140,7 @@ def test_hair_does_not_stay_behind_a_turned_head(frame_of, portrait):
 
 
 def test_hair_moves_with_the_head_and_the_collar_stays(portrait, basis):
-    moved = face_mesh.move(portrait, *basis, controls(rotation=[[0.0, 0.0, 0.1]])).vertices[0, :, :2]
+    moved = move(portrait, *basis, controls(rotation=[[0.0, 0.0, 0.1]])).vertices[0, :, :2]
     rest = portrait.vertices[:, :2]
     oval = len(topology.FACE_OVAL)
     rings = np.arange(topology.POINTS, topology.POINTS + 3 * oval).reshape(3, oval)
@@ -154,7 +153,7 @@ def test_hair_moves_with_the_head_and_the_collar_stays(portrait, basis):
 
 
 def test_blink_shuts_the_lids(portrait, basis):
-    moved = face_mesh.move(portrait, *basis, controls(blink=[[1.0, 0.0]]))
+    moved = move(portrait, *basis, controls(blink=[[1.0, 0.0]]))
     gaps = [
         jnp.linalg.norm(moved.vertices[0, jnp.asarray(up)] - moved.vertices[0, jnp.asarray(low)], axis=-1)[4]
         for up, low in topology.APERTURES[1:]
@@ -163,9 +162,7 @@ def test_blink_shuts_the_lids(portrait, basis):
 
 
 def test_brows_go_up_and_take_the_lids_along_a_little(portrait, basis):
-    still, raised = (
-        face_mesh.move(portrait, *basis, controls(brow=[way])).vertices[0] for way in (0.0, 0.05)
-    )
+    still, raised = (move(portrait, *basis, controls(brow=[way])).vertices[0] for way in (0.0, 0.05))
     up = (still - raised)[:, 1] / float(jnp.linalg.norm(portrait.head[:, 0]))
     np.testing.assert_allclose(up[jnp.asarray(topology.LEFT_BROW[:5])], 0.05, atol=0.005)
     lids = up[jnp.asarray(topology.LEFT_UPPER_LID + topology.LEFT_LOWER_LID)]
@@ -179,7 +176,7 @@ def test_blink_covers_the_iris(frame_of, portrait):
 
 
 def test_patch_shows_what_the_image_shows(portrait, basis):
-    moved = face_mesh.move(portrait, *basis, controls(rotation=[[0.05, 0.05, 0.02]]))
+    moved = move(portrait, *basis, controls(rotation=[[0.05, 0.05, 0.02]]))
 
     def look(portrait, moved):
         places = mouth_patch.patch_places(moved.head, moved.origin, portrait.anchor)

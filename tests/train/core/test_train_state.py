@@ -31,6 +31,12 @@ def test_every_network_takes_a_step_and_the_norm_is_of_all():
     assert metrics["gradient_norm"] == pytest.approx(0.5 * 5**0.5)
 
 
+def test_a_state_at_its_beginning_may_be_donated():
+    """No buffer is in it twice."""
+    leaves = jax.tree.leaves(train_state.make_state({"a": {"params": {"w": jnp.ones(3)}}}, optax.adam(1.0)))
+    assert len(leaves) == 6 and len({x.unsafe_buffer_pointer() for x in leaves}) == 6
+
+
 def test_statistics_are_averaged_at_the_pace_of_the_parameters():
     """A share of .1, then .9 * 2 / 11 more: the average forgets its random beginning first."""
     current, means = begin(), []

@@ -51,7 +51,7 @@ def made_batch(b=2):
 
 @pytest.fixture(scope="module")
 def begun():
-    return make().initial()
+    return quick.jit(make().initial)()
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,8 @@ def after(begun, step):
 
 
 def changed(a, b):
-    return [bool((x != y).any()) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)]
+    a, b = map(jax.tree.leaves, jax.device_get((a, b)))
+    return [bool((x != y).any()) for x, y in zip(a, b, strict=True)]
 
 
 def test_discriminator_waits_for_its_step_and_then_both_learn(begun, after):
