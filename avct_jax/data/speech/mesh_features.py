@@ -91,7 +91,7 @@ def told(speech: Speech, labels: Int[np.ndarray, " t"], *, share: float = 0.5) -
       labels: one of the 41 symbols' indices a frame. share: posterior that a known phoneme has at least.
     """
     logs = speech.posteriors.copy()
-    for symbol, columns in _columns_of_symbols().items():
+    for symbol, columns in columns_of_symbols().items():
         here = labels == symbol
         logs[np.ix_(here, range(STEPS), columns)] = np.maximum(
             logs[np.ix_(here, range(STEPS), columns)], np.log(share / len(columns))
@@ -113,7 +113,7 @@ def _columns() -> Int[np.ndarray, " 56"]:
 
 
 @functools.cache
-def _columns_of_symbols() -> dict[int, list[int]]:
+def columns_of_symbols() -> dict[int, list[int]]:
     """Which TOKENS each of the 41 symbols may be."""
     found: dict[int, list[int]] = {}
     for column, token in enumerate(TOKENS):
