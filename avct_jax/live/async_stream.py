@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, Self
+from typing import Any
 
 from avct_jax.live import frame_stream, frames, stream
 
@@ -23,7 +23,7 @@ class AsyncStream:
         self.stream = paced
 
     @classmethod
-    async def create(cls, *args: Any, **options: Any) -> Self:
+    async def create(cls, *args: Any, **options: Any) -> "AsyncStream":
         """Make one, as `Stream(...)` does, while other tasks go on.
 
         Raises:
@@ -32,7 +32,12 @@ class AsyncStream:
         return cls(await asyncio.to_thread(stream.Stream, *args, **options, paced=True))
 
     async def push_audio(
-        self, data: Any, sample_rate: int, last_chunk: bool = False, *, phonemes: Any = None
+        self,
+        data: frame_stream.Sound,
+        sample_rate: frame_stream.Rate,
+        last_chunk: bool = False,
+        *,
+        phonemes: frame_stream.Phonemes | None = None,
     ) -> None:
         """Say a piece of sound, see `Stream.push_audio`."""
         await asyncio.to_thread(
@@ -61,7 +66,7 @@ class AsyncStream:
         """Delay by design and as measured."""
         return self.stream.latency
 
-    async def __aenter__(self) -> Self:
+    async def __aenter__(self) -> "AsyncStream":
         """Be shut down at the end."""
         return self
 

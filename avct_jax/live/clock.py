@@ -2,9 +2,10 @@
 
 import threading
 import time
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Clock(Protocol):
     """What a paced stream asks of time; tests have their own."""
 

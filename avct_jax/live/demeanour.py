@@ -14,11 +14,11 @@ from avct_jax.data.faces import head_motion_bank as bank
 
 AHEAD = 5  # frames of voice that are known after the frame that is made
 NOD_AHEAD = 2  # frames: the filter's delay
-NOD_PACE, STRESS_PACE, BROW_PACE, ACTIVITY_PACE = 0.5, 0.5, 0.25, 0.08  # shares of the way, a frame
-BROW_PEAK = max(n * BROW_PACE**2 * (1 - BROW_PACE) ** (n - 1) for n in range(1, 20))  # what 1 comes to
+NOD_PACE, STRESS_PACE, BROW_PACE, ACTIVITY_PACE = 0.5, 0.5, 0.3, 0.08  # shares of the way, a frame
+# What a push of 1 comes to after three poles.
+BROW_PEAK = max(n * (n + 1) / 2 * BROW_PACE**3 * (1 - BROW_PACE) ** (n - 1) for n in range(1, 20))
 STRESS_GAP = 15  # frames
 IDLE = 0.5  # of the head's motion while nobody speaks
-STEADY = 2  # poles of each filter
 RESERVE = 2 * bank.FADE + 12  # frames of head motion that are laid ahead
 GAZE_MEAN = 3  # frames over which the eyes jump
 HEAD, EYELIDS, EYES, EYEBROWS = range(4)  # what is drawn by lot
@@ -47,10 +47,10 @@ class Demeanour(NamedTuple):
     path: Float[np.ndarray, "m 6"]
     start: Float[np.ndarray, " 6"]
     drawn: tuple[int, int, int, int] = (0, 0, 0, 0)
-    activity: tuple[float, float] = (0.0, 0.0)
-    nod: tuple[float, float] = (0.0, 0.0)
-    stress: tuple[float, float] = (0.0, 0.0)
-    brow: tuple[float, float] = (0.0, 0.0)
+    activity: tuple[float, ...] = (0.0, 0.0)
+    nod: tuple[float, ...] = (0.0, 0.0)
+    stress: tuple[float, ...] = (0.0, 0.0)
+    brow: tuple[float, ...] = (0.0, 0.0, 0.0)
     stresses: tuple[float, float] = (0.0, 0.0)
     calm: int = STRESS_GAP
     blink: tuple[int, bool, int] = (0, False, -1)
@@ -156,10 +156,13 @@ def _lay(fixed, state):
     return state
 
 
-def _follow(filter_: tuple[float, float], value: float, pace: float) -> tuple[float, float]:
-    """Go a share of the way to a value, twice over: neither place nor speed jumps."""
-    first = filter_[0] + pace * (value - filter_[0])
-    return first, filter_[1] + pace * (first - filter_[1])
+def _follow(poles: tuple[float, ...], value: float, pace: float) -> tuple[float, ...]:
+    """Go a share of the way to a value, pole after pole: neither place nor speed jumps."""
+    found = []
+    for pole in poles:
+        value = pole + pace * (value - pole)
+        found.append(value)
+    return tuple(found)
 
 
 def _raise_brows(fixed, state, lively: float):

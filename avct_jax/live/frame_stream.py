@@ -3,7 +3,7 @@
 import collections
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
@@ -15,6 +15,10 @@ from avct_jax.live import frames, session
 from avct_jax.live.latency import StreamLatency
 from avct_jax.models.mesh import face_mesh
 
+Sound = Any  # what pcm.samples takes
+Rate = Any  # a whole number
+Phonemes = Any  # what hints.read takes
+Some = TypeVar("Some")
 Draw = Callable[[Sequence[face_mesh.Controls]], UInt8[np.ndarray, "n s s 3"]]
 
 FRAME = 1 / session.FRAME_RATE  # seconds
@@ -65,7 +69,7 @@ class FrameStream:
             self._worker.start()
 
     def push_audio(
-        self, pcm: Any, sample_rate: int, *, phonemes: Any = None, last_chunk: bool = False
+        self, pcm: Sound, sample_rate: Rate, *, phonemes: Phonemes | None = None, last_chunk: bool = False
     ) -> None:
         """Say a piece of sound: of the present reply, or of a new one.
 
@@ -118,7 +122,7 @@ class FrameStream:
         if self._worker and self._worker is not threading.current_thread():
             self._worker.join()
 
-    def __enter__(self) -> Self:
+    def __enter__(self: Some) -> Some:
         """Be closed at the end."""
         return self
 

@@ -65,7 +65,8 @@ class Mouth:
         net = config.phoneme_net
         self.back = self.radius + net.frames_back  # frames before a chunk that its mouth hangs on
         self.seen = self.back + chunk + self.radius + net.frames_ahead
-        self._predict = jax.jit(functools.partial(live_inference.predict, config, variables))
+        predict = jax.jit(functools.partial(live_inference.predict, config))
+        self._predict = functools.partial(predict, variables)
 
     def predict(
         self,

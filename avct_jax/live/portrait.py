@@ -3,7 +3,7 @@
 import functools
 import hashlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ class Portrait(NamedTuple):
     notes: tuple[str, ...]
 
 
-def animator(checkpoint: base.Path | None, given: Any = None) -> mesh_animator.MeshAnimator:
+def animator(checkpoint: base.Path | None, given: base.Animator | None = None) -> mesh_animator.MeshAnimator:
     """Return what has the networks: an animator, or that of a checkpoint.
 
     Raises:

@@ -1,7 +1,7 @@
 """`avct_jax.Stream`: a portrait that says what it hears, live."""
 
 from avct_jax import arguments, errors
-from avct_jax.animator import base, inputs, mesh_animator
+from avct_jax.animator import base, inputs
 from avct_jax.live import clock as clocks
 from avct_jax.live import demeanour, frame_stream, mouth, portrait, session
 
@@ -35,7 +35,7 @@ class Stream(frame_stream.FrameStream):
         image: base.Image,
         *,
         checkpoint: base.Path | None = None,
-        animator: mesh_animator.MeshAnimator | None = None,
+        animator: base.Animator | None = None,
         size: int = SIZE,
         seed: int | None = None,
         chunk: int = CHUNK,
