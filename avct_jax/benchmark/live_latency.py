@@ -67,12 +67,13 @@ def measure(
             live.push_audio(wav[: speech_features.SAMPLE_RATE], speech_features.SAMPLE_RATE, last_chunk=True)
             _show(live, speech_features.FRAME_RATE + REST)
         first = live.latency.first_frame
-        live.latency = heard = latency.StreamLatency(chunk)
+        live.restart_latency()
         frames = int(seconds * speech_features.FRAME_RATE)
         began = time.process_time()
         for piece in _pieces(wav, frames):
             live.push_audio(piece, speech_features.SAMPLE_RATE)
             live.next_frame()
+        heard = live.latency
         cpu = (time.process_time() - began) / frames
     return LiveReport(
         size, chunk, heard.algorithmic, first, heard.first_frame, heard.frame, heard.lateness, cpu, frames,

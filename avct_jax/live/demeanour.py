@@ -105,7 +105,7 @@ def advance(
 
 def poses_ahead(fixed: Settings, state: Demeanour, count: int) -> Float[np.ndarray, "t 6"]:
     """Return the poses of the next frames if nothing is said that changes them."""
-    way = 2 * state.start * np.exp(-np.arange(count)[:, None] / bank.SETTLE)
+    way = state.start * np.exp(-np.arange(count)[:, None] / bank.SETTLE)
     return _pose(fixed, state, state.path[:count] - way)
 
 

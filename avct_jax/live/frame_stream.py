@@ -39,6 +39,7 @@ class FrameStream:
         planner: session.Session,
         draw: Draw,
         *,
+        chunk: int = 2,
         paced: bool = False,
         queue: int = 12,
         clock: clocks.Clock | None = None,
@@ -48,12 +49,13 @@ class FrameStream:
         Args:
           planner: whose frames they are.
           draw: makes images of at most a chunk of controls.
+          chunk: frames that are drawn at once.
           paced: frames come at 25 a second, and a thread draws them ahead.
           queue: frames at most that are ahead of the one that was handed over last.
           clock: the time by which they come.
         """
-        self.latency = StreamLatency(planner.chunk)
-        self._session, self._draw, self._queue = planner, draw, queue
+        self.latency = StreamLatency(planner.chunk, planner.ahead)
+        self._session, self._draw, self._queue, self._chunk = planner, draw, queue, chunk
         self._paced, self._clock = paced, clock or clocks.RealClock()
         self._changed = threading.Condition()
         self._closed, self._failed = False, None
@@ -111,8 +113,13 @@ class FrameStream:
             self._begun.clear()
             self._told = True
             if self._paced:  # at once: the next image may be late, its frame must not
-                self._session.plan_idle(self._session.chunk)
+                self._session.plan_idle(self._chunk)
             self._changed.notify_all()
+
+    def restart_latency(self) -> None:
+        """Forget what has been measured so far."""
+        with self._changed:
+            self.latency = StreamLatency(self._session.chunk, self._session.ahead)
 
     def close(self) -> None:
         """End the stream; iterators end too."""
@@ -154,8 +161,8 @@ class FrameStream:
             raise errors.UserError("a paced stream has idle frames of its own; iterate over it")
         if self._session.speaking or self._session.planned:
             raise errors.UserError("a reply is being said; flush it and iterate over its frames first")
-        for done in range(0, count, self._session.chunk):
-            self._session.plan_idle(min(self._session.chunk, count - done))
+        for done in range(0, count, self._chunk):
+            self._session.plan_idle(min(self._chunk, count - done))
             while self._session.planned:
                 yield self._next_unpaced()
 
@@ -167,7 +174,7 @@ class FrameStream:
 
     def _undrawn(self) -> list[session.Plan]:
         """The next frames to be drawn, at most a chunk."""
-        return [plan for plan in self._session.planned if plan.image is None][: self._session.chunk]
+        return [plan for plan in self._session.planned if plan.image is None][: self._chunk]
 
     def _draw_all(self, plans, began):
         dropped = self._dropped
@@ -241,9 +248,9 @@ class FrameStream:
 
     def _next_plans(self) -> list[session.Plan]:
         """Plan ahead as far as sound, queue and need go, and return what is to be drawn."""
-        planned, chunk = self._session.planned, self._session.chunk
+        planned, chunk = self._session.planned, self._chunk
         ready = sum(plan.image is not None for plan in planned)
-        wanted = min(self._queue - chunk + 1, ready + chunk + (SPARE if ready else 0))
+        wanted = min(self._queue - self._session.chunk + 1, ready + chunk + (SPARE if ready else 0))
         while len(planned) < wanted and self._session.plan_speech():
             pass
         if len(planned) <= (STARVING if self._session.told else chunk):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from avct_jax.data.speech import hearing
-from avct_jax.live import mouth, session
+from avct_jax.live import session
 
 KEPT = 1500  # measurements = a minute of frames
 
@@ -27,10 +27,10 @@ class StreamLatency:
       repeated: frames that showed the last image again, for theirs was not ready in time.
     """
 
-    def __init__(self, chunk: int):
-        """Begin to measure a stream that draws so many frames at once."""
+    def __init__(self, chunk: int, ahead: int):
+        """Begin to measure a stream that hears `chunk` frames at once, by as many as `ahead` after them."""
         self.repeated = 0
-        self._chunk = chunk
+        self._chunk, self._ahead = chunk, ahead
         kept = lambda: collections.deque(maxlen=KEPT)
         self._first_frames, self._frames, self._lateness = kept(), kept(), kept()
 
@@ -40,7 +40,7 @@ class StreamLatency:
 
         Other rates than 16 kHz add some 20 ms of resampling, see `docs/how-to/live.md`.
         """
-        frames = {"chunk": self._chunk, "features": hearing.AHEAD, "mouth": mouth.AHEAD}
+        frames = {"chunk": self._chunk, "features": hearing.AHEAD, "mouth": self._ahead}
         return {name: count / session.FRAME_RATE for name, count in frames.items()}
 
     @property

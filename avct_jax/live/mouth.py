@@ -8,14 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from avct_jax import errors
-from avct_jax.data.speech import mesh_features
 from avct_jax.inference import live_inference, mesh_inference
 from avct_jax.models import mesh_system
 
-AHEAD = 5  # frames after a chunk whose sound is waited for; twice as many are worth .001 of correlation
 LIVELINESS = (0.7, 1.7)  # least and most factor on a mouth's motion, as in mesh_animator.py
-SURE = 12  # frames of speech by which a mouth's usual opening is half known
+USUAL = 1.15  # the factor that most voices come to
+SURE = 40  # frames of speech by which a mouth's usual opening is half known
 MEMORY = 375  # frames of speech = 15 s over which it is remembered
 ENTER = (0.25, 0.5, 0.75)  # shares of a reply's first frames, the rest is what was there before
 CLOSE = (0.8, 0.5, 0.25, 0.08, 0.0)  # of the last mouth of a reply, after its end
@@ -48,29 +46,19 @@ class Mouth:
     """The compiled networks that move a mouth, for chunks of one length."""
 
     def __init__(self, config: mesh_system.MeshSystemConfig, variables: Any, chunk: int):
-        """Take the weights; compiles at the first call.
-
-        Raises:
-          UserError: there is no phoneme network among them.
-        """
-        if mesh_system.HEARING not in variables:
-            raise errors.UserError(
-                "this checkpoint has no phoneme network, which a stream needs; run `avct train phonemes`"
-            )
+        """Take the weights; compiles at the first call."""
         self.chunk = chunk
         self.radius = config.speech_motion.window_radius
         self.components = config.speech_motion.components
         self.opening = np.asarray(mesh_inference.opening(variables))
         self.amplitude = config.mouth_amplitude
-        net = config.phoneme_net
-        self.back = self.radius + net.frames_back  # frames before a chunk that its mouth hangs on
-        self.seen = self.back + chunk + self.radius + net.frames_ahead
         predict = jax.jit(functools.partial(live_inference.predict, config))
         self._predict = functools.partial(predict, variables)
 
     def predict(
         self,
-        features: Float[np.ndarray, "w 4 41"],
+        logs: Float[np.ndarray, "m 2 s"],
+        audio: Float[np.ndarray, "m 4 41"],
         inside: Bool[np.ndarray, " m"],
         said: Float[np.ndarray, "m 2 s"],
         poses: Float[np.ndarray, "m 6"],
@@ -78,16 +66,9 @@ class Mouth:
     ) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
         """Predict a chunk's coefficients, as they are and with the liveliness that `manner` lacks."""
         gain = liveliness(manner, self.amplitude)
-        given = (features, inside, said, poses.astype(np.float32), np.float32(gain))
+        given = (logs, audio, inside, said, poses.astype(np.float32), np.float32(gain))
         spoken, lively = self._predict(live_inference.Known(*map(jnp.asarray, given)))
         return np.asarray(spoken), np.asarray(lively)
-
-    def warm_up(self) -> None:
-        """Compile."""
-        m = self.chunk + 2 * self.radius
-        quiet = mesh_features.silence(self.seen).audio
-        said = np.full((m, mesh_features.STEPS, len(mesh_features.TOKENS)), -np.inf, np.float32)
-        self.predict(quiet, np.ones(m, bool), said, np.zeros((m, 6), np.float32), Manner())
 
     def lips_at_rest(self) -> Lips:
         """Begin with the mouth shut."""
@@ -97,11 +78,14 @@ class Mouth:
 
 def liveliness(manner: Manner, amplitude: float) -> float:
     """The factor that brings lips to people's usual opening, by what is known of these so far."""
-    if not amplitude or manner.frames < 2:
+    if not amplitude:
         return 1.0
+    if manner.frames < 2:
+        return USUAL
     spread = np.sqrt(max(manner.square - manner.mean**2, 0.0))
     wanted = np.clip(amplitude / max(spread, 1e-6), *LIVELINESS)
-    return float(wanted ** (manner.frames / (manner.frames + SURE)))
+    known = manner.frames / (manner.frames + SURE)
+    return float(wanted**known * USUAL ** (1 - known))
 
 
 def learn(manner: Manner, opening: float) -> Manner:

@@ -22,12 +22,18 @@ class Part(NamedTuple):
 class Reply:
     """A reply that may go on to be told."""
 
-    def __init__(self):
-        """Begin to listen."""
+    def __init__(self, back: int = 0):
+        """Begin to listen.
+
+        Args:
+          back: frames whose sound is kept when they have been taken.
+        """
         self.ended = False
+        self.peak = 0.0  # of what has been heard, full scale = 1
         self.hints: list[hints.Hint] = []
         self.heard: hearing.Hearing | None = None
         self.next = 0  # frame
+        self._back = back
         self._resampler = pcm.Resampler()
         self._pieces: list[Int16[np.ndarray, " n"]] = []
         self._begin = 0  # sample that the pieces begin with
@@ -66,7 +72,8 @@ class Reply:
         if not self.ended and self._samples < needed:
             return False
         after = min(needed, self._samples)
-        sound = self._sound(self._fed, after)
+        sound = self._samples_of(self._fed, after)
+        self.peak = max(self.peak, float(np.abs(sound.astype(np.float32)).max(initial=0)) / pcm.FULL)
         last = self.ended and after == self._samples
         self.heard, _ = hearing.push(self.heard, sound, last=last)
         self._fed = after
@@ -76,18 +83,26 @@ class Reply:
         """Carry the next frames away, at most `count`; their sound must have come."""
         begin, frames = self.next, self.frames
         after = begin + count if frames is None else min(begin + count, frames)
-        sound = self._sound(begin * FRAME, min(after * FRAME, self._samples))
+        sound = self._samples_of(begin * FRAME, min(after * FRAME, self._samples))
         padded = np.pad(sound, (0, (after - begin) * FRAME - len(sound)))
         self.next = after
-        self._forget(min(after * FRAME, self._fed))
+        self._forget(min(max(begin - self._back, 0) * FRAME, self._fed))
         return Part(begin, padded.reshape(-1, FRAME), after == frames)
+
+    def sound(self, begin: int, after: int) -> Float[np.ndarray, " n"]:
+        """Return the sound of frames begin .. after - 1, full scale = 1; zeros where there is none."""
+        inside = max(begin * FRAME, 0), max(min(after * FRAME, self._fed), 0)
+        found = np.zeros((after - begin) * FRAME, np.float32)
+        samples = self._samples_of(*inside)
+        found[inside[0] - begin * FRAME :][: len(samples)] = samples / np.float32(pcm.FULL)
+        return found
 
     def _add(self, piece):
         if len(piece):
             self._pieces.append(piece)
             self._samples += len(piece)
 
-    def _sound(self, begin, after):
+    def _samples_of(self, begin, after):
         """Samples begin .. after - 1."""
         if len(self._pieces) > 1:
             self._pieces = [np.concatenate(self._pieces)]

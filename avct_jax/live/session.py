@@ -14,12 +14,11 @@ from jaxtyping import Float, Int16
 from avct_jax.data.faces import head_motion_bank
 from avct_jax.data.phonemes import hints
 from avct_jax.data.speech import hearing, pcm
-from avct_jax.live import demeanour, mouth
+from avct_jax.live import demeanour, ears, mouth
 from avct_jax.live.reply import Reply
 from avct_jax.models.mesh import face_mesh
 
 FRAME_RATE = head_motion_bank.FRAME_RATE  # frames/s
-LOOK_AHEAD = hearing.AHEAD + mouth.AHEAD  # frames of sound after a chunk that are waited for
 
 
 class Face(NamedTuple):
@@ -64,16 +63,17 @@ class Plan:
 class Session:
     """Replies in, planned frames out."""
 
-    def __init__(self, moves: mouth.Mouth, settings: demeanour.Settings):
+    def __init__(self, heard_by: ears.Ears, moves: mouth.Mouth, settings: demeanour.Settings):
         """Begin with a face at rest.
 
         Args:
-          moves: the mouth, whose chunk is the session's.
+          heard_by: what recognises phonemes.
+          moves: the mouth, for chunks of the same length.
           settings: head, eyes and brows.
         """
-        self.chunk = moves.chunk
+        self.chunk, self.ahead = heard_by.chunk, heard_by.ahead
         self.planned: collections.deque[Plan] = collections.deque()
-        self._mouth, self._settings = moves, settings
+        self._ears, self._mouth, self._settings = heard_by, moves, settings
         self._replies: collections.deque[Reply] = collections.deque()
         self._heard: hearing.Hearing | None = None  # of the reply before
         poses = np.zeros((moves.radius, 6), np.float32)
@@ -108,7 +108,7 @@ class Session:
         """
         rate, piece, told = pcm.checked_rate(sample_rate), pcm.samples(pcm_), hints.read(phonemes)
         if not self.open:
-            self._replies.append(Reply())
+            self._replies.append(Reply(self._ears.back))
         self._replies[-1].hints.extend(told)
         self._replies[-1].push(piece, rate)
 
@@ -136,7 +136,7 @@ class Session:
             self.plan_idle(1)
             self.planned[-1].end_of_speech = True
             return True
-        if not reply.listen(reply.next + self.chunk + mouth.AHEAD, self._heard):
+        if not reply.listen(reply.next + self.chunk + self._ears.ahead, self._heard):
             return False
         self._plan_chunk(reply)
         return True
@@ -159,7 +159,7 @@ class Session:
     def _plan_chunk(self, reply):
         """Plan frames whose sound has been heard."""
         part, heard, m = reply.take(self.chunk), reply.heard, self._mouth
-        count, known = len(part.audio), part.begin + self.chunk + mouth.AHEAD
+        count, known = len(part.audio), part.begin + self.chunk + self._ears.ahead
         near = (part.begin, count + demeanour.AHEAD, known)
         silent, loudness = hearing.silent(heard, *near), hearing.loudness(hearing.stretch(heard, *near))
         states, behaviour = demeanour.advance(self._settings, self._planned_to.demeanour, loudness, silent)
@@ -170,7 +170,7 @@ class Session:
             manner = manner if silent[i] else mouth.learn(manner, float(spoken[i] @ m.opening))
             self._append(i, state, behaviour, lips, manner, audio=part.audio[i])
         self.planned[-1].end_of_speech = part.last
-        reply.heard = hearing.forget(heard, reply.next - m.back)
+        reply.heard = hearing.forget(heard, reply.next - self._ears.back)
         if part.last:
             self._finish_hearing()
             self._replies.popleft()
@@ -181,11 +181,12 @@ class Session:
         first, count = begin - m.radius, self.chunk + 2 * m.radius
         index = np.arange(first, first + count)
         inside = (index >= 0) & (index < (reply.frames if reply.ended else np.inf))
-        features = hearing.stretch(reply.heard, begin - m.back, m.seen, known)
+        logs = self._ears.hear(reply, begin, known)
+        audio = hearing.stretch(reply.heard, first, count, known)
         planned = np.concatenate([behaviour.rotation, behaviour.shift], 1)
         coming = demeanour.poses_ahead(self._settings, state, count - m.radius - len(planned))
         poses = np.concatenate([face.poses, planned, coming])
-        return m.predict(features, inside, hints.floors(reply.hints, first, count), poses, face.manner)
+        return m.predict(logs, audio, inside, hints.floors(reply.hints, first, count), poses, face.manner)
 
     def _append(self, i, state, behaviour, lips, manner, audio=None):
         row = {name: rows[i] for name, rows in behaviour._asdict().items()}

@@ -1,9 +1,12 @@
 """`avct_jax.Stream`: a portrait that says what it hears, live."""
 
+import numpy as np
+
 from avct_jax import arguments, errors
 from avct_jax.animator import base, inputs
+from avct_jax.data.speech import pcm
 from avct_jax.live import clock as clocks
-from avct_jax.live import demeanour, frame_stream, mouth, portrait, session
+from avct_jax.live import demeanour, ears, frame_stream, mouth, portrait, session
 
 CHUNK = 2  # frames drawn by one call: a frame costs the same in chunks of 8, and comes 240 ms sooner
 MOST = 16  # frames
@@ -40,6 +43,7 @@ class Stream(frame_stream.FrameStream):
         seed: int | None = None,
         chunk: int = CHUNK,
         still: bool = False,
+        recogniser: str = "network",
         paced: bool = True,
         queue: int = QUEUE,
         clock: clocks.Clock | None = None,
@@ -54,6 +58,9 @@ class Stream(frame_stream.FrameStream):
           seed: decides blinks, gaze and head motion; by default the image does.
           chunk: frames drawn by one call, 1 to 16; each delays by 40 ms.
           still: the head keeps its pose.
+          recogniser: of phonemes: "network", the checkpoint's own, or "hama", which knows more voices and is
+            what `Animator.animate` hears with; it waits for 360 ms more of sound, and takes a third more
+            processor time.
           paced: frames come at 25 a second.
           queue: frames at most that are ahead of the one that was handed over last.
           clock: what tells the time, for tests.
@@ -72,14 +79,19 @@ class Stream(frame_stream.FrameStream):
             raise errors.UserError(f"the queue is {queue} frames; give two chunks or more, {2 * chunk}")
         still, paced = arguments.flag(still, "still"), arguments.flag(paced, "paced")
         found = portrait.animator(checkpoint, animator)
-        moves = mouth.Mouth(found.config, found.variables, chunk)
+        heard_by = ears.choose(recogniser, found.config, found.variables, chunk)
+        moves = mouth.Mouth(found.config, found.variables, heard_by.chunk)
         read = portrait.read(found, image, size)
         settings = demeanour.settings(read.seed if seed is None else seed, still=still, turned=read.turned)
         draw = portrait.Drawer(found, read.drawn, chunk)
-        moves.warm_up()
-        rehearsal = session.Session(moves, settings)
-        rehearsal.plan_idle(chunk)
-        draw([plan.controls for plan in rehearsal.planned])
+        new_session = lambda: session.Session(heard_by, moves, settings)
+        _rehearse(new_session(), draw, chunk)
         self.notes, self.size = read.notes, (size, size)
-        planner = session.Session(moves, settings)
-        super().__init__(planner, draw, paced=paced, queue=queue, clock=clock)
+        super().__init__(new_session(), draw, chunk=chunk, paced=paced, queue=queue, clock=clock)
+
+
+def _rehearse(planner: session.Session, draw: portrait.Drawer, chunk: int) -> None:
+    """Compile and load all that a reply needs."""
+    planner.push(np.zeros(pcm.RATE, np.int16), pcm.RATE)
+    planner.plan_speech()
+    draw([plan.controls for plan in planner.planned][:chunk])

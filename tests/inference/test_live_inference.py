@@ -35,13 +35,15 @@ def test_chunk_is_predicted_as_in_the_whole_sound():
         whole, gain, mesh_inference.centre(TINY), mesh_inference.opening(variables)
     )
     predict = quick.jit(functools.partial(live_inference.predict, TINY))
+    recognise = quick.jit(functools.partial(live_inference.recognise, TINY))
     back, ahead = TINY.phoneme_net.frames_back, TINY.phoneme_net.frames_ahead
     around = np.pad(features, ((radius + back, radius + ahead + 2), (0, 0), (0, 0)))
     for begin in (0, 12, 28):
         m = 2 + 2 * radius
         index = np.arange(begin - radius, begin - radius + m)
         known = live_inference.Known(
-            jnp.asarray(around[begin : begin + m + back + ahead]),
+            recognise(variables, jnp.asarray(around[begin : begin + m + back + ahead])),
+            jnp.asarray(around[begin + back : begin + back + m]),
             jnp.asarray((index >= 0) & (index < frames)),
             jnp.full((m, 2, 56), -jnp.inf),
             jnp.asarray(poses[begin : begin + m]),

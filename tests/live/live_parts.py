@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from avct_jax.data.faces import face_basis, head_motion_bank
-from avct_jax.live import demeanour, mouth, session
+from avct_jax.data.speech import mesh_features
+from avct_jax.live import demeanour, ears, mouth, session
 from avct_jax.models import mesh_system
 from avct_jax.models.mesh import mouth_painter, phoneme_net, speech_motion
 
@@ -37,11 +38,27 @@ def true_mouth(chunk=2):
     return mouth.Mouth(TINY, variables(), chunk)
 
 
+@functools.cache
+def true_ears(chunk=2):
+    """A small network, compiled."""
+    return ears.NetworkEars(TINY, variables(), chunk)
+
+
+class DeafEars:
+    """Recognises silence."""
+
+    chunk, ahead, back = 2, 5, 8
+
+    def hear(self, reply, begin, known):
+        """No phoneme."""
+        return mesh_features.silence(self.chunk + 2 * TINY.speech_motion.window_radius).posteriors
+
+
 class OpenMouth(mouth.Mouth):
     """Opens wide whatever is said; no network."""
 
-    def predict(self, features, inside, said, poses, manner):
-        """As Mouth; the first coefficient is how far the reply goes on."""
+    def predict(self, logs, audio, inside, said, poses, manner):
+        """As Mouth: one coefficient is 1."""
         wide = np.zeros((self.chunk, self.components), np.float32)
         wide[:, 0] = 1
         return wide, wide
@@ -55,10 +72,12 @@ def bank():
     return head_motion_bank.Bank(walk, np.arange(0, 401, 80), np.zeros(400))
 
 
-def new_session(moves=None, **options):
-    """A session of small parts."""
+def new_session(*, true=False, **options):
+    """A session of small parts, with networks or without."""
     settings = demeanour.settings(options.pop("seed", 5), stretches=bank(), **options)
-    return session.Session(moves or OpenMouth(TINY, variables(), 2), settings)
+    if true:
+        return session.Session(true_ears(), true_mouth(), settings)
+    return session.Session(DeafEars(), OpenMouth(TINY, variables(), 2), settings)
 
 
 def draw(controls):

@@ -7,9 +7,10 @@ import pytest
 
 from avct_jax import demo, errors
 from avct_jax.data.media import soundtrack
-from avct_jax.data.speech import pcm, streaming_features
+from avct_jax.data.speech import mesh_features, pcm, streaming_features
 from avct_jax.inference import mesh_inference
-from avct_jax.live import mouth
+from avct_jax.live import demeanour, ears
+from avct_jax.live import session as session_module
 from tests.live import live_parts
 
 
@@ -36,7 +37,7 @@ def spoken(session, most=10**6):
 
 
 def at_once(voice, rate=24000, **options):
-    session = live_parts.new_session(live_parts.true_mouth())
+    session = live_parts.new_session(true=True)
     session.push(voice, rate, **options)
     session.flush()
     return spoken(session)
@@ -48,7 +49,7 @@ def test_any_pieces_give_the_same_frames_and_the_exact_sound(voice):
     expected = np.append(resampler.push(voice, 24000), resampler.finish())
     assert len(whole) == -(-len(expected) // 640)
     np.testing.assert_array_equal(np.concatenate([p.audio for p in whole])[: len(expected)], expected)
-    rng, session, found = np.random.default_rng(0), live_parts.new_session(live_parts.true_mouth()), []
+    rng, session, found = np.random.default_rng(0), live_parts.new_session(true=True), []
     done = 0
     while done < len(voice):
         piece = voice[done : done + rng.integers(1, 4000)]
@@ -89,7 +90,7 @@ def test_speech_ends_once_a_reply_on_its_last_frame(no_pitch, voice):
 
 def test_sound_is_waited_for_and_no_longer_than_said(no_pitch):
     session = live_parts.new_session()
-    needed = 640 * (session.chunk + mouth.AHEAD + 2)
+    needed = 640 * (session.chunk + ears.AHEAD + 2)
     session.push(np.zeros(needed - 1, np.int16), 16000)
     assert not session.plan_speech()
     session.push(np.zeros(1, np.int16), 16000)
@@ -128,7 +129,7 @@ def test_nothing_of_a_dropped_reply_is_shown_or_heard(no_pitch):
 
 def test_mouth_shuts_in_three_frames_and_the_head_goes_on(voice):
     whole = [p.controls for p in at_once(voice)]
-    session = live_parts.new_session(live_parts.true_mouth())
+    session = live_parts.new_session(true=True)
     session.push(voice, 24000)
     before = [p.controls for p in spoken(session, 15)]
     while session.plan_speech():
@@ -195,7 +196,7 @@ def test_phonemes_that_are_told_are_heard_by_the_mouth(voice):
 
 
 def test_voice_is_remembered_from_reply_to_reply(voice):
-    session = live_parts.new_session(live_parts.true_mouth())
+    session = live_parts.new_session(true=True)
     for _ in range(2):
         session.push(voice, 24000)
         session.flush()
@@ -207,7 +208,29 @@ def test_voice_is_remembered_from_reply_to_reply(voice):
     assert session._heard.stream.estimates.weight > 100
 
 
+def test_hamas_network_hears_the_last_second_of_a_reply(monkeypatch, voice):
+    heard = []
+    hear = lambda wav: heard.append(wav) or np.zeros((2 * len(wav) // 640, 56), np.float32)
+    monkeypatch.setattr(mesh_features, "hear_piece", hear)
+    told = ears.choose("hama", live_parts.TINY, {}, 2)
+    moves = live_parts.OpenMouth(live_parts.TINY, live_parts.variables(), told.chunk)
+    session = session_module.Session(told, moves, demeanour.settings(1, stretches=live_parts.bank()))
+    session.push(voice[:32000], 16000)
+    session.flush()
+    sound = np.concatenate([p.audio for p in spoken(session)]) / 32768
+    window = (told.back + told.chunk + told.ahead + 2) * 640
+    assert {len(wav) for wav in heard} == {window} and len(heard) == -(-len(sound) // 640 // told.chunk)
+    expected = np.pad(sound, (told.back * 640, window))
+    for i, wav in enumerate(heard):
+        piece = expected[i * told.chunk * 640 :][:window]
+        scale = np.abs(wav).max() / np.abs(piece).max()
+        np.testing.assert_allclose(wav, scale * piece, atol=1e-4)
+        assert np.abs(wav).max() <= 1 + 1e-5
+
+
 def test_checkpoint_without_phoneme_network_is_refused():
     parts = {name: part for name, part in live_parts.variables().items() if name != "phoneme_net"}
     with pytest.raises(errors.UserError, match="no phoneme network"):
-        mouth.Mouth(live_parts.TINY, parts, 2)
+        ears.choose("network", live_parts.TINY, parts, 2)
+    with pytest.raises(errors.UserError, match="recogniser is 'whisper'"):
+        ears.choose("whisper", live_parts.TINY, parts, 2)

@@ -18,13 +18,14 @@ def animator():
 def test_portrait_speaks_and_compiles_nothing_meanwhile(animator):
     with avct_jax.Stream(skimage.data.astronaut(), animator=animator, paced=False, seed=1) as stream:
         assert stream.size == (256, 256) and sum(stream.latency.algorithmic.values()) <= 0.45
-        predict, draw = stream._session._mouth._predict.func, stream._draw._draw.func
-        assert (predict._cache_size(), draw._cache_size()) == (1, 1), "compiled before the first sound"
+        planner = stream._session
+        parts = [planner._ears._recognise.func, planner._mouth._predict.func, stream._draw._draw.func]
+        assert [part._cache_size() for part in parts] == [1, 1, 1], "compiled before the first sound"
         (rest,) = stream.idle(1)
         rng = np.random.default_rng(0)
         stream.push_audio(rng.normal(0, 0.1, 7200).astype(np.float32), 24000, last_chunk=True)
         frames = list(stream)
-        assert (predict._cache_size(), draw._cache_size()) == (1, 1)
+        assert [part._cache_size() for part in parts] == [1, 1, 1]
     assert len(frames) == 8 and frames[-1].end_of_speech
     assert rest.image.shape == (256, 256, 3) and rest.image.dtype == np.uint8
     moved = np.abs(frames[5].image.astype(int) - rest.image).mean()
