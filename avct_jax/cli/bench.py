@@ -11,6 +11,7 @@ examples:
   avct bench
   avct bench --size lite --frames 32
   avct bench --json > bench.json
+  avct bench --live
 
 Weights are random: speed does not depend on their values. GFLOP are counted by XLA's cost analysis of each
 program before optimisation (a multiplication and an addition are two). The share is of this machine's float32
@@ -44,6 +45,7 @@ def add(subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         "--rounds", type=option.positive, default=5, metavar="N", help="repetitions (default: 5)"
     )
+    parser.add_argument("--live", action="store_true", help="how a live stream keeps time, by the clock")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
@@ -54,11 +56,25 @@ def run(arguments: argparse.Namespace) -> int:
     from avct_jax.cli import terminal
 
     compile_cache.enable()
+    if arguments.live:
+        return _run_live(as_text=not arguments.json)
     from avct_jax.benchmark import throughput
 
     names = ("mesh-256", "mesh-512", "lite", "paper") if arguments.size == "all" else (arguments.size,)
     report = throughput.measure(names, frames=arguments.frames, rounds=arguments.rounds)
     terminal.show_result(json.dumps(as_json(report), indent=2) if arguments.json else table(report))
+    return 0
+
+
+def _run_live(*, as_text: bool) -> int:
+    import dataclasses
+
+    from avct_jax.benchmark import live_latency
+    from avct_jax.cli import terminal
+
+    report = live_latency.measure()
+    values = json.dumps(dataclasses.asdict(report), indent=2)
+    terminal.show_result(live_latency.table(report) if as_text else values)
     return 0
 
 

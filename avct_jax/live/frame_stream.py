@@ -23,7 +23,7 @@ Draw = Callable[[Sequence[face_mesh.Controls]], UInt8[np.ndarray, "n s s 3"]]
 
 FRAME = 1 / session.FRAME_RATE  # seconds
 BEHIND = 2 * FRAME  # seconds: frames that would come later show the last image again
-SPARE = 4  # frames planned beyond those being drawn, whose sound is there if their images are late
+SPARE = 6  # frames planned beyond those being drawn, whose sound is there if their images are late
 STARVING = 1  # frames: so few are left of a reply whose sound is late when the mouth is brought to rest
 CLOSED = "the stream is closed; make another one"
 
@@ -61,6 +61,7 @@ class FrameStream:
         self._closed, self._failed = False, None
         self._last: Any = None  # image
         self._start: float | None = None  # when frame 0 was due
+        self._drawing = 0.0  # seconds that the last chunk took
         self._dropped = 0  # how often all was dropped
         self._begun: collections.deque[float | None] = (
             collections.deque()
@@ -173,11 +174,17 @@ class FrameStream:
         return self._take()
 
     def _undrawn(self) -> list[session.Plan]:
-        """The next frames to be drawn, at most a chunk."""
-        return [plan for plan in self._session.planned if plan.image is None][: self._chunk]
+        """The next frames to be drawn, at most a chunk; not those that would come too late anyway."""
+        plans = [plan for plan in self._session.planned if plan.image is None]
+        if self._start is not None:
+            ready = self._clock.now() + self._drawing
+            kept = [plan for plan in plans if self._start + plan.index * FRAME + BEHIND >= ready]
+            plans = kept or plans[-self._chunk :]
+        return plans[: self._chunk]
 
     def _draw_all(self, plans, began):
         dropped = self._dropped
+        started = self._clock.now()
         images = self._draw([plan.controls for plan in plans])
         with self._changed:
             for plan, image in zip(plans, images, strict=True):
@@ -186,6 +193,7 @@ class FrameStream:
                 last = self._session.planned[0].index if self._session.planned else plans[-1].index + 1
                 if plans[-1].index < last:  # all too late: still newer than what is shown
                     self._last = images[-1]
+            self._drawing = self._clock.now() - started
             self.latency.saw_frames(self._clock.now() - began, len(plans))
             self._changed.notify_all()
 

@@ -59,8 +59,8 @@ class Stream(frame_stream.FrameStream):
           chunk: frames drawn by one call, 1 to 16; each delays by 40 ms.
           still: the head keeps its pose.
           recogniser: of phonemes: "network", the checkpoint's own, or "hama", which knows more voices and is
-            what `Animator.animate` hears with; it waits for 360 ms more of sound, and takes a third more
-            processor time.
+            what `Animator.animate` hears with; it waits for 360 ms more of sound, and takes half as much
+            processor time again.
           paced: frames come at 25 a second.
           queue: frames at most that are ahead of the one that was handed over last.
           clock: what tells the time, for tests.

@@ -152,6 +152,21 @@ def test_slow_drawing_repeats_images_but_not_sound():
         assert len({f.image.tobytes() for f in frames}) > 3, "the image goes on"
 
 
+def test_no_image_is_drawn_that_would_come_too_late():
+    """A chunk of 80 ms takes 100: a fifth of the images is missing, and no more."""
+    clock = live_parts.FakeClock()
+
+    def slow(controls):
+        clock.take(0.1)
+        return live_parts.draw(controls)
+
+    with paced(slow, clock) as stream:
+        stream.push_audio(np.tile(SECOND, 3), 16000, last_chunk=True)
+        take(stream, 70)
+        clock.stop()
+        assert 0.1 < stream.latency.repeated / 70 < 0.35
+
+
 def test_who_asks_late_is_waited_for():
     clock = live_parts.FakeClock()
     with paced(clock=clock) as stream:
