@@ -21,6 +21,10 @@ class Clock(Protocol):
         """Wait for another thread's notice, at most so long. The condition is held."""
         ...
 
+    def rest(self, condition: threading.Condition) -> None:
+        """Wait for work, without end. The condition is held."""
+        ...
+
 
 class RealClock:
     """This machine's."""
@@ -36,3 +40,7 @@ class RealClock:
     def wait(self, condition: threading.Condition, seconds: float | None) -> None:
         """Wait for another thread's notice."""
         condition.wait(seconds)
+
+    def rest(self, condition: threading.Condition) -> None:
+        """Wait for work."""
+        condition.wait()

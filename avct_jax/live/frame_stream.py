@@ -57,7 +57,9 @@ class FrameStream:
         self.latency = StreamLatency(planner.chunk, planner.ahead)
         self._session, self._draw, self._queue, self._chunk = planner, draw, queue, chunk
         self._paced, self._clock = paced, clock or clocks.RealClock()
-        self._changed = threading.Condition()
+        # Planning takes the first lock, for it takes long; taking frames the second, interrupting both.
+        self._planning, self._changed = threading.RLock(), threading.Condition()
+        self._changes = 0
         self._closed, self._failed = False, None
         self._last: Any = None  # image
         self._start: float | None = None  # when frame 0 was due
@@ -87,7 +89,7 @@ class FrameStream:
           UserError: it cannot be taken, or the stream is closed.
         """
         last_chunk = arguments.flag(last_chunk, "last_chunk")
-        with self._changed:
+        with self._planning:
             self._check_open()
             speaking, open_ = self._session.speaking, self._session.open
             self._session.push(pcm, sample_rate, phonemes=phonemes)
@@ -95,19 +97,19 @@ class FrameStream:
                 self._begun.append(None if speaking else self._clock.now())
             if last_chunk:
                 self._session.flush()
-            self._changed.notify_all()
+        self._tell()
 
     def flush(self) -> bool:
         """End the present reply, of which no sound will follow; False where there is none."""
-        with self._changed:
+        with self._planning:
             self._check_open()
             ended = self._session.flush()
-            self._changed.notify_all()
+        self._tell()
         return ended
 
     def interrupt(self) -> None:
         """Drop all that has not been handed over; the mouth is shut in the third frame, the head goes on."""
-        with self._changed:
+        with self._planning, self._changed:
             self._check_open()
             self._session.interrupt()
             self._dropped += 1
@@ -115,7 +117,7 @@ class FrameStream:
             self._told = True
             if self._paced:  # at once: the next image may be late, its frame must not
                 self._session.plan_idle(self._chunk)
-            self._changed.notify_all()
+        self._tell()
 
     def restart_latency(self) -> None:
         """Forget what has been measured so far."""
@@ -126,7 +128,7 @@ class FrameStream:
         """End the stream; iterators end too."""
         with self._changed:
             self._closed = True
-            self._changed.notify_all()
+        self._tell()
         if self._worker and self._worker is not threading.current_thread():
             self._worker.join()
 
@@ -225,7 +227,7 @@ class FrameStream:
                 elif late or (self._session.planned and self._session.planned[0].image is not None):
                     self.latency.saw_lateness(now - due)
                     frame = self._take()
-                    self._changed.notify_all()  # there is room
+                    self._tell()  # there is room
                     return frame
                 else:
                     self._clock.wait(self._changed, max(BEHIND - (now - due), 0.001))
@@ -241,29 +243,42 @@ class FrameStream:
     def _work(self) -> None:
         """Plan and draw ahead until the stream is closed."""
         try:
-            while True:
+            while not self._closed:
+                began, seen = self._clock.now(), self._changes
+                with self._planning:
+                    self._plan_ahead()
                 with self._changed:
-                    while not self._closed and not (plans := self._next_plans()):
-                        self._changed.wait()
-                    if self._closed:
-                        return
-                    began = self._clock.now()
-                self._draw_all(plans, began)
+                    plans = self._undrawn()
+                    self._changed.notify_all()  # frames whose images may be repeated
+                    while not plans and self._changes == seen:
+                        self._clock.rest(self._changed)
+                if plans and not self._closed:
+                    self._draw_all(plans, began)
         except Exception as error:
             with self._changed:
                 self._failed = error
-                self._changed.notify_all()
+            self._tell()
 
-    def _next_plans(self) -> list[session.Plan]:
-        """Plan ahead as far as sound, queue and need go, and return what is to be drawn."""
-        planned, chunk = self._session.planned, self._chunk
-        ready = sum(plan.image is not None for plan in planned)
-        wanted = min(self._queue - self._session.chunk + 1, ready + chunk + (SPARE if ready else 0))
-        while len(planned) < wanted and self._session.plan_speech():
-            pass
-        if len(planned) <= (STARVING if self._session.told else chunk):
-            self._session.plan_idle(chunk)
-        return self._undrawn()
+    def _plan_ahead(self) -> None:
+        """Plan as far as sound, queue and need go."""
+        planned, speech = self._session.planned, True
+        spare = SPARE if self._session.told else 0  # the first frames of a reply are drawn at once
+        while speech:
+            with self._changed:
+                ready = sum(plan.image is not None for plan in planned)
+            wanted = min(
+                self._queue - self._session.chunk + 1,
+                ready + self._chunk + spare,
+            )
+            speech = len(planned) < wanted and self._session.plan_speech()
+        if len(planned) <= (STARVING if self._session.told else self._chunk):
+            self._session.plan_idle(self._chunk)
+
+    def _tell(self) -> None:
+        """Wake the other threads."""
+        with self._changed:
+            self._changes += 1
+            self._changed.notify_all()
 
     def _check_open(self):
         if self._closed:

@@ -133,22 +133,27 @@ class Session:
         reply = self._replies[0]
         if reply.empty:
             self._replies.popleft()
-            self.plan_idle(1)
-            self.planned[-1].end_of_speech = True
+            self.plan_idle(1, end_of_speech=True)
             return True
         if not reply.listen(reply.next + self.chunk + self._ears.ahead, self._heard):
             return False
         self._plan_chunk(reply)
         return True
 
-    def plan_idle(self, count: int) -> None:
-        """Plan frames in which nobody speaks."""
+    def plan_idle(self, count: int, *, end_of_speech: bool = False) -> None:
+        """Plan frames in which nobody speaks.
+
+        Args:
+          end_of_speech: a reply without sound ends with the last of them.
+        """
         nobody = np.zeros(count + demeanour.AHEAD), np.ones(count + demeanour.AHEAD, bool)
         states, behaviour = demeanour.advance(self._settings, self._planned_to.demeanour, *nobody)
-        lips, manner = self._planned_to.lips, self._planned_to.manner
+        lips, manner, plans = self._planned_to.lips, self._planned_to.manner, []
         for i, state in enumerate(states):
             lips = mouth.rest(lips)
-            self._append(i, state, behaviour, lips, manner)
+            plans.append(self._plan(i, state, behaviour, lips, manner))
+        plans[-1].end_of_speech = end_of_speech
+        self.planned.extend(plans)  # whole: another thread may take them
 
     def take(self) -> Plan:
         """Take the next planned frame: it has been shown."""
@@ -164,12 +169,13 @@ class Session:
         silent, loudness = hearing.silent(heard, *near), hearing.loudness(hearing.stretch(heard, *near))
         states, behaviour = demeanour.advance(self._settings, self._planned_to.demeanour, loudness, silent)
         spoken, lively = self._predict(reply, part.begin, known, states[-1], behaviour)
-        lips, manner = self._planned_to.lips, self._planned_to.manner
+        lips, manner, plans = self._planned_to.lips, self._planned_to.manner, []
         for i, state in enumerate(states):
             lips = mouth.speak(lips, lively[i])
             manner = manner if silent[i] else mouth.learn(manner, float(spoken[i] @ m.opening))
-            self._append(i, state, behaviour, lips, manner, audio=part.audio[i])
-        self.planned[-1].end_of_speech = part.last
+            plans.append(self._plan(i, state, behaviour, lips, manner, audio=part.audio[i]))
+        plans[-1].end_of_speech = part.last
+        self.planned.extend(plans)
         reply.heard = hearing.forget(heard, reply.next - self._ears.back)
         if part.last:
             self._finish_hearing()
@@ -188,14 +194,14 @@ class Session:
         poses = np.concatenate([face.poses, planned, coming])
         return m.predict(logs, audio, inside, hints.floors(reply.hints, first, count), poses, face.manner)
 
-    def _append(self, i, state, behaviour, lips, manner, audio=None):
+    def _plan(self, i, state, behaviour, lips, manner, audio=None):
         row = {name: rows[i] for name, rows in behaviour._asdict().items()}
         face = self._planned_to
         pose = np.concatenate([row["rotation"], row["shift"]])[None]
         after = Face(face.index + 1, state, lips, manner, np.concatenate([face.poses[1:], pose]))
         controls = face_mesh.Controls(lips.shown, **row)
-        self.planned.append(Plan(face.index, controls, audio, False, after))
         self._planned_to = after
+        return Plan(face.index, controls, audio, False, after)
 
     def _finish_hearing(self):
         """Keep what is known of the voice for the next reply."""

@@ -92,7 +92,7 @@ class FakeClock:
     def __init__(self):
         """Begin at 100 s."""
         self.time = 100.0
-        self._until, self._stopped = None, False
+        self._until, self._stopped, self._resting = None, False, False
         self._tick = threading.Condition()
 
     def now(self):
@@ -100,14 +100,22 @@ class FakeClock:
         return self.time
 
     def sleep(self, condition, seconds):
-        """Go on, but not past the end of a drawing."""
+        """Go on, but not past the end of a drawing, nor while one is planned."""
+        while self._until is None and not (self._resting or self._stopped):
+            condition.wait(0.01)
         if not self._advance(seconds):
-            condition.wait(5)
+            condition.wait(0.01)
 
     def wait(self, condition, seconds):
         """Go on while something is drawn, else wait for the other thread."""
         if self._until is None or not self._advance(seconds):
-            condition.wait(5)
+            condition.wait(0.01)
+
+    def rest(self, condition):
+        """Have nothing to draw."""
+        self._resting = True
+        condition.wait()
+        self._resting = False
 
     def take(self, seconds):
         """Be a drawing that takes so long."""
