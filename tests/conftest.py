@@ -65,6 +65,7 @@ SLOW = [
     "stage_contracts",
     "stages",
     "strangers",
+    "stream",
     "sync_scorers",
     "sync_stage",
     "tfds_builder",

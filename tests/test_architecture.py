@@ -29,6 +29,7 @@ RUNGS = {
     "train": 5,
     "convert": 6,
     "animator": 6,
+    "live": 6,
     "presets": 6,
     "": 6,  # the public names
     "evaluation": 7,  # it trains, animates and measures

@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from avct_jax.benchmark import throughput
+from avct_jax.benchmark import live_latency, throughput
+from avct_jax.cli import main
 from avct_jax.cli.commands import bench as command
+from avct_jax.live import latency
 from avct_jax.models import system_config
 
 
@@ -67,3 +69,16 @@ sys.exit(main.main(["bench", *sys.argv[1:]]))
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2 and done.stderr.startswith("avct: standard output cannot be written to (No ")
     assert done.stderr.count("\n") == 1
+
+
+def test_live_bench_prints_delays_by_their_parts_as_text_and_as_json(monkeypatch, capsys):
+    row = latency.Percentiles(0.01, 0.02, 0.03)
+    report = live_latency.LiveReport(
+        256, 2, {"chunk": 0.08, "mouth": 0.2}, row, row, row, row, 0.0312, 750, 3, 300 * 2**20
+    )
+    monkeypatch.setattr(live_latency, "measure", lambda: report)
+    assert main.main(["bench", "--live"]) == 0
+    text = capsys.readouterr().out
+    assert "280 ms = 80 chunk + 200 mouth" in text and "31.2 ms a frame" in text and "repeated: 3" in text
+    assert main.main(["bench", "--live", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["algorithmic"] == {"chunk": 0.08, "mouth": 0.2}

@@ -11,6 +11,7 @@ examples:
   avct bench
   avct bench --size lite --frames 32
   avct bench --json > bench.json
+  avct bench --live
 
 Weights are random: speed does not depend on their values. GFLOP are counted by XLA's cost analysis of each
 program before optimisation (a multiplication and an addition are two). The share is of this machine's float32
@@ -31,12 +32,14 @@ class Options:
       size: which of them
       frames: frames a call (default: 8 for the mesh, 16 for lite, 4 for paper)
       rounds: repetitions
+      live: how a live stream keeps time, by the clock
       json: print JSON
     """
 
     size: Literal["mesh-256", "mesh-512", "lite", "paper", "all"] = "all"
     frames: option.MaybePositive = None
     rounds: option.Positive = 5
+    live: option.Flag = False
     json: option.Flag = False
     shown: option.Shown = option.Shown()
 
@@ -47,11 +50,23 @@ def run(options: Options) -> int:
     from avct_jax.cli import terminal
 
     compile_cache.enable()
+    if options.live:
+        return _run_live(as_text=not options.json)
     from avct_jax.benchmark import throughput
 
     names = ("mesh-256", "mesh-512", "lite", "paper") if options.size == "all" else (options.size,)
     report = throughput.measure(names, frames=options.frames, rounds=options.rounds)
     terminal.show_result(json.dumps(as_json(report), indent=2) if options.json else table(report))
+    return 0
+
+
+def _run_live(*, as_text: bool) -> int:
+    from avct_jax.benchmark import live_latency
+    from avct_jax.cli import terminal
+
+    report = live_latency.measure()
+    values = json.dumps(dataclasses.asdict(report), indent=2)
+    terminal.show_result(live_latency.table(report) if as_text else values)
     return 0
 
 

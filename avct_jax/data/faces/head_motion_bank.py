@@ -140,7 +140,7 @@ def head_motion(
         piece = bank.motion[bank.begins[which] : bank.begins[which + 1]].astype(np.float64)
         if rng.random() < 0.5:  # a mirrored head: yaw, roll and sideways shift change sign
             piece = piece * [1, -1, -1, -1, 1, 1]
-        motion = _join(motion, piece)
+        motion = join(motion, piece)
     return motion[:count]
 
 
@@ -152,8 +152,8 @@ def _fit(lively, bank, which):
     return float((ours * theirs).mean()) if len(ours) else 0.0
 
 
-def _join(before, after):
-    """Cross-fade over FADE frames."""
+def join(before: Float[np.ndarray, "n 6"], after: Float[np.ndarray, "m 6"]) -> Float[np.ndarray, "k 6"]:
+    """Lay a stretch after another, cross-faded over FADE frames."""
     if not len(before):
         return after
     share = np.linspace(0, 1, FADE + 2)[1:-1, None]

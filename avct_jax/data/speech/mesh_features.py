@@ -59,15 +59,15 @@ def posteriors(wav: Float[np.ndarray, " m"], frames: int) -> Float[np.ndarray, "
     parts = []
     for first in range(0, frames, PIECE):
         begin, end = max(0, first - MARGIN), min(frames, first + PIECE + MARGIN)
-        logs = _hear(scaled[begin * speech_features.FRAME_SAMPLES : end * speech_features.FRAME_SAMPLES])
+        logs = hear_piece(scaled[begin * speech_features.FRAME_SAMPLES : end * speech_features.FRAME_SAMPLES])
         wanted = np.arange(first, min(frames, first + PIECE)) - begin
         index = np.minimum(STEPS * wanted[:, None] + np.arange(STEPS), len(logs) - 1)
         parts.append(np.maximum(logs[index], LEAST_LOG))
     return np.concatenate(parts).astype(np.float32)
 
 
-def _hear(wav):
-    """Log-posteriors of one piece, every 20 ms."""
+def hear_piece(wav: Float[np.ndarray, " m"]) -> Float[np.ndarray, "n 56"]:
+    """Return hama's log-posteriors of TOKENS every 20 ms of one piece of sound, whose peak is 1."""
     padded = np.pad(wav, (0, max(0, speech_features.FRAME_SAMPLES - len(wav))))[None]
     given = {"waveform": padded, "waveform_lengths": np.array([padded.shape[1]])}
     logs, _ = _network().session.run(["log_probs", "out_lengths"], given)
@@ -82,7 +82,7 @@ def told(speech: voice.Speech, labels: Int[np.ndarray, " t"], *, share: float = 
     """
     assert speech.posteriors is not None
     logs = speech.posteriors.copy()
-    for symbol, columns in _columns_of_symbols().items():
+    for symbol, columns in columns_of_symbols().items():
         here = labels == symbol
         logs[np.ix_(here, range(STEPS), columns)] = np.maximum(
             logs[np.ix_(here, range(STEPS), columns)], np.log(share / len(columns))
@@ -104,7 +104,7 @@ def _columns() -> Int[np.ndarray, " 56"]:
 
 
 @functools.cache
-def _columns_of_symbols() -> dict[int, list[int]]:
+def columns_of_symbols() -> dict[int, list[int]]:
     """Which TOKENS each of the 41 symbols may be."""
     found: dict[int, list[int]] = {}
     for column, token in enumerate(TOKENS):

@@ -137,7 +137,7 @@ def opening(components: Float[Any, "k 478 3"], scales: Float[Any, " k"]) -> Floa
 
 
 def amplify(
-    spoken: Float[Any, "n k"], gain: float, centre: Float[Any, " k"], gap: Float[Any, " k"]
+    spoken: Float[Any, "n k"], gain: float | Float[Array, ""], centre: Float[Any, " k"], gap: Float[Any, " k"]
 ) -> Float[Array, "n k"]:
     """Move `gain` times as far from the centre as was predicted.
 

@@ -1,0 +1,1 @@
+"""Sound in, frames out, live: the mesh family with what needs no whole sound."""

@@ -1,0 +1,75 @@
+"""`avct_jax.AsyncStream`: a paced stream for asyncio, with the methods of bitHuman's runtime."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from avct_jax.live import frame_stream, frames, stream
+
+
+class AsyncStream:
+    """A stream whose frames come at 25 a second; Pipecat's and LiveKit's avatar services run one.
+
+    stream = await AsyncStream.create("portrait.jpg")
+    await stream.push_audio(pcm, 24000)
+    async for frame in stream.run(): ...
+    """
+
+    frame_rate = frame_stream.FrameStream.frame_rate
+    sample_rate = frame_stream.FrameStream.sample_rate
+
+    def __init__(self, paced: frame_stream.FrameStream):
+        """Take a stream that is paced; `create` makes one."""
+        self.stream = paced
+
+    @classmethod
+    async def create(cls, *args: Any, **options: Any) -> "AsyncStream":
+        """Make one, as `Stream(...)` does, while other tasks go on.
+
+        Raises:
+          UserError: as `Stream`.
+        """
+        return cls(await asyncio.to_thread(stream.Stream, *args, **options, paced=True))
+
+    async def push_audio(
+        self,
+        data: frame_stream.Sound,
+        sample_rate: frame_stream.Rate,
+        last_chunk: bool = False,
+        *,
+        phonemes: frame_stream.Phonemes | None = None,
+    ) -> None:
+        """Say a piece of sound, see `Stream.push_audio`."""
+        await asyncio.to_thread(
+            self.stream.push_audio, data, sample_rate, phonemes=phonemes, last_chunk=last_chunk
+        )
+
+    async def flush(self) -> None:
+        """End the present reply."""
+        await asyncio.to_thread(self.stream.flush)
+
+    def interrupt(self) -> None:
+        """Drop all that has not been yielded."""
+        self.stream.interrupt()
+
+    async def run(self) -> AsyncIterator[frames.StreamFrame]:
+        """Yield frames when they are due, without end."""
+        while (frame := await asyncio.to_thread(self.stream.next_frame)) is not None:
+            yield frame
+
+    async def shutdown(self) -> None:
+        """End the stream; `run` ends too."""
+        await asyncio.to_thread(self.stream.close)
+
+    @property
+    def latency(self) -> frame_stream.StreamLatency:
+        """Delay by design and as measured."""
+        return self.stream.latency
+
+    async def __aenter__(self) -> "AsyncStream":
+        """Be shut down at the end."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Shut down."""
+        await self.shutdown()

@@ -1,0 +1,105 @@
+"""What recognises phonemes of a live reply: the checkpoint's own network, or hama's over the last second."""
+
+import functools
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from avct_jax import errors
+from avct_jax.data.speech import hearing, mesh_features
+from avct_jax.inference import live_inference
+from avct_jax.live.reply import Reply
+from avct_jax.models import mesh_system
+
+AHEAD = 5  # frames after a chunk whose sound is waited for; twice as many are worth .001 of correlation
+HAMA_AHEAD = 8  # the same for hama's network, which knows the last frames of a sound less well
+HAMA_CHUNK = 8  # frames recognised by one call of hama's network, which costs as much as 28 of them
+HAMA_BACK = 15  # frames that it hears before those that are wanted
+HAMA_LEAST_PEAK = 0.05  # of full scale: what is softer is not made louder
+SOURCES = ("network", "hama")
+
+
+@runtime_checkable
+class Ears(Protocol):
+    """Recognises frames of a reply, some before and after a chunk.
+
+    Attributes:
+      chunk: frames that are recognised at once.
+      ahead: frames after them whose sound is waited for, at least those of demeanour.AHEAD.
+      back: frames of sound before a chunk that must be kept.
+    """
+
+    chunk: int
+    ahead: int
+    back: int
+
+    def hear(self, reply: Reply, begin: int, known: int) -> Float[np.ndarray, "m 2 56"]:
+        """Return the log-posteriors of the frames from the mouth's radius before `begin` to as many after
+        the chunk, by the sound of the frames before `known`.
+        """
+        ...
+
+
+class NetworkEars:
+    """The phoneme network of a checkpoint: causal but for 200 ms, 0.2 ms of processor time a frame."""
+
+    def __init__(self, config: mesh_system.MeshSystemConfig, variables: Any, chunk: int):
+        """Take the weights; compiles at the first call.
+
+        Raises:
+          UserError: there is no phoneme network among them.
+        """
+        if mesh_system.HEARING not in variables:
+            raise errors.UserError(
+                "this checkpoint has no phoneme network, which a stream needs; run `avct train phonemes`, or "
+                "choose the recogniser hama"
+            )
+        net, radius = config.phoneme_net, config.speech_motion.window_radius
+        self.chunk, self.ahead, self.back = chunk, AHEAD, radius + net.frames_back
+        self._seen = self.back + chunk + radius + net.frames_ahead
+        recognise = jax.jit(functools.partial(live_inference.recognise, config))
+        self._recognise = functools.partial(recognise, variables)
+
+    def hear(self, reply: Reply, begin: int, known: int) -> Float[np.ndarray, "m 2 56"]:
+        """Return log-posteriors, see `Ears`."""
+        assert reply.heard is not None
+        features = hearing.stretch(reply.heard, begin - self.back, self._seen, known)
+        return np.asarray(self._recognise(jnp.asarray(features)))
+
+
+class HamaEars:
+    """hama's network, which knows more voices: the last second is heard anew for each chunk."""
+
+    def __init__(self, radius: int):
+        """Load it.
+
+        Args:
+          radius: frames before and after a chunk that are wanted too.
+        """
+        self.chunk, self.ahead, self.back = HAMA_CHUNK, HAMA_AHEAD, radius + HAMA_BACK
+        self._radius = radius
+
+    def hear(self, reply: Reply, begin: int, known: int) -> Float[np.ndarray, "m 2 56"]:
+        """Return log-posteriors, see `Ears`."""
+        first, count = begin - self._radius, self.chunk + 2 * self._radius
+        sound = reply.sound(begin - self.back, known + hearing.AHEAD) / max(reply.peak, HAMA_LEAST_PEAK)
+        logs = mesh_features.hear_piece(sound.astype(np.float32))
+        steps = mesh_features.STEPS
+        index = steps * (np.arange(first, first + count)[:, None] - begin + self.back) + np.arange(steps)
+        return np.maximum(logs[np.minimum(index, len(logs) - 1)], mesh_features.LEAST_LOG).astype(np.float32)
+
+
+def choose(source: str, config: mesh_system.MeshSystemConfig, variables: Any, chunk: int) -> Ears:
+    """Return the ears of a name.
+
+    Raises:
+      UserError: the name is not known, or the checkpoint lacks the network.
+    """
+    if source not in SOURCES:
+        raise errors.UserError(f"the recogniser is {source!r}; choose of {', '.join(SOURCES)}")
+    if source == "hama":
+        return HamaEars(config.speech_motion.window_radius)
+    return NetworkEars(config, variables, chunk)

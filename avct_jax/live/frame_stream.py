@@ -1,0 +1,285 @@
+"""Planned frames drawn and handed over: as fast as they are asked for, or by a clock."""
+
+import collections
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from jaxtyping import UInt8
+
+from avct_jax import arguments, errors
+from avct_jax.data.speech import pcm
+from avct_jax.live import clock as clocks
+from avct_jax.live import frames, session
+from avct_jax.live.latency import StreamLatency
+from avct_jax.models.mesh import face_mesh
+
+Sound = Any  # what pcm.samples takes
+Rate = Any  # a whole number
+Phonemes = Any  # what hints.read takes
+Some = TypeVar("Some")
+Draw = Callable[[Sequence[face_mesh.Controls]], UInt8[np.ndarray, "n s s 3"]]
+
+FRAME = 1 / session.FRAME_RATE  # seconds
+BEHIND = 2 * FRAME  # seconds: frames that would come later show the last image again
+SPARE = 6  # frames planned beyond those being drawn, whose sound is there if their images are late
+STARVING = 1  # frames: so few are left of a reply whose sound is late when the mouth is brought to rest
+CLOSED = "the stream is closed; make another one"
+
+
+class FrameStream:
+    """A session, whose frames are drawn; see `Stream`."""
+
+    frame_rate = session.FRAME_RATE
+    sample_rate = pcm.RATE
+
+    def __init__(
+        self,
+        planner: session.Session,
+        draw: Draw,
+        *,
+        chunk: int = 2,
+        paced: bool = False,
+        queue: int = 12,
+        clock: clocks.Clock | None = None,
+    ):
+        """Take what plans and what draws.
+
+        Args:
+          planner: whose frames they are.
+          draw: makes images of at most a chunk of controls.
+          chunk: frames that are drawn at once.
+          paced: frames come at 25 a second, and a thread draws them ahead.
+          queue: frames at most that are ahead of the one that was handed over last.
+          clock: the time by which they come.
+        """
+        self.latency = StreamLatency(planner.chunk, planner.ahead)
+        self._session, self._draw, self._queue, self._chunk = planner, draw, queue, chunk
+        self._paced, self._clock = paced, clock or clocks.RealClock()
+        # Planning takes the first lock, for it takes long; taking frames the second, interrupting both.
+        self._planning, self._changed = threading.RLock(), threading.Condition()
+        self._changes = 0
+        self._closed, self._failed = False, None
+        self._last: Any = None  # image
+        self._start: float | None = None  # when frame 0 was due
+        self._drawing = 0.0  # seconds that the last chunk took
+        self._dropped = 0  # how often all was dropped
+        self._begun: collections.deque[float | None] = (
+            collections.deque()
+        )  # when replies were; None: in a row
+        self._told = True  # whether the reply's first frame has come
+        self._worker = threading.Thread(target=self._work, name="avct stream", daemon=True) if paced else None
+        if self._worker:
+            self._worker.start()
+
+    def push_audio(
+        self, pcm: Sound, sample_rate: Rate, *, phonemes: Phonemes | None = None, last_chunk: bool = False
+    ) -> None:
+        """Say a piece of sound: of the present reply, or of a new one.
+
+        Args:
+          pcm: mono, of any length: int16, floats of -1 to 1, or bytes of int16.
+          sample_rate: samples a second.
+          phonemes: (symbol, start, end) rows of what is known to be said, ARPAbet or IPA, seconds since the
+            reply began; with the sound that they are about, or before it.
+          last_chunk: the reply ends with it.
+
+        Raises:
+          UserError: it cannot be taken, or the stream is closed.
+        """
+        last_chunk = arguments.flag(last_chunk, "last_chunk")
+        with self._planning:
+            self._check_open()
+            speaking, open_ = self._session.speaking, self._session.open
+            self._session.push(pcm, sample_rate, phonemes=phonemes)
+            if not open_:
+                self._begun.append(None if speaking else self._clock.now())
+            if last_chunk:
+                self._session.flush()
+        self._tell()
+
+    def flush(self) -> bool:
+        """End the present reply, of which no sound will follow; False where there is none."""
+        with self._planning:
+            self._check_open()
+            ended = self._session.flush()
+        self._tell()
+        return ended
+
+    def interrupt(self) -> None:
+        """Drop all that has not been handed over; the mouth is shut in the third frame, the head goes on."""
+        with self._planning, self._changed:
+            self._check_open()
+            self._session.interrupt()
+            self._dropped += 1
+            self._begun.clear()
+            self._told = True
+            if self._paced:  # at once: the next image may be late, its frame must not
+                self._session.plan_idle(self._chunk)
+        self._tell()
+
+    def restart_latency(self) -> None:
+        """Forget what has been measured so far."""
+        with self._changed:
+            self.latency = StreamLatency(self._session.chunk, self._session.ahead)
+
+    def close(self) -> None:
+        """End the stream; iterators end too."""
+        with self._changed:
+            self._closed = True
+        self._tell()
+        if self._worker and self._worker is not threading.current_thread():
+            self._worker.join()
+
+    def __enter__(self: Some) -> Some:
+        """Be closed at the end."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def __iter__(self) -> Iterator[frames.StreamFrame]:
+        """Yield frames: of a paced stream without end, else those for which there is sound."""
+        while (frame := self.next_frame()) is not None:
+            yield frame
+
+    def next_frame(self) -> frames.StreamFrame | None:
+        """Return the next frame, a paced stream's when it is due; None where there is none."""
+        if self._paced:
+            return self._next_paced()
+        if self._closed or not (self._session.planned or self._session.plan_speech()):
+            return None
+        return self._next_unpaced()
+
+    def idle(self, count: int) -> Generator[frames.StreamFrame, None, None]:
+        """Yield so many frames in which nobody speaks; of a stream that is not paced.
+
+        Raises:
+          UserError: a reply is being said, or the stream is closed or paced.
+        """
+        self._check_open()
+        if self._paced:
+            raise errors.UserError("a paced stream has idle frames of its own; iterate over it")
+        if self._session.speaking or self._session.planned:
+            raise errors.UserError("a reply is being said; flush it and iterate over its frames first")
+        for done in range(0, count, self._chunk):
+            self._session.plan_idle(min(self._chunk, count - done))
+            while self._session.planned:
+                yield self._next_unpaced()
+
+    def _next_unpaced(self) -> frames.StreamFrame:
+        if self._session.planned[0].image is None:
+            began = self._clock.now()
+            self._draw_all(self._undrawn(), began)
+        return self._take()
+
+    def _undrawn(self) -> list[session.Plan]:
+        """The next frames to be drawn, at most a chunk; not those that would come too late anyway."""
+        plans = [plan for plan in self._session.planned if plan.image is None]
+        if self._start is not None:
+            ready = self._clock.now() + self._drawing
+            kept = [plan for plan in plans if self._start + plan.index * FRAME + BEHIND >= ready]
+            plans = kept or plans[-self._chunk :]
+        return plans[: self._chunk]
+
+    def _draw_all(self, plans, began):
+        dropped = self._dropped
+        started = self._clock.now()
+        images = self._draw([plan.controls for plan in plans])
+        with self._changed:
+            for plan, image in zip(plans, images, strict=True):
+                plan.image = image
+            if dropped == self._dropped and self._paced:
+                last = self._session.planned[0].index if self._session.planned else plans[-1].index + 1
+                if plans[-1].index < last:  # all too late: still newer than what is shown
+                    self._last = images[-1]
+            self._drawing = self._clock.now() - started
+            self.latency.saw_frames(self._clock.now() - began, len(plans))
+            self._changed.notify_all()
+
+    def _take(self) -> frames.StreamFrame:
+        plan = self._session.take()
+        if plan.image is None:
+            self.latency.repeated += 1
+        else:
+            self._last = plan.image
+        speaking = plan.audio is not None
+        if speaking and self._told and self._begun:
+            began = self._begun.popleft()
+            if began is not None:
+                self.latency.saw_first_frame(self._clock.now() - began)
+        self._told = plan.end_of_speech if speaking else self._told
+        pts = plan.index * FRAME
+        return frames.StreamFrame(self._last, plan.audio, pts, plan.index, speaking, plan.end_of_speech)
+
+    def _next_paced(self) -> frames.StreamFrame | None:
+        with self._changed:
+            due = self._due()
+            while not self._closed:
+                if self._failed is not None:
+                    raise self._failed
+                now = self._clock.now()
+                late = self._session.planned and self._last is not None and now - due >= BEHIND
+                if now < due:
+                    self._clock.sleep(self._changed, due - now)
+                elif late or (self._session.planned and self._session.planned[0].image is not None):
+                    self.latency.saw_lateness(now - due)
+                    frame = self._take()
+                    self._tell()  # there is room
+                    return frame
+                else:
+                    self._clock.wait(self._changed, max(BEHIND - (now - due), 0.001))
+        return None
+
+    def _due(self) -> float:
+        """When the next frame is; later for who was late to ask."""
+        now, index = self._clock.now(), self._session.index
+        if self._start is None or now - (self._start + index * FRAME) > BEHIND:
+            self._start = now - index * FRAME
+        return self._start + index * FRAME
+
+    def _work(self) -> None:
+        """Plan and draw ahead until the stream is closed."""
+        try:
+            while not self._closed:
+                began, seen = self._clock.now(), self._changes
+                with self._planning:
+                    self._plan_ahead()
+                with self._changed:
+                    plans = self._undrawn()
+                    self._changed.notify_all()  # frames whose images may be repeated
+                    while not plans and self._changes == seen:
+                        self._clock.rest(self._changed)
+                if plans and not self._closed:
+                    self._draw_all(plans, began)
+        except Exception as error:
+            with self._changed:
+                self._failed = error
+            self._tell()
+
+    def _plan_ahead(self) -> None:
+        """Plan as far as sound, queue and need go."""
+        planned, speech = self._session.planned, True
+        spare = SPARE if self._session.told else 0  # the first frames of a reply are drawn at once
+        while speech:
+            with self._changed:
+                ready = sum(plan.image is not None for plan in planned)
+            wanted = min(
+                self._queue - self._session.chunk + 1,
+                ready + self._chunk + spare,
+            )
+            speech = len(planned) < wanted and self._session.plan_speech()
+        if len(planned) <= (STARVING if self._session.told else self._chunk):
+            self._session.plan_idle(self._chunk)
+
+    def _tell(self) -> None:
+        """Wake the other threads."""
+        with self._changed:
+            self._changes += 1
+            self._changed.notify_all()
+
+    def _check_open(self):
+        if self._closed:
+            raise errors.UserError(CLOSED)

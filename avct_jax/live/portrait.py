@@ -1,0 +1,80 @@
+"""A portrait, ready to be drawn in chunks of one length."""
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from avct_jax import errors
+from avct_jax.animator import base, factory, inputs, mesh_animator
+from avct_jax.data.faces import crop
+from avct_jax.inference import mesh_inference
+from avct_jax.models.mesh import face_mesh
+
+
+class Portrait(NamedTuple):
+    """A portrait as it is drawn.
+
+    Attributes:
+      drawn: its mesh and pixels.
+      turned: rotation vector (rad) of its head.
+      seed: that its pixels make.
+      notes: what was decided on the way, a line each.
+    """
+
+    drawn: mesh_inference.Prepared
+    turned: Float[np.ndarray, " 3"]
+    seed: int
+    notes: tuple[str, ...]
+
+
+def animator(checkpoint: base.Path | None, given: base.Animator | None = None) -> mesh_animator.MeshAnimator:
+    """Return what has the networks: an animator, or that of a checkpoint.
+
+    Raises:
+      UserError: both are given, or it is of the keypoint family, or cannot be read.
+    """
+    if checkpoint is not None and given is not None:
+        raise errors.UserError("an animator and a checkpoint are given; leave one of them out")
+    found = factory.load(checkpoint) if given is None else given
+    if not isinstance(found, mesh_animator.MeshAnimator):
+        raise errors.UserError(
+            "a stream needs a checkpoint of the mesh family, this one has learned keypoints; leave it out"
+        )
+    return found
+
+
+def read(found: mesh_animator.MeshAnimator, image: base.Image, size: int) -> Portrait:
+    """Read an image and ready the head in it, `size` px.
+
+    Raises:
+      UserError: it cannot be read, or has no face.
+    """
+    notes: list[str] = []
+    seen = base.read_portrait(image, base.landmarker("mediapipe"), notes, least=inputs.SIZES[0] // 2)
+    pixels = crop.crop(seen.pixels, seen.square, size)
+    drawn = found.prepare_portrait(pixels, mesh_animator.to_unit(seen.points, seen.square, size))
+    turned = mesh_animator.head_turn(np.asarray(drawn.portrait.head))
+    seed = int.from_bytes(hashlib.sha256(pixels.tobytes()).digest()[:4], "little")
+    return Portrait(drawn, turned, seed, tuple(notes))
+
+
+class Drawer:
+    """Draws frames, as many at once as it was made for."""
+
+    def __init__(self, found: mesh_animator.MeshAnimator, drawn: mesh_inference.Prepared, chunk: int):
+        """Take a portrait; compiles at the first call."""
+        self._chunk = chunk
+        draw = jax.jit(functools.partial(mesh_inference.draw_bytes, found.config))
+        self._draw = functools.partial(draw, found.variables, drawn)
+
+    def __call__(self, controls: Sequence[face_mesh.Controls]) -> UInt8[np.ndarray, "n s s 3"]:
+        """Draw at most a chunk of frames, one row of controls each."""
+        rows = [*controls, *[controls[-1]] * (self._chunk - len(controls))]
+        stacked = (jnp.asarray(np.stack(x), jnp.float32) for x in zip(*rows, strict=True))
+        return np.asarray(self._draw(face_mesh.Controls(*stacked)))[: len(controls)]

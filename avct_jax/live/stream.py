@@ -1,0 +1,97 @@
+"""`avct_jax.Stream`: a portrait that says what it hears, live."""
+
+import numpy as np
+
+from avct_jax import arguments, errors
+from avct_jax.animator import base, inputs
+from avct_jax.data.speech import pcm
+from avct_jax.live import clock as clocks
+from avct_jax.live import demeanour, ears, frame_stream, mouth, portrait, session
+
+CHUNK = 2  # frames drawn by one call: a frame costs the same in chunks of 8, and comes 240 ms sooner
+MOST = 16  # frames
+SIZE = 256  # px
+QUEUE = 12  # frames = .5 s
+
+
+class Stream(frame_stream.FrameStream):
+    """Sound in, frames out, while both go on: for voice agents, and on two CPU cores.
+
+    Between replies the face blinks and sways. Frames carry their own 40 ms of sound, each sample of a reply
+    once. A paced stream yields 25 frames a second by the clock; else frames come as soon as the sound allows,
+    iteration ends where more sound is needed, and `idle` gives frames in which nobody speaks.
+
+        with avct_jax.Stream("portrait.jpg") as stream:
+            stream.push_audio(pcm, 24000, last_chunk=True)  # any thread
+            for frame in stream:
+                show(frame.image, frame.audio)
+
+    Attributes:
+      frame_rate: frames a second.
+      sample_rate: samples a second of the frames' sound.
+      latency: delay by design and as measured.
+      notes: what was decided about the portrait, a line each.
+    """
+
+    def __init__(
+        self,
+        image: base.Image,
+        *,
+        checkpoint: base.Path | None = None,
+        animator: base.Animator | None = None,
+        size: int = SIZE,
+        seed: int | None = None,
+        chunk: int = CHUNK,
+        still: bool = False,
+        recogniser: str = "network",
+        paced: bool = True,
+        queue: int = QUEUE,
+        clock: clocks.Clock | None = None,
+    ):
+        """Read the portrait and compile everything; the first frame is quick.
+
+        Args:
+          image: a portrait: a file, a Pillow image, or pixels (uint8; RGB, RGBA or grey).
+          checkpoint: a .safetensors file of the mesh family; None takes the one in the package.
+          animator: instead of a checkpoint, one that is loaded already.
+          size: side of the frames, px: 256 to 1024.
+          seed: decides blinks, gaze and head motion; by default the image does.
+          chunk: frames drawn by one call, 1 to 16; each delays by 40 ms.
+          still: the head keeps its pose.
+          recogniser: of phonemes: "network", the checkpoint's own, or "hama", which knows more voices and is
+            what `Animator.animate` hears with; it waits for 360 ms more of sound, and takes half as much
+            processor time again.
+          paced: frames come at 25 a second.
+          queue: frames at most that are ahead of the one that was handed over last.
+          clock: what tells the time, for tests.
+
+        Raises:
+          UserError: something cannot be read or used.
+        """
+        seed = arguments.whole_number(seed, "the seed")
+        chunk = arguments.whole_number(chunk, "the chunk", least=1) or CHUNK
+        size = arguments.whole_number(size, "the size") or SIZE
+        queue = arguments.whole_number(queue, "the queue", least=1) or QUEUE
+        inputs.check_size(size)
+        if chunk > MOST:
+            raise errors.UserError(f"the chunk is {chunk} frames; {MOST} are the most, {CHUNK} is usual")
+        if queue < 2 * chunk:
+            raise errors.UserError(f"the queue is {queue} frames; give two chunks or more, {2 * chunk}")
+        still, paced = arguments.flag(still, "still"), arguments.flag(paced, "paced")
+        found = portrait.animator(checkpoint, animator)
+        heard_by = ears.choose(recogniser, found.config, found.variables, chunk)
+        moves = mouth.Mouth(found.config, found.variables, heard_by.chunk)
+        read = portrait.read(found, image, size)
+        settings = demeanour.settings(read.seed if seed is None else seed, still=still, turned=read.turned)
+        draw = portrait.Drawer(found, read.drawn, chunk)
+        new_session = lambda: session.Session(heard_by, moves, settings)
+        _rehearse(new_session(), draw, chunk)
+        self.notes, self.size = read.notes, (size, size)
+        super().__init__(new_session(), draw, chunk=chunk, paced=paced, queue=queue, clock=clock)
+
+
+def _rehearse(planner: session.Session, draw: portrait.Drawer, chunk: int) -> None:
+    """Compile and load all that a reply needs."""
+    planner.push(np.zeros(pcm.RATE, np.int16), pcm.RATE)
+    planner.plan_speech()
+    draw([plan.controls for plan in planner.planned][:chunk])

@@ -1,0 +1,59 @@
+"""The stream of a portrait with the true drawer, and what it refuses."""
+
+import numpy as np
+import pytest
+import skimage.data
+
+import avct_jax
+from avct_jax import errors, weights_file
+from avct_jax.animator import factory
+from tests.live import live_parts
+
+
+@pytest.fixture(scope="module")
+def animator():
+    return factory.make(weights_file.System(live_parts.TINY, live_parts.variables()))
+
+
+def test_portrait_speaks_and_compiles_nothing_meanwhile(animator):
+    with avct_jax.Stream(skimage.data.astronaut(), animator=animator, paced=False, seed=1) as stream:
+        assert stream.size == (256, 256) and sum(stream.latency.algorithmic.values()) <= 0.45
+        planner = stream._session
+        parts = [planner._ears._recognise.func, planner._mouth._predict.func, stream._draw._draw.func]
+        assert [part._cache_size() for part in parts] == [1, 1, 1], "compiled before the first sound"
+        (rest,) = stream.idle(1)
+        rng = np.random.default_rng(0)
+        stream.push_audio(rng.normal(0, 0.1, 7200).astype(np.float32), 24000, last_chunk=True)
+        frames = list(stream)
+        assert [part._cache_size() for part in parts] == [1, 1, 1]
+    assert len(frames) == 8 and frames[-1].end_of_speech
+    assert rest.image.shape == (256, 256, 3) and rest.image.dtype == np.uint8
+    moved = np.abs(frames[5].image.astype(int) - rest.image).mean()
+    assert 0.5 < moved < 40, "the same face, moved"
+    assert stream.latency.first_frame.p50 > 0 and stream.latency.frame.p95 > 0
+
+
+def test_checkpoint_of_learned_keypoints_is_refused(tiny_checkpoint):
+    with pytest.raises(errors.UserError, match="mesh family") as caught:
+        avct_jax.Stream(skimage.data.astronaut(), checkpoint=tiny_checkpoint)
+    assert "\n" not in str(caught.value)
+
+
+def test_one_source_of_networks_is_enough(animator):
+    with pytest.raises(errors.UserError, match="leave one of them out"):
+        avct_jax.Stream(skimage.data.astronaut(), checkpoint="no.safetensors", animator=animator)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 100}, "size 100 px"),
+        ({"chunk": 0}, "the chunk is 0"),
+        ({"chunk": 40}, "the chunk is 40"),
+        ({"queue": 3}, "the queue is 3"),
+        ({"seed": -1}, "the seed is -1"),
+    ],
+)
+def test_options_are_refused_before_the_work(options, message):
+    with pytest.raises(errors.UserError, match=message):
+        avct_jax.Stream(np.zeros((10, 10, 3), np.uint8), **options)
