@@ -19,6 +19,7 @@ def array(given: Any, what: str) -> np.ndarray:
 
     Args:
       what: "an image", for the refusal.
+
     Raises:
       UserError: numpy takes it not.
     """

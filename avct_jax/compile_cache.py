@@ -31,7 +31,8 @@ def enable() -> pathlib.Path | None:
 
     A folder that JAX was told of in another way stays. One that cannot be written is done without.
 
-    Returns: the folder in use, None without one.
+    Returns:
+      The folder in use, None without one.
     """
     import jax
 

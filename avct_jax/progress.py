@@ -43,7 +43,9 @@ class Progress:
         """Begin.
 
         Args:
-          text: what is done first. unit: what is counted, "frames"; name: of the whole.
+          text: what is done first.
+          unit: what is counted, "frames".
+          name: of the whole.
           paced: rate and time left are shown, and lines come by time; else only what is told is, and the bar
             stays on the terminal.
         """

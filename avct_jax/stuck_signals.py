@@ -25,7 +25,9 @@ def watched(numbers: Collection[int], last_words: Callable[[], str]) -> Iterator
     Nothing is cleaned up then. Where the main thread is not stuck, its own handlers decide.
 
     Args:
-      numbers: signals that have handlers in Python. last_words: what is said before such an end.
+      numbers: signals that have handlers in Python.
+      last_words: what is said before such an end.
+
     Returns:
       What each of these handlers calls when it runs.
     """

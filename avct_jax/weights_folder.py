@@ -19,6 +19,7 @@ def save(folder: str | os.PathLike, system: weights_file.System, *, dtype: str =
     Args:
       folder: files of these names in it are written over, other files stay.
       dtype: of kernels, see `weights_file.save`.
+
     Raises:
       UserError: the folder cannot be made or written to.
     """
@@ -72,6 +73,7 @@ def find(name: str | os.PathLike, *, revision: str | None = None) -> pathlib.Pat
 
     Args:
       revision: of the repository: a branch, a tag or a commit.
+
     Raises:
       UserError: there is no such folder or repository, or the extra `hub` is missing.
     """

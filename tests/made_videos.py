@@ -75,9 +75,7 @@ class SyncScorer:
 def networks():
     """Both, and features: a frame's mean and spread."""
     embed = lambda x: {"fid_64": np.stack([x.mean((1, 2, 3)), x.std((1, 2, 3))], 1)}
-    return video_features.Networks(
-        Landmarker(), SyncScorer(), embed, None, {"landmarks": "made up"}, identify
-    )
+    return video_features.Scorers(Landmarker(), SyncScorer(), embed, None, {"landmarks": "made up"}, identify)
 
 
 def identify(frame, points):

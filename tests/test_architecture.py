@@ -128,3 +128,15 @@ def test_names_are_defined_or_imported():
     files = [*FILES, *(p.relative_to(ROOT) for p in (ROOT / "tests").rglob("*.py"))]
     found = {str(p): undefined((ROOT / p).read_text()) for p in files}
     assert len(found) > 300 and not {path: names for path, names in found.items() if names}
+
+
+def test_no_two_classes_share_a_name():
+    """A traceback or an index names classes without their modules; each command's `Options` are its own."""
+    homes = {}
+    for path in FILES:
+        for node in ast.walk(ast.parse((ROOT / path).read_text())):
+            if isinstance(node, ast.ClassDef) and path.parts[0] == "avct_jax":
+                homes.setdefault(node.name, []).append(str(path))
+    shared = {name: paths for name, paths in homes.items() if len(paths) > 1}
+    commands = shared.pop("Options")
+    assert len(homes) > 200 and shared == {} and all("cli/commands" in path for path in commands)

@@ -22,7 +22,7 @@ from avct_jax.files import atomic_write
 
 LENGTH_SLACK = (25, 0.1)  # frames, or share, by which given poses may differ from the sound in length
 TURNED = 30.0  # degrees by which a face may be turned in the image's plane, unremarked
-CUT = 0.02  # of the face's size beyond the image's edge; whole faces keep away from it by .06 and more
+CUT = 0.02  # of the face's size beyond the image's edge; whole faces keep away from it by 0.06 and more
 
 Path = options.Path
 Image = options.Image
@@ -48,7 +48,7 @@ class Report(NamedTuple):
     timings: dict[str, float]
 
 
-class Prepared(NamedTuple):
+class PreparedAnimation(NamedTuple):
     """A portrait and the track that drives it, for `Animator.draw`.
 
     Attributes:
@@ -216,7 +216,7 @@ class Animator(abc.ABC):
         size: int | None = None,
         seed: int | None = None,
         audio_track: int | None = None,
-    ) -> Prepared:
+    ) -> PreparedAnimation:
         """Read portrait and voice and find out how the face moves; `draw` makes frames of it.
 
         `animate` and `frames` begin with it; arguments are theirs, and so are the errors.
@@ -226,7 +226,7 @@ class Animator(abc.ABC):
 
     def _prepare_request(
         self, image: Image, audio: Audio, request: Request, clock: stopwatch.Stopwatch | None = None
-    ) -> Prepared:
+    ) -> PreparedAnimation:
         for given in filter(arguments.is_path, (image, audio, request.poses, request.phonemes)):
             video_io.check_readable(given)  # before the work starts
         request = request.checked()
@@ -247,11 +247,11 @@ class Animator(abc.ABC):
     @abc.abstractmethod
     def _ready(
         self, image: Image, audio: Audio, request: Request, notes: list[str], clock: stopwatch.Stopwatch
-    ) -> Prepared:
+    ) -> PreparedAnimation:
         """Read what was given, and find out how the face moves; decisions go to `notes`."""
 
 
-class Portrait(NamedTuple):
+class CroppedPortrait(NamedTuple):
     """An image, upright, and where the head is in it.
 
     Attributes:
@@ -267,7 +267,7 @@ class Portrait(NamedTuple):
 
 def read_portrait(
     image: Image, landmarker: Any, notes: list[str], *, least: int, cropped: bool = False, find: bool = True
-) -> Portrait:
+) -> CroppedPortrait:
     """Read an image and find its largest face.
 
     Args:
@@ -289,7 +289,7 @@ def read_portrait(
         raise errors.UserError(f"{name} is {width}x{height} px; a cropped image must be square")
     whole = crop.Square(0, 0, width)
     if not find:
-        return Portrait(pixels, whole, None)
+        return CroppedPortrait(pixels, whole, None)
     found = upright.find(pixels, landmarker, turn=not cropped)
     if found is None:
         raise errors.UserError(f"no face was found in {name}; use a portrait seen from the front")
@@ -304,7 +304,7 @@ def read_portrait(
     square = whole if cropped else crop.face_square(found.points, found.pixels.shape)
     if square.size < least:
         notes.append(f"the face is small ({square.size} px with its surroundings): the video will look soft")
-    return Portrait(found.pixels, square, found.points)
+    return CroppedPortrait(found.pixels, square, found.points)
 
 
 def hear(
@@ -312,7 +312,7 @@ def hear(
     listen: Callable[[Float[np.ndarray, " n"]], voice.Speech],
     notes: list[str],
     track: int | None = None,
-) -> tuple[voice.Speech, soundtrack.Track | Float[np.ndarray, " n"]]:
+) -> tuple[voice.Speech, soundtrack.AudioTrack | Float[np.ndarray, " n"]]:
     """Read the sound and listen to it, and note where there is nothing to hear.
 
     Args:

@@ -13,6 +13,7 @@ def load(checkpoint: base.Path | None = None, *, landmarks: str = "mediapipe") -
     Args:
       checkpoint: a .safetensors file of training or `avct convert`; None takes the one in the package.
       landmarks: "mediapipe" (built in) or "face-alignment" (an extra).
+
     Raises:
       UserError: no such checkpoint, or it is damaged or incomplete; unknown or missing landmarks.
     """

@@ -28,6 +28,7 @@ def look(
     Args:
       image: what `Animator.animate` takes, and so are `audio` and `request`.
       checkpoint: None is the one in the package, of the mesh family.
+
     Raises:
       UserError: something is of another kind, out of range, or needs what is not installed.
     """
@@ -70,6 +71,7 @@ def check_only_size(size: int | None, only: int | None) -> None:
 
     Args:
       only: px, that it has; None: not known.
+
     Raises:
       UserError: it is another one.
     """

@@ -22,7 +22,7 @@ CHUNK = 16  # frames drawn by one call: enough to fill two cores, and little mem
 POSE_CHUNK = 256  # frames of head motion predicted by one call
 
 
-class Track(NamedTuple):
+class KeypointTrack(NamedTuple):
     """Everything that drives the face, one row a frame: see inference.Inputs; poses in rad and mm."""
 
     phonemes: Int[np.ndarray, "t"]
@@ -50,7 +50,7 @@ class KeypointAnimator(base.Animator, family="keypoints"):
         self._begin_head_motion = jax.jit(bind(keypoint_inference.begin_head_motion, self.config))
         self._predict_poses = jax.jit(bind(keypoint_inference.predict_poses, self.config))
 
-    def _ready(self, image, audio, request, notes, clock) -> base.Prepared:
+    def _ready(self, image, audio, request, notes, clock) -> base.PreparedAnimation:
         inputs.check_only_size(request.size, self.config.image_size)
         with clock("image"):
             looked_for = not (request.cropped and request.poses is not None)
@@ -65,11 +65,16 @@ class KeypointAnimator(base.Animator, family="keypoints"):
             labels = base.labels(speech, request, notes)
         with clock("head motion"):
             head = self._poses(speech.audio, first_pose, request, notes)
-        track = Track(labels, speech.audio, head)
-        return base.Prepared(portrait, track, self.config.image_size, len(labels), speech.seconds, heard)
+        track = KeypointTrack(labels, speech.audio, head)
+        return base.PreparedAnimation(
+            portrait, track, self.config.image_size, len(labels), speech.seconds, heard
+        )
 
     def draw(
-        self, portrait: UInt8[np.ndarray, "s s 3"], track: Track, clock: stopwatch.Stopwatch | None = None
+        self,
+        portrait: UInt8[np.ndarray, "s s 3"],
+        track: KeypointTrack,
+        clock: stopwatch.Stopwatch | None = None,
     ) -> Generator[UInt8[np.ndarray, "n s s 3"], None, None]:
         """Yield the frames that `track` makes of a cropped portrait, in blocks of at most `chunk`.
 
@@ -126,7 +131,7 @@ class KeypointAnimator(base.Animator, family="keypoints"):
         return np.concatenate(predicted)[: len(features)]
 
 
-def inputs_of(track: Track, begin: int, count: int) -> keypoint_inference.Inputs:
+def inputs_of(track: KeypointTrack, begin: int, count: int) -> keypoint_inference.KeypointInputs:
     """Inputs of frames begin .. begin + count - 1; outside the clip silence, and the pose at its edge.
 
     A count of 0 gives one frame, which lies outside.
@@ -135,7 +140,7 @@ def inputs_of(track: Track, begin: int, count: int) -> keypoint_inference.Inputs
     index = np.arange(begin, begin + max(count, 1))
     inside = (index >= 0) & (index < total)
     kept = np.clip(index, 0, total - 1)
-    return keypoint_inference.Inputs(
+    return keypoint_inference.KeypointInputs(
         jnp.asarray(np.where(inside, track.phonemes[kept], phonemes.SIL), jnp.int32),
         jnp.asarray(np.where(inside[:, None, None], track.audio[kept], 0), jnp.float32),
         jnp.asarray(pose_image.project_box(track.poses[kept])),

@@ -31,7 +31,7 @@ POSE_SMOOTHING = 1.0  # frames, standard deviation: tracked heads tremble twice 
 EYES_MM = 90.0  # between the outer eye corners of the mean head of data/faces/head_pose.py
 
 
-class Track(NamedTuple):
+class MeshTrack(NamedTuple):
     """What drives a face, one row a frame: speech in standard deviations, the rest as face_mesh.Controls."""
 
     speech: Float[np.ndarray, "t k"]
@@ -62,7 +62,7 @@ class MeshAnimator(base.Animator, family="mesh"):
         )
         self._recognise = recogniser() if hears else None
 
-    def _ready(self, image, audio, request, notes, clock) -> base.Prepared:
+    def _ready(self, image, audio, request, notes, clock) -> base.PreparedAnimation:
         inputs.check_size(request.size)
         with clock("image"):
             portrait, pixels = self._read_portrait(image, notes, cropped=request.cropped, size=request.size)
@@ -82,10 +82,13 @@ class MeshAnimator(base.Animator, family="mesh"):
             seed = _seed_of(pixels) if request.seed is None else request.seed
             turned = head_turn(np.asarray(portrait.portrait.head))
             track = self._track(speech, seed, request.poses, request.still, notes, turned)
-        return base.Prepared(portrait, track, len(pixels), len(track.speech), speech.seconds, heard)
+        return base.PreparedAnimation(portrait, track, len(pixels), len(track.speech), speech.seconds, heard)
 
     def draw(
-        self, portrait: mesh_inference.Prepared, track: Track, clock: stopwatch.Stopwatch | None = None
+        self,
+        portrait: mesh_inference.PreparedPortrait,
+        track: MeshTrack,
+        clock: stopwatch.Stopwatch | None = None,
     ) -> Generator[UInt8[np.ndarray, "n s s 3"], None, None]:
         """Yield the frames that `track` makes of a portrait, in blocks of at most `chunk`.
 
@@ -107,7 +110,7 @@ class MeshAnimator(base.Animator, family="mesh"):
 
     def prepare_portrait(
         self, pixels: UInt8[np.ndarray, "s s 3"], points: Float[np.ndarray, "478 3"]
-    ) -> mesh_inference.Prepared:
+    ) -> mesh_inference.PreparedPortrait:
         """Ready a square portrait.
 
         Args:
@@ -125,7 +128,7 @@ class MeshAnimator(base.Animator, family="mesh"):
         cut = crop.crop(found.pixels, found.square, side)
         return self.prepare_portrait(cut, to_unit(found.points, found.square, side)), cut
 
-    def _track(self, speech, seed, poses, still, notes, turned=None) -> Track:
+    def _track(self, speech, seed, poses, still, notes, turned=None) -> MeshTrack:
         scale = 0.0 if still or poses is not None else 1.0
         behaviour = head_motion_bank.behave(
             speech.loudness, speech.silent, seed=seed, scale=scale, turned=turned
@@ -133,7 +136,7 @@ class MeshAnimator(base.Animator, family="mesh"):
         if poses is not None:
             rotation, shift = since_first(base.read_poses(poses, len(speech.silent), notes))
             behaviour = behaviour._replace(rotation=rotation, shift=shift)
-        return Track(self.predict(speech, behaviour), behaviour)
+        return MeshTrack(self.predict(speech, behaviour), behaviour)
 
     def predict(
         self, speech: voice.Speech, behaviour: head_motion_bank.Behaviour
@@ -141,7 +144,7 @@ class MeshAnimator(base.Animator, family="mesh"):
         """Predict how the mouth moves, in calls of one fixed shape."""
         count, radius = len(speech.silent), self.config.speech_motion.window_radius
         poses = np.concatenate([behaviour.rotation, behaviour.shift], 1)
-        whole = mesh_inference.Heard(speech.posteriors, speech.audio, poses)
+        whole = mesh_inference.SpeechWindow(speech.posteriors, speech.audio, poses)
         style = jnp.asarray(self.config.style, jnp.float32)
         predicted = []
         for begin in range(0, count, SPEECH_CHUNK):
@@ -203,7 +206,7 @@ def _seed_of(pixels):
     return int.from_bytes(hashlib.sha256(pixels.tobytes()).digest()[:4], "little")
 
 
-def controls_of(track: Track, begin: int, count: int) -> face_mesh.Controls:
+def controls_of(track: MeshTrack, begin: int, count: int) -> face_mesh.Controls:
     """Controls of frames begin .. begin + count - 1, the last one repeated beyond the end."""
     index = np.minimum(np.arange(begin, begin + count), len(track.speech) - 1)
     behaviour = track.behaviour

@@ -32,7 +32,7 @@ def random_system(config: mesh_system.MeshSystemConfig = mesh_system.LITE, seed:
     return parts
 
 
-def portrait(size: int) -> mesh_inference.Prepared:
+def portrait(size: int) -> mesh_inference.PreparedPortrait:
     """The mean face on a smooth image."""
     side = np.linspace(0, 2 * np.pi, size)
     waves = np.sin(3 * side)[:, None, None] * np.cos(2 * side)[None, :, None] * np.array([1.0, 0.8, 0.6])
@@ -57,7 +57,7 @@ def programs(size: int, frames: int) -> tuple[dict[str, Given], dict[str, Given]
     painter = mouth_painter.MouthPainter(config.mouth_painter)
     sizes = config.speech_motion
     count = frames + 2 * sizes.window_radius
-    heard = mesh_inference.Heard(
+    heard = mesh_inference.SpeechWindow(
         *(jnp.zeros((count, *s)) for s in ((sizes.steps, sizes.symbols), (sizes.rows, sizes.columns), (6,)))
     )
     bind = functools.partial

@@ -42,7 +42,7 @@ WHOLE = "the three in one"
 BLOCKS = 8  # encoded into one file: ffmpeg's start, some 50 ms, is spread over them
 
 
-class Part(NamedTuple):
+class MeasuredPart(NamedTuple):
     """Median seconds and operations (1e9) of one part: a frame's share, or all where it runs once."""
 
     seconds: float
@@ -52,19 +52,21 @@ class Part(NamedTuple):
 class SizeReport(NamedTuple):
     """One size on this machine.
 
-    frames_per_second: of drawing (one program, as animating runs it) and encoding, one after the other.
-    gflop_per_frame: of that program and the head motion.
-    parts: per frame. once: per portrait.
+    Attributes:
+      frames_per_second: of drawing (one program, as animating runs it) and encoding, one after the other.
+      gflop_per_frame: of that program and the head motion.
+      parts: per frame.
+      once: per portrait.
     """
 
     frames: int
     frames_per_second: float
     gflop_per_frame: float
-    parts: Mapping[str, Part]
-    once: Mapping[str, Part]
+    parts: Mapping[str, MeasuredPart]
+    once: Mapping[str, MeasuredPart]
 
 
-class Report(NamedTuple):
+class BenchmarkReport(NamedTuple):
     """What was measured, and on what: product_rate is in GFLOP/s; load is the mean number of busy tasks."""
 
     cores: int
@@ -73,15 +75,20 @@ class Report(NamedTuple):
     sizes: Mapping[str, SizeReport]
 
 
-class Program(NamedTuple):
-    """Something to time. gflop: operations (1e9) of one call; times: how often a call does the work."""
+class CompiledProgram(NamedTuple):
+    """Something to time.
+
+    Attributes:
+      gflop: operations (1e9) of one call.
+      times: how often a call does the work.
+    """
 
     call: Callable[[], Any]
     gflop: float
     times: int = 1
 
 
-def measure(names: tuple[str, ...], *, frames: int | None = None, rounds: int = ROUNDS) -> Report:
+def measure(names: tuple[str, ...], *, frames: int | None = None, rounds: int = ROUNDS) -> BenchmarkReport:
     """Measure the sizes `names`.
 
     Args:
@@ -98,7 +105,7 @@ def measure(names: tuple[str, ...], *, frames: int | None = None, rounds: int = 
             measured[name], rate = measure_size(SIZES[name], count, rounds)
         rates.append(rate)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
-    return Report(os.cpu_count() or 1, load, statistics.median(rates), measured)
+    return BenchmarkReport(os.cpu_count() or 1, load, statistics.median(rates), measured)
 
 
 def measure_size(config: system_config.SystemConfig, frames: int, rounds: int) -> tuple[SizeReport, float]:
@@ -128,14 +135,14 @@ def _measure(programs, once, counted, image_size, frames, rounds) -> tuple[SizeR
     with tempfile.TemporaryDirectory() as folder:
         everything[ENCODING] = _encoder(pathlib.Path(folder), image_size, frames)
         seconds = _medians(everything, rounds)
-    share = {name: Part(seconds[name] / frames, p.gflop / frames) for name, p in programs.items()}
-    share[ENCODING] = Part(seconds[ENCODING] / frames, 0.0)
+    share = {name: MeasuredPart(seconds[name] / frames, p.gflop / frames) for name, p in programs.items()}
+    share[ENCODING] = MeasuredPart(seconds[ENCODING] / frames, 0.0)
     report = SizeReport(
         frames,
         1 / sum(share[name].seconds for name in (*counted, ENCODING)),
         sum(share[name].gflop for name in counted),
         share,
-        {name: Part(seconds[name], program.gflop) for name, program in once.items()},
+        {name: MeasuredPart(seconds[name], program.gflop) for name, program in once.items()},
     )
     return report, product.gflop / seconds[PRODUCT_NAME]
 
@@ -169,7 +176,7 @@ def random_system(config: system_config.SystemConfig, seed: int = 0) -> weights_
 
 def _programs(
     config: system_config.SystemConfig, frames: int
-) -> tuple[dict[str, Program], dict[str, Program]]:
+) -> tuple[dict[str, CompiledProgram], dict[str, CompiledProgram]]:
     """The parts that run for every frame, `frames` at a time, and those that run once a portrait."""
     weights: Any = jax.device_put(random_system(config).variables)
     image = jnp.full((config.image_size, config.image_size, 3), 0.5)
@@ -213,23 +220,23 @@ def _programs(
     return parts, once
 
 
-def _inputs(count: int) -> keypoint_inference.Inputs:
+def _inputs(count: int) -> keypoint_inference.KeypointInputs:
     """A moving head, so that no two frames are alike."""
     random = np.random.default_rng(count)
     poses = np.tile(np.asarray(REST, np.float32), (count, 1))
     poses[:, :3] += 0.05 * random.standard_normal((count, 3), np.float32)
-    return keypoint_inference.Inputs(
+    return keypoint_inference.KeypointInputs(
         jnp.asarray(random.integers(0, 41, count), jnp.int32),
         jnp.asarray(random.standard_normal((count, speech_format.ROWS, speech_format.COLUMNS), np.float32)),
         jnp.asarray(pose_image.project_box(poses)),
     )
 
 
-def _program(function: Callable, *arguments: Any) -> Program:
+def _program(function: Callable, *arguments: Any) -> CompiledProgram:
     """Compile `function` for these arguments."""
     lowered = jax.jit(function).lower(*arguments)
     compiled = lowered.compile()
-    return Program(lambda: jax.block_until_ready(compiled(*arguments)), _flops(lowered) / 1e9)
+    return CompiledProgram(lambda: jax.block_until_ready(compiled(*arguments)), _flops(lowered) / 1e9)
 
 
 def _gflop(function: Callable, *arguments: Any) -> float:
@@ -242,13 +249,13 @@ def _flops(lowered: Any) -> float:
     return float((analysis or {}).get("flops", math.nan))
 
 
-def _product() -> Program:
+def _product() -> CompiledProgram:
     matrix = jnp.asarray(np.random.default_rng(0).standard_normal((PRODUCT, PRODUCT), np.float32))
     program = _program(lambda a, b: a @ b, matrix, matrix)
     return program._replace(gflop=2 * PRODUCT**3 / 1e9)
 
 
-def _encoder(folder: pathlib.Path, size: int, frames: int) -> Program:
+def _encoder(folder: pathlib.Path, size: int, frames: int) -> CompiledProgram:
     """Encode an image that drifts, smooth as a portrait is, in blocks of `frames` frames."""
     side = np.linspace(0, 2 * np.pi, size)
     waves = np.sin(3 * side)[:, None, None] * np.cos(2 * side)[None, :, None] * np.array([1.0, 0.8, 0.6])
@@ -260,10 +267,10 @@ def _encoder(folder: pathlib.Path, size: int, frames: int) -> Program:
             for _ in range(BLOCKS):
                 writer.write(block)
 
-    return Program(encode, 0.0, BLOCKS)
+    return CompiledProgram(encode, 0.0, BLOCKS)
 
 
-def _medians(programs: Mapping[str, Program], rounds: int) -> dict[str, float]:
+def _medians(programs: Mapping[str, CompiledProgram], rounds: int) -> dict[str, float]:
     """Median seconds of each program; they take turns, so that a busy minute meets them all."""
     for program in programs.values():
         program.call()  # first touch of memory, and of ffmpeg's file

@@ -126,6 +126,7 @@ def parse(kind: type[Kind], words: Sequence[str], command: str, more: str = "") 
       kind: a dataclass of options; its docstring is what --help begins with.
       command: what is typed before the words.
       more: what --help ends with.
+
     Raises:
       UserError: a word is no option, or a value does not fit.
     """
@@ -183,7 +184,9 @@ def check_files(output: str, *inputs: str | None, checkpoint: str | None = None)
     """Look at all files before seconds are spent on imports and weights.
 
     Args:
-      inputs: media, tables and texts. checkpoint: of our own format.
+      inputs: media, tables and texts.
+      checkpoint: of our own format.
+
     Raises:
       UserError: an input is missing or unreadable, a checkpoint is PyTorch's, or `output` is an input.
     """

@@ -49,7 +49,10 @@ def choose(
     """The first word, one of several; --help in its place lists them and ends the process.
 
     Args:
-      kind: what is chosen. choices: a line of help for each. about, more: what --help begins and ends with.
+      kind: what is chosen.
+      choices: a line of help for each.
+      about, more: what --help begins and ends with.
+
     Raises:
       UserError: there is no word, or an unknown one.
     """

@@ -54,7 +54,7 @@ Outputs = Iterator[tuple[str, Any]]
 Weights = Callable[[str], dict[str, Any]]
 
 
-class Line(NamedTuple):
+class ParityLine(NamedTuple):
     """One array's comparison; `error` is infinite when it was not computed or has another shape."""
 
     name: str
@@ -74,13 +74,14 @@ class Line(NamedTuple):
 
 def compare(
     arrays_path: str | os.PathLike, shapes_path: str | os.PathLike, *, seed: int | None = None
-) -> list[Line]:
+) -> list[ParityLine]:
     """Reproduce every output in a file of reference arrays.
 
     Args:
       arrays_path: .npz of inference (it has `wav`) or of training.
       shapes_path: .json, {part: {torch name: [shape, dtype]}}.
       seed: of the stand-in weights; by default the file's own, or TRAINING_SEED.
+
     Raises:
       UserError: a file cannot be read.
     """
@@ -91,7 +92,7 @@ def compare(
     stages = (_inference,) if inference else (_images, _discriminator, _warps, _perceptual, _sync, _av)
     given = INPUTS if inference else INPUTS | {"frames"}
     wanted = {name: array for name, array in arrays.items() if name not in given}
-    lines: dict[str, Line] = {}
+    lines: dict[str, ParityLine] = {}
     failures: list[str] = []
     with jax.default_matmul_precision("highest"):
         for stage in stages:
@@ -102,7 +103,7 @@ def compare(
             # A stage whose inputs are not there, or do not fit, must not keep the others from running.
             except (ValueError, TypeError, KeyError, IndexError) as error:
                 failures.append(f"{stage.__name__}: {type(error).__name__} {' '.join(str(error).split())}")
-    missing = Line("", np.inf, 0.0, " ".join(["not computed", *failures]))
+    missing = ParityLine("", np.inf, 0.0, " ".join(["not computed", *failures]))
     return [lines.get(name, missing._replace(name=name)) for name in wanted]
 
 
@@ -149,12 +150,12 @@ def _read(arrays_path, shapes_path):
         ) from None
 
 
-def _compare(name: str, ours: np.ndarray, theirs: np.ndarray) -> Line:
+def _compare(name: str, ours: np.ndarray, theirs: np.ndarray) -> ParityLine:
     """Measure as the array's kind asks: see _RULES."""
     measure, limit = next((m, limit) for pattern, m, limit in _RULES if re.fullmatch(pattern, name))
     if ours.shape != theirs.shape:
-        return Line(name, np.inf, limit, f"shape {ours.shape}, must be {theirs.shape}")
-    return Line(name, measure(ours, theirs), limit)
+        return ParityLine(name, np.inf, limit, f"shape {ours.shape}, must be {theirs.shape}")
+    return ParityLine(name, measure(ours, theirs), limit)
 
 
 def _differing(ours, theirs):

@@ -48,13 +48,14 @@ SOURCES = {
 UNUSED = ("classifier.",)  # torchvision's VGG: only its convolutions are features
 
 
-class Report(NamedTuple):
+class ConversionReport(NamedTuple):
     """What was found and done.
 
-    output: the file written, None when a tensor was missing or misshapen.
-    parts: our name of each network found: the file it came from.
-    problems: every missing, extra or misshapen tensor, a line each.
-    lacking: networks that animating needs and no file had: where they are released.
+    Attributes:
+      output: the file written, None when a tensor was missing or misshapen.
+      parts: our name of each network found: the file it came from.
+      problems: every missing, extra or misshapen tensor, a line each.
+      lacking: networks that animating needs and no file had: where they are released.
     """
 
     output: pathlib.Path | None
@@ -75,7 +76,7 @@ def convert(
     output: str | os.PathLike,
     *,
     dtype: str = "float32",
-) -> Report:
+) -> ConversionReport:
     """Read released files and write what they hold as one checkpoint of ours.
 
     Extra tensors are reported and left out; when one is missing or misshapen nothing is written.
@@ -83,6 +84,7 @@ def convert(
     Args:
       output: the .safetensors file to write.
       dtype: of the stored kernels, "float32" or "float16" (half the size, frames equal within 1/255).
+
     Raises:
       UserError: a file cannot be read or holds no known network, two hold the same one, or `output` is one.
     """
@@ -100,7 +102,7 @@ def convert(
         variables[name] = _only(read, wanted)
     if not fatal:
         weights_file.save(output, weights_file.System(system_config.PAPER, variables), dtype=dtype)
-    return Report(
+    return ConversionReport(
         None if fatal else pathlib.Path(output),
         {NAMES[part]: path for part, (path, _) in found.items()},
         tuple(problems),

@@ -44,7 +44,7 @@ KEYPOINT_UNITS = {
 }
 
 
-class Program(NamedTuple):
+class ExportedProgram(NamedTuple):
     """A function of arrays by name, and arrays that it can be called with."""
 
     function: Callable[..., Mapping[str, Any]]
@@ -125,9 +125,9 @@ def check(folder: str | os.PathLike, platforms: Sequence[str]) -> None:
         raise errors.UserError(f"{folder} holds other files; name an empty or a new folder")
 
 
-def _mesh(animator, ready, count) -> tuple[dict[str, Program], dict[str, str]]:
+def _mesh(animator, ready, count) -> tuple[dict[str, ExportedProgram], dict[str, str]]:
     config, variables = animator.config, animator.variables
-    blank = mesh_inference.Heard(
+    blank = mesh_inference.SpeechWindow(
         np.zeros((1, 2, config.speech_motion.symbols), np.float32),
         np.zeros((1, config.speech_motion.rows, config.speech_motion.columns), np.float32),
         np.zeros((1, 6), np.float32),
@@ -137,7 +137,9 @@ def _mesh(animator, ready, count) -> tuple[dict[str, Program], dict[str, str]]:
     style = jnp.asarray(config.style, jnp.float32)
 
     def predict(**given):
-        return {"speech": mesh_inference.predict(config, variables, mesh_inference.Heard(**given), style)}
+        return {
+            "speech": mesh_inference.predict(config, variables, mesh_inference.SpeechWindow(**given), style)
+        }
 
     def draw(**given):
         controls = face_mesh.Controls(**given)
@@ -146,30 +148,30 @@ def _mesh(animator, ready, count) -> tuple[dict[str, Program], dict[str, str]]:
     controls = jax.tree.map(lambda x: x[:count], mesh_animator.controls_of(ready.track, 0, count))
     about = f"how {count} frames' mouths move; {radius} frames more are heard on both sides"
     programs = {
-        "predict": Program(predict, heard._asdict(), about),
-        "draw": Program(draw, controls._asdict(), f"{count} frames of the portrait"),
+        "predict": ExportedProgram(predict, heard._asdict(), about),
+        "draw": ExportedProgram(draw, controls._asdict(), f"{count} frames of the portrait"),
     }
     return programs, MESH_UNITS
 
 
-def _keypoints(animator, ready, count) -> tuple[dict[str, Program], dict[str, str]]:
+def _keypoints(animator, ready, count) -> tuple[dict[str, ExportedProgram], dict[str, str]]:
     config, variables = animator.config, animator.variables
     radius = config.avct.window_radius
     image = jnp.asarray(ready.portrait, jnp.float32) / 255
     outside = keypoint_animator.inputs_of(ready.track, -1, 0)
     opening = keypoint_animator.inputs_of(ready.track, 0, 2 * radius)
     portrait = jax.jit(functools.partial(keypoint_inference.encode_portrait, config))(variables, image)
-    names = keypoint_inference.Inputs._fields
+    names = keypoint_inference.KeypointInputs._fields
 
     def start(**given):
-        around = keypoint_inference.Inputs(*(given[f"outside_{name}"] for name in names))
-        first = keypoint_inference.Inputs(*(given[f"opening_{name}"] for name in names))
+        around = keypoint_inference.KeypointInputs(*(given[f"outside_{name}"] for name in names))
+        first = keypoint_inference.KeypointInputs(*(given[f"opening_{name}"] for name in names))
         begun = keypoint_inference.start(config, variables, image, around, first)
         return {**begun.carry._asdict(), **begun.reference._asdict()}
 
     def draw(**given):
-        inputs = keypoint_inference.Inputs(*(given[name] for name in names))
-        carry = keypoint_inference.Carry(given["encoded"], given["decoded"])
+        inputs = keypoint_inference.KeypointInputs(*(given[name] for name in names))
+        carry = keypoint_inference.WindowCarry(given["encoded"], given["decoded"])
         moved = keypoint_inference.motion.Motion(given["keypoints"], given["jacobians"])
         begun = keypoint_inference.Start(portrait, carry, moved)
         after, drawn = keypoint_inference.animate_chunk(config, variables, begun, carry, inputs)
@@ -180,10 +182,10 @@ def _keypoints(animator, ready, count) -> tuple[dict[str, Program], dict[str, st
     carried = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(start, **first))
     chunk = keypoint_animator.inputs_of(ready.track, radius, count)._asdict()
     programs = {
-        "start": Program(
+        "start": ExportedProgram(
             start, first, f"what is known before the first call; opening: frames 0 to {2 * radius - 1}"
         ),
-        "draw": Program(
+        "draw": ExportedProgram(
             draw,
             {**carried, **chunk},
             f"{count} frames, {radius} behind the inputs; encoded and decoded go on to the next call",
@@ -192,7 +194,7 @@ def _keypoints(animator, ready, count) -> tuple[dict[str, Program], dict[str, st
     return programs, KEYPOINT_UNITS
 
 
-def _export(program: Program, platforms: Sequence[str]) -> Any:
+def _export(program: ExportedProgram, platforms: Sequence[str]) -> Any:
     """Export with inputs and outputs in the order of the index, without trees of our own types."""
     names, outputs = list(program.inputs), list(_outputs(program))
 
@@ -204,11 +206,11 @@ def _export(program: Program, platforms: Sequence[str]) -> Any:
     return jax_export.export(jax.jit(ordered), platforms=list(platforms))(*shapes)
 
 
-def _outputs(program: Program) -> Mapping[str, Any]:
+def _outputs(program: ExportedProgram) -> Mapping[str, Any]:
     return jax.eval_shape(program.function, **program.inputs)
 
 
-def _signature(program: Program, exported: Any, name: str) -> dict[str, Any]:
+def _signature(program: ExportedProgram, exported: Any, name: str) -> dict[str, Any]:
     listed = lambda arrays: [
         {"name": n, "shape": list(x.shape), "dtype": str(np.dtype(x.dtype))} for n, x in arrays.items()
     ]

@@ -47,10 +47,14 @@ RECIPES = {
 }
 
 
-class Places(NamedTuple):
-    """clips: of `avct preprocess`. run: folder of all trainings and reports. vgg: see run.Places.
-
-    init: the parts that all variants share, "embedded" or a file; sync: D_sync's file, None: the package's.
+class AblationPaths(NamedTuple):
+    """
+    Attributes:
+      clips: of `avct preprocess`.
+      run: folder of all trainings and reports.
+      vgg: see run.TrainingPaths.
+      init: the parts that all variants share, "embedded" or a file.
+      sync: D_sync's file, None: the package's.
     """
 
     clips: pathlib.Path
@@ -61,7 +65,12 @@ class Places(NamedTuple):
 
 
 def train(
-    variants: Iterable[str], recipe: Recipe, places: Places, mesh: jax.sharding.Mesh, *, quiet: bool = False
+    variants: Iterable[str],
+    recipe: Recipe,
+    places: AblationPaths,
+    mesh: jax.sharding.Mesh,
+    *,
+    quiet: bool = False,
 ) -> dict[str, pathlib.Path]:
     """Train each variant to its end, unless it was before; returns their checkpoints.
 
@@ -125,7 +134,7 @@ def _train_one(name, recipe, places, mesh, output, quiet):
         warm, first = recipe.warm, places.run / f"warm-{FULL}"
     else:
         first = places.run / f"warm-{name}"
-    _finish(warm, run.Places(places.clips, first, vgg=places.vgg, init=str(shared)), mesh, quiet)
+    _finish(warm, run.TrainingPaths(places.clips, first, vgg=places.vgg, init=str(shared)), mesh, quiet)
     second = places.run / name
     begun = second / "begun.safetensors"
     if not begun.exists():
@@ -133,7 +142,7 @@ def _train_one(name, recipe, places, mesh, output, quiet):
         learned = run_weights.read(run_weights.path(first, "avct"))
         variables = {**run_weights.read(shared).variables, "avct": learned.variables["avct"]}
         weights_file.save(begun, weights_file.System(learned.config, variables), dtype="float32")
-    _finish(whole, run.Places(places.clips, second, vgg=places.vgg, init=str(begun)), mesh, quiet)
+    _finish(whole, run.TrainingPaths(places.clips, second, vgg=places.vgg, init=str(begun)), mesh, quiet)
     run_weights.export(second, output, init=shared)
 
 
@@ -151,7 +160,7 @@ def change(name: str, config: run.AVCTTraining) -> run.AVCTTraining:
     return dataclasses.replace(config, system=system, stage=stage)
 
 
-def _shared_parts(places: Places) -> pathlib.Path:
+def _shared_parts(places: AblationPaths) -> pathlib.Path:
     """One file of what all variants begin with; E_avct itself is not in it."""
     path = places.run / "shared.safetensors"
     if path.exists():
@@ -170,14 +179,15 @@ def score(
     checkpoints: Mapping[str, str | os.PathLike],
     clips: str | os.PathLike,
     output: str | os.PathLike,
-    networks: video_features.Networks,
+    networks: video_features.Scorers,
     *,
     videos: int = 0,
     show: evaluate.Show = lambda done, total, text: None,
 ) -> tuple[evaluate.Report, dict[str, pathlib.Path], pathlib.Path]:
     """Animate the speaker's held-out clips by every checkpoint and measure them.
 
-    Returns: the report, and the folders of the videos by variant and of the real ones.
+    Returns:
+      The report, and the folders of the videos by variant and of the real ones.
     """
     output = pathlib.Path(output)
     made = {
@@ -189,7 +199,7 @@ def score(
     generated = {name: one.generated for name, one in made.items()}
     real = next(iter(made.values())).real
     about = {"name": "ablation", "about": f"Table 2 of the paper. {protocols.ABOUT[PROTOCOL]}"}
-    options = evaluate.Options(protocol=about)
+    options = evaluate.EvaluationOptions(protocol=about)
     report = evaluate.evaluate(generated, real, output, networks, options, show)
     return protocols.tell(report, {name: one.failed for name, one in made.items()}), generated, real
 

@@ -18,7 +18,7 @@ def measure(
     generated: Mapping[str, str | os.PathLike],
     real: str | os.PathLike | None,
     output: str | os.PathLike,
-    networks: video_features.Networks,
+    networks: video_features.Scorers,
     protocol: Mapping[str, str] | None = None,
     show: evaluate.Show = lambda done, total, text: None,
     *,
@@ -31,15 +31,19 @@ def measure(
     left out and listed, as videos that cannot be read are.
 
     Args:
-      generated: folders of videos by system's name. real: of videos of people; None: there are none.
+      generated: folders of videos by system's name.
+      real: of videos of people; None: there are none.
       protocol: how the videos were made: {"name", "about"}.
-      show: called with videos done, videos in all, and what is looked at. names: the only videos to measure,
-        of systems that are named; others are measured whole.
+      show: called with videos done, videos in all, and what is looked at.
+      names: the only videos to measure, of systems that are named; others are measured whole.
+
     Raises:
       UserError: a folder is missing or empty, or a system's name is no name of a folder.
     """
     evaluate.check_names(generated)
-    run = _Run(networks._replace(embed=None), result_cache.Store(pathlib.Path(output) / evaluate.FOLDER))
+    run = _Comparison(
+        networks._replace(embed=None), result_cache.Store(pathlib.Path(output) / evaluate.FOLDER)
+    )
     folders = ({evaluate.TRUTH: real} if real is not None else {}) | dict(generated)
     work = [
         (system, name, path)
@@ -56,10 +60,10 @@ def measure(
     return run.report(list(folders), protocol)
 
 
-class _Run:
+class _Comparison:
     """One evaluation of videos by system and name."""
 
-    def __init__(self, networks: video_features.Networks, kept: result_cache.Store):
+    def __init__(self, networks: video_features.Scorers, kept: result_cache.Store):
         self.networks, self.kept = networks, kept
         self.seen_by = {**networks.labels, "sync": networks.sync_scorer.label}
         self.found: dict[str, dict[str, scores.Scores]] = {}

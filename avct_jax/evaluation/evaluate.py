@@ -30,12 +30,14 @@ Report = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
-    """videos: at most so many, evenly chosen by name; 0: all. baselines: also still face and wrong sound.
-
-    paired: the real video shows the same face saying the same; else only mouth and sound are compared with
+class EvaluationOptions:
+    """paired: the real video shows the same face saying the same; else only mouth and sound are compared with
       it.
     protocol: how the videos were made, if it is known here: {"name", "about"}.
+
+    Attributes:
+      videos: at most so many, evenly chosen by name; 0: all.
+      baselines: also still face and wrong sound.
     """
 
     videos: int = 0
@@ -48,8 +50,8 @@ def evaluate(
     generated: Mapping[str, str | os.PathLike],
     real: str | os.PathLike,
     output: str | os.PathLike,
-    networks: video_features.Networks,
-    options: Options | None = None,
+    networks: video_features.Scorers,
+    options: EvaluationOptions | None = None,
     show: Show = lambda done, total, text: None,
 ) -> Report:
     """Measure every video that the real folder and a system have in common.
@@ -61,12 +63,13 @@ def evaluate(
     Args:
       generated: folders of videos by system's name; none: only the real videos and the baselines.
       show: called with videos done, videos in all, and what is looked at.
+
     Raises:
       UserError: a folder is missing or empty, has no video in common with the real ones, or a system's name
         is one of the baselines', or no name of a folder.
     """
     check_names(generated)
-    run = _Run(generated, real, output, networks, options or Options())
+    run = _Evaluation(generated, real, output, networks, options or EvaluationOptions())
     run.go(show)
     return run.report()
 
@@ -92,7 +95,7 @@ def check_names(systems: Iterable[str]) -> None:
         used[place] = name
 
 
-class _Run:
+class _Evaluation:
     """One evaluation: videos by name on one side, systems on the other."""
 
     def __init__(self, generated, real, output, networks, options):

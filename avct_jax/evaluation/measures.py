@@ -8,10 +8,11 @@ FID_SIZES = (64, 192, 768, 2048)
 class Measure(NamedTuple):
     """One column of the report.
 
-    better: "lower", "higher", "zero" (nearest to 0) or "truth" (nearest to what the real videos have).
-    of: "video" (the report has its mean over videos) or "system" (one number for all videos).
-    paired: only where the real video shows the same face saying the same.
-    sparse: some videos have none of it without fault: the mean is of those that have.
+    Attributes:
+      better: "lower", "higher", "zero" (nearest to 0) or "truth" (nearest to what the real videos have).
+      of: "video" (the report has its mean over videos) or "system" (one number for all videos).
+      paired: only where the real video shows the same face saying the same.
+      sparse: some videos have none of it without fault: the mean is of those that have.
     """
 
     key: str

@@ -43,7 +43,7 @@ Draw = Callable[[str, pathlib.Path], None]  # of a video's name, and where it go
 log = logging.getLogger(__name__)
 
 
-class Made(NamedTuple):
+class VideoFolders(NamedTuple):
     """Folders of videos by the same names.
 
     paired: the real video shows the same face saying the same. failed: why a video could not be made, by
@@ -59,7 +59,7 @@ class Made(NamedTuple):
     names: tuple[str, ...] = ()
 
 
-class Job(NamedTuple):
+class VideoJob(NamedTuple):
     """A video to make: whose image, and which clip drives it."""
 
     name: str
@@ -76,16 +76,19 @@ def make(
     videos: int = 0,
     transcribed: bool = False,
     show: Show = lambda done, total, text: None,
-) -> Made:
+) -> VideoFolders:
     """Make a protocol's videos, one after the other; what cannot be made is told, and the rest goes on.
 
     Videos stay that the same checkpoint made of the same clips.
 
     Args:
-      name: of ABOUT. clips: a folder of `avct preprocess`. videos: at most so many, evenly chosen; 0: all.
+      name: of ABOUT.
+      clips: a folder of `avct preprocess`.
+      videos: at most so many, evenly chosen; 0: all.
       output: its folder NAME gets the videos, NAME-real links to the real ones of these videos alone, and
         what is said in them.
       transcribed: phonemes of the clips' words, where they are known, instead of recognised ones.
+
     Raises:
       UserError: no such protocol, folder or checkpoint, no clip for this protocol, or no video could be made.
     """
@@ -111,7 +114,7 @@ def make(
         if job.name not in failed:
             portrait = _first(folder / f"{job.portrait}.mp4")
             sidecar.write_portrait(generated / f"{job.name}.mp4", portrait)
-    return Made(generated, real, ABOUT[name], name not in UNPAIRED, failed, tuple(links))
+    return VideoFolders(generated, real, ABOUT[name], name not in UNPAIRED, failed, tuple(links))
 
 
 def fill(
@@ -124,8 +127,9 @@ def fill(
     """Make the videos that a folder lacks, one by one; returns why others could not be made, by name.
 
     Args:
-      sources: files that each video is made of; it is made anew where one of them is younger. made_by: videos
-        of other makers are removed first. load: gives what draws; called where a video is missing.
+      sources: files that each video is made of; it is made anew where one of them is younger.
+      made_by: videos of other makers are removed first.
+      load: gives what draws; called where a video is missing.
     """
     _begin(folder, made_by)
     missing = [name for name, files in sources.items() if not _is_made(folder / f"{name}.mp4", files)]
@@ -149,7 +153,7 @@ def tell(report: evaluate.Report, failed: Mapping[str, Mapping[str, str]]) -> ev
     """Say in a report also which videos could not be made.
 
     Args:
-      failed: reasons by system and video, `Made.failed`.
+      failed: reasons by system and video, `VideoFolders.failed`.
     """
     ours = [
         {"system": system, "video": video_name, "reason": reason}
@@ -183,7 +187,7 @@ def _begin(folder: pathlib.Path, maker: str) -> None:
     note.write_text(maker)
 
 
-def plan(name: str, listed: manifest.Manifest) -> list[Job]:
+def plan(name: str, listed: manifest.Manifest) -> list[VideoJob]:
     """Which videos a protocol has, of held-out clips.
 
     Raises:
@@ -195,11 +199,11 @@ def plan(name: str, listed: manifest.Manifest) -> list[Job]:
     own = [entry for entry in held if entry.person == listed.speaker]
     others = [entry for entry in held if entry.person != listed.speaker]
     if name == "reenactment":
-        jobs = [Job(entry.name, entry.name, entry.name) for entry in others]
+        jobs = [VideoJob(entry.name, entry.name, entry.name) for entry in others]
     elif name == "cross":
         jobs = _cross(others)
     else:
-        jobs = [Job(entry.name, entry.name, entry.name) for entry in _heard(own)]
+        jobs = [VideoJob(entry.name, entry.name, entry.name) for entry in _heard(own)]
     if not jobs:
         who = "of the speaker" if name.startswith("speech") else "of other people"
         raise errors.UserError(
@@ -214,7 +218,7 @@ def _heard(entries: Sequence[manifest.Entry]) -> list[manifest.Entry]:
     return [entry for entry in sounding if entry.in_sync] or sounding
 
 
-def _cross(others: Sequence[manifest.Entry]) -> list[Job]:
+def _cross(others: Sequence[manifest.Entry]) -> list[VideoJob]:
     """Each person's portrait with the voice of another, the voices in turn; every person is shown once."""
     voices = _heard(others)
     faces = list({entry.person: entry for entry in reversed(others)}.values())[::-1]
@@ -223,11 +227,11 @@ def _cross(others: Sequence[manifest.Entry]) -> list[Job]:
         fitting = [voice for voice in voices if voice.person != face.person]
         if fitting:
             voice = fitting[i % len(fitting)]
-            jobs.append(Job(f"{face.name}_says_{voice.name}", face.name, voice.name))
+            jobs.append(VideoJob(f"{face.name}_says_{voice.name}", face.name, voice.name))
     return jobs
 
 
-def _sources(folder: pathlib.Path, job: Job) -> list[pathlib.Path]:
+def _sources(folder: pathlib.Path, job: VideoJob) -> list[pathlib.Path]:
     return [folder / f"{job.portrait}.mp4", folder / f"{job.driver}.mp4", folder / f"{job.driver}.npz"]
 
 
@@ -237,7 +241,9 @@ def _is_made(path: pathlib.Path, sources: Sequence[pathlib.Path]) -> bool:
     return path.exists() and path.stat().st_mtime_ns >= max(times, default=0)
 
 
-def _drawer(name: str, checkpoint, transcribed: bool) -> Callable[[pathlib.Path, Job, pathlib.Path], None]:
+def _drawer(
+    name: str, checkpoint, transcribed: bool
+) -> Callable[[pathlib.Path, VideoJob, pathlib.Path], None]:
     """What makes one video of a folder's clips."""
     if name == "reenactment":
         with _checkpoint(name, checkpoint) as path:
@@ -279,7 +285,7 @@ class _Reenactor:
         self.encode = jax.jit(functools.partial(keypoint_inference.encode_portrait, animator.config))
         self.draw = jax.jit(functools.partial(keypoint_inference.reenact, animator.config))
 
-    def __call__(self, folder: pathlib.Path, job: Job, path: pathlib.Path) -> None:
+    def __call__(self, folder: pathlib.Path, job: VideoJob, path: pathlib.Path) -> None:
         source = folder / f"{job.driver}.mp4"
         portrait = self.encode(self.variables, jnp.asarray(_first(source, self.size), jnp.float32) / 255)
         audio = source if video_io.probe(source).has_audio else None
@@ -297,7 +303,7 @@ class _MeshReenactor:
         self.animator = animator
         self.draw = jax.jit(functools.partial(mesh_inference.reenact, animator.config))
 
-    def __call__(self, folder: pathlib.Path, job: Job, path: pathlib.Path) -> None:
+    def __call__(self, folder: pathlib.Path, job: VideoJob, path: pathlib.Path) -> None:
         source = folder / f"{job.driver}.mp4"
         known = clip.load(source.with_suffix(".npz"))
         points = known.points.astype(np.float32)

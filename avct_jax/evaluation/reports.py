@@ -18,7 +18,7 @@ Path = str | os.PathLike
 _log = logging.getLogger(__name__)
 
 
-class Failure(NamedTuple):
+class LeftOut(NamedTuple):
     """A video that was left out, and why."""
 
     system: str
@@ -39,7 +39,7 @@ class Evaluation(NamedTuple):
 
     folder: pathlib.Path
     means: dict[str, dict[str, float | None]]
-    failed: tuple[Failure, ...]
+    failed: tuple[LeftOut, ...]
     report: evaluate.Report
 
 
@@ -48,7 +48,7 @@ def of_videos(
     real: Path,
     output: Path,
     *,
-    networks: video_features.Networks | None = None,
+    networks: video_features.Scorers | None = None,
     videos: int = 0,
     baselines: bool = True,
     shown: int = 6,
@@ -81,7 +81,7 @@ def of_videos(
     report_files.keep_inputs(output, real, *generated.values())
     for line in video_files.misfits(generated, real):
         note(line)
-    options = evaluate.Options(videos=videos, baselines=baselines)
+    options = evaluate.EvaluationOptions(videos=videos, baselines=baselines)
     report = evaluate.evaluate(generated, real, output, networks or scorers.make(), options, show)
     return _finished(report, generated, real, pathlib.Path(output), shown)
 
@@ -95,7 +95,7 @@ def of_protocol(
     voices: Path | None = None,
     checkpoint: Path | None = None,
     transcribed: bool = False,
-    networks: video_features.Networks | None = None,
+    networks: video_features.Scorers | None = None,
     videos: int = 0,
     baselines: bool = True,
     shown: int = 6,
@@ -134,7 +134,7 @@ def of_protocol(
         people, only = (made.real if clips else None), {name: made.names}
         report = distribution.measure(generated, people, output, networks, about, show, names=only)
     else:
-        options = evaluate.Options(baselines=baselines, paired=made.paired, protocol=about)
+        options = evaluate.EvaluationOptions(baselines=baselines, paired=made.paired, protocol=about)
         report = evaluate.evaluate(generated, made.real, output, networks, options, show)
     report = protocols.tell(report, {name: made.failed})
     # Strangers' real videos have other names than theirs.
@@ -156,7 +156,7 @@ def _finished(report, generated, real, output, shown) -> Evaluation:
         raise errors.UserError(f"no video could be measured: {_why(report, generated, real)}")
     report_files.write(report, generated, real, output, shown)
     means = {system["key"]: system["means"] for system in report["systems"]}
-    return Evaluation(output, means, tuple(Failure(**each) for each in report["failed"]), report)
+    return Evaluation(output, means, tuple(LeftOut(**each) for each in report["failed"]), report)
 
 
 def _leave_nothing(output: pathlib.Path) -> None:

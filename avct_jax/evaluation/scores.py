@@ -39,8 +39,8 @@ def score(
     """All measures of one video by key; None where it has none.
 
     Args:
-      images: of `compare`. paired: else only sound and mouth are compared with the real video, and sharpness
-        with the portrait.
+      images: of `compare`.
+      paired: else only sound and mouth are compared with the real video, and sharpness with the portrait.
     """
     found: dict[str, Any] = dict.fromkeys(measures.KEYS)
     found |= {key: value for key, value in images.items() if paired}
@@ -127,7 +127,7 @@ def _sync(made, sync_scorer):
     }
 
 
-def compare(made: videos.Video, real: videos.Video, networks: observations.Networks) -> dict[str, float]:
+def compare(made: videos.Video, real: videos.Video, networks: observations.Scorers) -> dict[str, float]:
     """Pixel differences of two videos of one size, over the frames that both have."""
     blocks = zip(
         videos.chunks(made.frames(), observations.CHUNK),

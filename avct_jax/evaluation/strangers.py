@@ -27,7 +27,7 @@ IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 SOUNDS = (".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", *video_files.SUFFIXES)
 
 
-class Source(NamedTuple):
+class StrangerFile(NamedTuple):
     """A portrait or a voice: whose it is, its file, and whether that sounds."""
 
     name: str
@@ -36,11 +36,11 @@ class Source(NamedTuple):
     sounds: bool = True
 
 
-class Job(NamedTuple):
+class StrangerJob(NamedTuple):
     """A video to make."""
 
-    portrait: Source
-    voice: Source
+    portrait: StrangerFile
+    voice: StrangerFile
 
     @property
     def name(self) -> str:
@@ -58,15 +58,19 @@ def make(
     videos: int = 0,
     transcribed: bool = False,
     show: protocols.Show = lambda done, total, text: None,
-) -> protocols.Made:
+) -> protocols.VideoFolders:
     """Make the videos; what cannot be made is told, and the rest goes on.
 
     Args:
       clips: a folder of `avct preprocess`: its held-out people other than the speaker give portraits (first
-        frames), voices, and the real videos. portraits, voices: folders of images and of sounds instead,
-        phonemes beside these as NAME.json or NAME.TextGrid. output: its folder "strangers" gets the videos,
-        "strangers-real" links to the real ones, if there are clips. videos: at most so many; 0: each
-        portrait with three voices. transcribed: the animator is told the known phonemes.
+        frames), voices, and the real videos.
+      portraits, voices: folders of images and of sounds instead, phonemes beside these as NAME.json or
+        NAME.TextGrid.
+      output: its folder "strangers" gets the videos, "strangers-real" links to the real ones, if there are
+        clips.
+      videos: at most so many; 0: each portrait with three voices.
+      transcribed: the animator is told the known phonemes.
+
     Raises:
       UserError: a folder is missing or holds nothing of its kind, the clips have nobody held out, or no
         video could be made.
@@ -88,16 +92,19 @@ def make(
         raise errors.UserError(f"no video of {NAME} could be made: {next(iter(failed.values()))}")
     protocols.link_all({source.name: source.path for source in held if source.sounds}, real)
     names = tuple(name for name in jobs if name not in failed)
-    return protocols.Made(generated, real, ABOUT, False, failed, names)
+    return protocols.VideoFolders(generated, real, ABOUT, False, failed, names)
 
 
-def pair(portraits: Sequence[Source], voices: Sequence[Source], videos: int = 0) -> list[Job]:
+def pair(
+    portraits: Sequence[StrangerFile], voices: Sequence[StrangerFile], videos: int = 0
+) -> list[StrangerJob]:
     """Which portrait speaks with which voices: in rounds, each time the next voice that is another person's.
 
     The first round gives each portrait one video, so that a smaller number is a fair part of a larger one.
 
     Args:
       videos: at most so many; 0: three rounds.
+
     Raises:
       UserError: nobody is left whose voice a portrait could have.
     """
@@ -106,13 +113,13 @@ def pair(portraits: Sequence[Source], voices: Sequence[Source], videos: int = 0)
         for place, portrait in enumerate(portraits):
             others = [voice for voice in voices if voice.person != portrait.person]
             if turn < len(others):
-                jobs.append(Job(portrait, others[(place + turn) % len(others)]))
+                jobs.append(StrangerJob(portrait, others[(place + turn) % len(others)]))
     if not jobs:
         raise errors.UserError("there is no voice of another person than the portraits'; add more voices")
     return jobs[:videos] if videos else jobs
 
 
-def _sources(portraits, voices, clips, held) -> tuple[list[Source], list[Source]]:
+def _sources(portraits, voices, clips, held) -> tuple[list[StrangerFile], list[StrangerFile]]:
     """Portraits and voices, of folders where they are given, else of clips."""
     if clips is None and (portraits is None or voices is None):
         raise errors.UserError(
@@ -129,19 +136,21 @@ def _sources(portraits, voices, clips, held) -> tuple[list[Source], list[Source]
     return shown, heard
 
 
-def _one_each(sources: Sequence[Source]) -> list[Source]:
+def _one_each(sources: Sequence[StrangerFile]) -> list[StrangerFile]:
     """The first of each person."""
     return list({source.person: source for source in reversed(sources)}.values())[::-1]
 
 
-def _held(folder: pathlib.Path) -> list[Source]:
+def _held(folder: pathlib.Path) -> list[StrangerFile]:
     """Held-out clips of people other than the speaker, in order of name."""
     listed = manifest.read(folder, least=1)
     kept = [entry for entry in listed.clips if entry.held_out and entry.person != listed.speaker]
-    return [Source(entry.name, entry.person, folder / f"{entry.name}.mp4", entry.audio) for entry in kept]
+    return [
+        StrangerFile(entry.name, entry.person, folder / f"{entry.name}.mp4", entry.audio) for entry in kept
+    ]
 
 
-def _files(folder, endings, what) -> list[Source]:
+def _files(folder, endings, what) -> list[StrangerFile]:
     """Files of a kind in a folder, in order of name; each is a person of its own, by its name."""
     root = pathlib.Path(folder)
     if not root.is_dir():
@@ -150,10 +159,10 @@ def _files(folder, endings, what) -> list[Source]:
     found = [path for path in found if path.is_file() and not path.name.startswith(".")]
     if not found:
         raise errors.UserError(f"no {what} is in {str(root)!r}; it should hold {', '.join(endings)} files")
-    return [Source(path.stem, path.stem, path) for path in found]
+    return [StrangerFile(path.stem, path.stem, path) for path in found]
 
 
-def _speak(animator, transcribed, job: Job, path: pathlib.Path) -> None:
+def _speak(animator, transcribed, job: StrangerJob, path: pathlib.Path) -> None:
     """Write one video, with its portrait and what is said beside it."""
     wav, said = _heard(job.voice.path)
     image = _portrait(job.portrait.path)

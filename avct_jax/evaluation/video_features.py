@@ -23,10 +23,13 @@ FEATURE = "feature_"  # begins the names of image features in a file
 Embed = Callable[[UInt8[np.ndarray, "n h w 3"]], Mapping[str, Any]]
 
 
-class Networks(NamedTuple):
-    """Who looks. embed: features of images by name; distance: LPIPS of two blocks of frames, or None.
+class Scorers(NamedTuple):
+    """Who looks.
 
-    identify: whose face it is (identity.load), or None.
+    Attributes:
+      embed: features of images by name.
+      distance: LPIPS of two blocks of frames, or None.
+      identify: whose face it is (identity.load), or None.
     """
 
     landmarker: face_detector.FaceLandmarker
@@ -40,13 +43,19 @@ class Networks(NamedTuple):
 class Observation(NamedTuple):
     """A video of t frames.
 
-    points: landmarks, px, NaN where no face is found. sharpness: CPBD of each frame. size: height, width, px.
-    lip: embeddings of every five frames; speech: of the sound behind them (no rows: no sound).
-    silent: frames in which nobody speaks. features: of each frame, by name.
-    identity: whose face every fifth frame shows, NaN where none is found (no rows: nobody looked).
-    phonemes: what is said in each frame, where it is known (no rows: it is not).
-    detail: of face and mouth in each frame (metrics/sharpness.py), at the real video's size if there is one.
-    portrait: the same of the image that the video was made of, NaN where there is none.
+    Attributes:
+      points: landmarks, px, NaN where no face is found.
+      sharpness: CPBD of each frame.
+      size: height, width, px.
+      lip: embeddings of every five frames.
+      speech: of the sound behind them (no rows: no sound).
+      silent: frames in which nobody speaks.
+      features: of each frame, by name.
+      identity: whose face every fifth frame shows, NaN where none is found (no rows: nobody looked).
+      phonemes: what is said in each frame, where it is known (no rows: it is not).
+      detail: of face and mouth in each frame (metrics/sharpness.py), at the real video's size if there is
+        one.
+      portrait: the same of the image that the video was made of, NaN where there is none.
     """
 
     points: Float32[np.ndarray, "t 478 3"]
@@ -69,7 +78,7 @@ class Observation(NamedTuple):
 
 def observe(
     video: videos.Video,
-    networks: Networks,
+    networks: Scorers,
     real: Observation | None = None,
     tick: Callable[[int], None] = lambda frames: None,
     *,
@@ -81,6 +90,7 @@ def observe(
       real: of the video that it should be: a video without any face is judged where that one has its faces.
       tick: is told how many frames have been looked at: videos can be long.
       needs_face: else a video that shows none, without a `real`, goes on without a judgement of its lips.
+
     Raises:
       UserError: it cannot be read, or shows no face at all and there is no `real`.
     """

@@ -23,9 +23,11 @@ Frames = Iterator[UInt8[np.ndarray, "h w 3"]]
 class Video(NamedTuple):
     """A video that can be looked at as often as needed, a frame at a time.
 
-    frames: RGB at 25 frames/s, whatever the file's rate. sound: 16 kHz mono; None where there is none.
-    stamp: tells whether it is the same video as before. phonemes, portrait: what is said in each frame, and
-    the image that the video was made of, where it is known (sidecar.py).
+    Attributes:
+      frames: RGB at 25 frames/s, whatever the file's rate. sound: 16 kHz mono; None where there is none.
+      stamp: tells whether it is the same video as before.
+      phonemes, portrait: what is said in each frame, and the image that the video was made of, where it is
+        known (sidecar.py).
     """
 
     name: str
@@ -41,6 +43,7 @@ def from_file(path: str | os.PathLike, name: str, *, size: tuple[int, int] | Non
 
     Args:
       size: (height, width) to scale the frames to; None keeps the file's.
+
     Raises:
       UserError: there is no such file, or no permission to look.
     """

@@ -48,6 +48,7 @@ def read_npz(
 
     Args:
       wanted: which names are read.
+
     Raises:
       UserError: the file is missing, another one, damaged, or larger than MOST_BYTES unpacked.
     """
@@ -71,6 +72,7 @@ def read_safetensors(
 
     Args:
       check: refuses by these words, before tensors are read.
+
     Raises:
       UserError: the file is missing, another one or damaged.
     """

@@ -25,7 +25,7 @@ from avct_jax.models import avct, head_motion, keypoint_detector, networks, rend
 Variables = Mapping[str, Any]
 
 
-class Inputs(NamedTuple):
+class KeypointInputs(NamedTuple):
     """What drives n frames.
 
     Attributes:
@@ -42,7 +42,7 @@ class Inputs(NamedTuple):
 
 def make_inputs(
     phonemes: Int[Any, " n"], audio: Float[Any, "n 4 columns"], poses: Float[Any, "n 6"]
-) -> Inputs:
+) -> KeypointInputs:
     """Make inputs of n frames.
 
     Args:
@@ -51,10 +51,12 @@ def make_inputs(
       poses: of the head: rotation (rad) and translation (mm) in the camera's frame.
     """
     corners = pose_image.project_box(np.asarray(poses))
-    return Inputs(jnp.asarray(phonemes, jnp.int32), jnp.asarray(audio, jnp.float32), jnp.asarray(corners))
+    return KeypointInputs(
+        jnp.asarray(phonemes, jnp.int32), jnp.asarray(audio, jnp.float32), jnp.asarray(corners)
+    )
 
 
-class Portrait(NamedTuple):
+class EncodedPortrait(NamedTuple):
     """What is computed of the portrait once: batch of one.
 
     Attributes:
@@ -65,10 +67,10 @@ class Portrait(NamedTuple):
 
     motion: motion.Motion
     features: Float[Array, "1 f f d"]
-    source: renderer.Source
+    source: renderer.EncodedSource
 
 
-class Carry(NamedTuple):
+class WindowCarry(NamedTuple):
     """What a chunk leaves to the next: embeddings of the last 2 r frames.
 
     Attributes:
@@ -89,8 +91,8 @@ class Start(NamedTuple):
       reference: the predicted motion that eq. 3 takes as the portrait's own.
     """
 
-    portrait: Portrait
-    carry: Carry
+    portrait: EncodedPortrait
+    carry: WindowCarry
     reference: motion.Motion
 
 
@@ -110,8 +112,8 @@ def animate(
     """
     radius = config.avct.window_radius
 
-    def one(image: Array, inputs: Inputs) -> Array:
-        outside = Inputs(
+    def one(image: Array, inputs: KeypointInputs) -> Array:
+        outside = KeypointInputs(
             jnp.full(1, avct.SILENCE, jnp.int32), jnp.zeros_like(inputs.audio[:1]), inputs.corners[:1]
         )
         after = outside._replace(corners=inputs.corners[-1:])
@@ -129,8 +131,8 @@ def start(
     config: system_config.SystemConfig,
     variables: Variables,
     image: Float[Array, "h w 3"],
-    outside: Inputs,
-    opening: Inputs,
+    outside: KeypointInputs,
+    opening: KeypointInputs,
 ) -> Start:
     """Encode the portrait, and the frames before the clip and at its beginning.
 
@@ -148,16 +150,20 @@ def start(
     encoded, decoded = (jnp.concatenate([jnp.repeat(x[:1], radius, 0), x[1:]]) for x in embedded)
     if config.reference == "rest":
         # A window of nothing but silence: the mouth that the driver closes is the portrait's own.
-        window = Carry(*(jnp.repeat(x[:1], 2 * radius + 1, 0) for x in embedded))
+        window = WindowCarry(*(jnp.repeat(x[:1], 2 * radius + 1, 0) for x in embedded))
     else:
-        window = Carry(encoded[: 2 * radius + 1], decoded[: 2 * radius + 1])
+        window = WindowCarry(encoded[: 2 * radius + 1], decoded[: 2 * radius + 1])
     reference = predict(config, variables, window)
-    return Start(portrait, Carry(encoded[: 2 * radius], decoded[: 2 * radius]), reference)
+    return Start(portrait, WindowCarry(encoded[: 2 * radius], decoded[: 2 * radius]), reference)
 
 
 def animate_chunk(
-    config: system_config.SystemConfig, variables: Variables, begun: Start, carry: Carry, inputs: Inputs
-) -> tuple[Carry, UInt8[Array, "n h w 3"]]:
+    config: system_config.SystemConfig,
+    variables: Variables,
+    begun: Start,
+    carry: WindowCarry,
+    inputs: KeypointInputs,
+) -> tuple[WindowCarry, UInt8[Array, "n h w 3"]]:
     """Draw the n frames whose windows `inputs` completes: those from r frames before it.
 
     Args:
@@ -174,23 +180,27 @@ def animate_chunk(
 
 
 def advance(
-    config: system_config.SystemConfig, variables: Variables, portrait: Portrait, carry: Carry, inputs: Inputs
-) -> tuple[Carry, motion.Motion]:
+    config: system_config.SystemConfig,
+    variables: Variables,
+    portrait: EncodedPortrait,
+    carry: WindowCarry,
+    inputs: KeypointInputs,
+) -> tuple[WindowCarry, motion.Motion]:
     """Predict the motion of n frames and carry the embeddings on."""
     embedded = embed(config, variables, portrait, inputs)
-    known = jax.tree.map(lambda old, new: jnp.concatenate([old, new]), carry, Carry(*embedded))
+    known = jax.tree.map(lambda old, new: jnp.concatenate([old, new]), carry, WindowCarry(*embedded))
     kept = jax.tree.map(lambda x: x[len(inputs.phonemes) :], known)
     return kept, predict(config, variables, known)
 
 
 def encode_portrait(
     config: system_config.SystemConfig, variables: Variables, image: Float[Array, "h w 3"]
-) -> Portrait:
+) -> EncodedPortrait:
     """Detect the portrait's keypoints and encode it for rendering."""
     found = _detect(config, variables, image[None])
     network = networks.build(config).renderer
     source = applied.function(renderer.Renderer.encode, network, variables["renderer"])(image[None])
-    return Portrait(found.motion, avct.reference_of(config.avct, image[None], found.features), source)
+    return EncodedPortrait(found.motion, avct.reference_of(config.avct, image[None], found.features), source)
 
 
 def _detect(config, variables, images) -> keypoint_detector.Detection:
@@ -200,7 +210,10 @@ def _detect(config, variables, images) -> keypoint_detector.Detection:
 
 
 def embed(
-    config: system_config.SystemConfig, variables: Variables, portrait: Portrait, inputs: Inputs
+    config: system_config.SystemConfig,
+    variables: Variables,
+    portrait: EncodedPortrait,
+    inputs: KeypointInputs,
 ) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
     """Run the towers of n frames.
 
@@ -217,7 +230,7 @@ def embed(
     return encoded[0], decoded[0]
 
 
-def predict(config: system_config.SystemConfig, variables: Variables, known: Carry) -> motion.Motion:
+def predict(config: system_config.SystemConfig, variables: Variables, known: WindowCarry) -> motion.Motion:
     """Predict the motion in the middle of each window of the m known frames: m - 2 r motions."""
     windows = (avct.gather_windows(x[None], config.avct.window_radius) for x in known)
     network = networks.build(config).avct
@@ -228,7 +241,7 @@ def predict(config: system_config.SystemConfig, variables: Variables, known: Car
 def render(
     config: system_config.SystemConfig,
     variables: Variables,
-    portrait: Portrait,
+    portrait: EncodedPortrait,
     reference: motion.Motion,
     driving: motion.Motion,
 ) -> Float[Array, "n h w 3"]:
@@ -245,7 +258,7 @@ def render(
 
 
 def draw(
-    config: system_config.SystemConfig, variables: Variables, portrait: Portrait, moved: motion.Motion
+    config: system_config.SystemConfig, variables: Variables, portrait: EncodedPortrait, moved: motion.Motion
 ) -> Float[Array, "n h w 3"]:
     """Render the portrait in each of n motions."""
     count = len(moved.keypoints)
@@ -260,7 +273,7 @@ def draw(
 def reenact(
     config: system_config.SystemConfig,
     variables: Variables,
-    portrait: Portrait,
+    portrait: EncodedPortrait,
     frames: UInt8[Array, "n h w 3"],
 ) -> UInt8[Array, "n h w 3"]:
     """Draw the portrait as E_kd sees another video's frames: FOMM's reconstruction, motions as they are.
@@ -282,7 +295,7 @@ def to_bytes(frames: Float[Array, "*b 3"]) -> UInt8[Array, "*b 3"]:
 
 def begin_head_motion(
     config: system_config.SystemConfig, variables: Variables, first_pose: Float[Array, " 6"]
-) -> tuple[head_motion.Carry, Float[Array, " 6"]]:
+) -> tuple[head_motion.HeadMotionCarry, Float[Array, " 6"]]:
     """Begin predicting head poses from the portrait's own (rad, mm).
 
     Returns:
@@ -298,9 +311,9 @@ def begin_head_motion(
 def predict_poses(
     config: system_config.SystemConfig,
     variables: Variables,
-    carry: head_motion.Carry,
+    carry: head_motion.HeadMotionCarry,
     audio: Float[Array, "n 4 columns"],
-) -> tuple[head_motion.Carry, Float[Array, "n 6"]]:
+) -> tuple[head_motion.HeadMotionCarry, Float[Array, "n 6"]]:
     """Predict a head pose (rad, mm) for each frame of sound."""
     network = networks.build(config).head_motion
     run = applied.function(head_motion.HeadMotion.run, network, variables["head_motion"])

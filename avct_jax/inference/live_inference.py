@@ -58,7 +58,7 @@ def predict(
     """Predict the coefficients of speech of n frames, as they are and with the gain."""
     quiet = jnp.full(known.logs.shape, speech_motion.LEAST_LOG).at[..., BLANK].set(0.0)
     logs = jnp.maximum(jnp.where(known.inside[:, None, None], known.logs, quiet), known.said)
-    heard = mesh_inference.Heard(logs, known.audio, known.poses)
+    heard = mesh_inference.SpeechWindow(logs, known.audio, known.poses)
     spoken = mesh_inference.predict(config, variables, heard, jnp.float32(config.style))
     centre, opening = mesh_inference.centre(config), mesh_inference.opening(variables)
     return spoken, speech_motion.amplify(spoken, known.gain, centre, opening)

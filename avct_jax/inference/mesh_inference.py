@@ -26,7 +26,7 @@ Variables = Mapping[str, Any]
 class Layers(NamedTuple):
     """A portrait taken apart: data/portrait/portrait_layers.py, as arrays of JAX.
 
-    The fields are those of `face_mesh.Portrait`; `upper` and `lower` are the triangles of its fields.
+    The fields are those of `face_mesh.MeshPortrait`; `upper` and `lower` are the triangles of its fields.
     """
 
     skin: Float[Array, "h w 3"]
@@ -46,7 +46,7 @@ class Layers(NamedTuple):
     sway: Float[Array, " r"]
 
 
-class Prepared(NamedTuple):
+class PreparedPortrait(NamedTuple):
     """A portrait ready to be drawn.
 
     Attributes:
@@ -55,12 +55,12 @@ class Prepared(NamedTuple):
       teeth: that it shows.
     """
 
-    portrait: face_mesh.Portrait
+    portrait: face_mesh.MeshPortrait
     own: mouth_painter.Own
     teeth: portrait_teeth.Teeth
 
 
-class Heard(NamedTuple):
+class SpeechWindow(NamedTuple):
     """What drives the mouth, n frames and their neighbours: m = n + 2 radius.
 
     Attributes:
@@ -74,7 +74,7 @@ class Heard(NamedTuple):
     poses: Float[Any, "m 6"]
 
 
-class Inputs(NamedTuple):
+class MeshInputs(NamedTuple):
     """What drives n frames; `animate` takes them with an axis of examples in front.
 
     Attributes:
@@ -82,7 +82,7 @@ class Inputs(NamedTuple):
       controls: of the n frames; `speech` is added to what is predicted.
     """
 
-    heard: Heard
+    heard: SpeechWindow
     controls: face_mesh.Controls
 
 
@@ -91,7 +91,7 @@ def make_inputs(
     posteriors: Float[Any, "n 2 s"],
     audio: Float[Any, "n 4 columns"],
     **controls: Shaped[Any, "n ..."],
-) -> Inputs:
+) -> MeshInputs:
     """Make the inputs of a whole sound: outside of it there is silence, and the head keeps still.
 
     Args:
@@ -106,10 +106,10 @@ def make_inputs(
     asked = face_mesh.Controls(**rest | {name: jnp.asarray(x, jnp.float32) for name, x in controls.items()})
     poses = jnp.concatenate([asked.rotation, asked.shift], 1)
     radius = config.speech_motion.window_radius
-    return Inputs(stretch(Heard(posteriors, audio, poses), -radius, n + 2 * radius), asked)
+    return MeshInputs(stretch(SpeechWindow(posteriors, audio, poses), -radius, n + 2 * radius), asked)
 
 
-def stretch(heard: Heard, begin: int, count: int) -> Heard:
+def stretch(heard: SpeechWindow, begin: int, count: int) -> SpeechWindow:
     """Return frames begin .. begin + count - 1; outside of the sound is silence, the head still.
 
     Arrays may be numpy's: only what is returned goes to the device.
@@ -119,7 +119,7 @@ def stretch(heard: Heard, begin: int, count: int) -> Heard:
     kept = np.clip(index, 0, len(heard.audio) - 1)
     blank = np.arange(heard.posteriors.shape[2]) == speech_format.BLANK
     quiet = np.where(blank, 0, speech_format.LEAST_LOG).astype(np.float32)
-    return Heard(
+    return SpeechWindow(
         jnp.where(inside, jnp.asarray(heard.posteriors[kept], jnp.float32), quiet[None, None]),
         jnp.where(inside, jnp.asarray(heard.audio[kept], jnp.float32), 0),
         jnp.asarray(heard.poses[kept], jnp.float32),
@@ -141,7 +141,7 @@ def animate(
       inputs: Inputs of b examples, with that axis in front of every array.
     """
 
-    def one(prepared: Prepared, inputs: Inputs) -> Array:
+    def one(prepared: PreparedPortrait, inputs: MeshInputs) -> Array:
         style = jnp.asarray(config.style, jnp.float32)
         speech = inputs.controls.speech + predict(config, variables, inputs.heard, style)
         return draw(config, variables, prepared, inputs.controls._replace(speech=speech))
@@ -150,22 +150,22 @@ def animate(
     return jax.vmap(one, in_axes=(None if shared else 0, 0))(portraits, inputs)
 
 
-def prepare(layers: Layers) -> Prepared:
+def prepare(layers: Layers) -> PreparedPortrait:
     """Ready a portrait; differentiable in its image and vertices."""
     field = lambda triangles: face_mesh.Field(
         triangles, mesh_warp.barycentric(layers.vertices[:, :2], triangles)
     )
-    portrait = face_mesh.Portrait(
+    portrait = face_mesh.MeshPortrait(
         layers.skin, layers.image, layers.vertices, layers.closed,
         field(layers.upper), field(layers.lower),
         layers.head, layers.origin, layers.anchor, layers.cavity, layers.seam,
         layers.cover, layers.background, layers.shares, layers.sway,
     )  # fmt: skip
-    return Prepared(portrait, mouth_painter.own_patch(portrait), portrait_teeth.find(portrait))
+    return PreparedPortrait(portrait, mouth_painter.own_patch(portrait), portrait_teeth.find(portrait))
 
 
 def predict(
-    config: mesh_system.MeshSystemConfig, variables: Variables, heard: Heard, style: Float[Array, ""]
+    config: mesh_system.MeshSystemConfig, variables: Variables, heard: SpeechWindow, style: Float[Array, ""]
 ) -> Float[Array, "n k"]:
     """Predict the coefficients of speech of the n = m - 2 radius frames that have all their neighbours.
 
@@ -199,7 +199,7 @@ def opening(variables: Variables) -> Float[Array, " k"]:
 def draw(
     config: mesh_system.MeshSystemConfig,
     variables: Variables,
-    prepared: Prepared,
+    prepared: PreparedPortrait,
     controls: face_mesh.Controls,
 ) -> Float[Array, "n h w 3"]:
     """Draw the portrait as `controls` move it, RGB in [0, 1]."""
@@ -214,7 +214,7 @@ def _moved(variables, prepared, controls):
 def render(
     config: mesh_system.MeshSystemConfig,
     variables: Variables,
-    prepared: Prepared,
+    prepared: PreparedPortrait,
     moved: face_mesh.Moved,
     finish: Callable[[Array], Array] = lambda frames: frames,
 ) -> Shaped[Array, "n h w 3"]:
@@ -237,7 +237,7 @@ def render(
 def draw_bytes(
     config: mesh_system.MeshSystemConfig,
     variables: Variables,
-    prepared: Prepared,
+    prepared: PreparedPortrait,
     controls: face_mesh.Controls,
 ) -> UInt8[Array, "n h w 3"]:
     """As `draw`, in 8 bits."""
@@ -247,7 +247,7 @@ def draw_bytes(
 def reenact(
     config: mesh_system.MeshSystemConfig,
     variables: Variables,
-    prepared: Prepared,
+    prepared: PreparedPortrait,
     points: Float[Array, "n 478 3"],
     head: Float[Array, "n 3 3"],
     origin: Float[Array, "n 3"],

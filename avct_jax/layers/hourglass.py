@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from avct_jax.layers import blocks
 
 
-class Encoder(nn.Module):
+class HourglassEncoder(nn.Module):
     """Halve `num_blocks` times; returns the input and every level."""
 
     block_expansion: int
@@ -27,7 +27,7 @@ class Encoder(nn.Module):
         return levels
 
 
-class Decoder(nn.Module):
+class HourglassDecoder(nn.Module):
     """Double back up, laying each level of the encoder beside the result."""
 
     block_expansion: int
@@ -55,8 +55,8 @@ class Hourglass(nn.Module):
 
     def setup(self):
         sizes = (self.block_expansion, self.num_blocks, self.max_features, self.dtype)
-        self.encoder = Encoder(*sizes)
-        self.decoder = Decoder(*sizes)
+        self.encoder = HourglassEncoder(*sizes)
+        self.decoder = HourglassDecoder(*sizes)
 
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool = False) -> Float[Array, "b h w d"]:
         return self.decoder(self.encoder(x, train=train), train=train)

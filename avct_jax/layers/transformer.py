@@ -40,12 +40,12 @@ class Transformer(nn.Module):
           row: the only row of the result that is wanted; the last layer computes nothing else.
         """
         fields = (self.num_heads, self.feedforward, self.dropout, self.dtype)
-        memory = Encoder(*fields, self.encoder_layers, name="encoder")(source, train=train)
-        decoder = Decoder(*fields, self.decoder_layers, name="decoder")
+        memory = TransformerEncoder(*fields, self.encoder_layers, name="encoder")(source, train=train)
+        decoder = TransformerDecoder(*fields, self.decoder_layers, name="decoder")
         return decoder(target, memory, row=row, train=train)
 
 
-class Encoder(nn.Module):
+class TransformerEncoder(nn.Module):
     """A stack of EncoderLayer."""
 
     num_heads: int
@@ -64,7 +64,7 @@ class Encoder(nn.Module):
         return x
 
 
-class Decoder(nn.Module):
+class TransformerDecoder(nn.Module):
     """A stack of DecoderLayer and a norm."""
 
     num_heads: int

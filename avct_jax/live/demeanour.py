@@ -37,11 +37,17 @@ class Settings(NamedTuple):
 class Demeanour(NamedTuple):
     """A speaker's state, all numbers of it.
 
-    path: head motion of the coming frames. start: of the way from the portrait's pose, what is left.
-    drawn: how many stretches, blinks, looks and brows there were. activity, nod, stress, brow: filters, the
-    slow pole last. stresses: the last two of `stress`. calm: frames since the last stress. blink: when the
-    next comes, whether it waits for a pause, and how far the present one is. looks: of the last frames.
-    left: frames of the present look. frame: that comes next.
+    Attributes:
+      path: head motion of the coming frames.
+      start: of the way from the portrait's pose, what is left.
+      drawn: how many stretches, blinks, looks and brows there were.
+      activity, nod, stress, brow: filters, the slow pole last.
+      stresses: the last two of `stress`.
+      calm: frames since the last stress.
+      blink: when the next comes, whether it waits for a pause, and how far the present one is.
+      looks: of the last frames.
+      left: frames of the present look.
+      frame: that comes next.
     """
 
     path: Float[np.ndarray, "m 6"]
@@ -70,7 +76,8 @@ def settings(
     """Decide what does not change.
 
     Args:
-      seed: decides all that is drawn by lot. still: head and brows keep still.
+      seed: decides all that is drawn by lot.
+      still: head and brows keep still.
       turned: rotation vector (rad) of the portrait's own head.
     """
     limits = bank.room(np.zeros(3) if turned is None else turned)
@@ -91,8 +98,11 @@ def advance(
     """Go on by m - AHEAD frames.
 
     Args:
-      loudness: in standard deviations of the voice. silent: where nobody speaks.
-    Returns: the state after each frame, and the frames.
+      loudness: in standard deviations of the voice.
+      silent: where nobody speaks.
+
+    Returns:
+      The state after each frame, and the frames.
     """
     states, rows = [], []
     lively = np.where(silent, 0.0, loudness)

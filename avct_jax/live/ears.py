@@ -14,7 +14,7 @@ from avct_jax.inference import live_inference
 from avct_jax.live.reply import Reply
 from avct_jax.models import mesh_system
 
-AHEAD = 5  # frames after a chunk whose sound is waited for; twice as many are worth .001 of correlation
+AHEAD = 5  # frames after a chunk whose sound is waited for; twice as many are worth 0.001 of correlation
 HAMA_AHEAD = 8  # the same for hama's network, which knows the last frames of a sound less well
 HAMA_CHUNK = 8  # frames recognised by one call of hama's network, which costs as much as 28 of them
 HAMA_BACK = 15  # frames that it hears before those that are wanted

@@ -175,7 +175,7 @@ class FrameStream:
             self._draw_all(self._undrawn(), began)
         return self._take()
 
-    def _undrawn(self) -> list[session.Plan]:
+    def _undrawn(self) -> list[session.FramePlan]:
         """The next frames to be drawn, at most a chunk; not those that would come too late anyway."""
         plans = [plan for plan in self._session.planned if plan.image is None]
         if self._start is not None:

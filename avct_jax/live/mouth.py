@@ -31,8 +31,12 @@ class Manner(NamedTuple):
 class Lips(NamedTuple):
     """Where the lips are.
 
-    shown: coefficients of the last frame. left: that are brought to rest. ago: frames since. entered: frames
-    of speech since then. cut: whether speech broke off.
+    Attributes:
+      shown: coefficients of the last frame.
+      left: that are brought to rest.
+      ago: frames since.
+      entered: frames of speech since then.
+      cut: whether speech broke off.
     """
 
     shown: Float[np.ndarray, " k"]

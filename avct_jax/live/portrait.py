@@ -17,7 +17,7 @@ from avct_jax.inference import mesh_inference
 from avct_jax.models.mesh import face_mesh
 
 
-class Portrait(NamedTuple):
+class LivePortrait(NamedTuple):
     """A portrait as it is drawn.
 
     Attributes:
@@ -27,7 +27,7 @@ class Portrait(NamedTuple):
       notes: what was decided on the way, a line each.
     """
 
-    drawn: mesh_inference.Prepared
+    drawn: mesh_inference.PreparedPortrait
     turned: Float[np.ndarray, " 3"]
     seed: int
     notes: tuple[str, ...]
@@ -49,7 +49,7 @@ def animator(checkpoint: base.Path | None, given: base.Animator | None = None) -
     return found
 
 
-def read(found: mesh_animator.MeshAnimator, image: base.Image, size: int) -> Portrait:
+def read(found: mesh_animator.MeshAnimator, image: base.Image, size: int) -> LivePortrait:
     """Read an image and ready the head in it, `size` px.
 
     Raises:
@@ -61,13 +61,13 @@ def read(found: mesh_animator.MeshAnimator, image: base.Image, size: int) -> Por
     drawn = found.prepare_portrait(pixels, mesh_animator.to_unit(seen.points, seen.square, size))
     turned = mesh_animator.head_turn(np.asarray(drawn.portrait.head))
     seed = int.from_bytes(hashlib.sha256(pixels.tobytes()).digest()[:4], "little")
-    return Portrait(drawn, turned, seed, tuple(notes))
+    return LivePortrait(drawn, turned, seed, tuple(notes))
 
 
 class Drawer:
     """Draws frames, as many at once as it was made for."""
 
-    def __init__(self, found: mesh_animator.MeshAnimator, drawn: mesh_inference.Prepared, chunk: int):
+    def __init__(self, found: mesh_animator.MeshAnimator, drawn: mesh_inference.PreparedPortrait, chunk: int):
         """Take a portrait; compiles at the first call."""
         self._chunk = chunk
         draw = jax.jit(functools.partial(mesh_inference.draw_bytes, found.config))

@@ -11,7 +11,7 @@ from avct_jax.data.speech import hearing, pcm
 FRAME = hearing.FRAME
 
 
-class Part(NamedTuple):
+class ReplyPart(NamedTuple):
     """A chunk of a reply: the number of its first frame, their sound, and whether the last one is in it."""
 
     begin: int
@@ -79,7 +79,7 @@ class Reply:
         self._fed = after
         return True
 
-    def take(self, count: int) -> Part:
+    def take(self, count: int) -> ReplyPart:
         """Carry the next frames away, at most `count`; their sound must have come."""
         begin, frames = self.next, self.frames
         after = begin + count if frames is None else min(begin + count, frames)
@@ -87,7 +87,7 @@ class Reply:
         padded = np.pad(sound, (0, (after - begin) * FRAME - len(sound)))
         self.next = after
         self._forget(min(max(begin - self._back, 0) * FRAME, self._fed))
-        return Part(begin, padded.reshape(-1, FRAME), after == frames)
+        return ReplyPart(begin, padded.reshape(-1, FRAME), after == frames)
 
     def sound(self, begin: int, after: int) -> Float[np.ndarray, " n"]:
         """Return the sound of frames begin .. after - 1, full scale = 1; zeros where there is none."""

@@ -40,7 +40,7 @@ class Face(NamedTuple):
 
 
 @dataclasses.dataclass(eq=False)
-class Plan:
+class FramePlan:
     """A frame before it is drawn.
 
     Attributes:
@@ -72,7 +72,7 @@ class Session:
           settings: head, eyes and brows.
         """
         self.chunk, self.ahead = heard_by.chunk, heard_by.ahead
-        self.planned: collections.deque[Plan] = collections.deque()
+        self.planned: collections.deque[FramePlan] = collections.deque()
         self._ears, self._mouth, self._settings = heard_by, moves, settings
         self._replies: collections.deque[Reply] = collections.deque()
         self._heard: hearing.Hearing | None = None  # of the reply before
@@ -155,7 +155,7 @@ class Session:
         plans[-1].end_of_speech = end_of_speech
         self.planned.extend(plans)  # whole: another thread may take them
 
-    def take(self) -> Plan:
+    def take(self) -> FramePlan:
         """Take the next planned frame: it has been shown."""
         plan = self.planned.popleft()
         self._shown = plan.after
@@ -201,7 +201,7 @@ class Session:
         after = Face(face.index + 1, state, lips, manner, np.concatenate([face.poses[1:], pose]))
         controls = face_mesh.Controls(lips.shown, **row)
         self._planned_to = after
-        return Plan(face.index, controls, audio, False, after)
+        return FramePlan(face.index, controls, audio, False, after)
 
     def _finish_hearing(self):
         """Keep what is known of the voice for the next reply."""

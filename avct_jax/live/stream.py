@@ -11,7 +11,7 @@ from avct_jax.live import demeanour, ears, frame_stream, mouth, portrait, sessio
 CHUNK = 2  # frames drawn by one call: a frame costs the same in chunks of 8, and comes 240 ms sooner
 MOST = 16  # frames
 SIZE = 256  # px
-QUEUE = 12  # frames = .5 s
+QUEUE = 12  # frames = 0.5 s
 
 
 class Stream(frame_stream.FrameStream):

@@ -19,11 +19,13 @@ def sharpness(grey: UInt8[np.ndarray, "h w"] | Float[np.ndarray, "h w"]) -> floa
 
     Vertical edges (Sobel, thinned) have the width over which grey levels rise or fall without a break
     (Marziliano et al. 2004). In blocks of 64 px that hold edges (Canny), a width w is seen as blurred with
-    probability 1 - exp(-(w / w_JNB)^3.6), w_JNB after the block's contrast; those of at most .63 count.
+    probability 1 - exp(-(w / w_JNB)^3.6), w_JNB after the block's contrast; those of at most 0.63 count.
 
     Args:
       grey: 0 to 255.
-    Returns: 0 to 1, sharper is higher; 0 where there is no edge, or no whole block.
+
+    Returns:
+      0 to 1, sharper is higher; 0 where there is no edge, or no whole block.
     """
     image = grey.astype(np.float64)
     widths = _widths(image, _vertical_edges(image))
@@ -35,7 +37,7 @@ def sharpness(grey: UInt8[np.ndarray, "h w"] | Float[np.ndarray, "h w"]) -> floa
             if np.count_nonzero(edges[block]) > EDGE_SHARE * BLOCK**2:
                 seen.append(_probabilities(image[block], widths[block]))
     noticed = np.concatenate(seen) if seen else np.zeros(0)
-    # The published program counts whole percents: below .64 means up to .63.
+    # The published program counts whole percents: below 0.64 means up to 0.63.
     return float((np.round(100 * noticed) <= 100 * JUST_NOTICEABLE).mean()) if len(noticed) else 0.0
 
 

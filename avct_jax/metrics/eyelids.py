@@ -8,7 +8,7 @@ from avct_jax.data.faces import face_detector
 
 FRAME_RATE = 25  # frames/s
 BLINK = 0.6  # of the usual opening of the eyes around a frame, below which they are shut
-BLINK_FRAMES = 12  # about .5 s: eyes that are shut for longer sleep, or look down
+BLINK_FRAMES = 12  # about 0.5 s: eyes that are shut for longer sleep, or look down
 AROUND = 51  # frames = 2 s, over which the usual opening is sought
 USUAL = 75  # percentile of the openings around a frame: half-shut and shut eyes are fewer
 
@@ -17,7 +17,7 @@ def eye_opening(points: Float[np.ndarray, "t 478 3"]) -> Float[np.ndarray, " t"]
     """The distance of the lids over the width of the eye, mean of both eyes; NaN without a face.
 
     The eye aspect ratio of Soukupová and Čech (2016), by the middle of the lids. Points of face_detector.py
-    follow lids: in 321 clips open eyes have .34, and in blinks .03 (one speaker; medians) to .05 (others).
+    follow lids: in 321 clips open eyes have 0.34, and in blinks 0.03 (one speaker; medians) to 0.05 (others).
     """
     flat = points[..., :2].astype(np.float64)
     apart = lambda a, b: np.linalg.norm(flat[:, a] - flat[:, b], axis=-1)
@@ -30,7 +30,7 @@ def eye_opening(points: Float[np.ndarray, "t 478 3"]) -> Float[np.ndarray, " t"]
 def blinks(opening: Float[np.ndarray, " t"]) -> Int[np.ndarray, " n"]:
     """Return how many frames each blink of a video lasts.
 
-    A blink is a run of at most 12 frames below .6 of the usual opening, the upper quartile of the 2 s around,
+    A blink is a run of at most 12 frames below 0.6 of the usual opening, the upper quartile of 2 s around it,
     that begins and ends within the video. Where the face is lost the eyes stay between what is seen before
     and
     after: losing it is no blink.

@@ -34,7 +34,7 @@ def decibels(error: float) -> float:
 def ssim(a: Frames, b: Frames) -> Float[np.ndarray, " t"]:
     """Structural similarity of each frame, mean over its channels and places (Wang et al., TIP 2004).
 
-    Gaussian window of 11 px and sigma 1.5, constants .01 and .03, population moments, and only places whose
+    Gaussian window of 11 px and sigma 1.5, constants 0.01 and 0.03, population moments, and only places whose
     window lies inside the image: as the authors' program, and scikit-image with `gaussian_weights`.
 
     Raises:

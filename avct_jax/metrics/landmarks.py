@@ -67,7 +67,7 @@ def jitter(points: Points) -> float:
     """How much a face trembles: mean length of its points' acceleration, per frame^2, over the face's scale.
 
     Speaking faces accelerate too: the real video's value is right, not 0. Points in px of 16 bits add their
-    own rounding, .0013 where the eyes are 77 px apart (a quarter of calm speech); give float32.
+    own rounding, 0.0013 where the eyes are 77 px apart (a quarter of calm speech); give float32.
     """
     acceleration = _acceleration(points)
     return _mean_or_worst(acceleration, np.ones(len(acceleration), bool))

@@ -43,7 +43,7 @@ def spread(course: Course) -> float:
 
 
 def open_share(opening: Course) -> float:
-    """Share of a video's frames in which the lips are parted by more than .04 of the face's height.
+    """Share of a video's frames in which the lips are parted by more than 0.04 of the face's height.
 
     Args:
       opening: of data.face.mouth_opening.
@@ -52,14 +52,16 @@ def open_share(opening: Course) -> float:
 
 
 def closure(gap: Course, labels: Int[np.ndarray, " u"]) -> float:
-    """Share of the phones p, b and m for which the lips meet: the gap falls below .025 eye distances.
+    """Share of the phones p, b and m for which the lips meet: the gap falls below 0.025 eye distances.
 
     A phone is a run of frames of one of these labels; one frame of it, or of those just before and after, has
     to show the lips shut. Phones shorter than a frame may have no label, and so are not asked for. A mouth
     that never opens has 1 as well: read it beside the spread of the opening.
 
     Args:
-      gap: of `lip_gap`. labels: phonemes.INDEX of each frame; frames beyond the video are not asked for.
+      gap: of `lip_gap`.
+      labels: phonemes.INDEX of each frame; frames beyond the video are not asked for.
+
     Returns:
       NaN where no such phone is said.
     """

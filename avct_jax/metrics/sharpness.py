@@ -21,6 +21,7 @@ def detail(grey: UInt8[np.ndarray, "h w"], points: Float[np.ndarray, "478 3"]) -
 
     Args:
       points: px of the image, x right, y down.
+
     Returns:
       NaN where the points are, or lie outside the image.
     """

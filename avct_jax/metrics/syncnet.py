@@ -15,9 +15,10 @@ EPSILON = 1e-6  # added to each difference, as torch's pairwise_distance does
 class Sync(NamedTuple):
     """What one video scores.
 
-    offset: frames by which the lips come after the sound (AVOff); negative: before it.
-    distance: smallest mean distance over all shifts (LSE-D when averaged over videos).
-    confidence: median minus smallest mean distance (AVConf; LSE-C when averaged over videos).
+    Attributes:
+      offset: frames by which the lips come after the sound (AVOff); negative: before it.
+      distance: smallest mean distance over all shifts (LSE-D when averaged over videos).
+      confidence: median minus smallest mean distance (AVConf; LSE-C when averaged over videos).
     """
 
     offset: int
@@ -47,6 +48,7 @@ def score(
     Args:
       lip, speech: embeddings of SyncNet, one row per frame; row v is of frames v .. v+4 and of
         MFCC steps 4v .. 4v+19.
+
     Raises:
       ValueError: no windows, or not as many of lips as of speech.
     """

@@ -45,9 +45,10 @@ class DenseMotionConfig:
 class DenseMotion(NamedTuple):
     """The answer at the network's resolution.
 
-    deformation: x, y in [-1, 1] in the source image.
-    occlusion_map: share of each pixel that the source shows; the rest must be invented.
-    mask: weights of the background (first) and of each keypoint's motion.
+    Attributes:
+      deformation: x, y in [-1, 1] in the source image.
+      occlusion_map: share of each pixel that the source shows; the rest must be invented.
+      mask: weights of the background (first) and of each keypoint's motion.
     """
 
     deformation: Float[Array, "b h w 2"]

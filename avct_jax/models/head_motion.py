@@ -38,7 +38,7 @@ class HeadMotionConfig:
             raise ValueError(f"audio_encoder {self.audio_encoder!r} must be 'resnet' or 'mlp'")
 
 
-class Carry(NamedTuple):
+class HeadMotionCarry(NamedTuple):
     """What the LSTM remembers: each layer's cell and hidden values, and its previous output."""
 
     state: tuple[tuple[Float[Array, "b h"], Float[Array, "b h"]], ...]
@@ -84,15 +84,15 @@ class HeadMotion(nn.Module):
 
     def initial(
         self, first_pose_image: Float[Array, "b h w"], *, train: bool = False
-    ) -> tuple[Carry, Float[Array, "b 6"]]:
+    ) -> tuple[HeadMotionCarry, Float[Array, "b 6"]]:
         """Begin: what `run` needs, and pose 0."""
         x = self.em_pose(first_pose_image[..., None], train=train).astype(jnp.float32)
         zeros = jnp.zeros_like(x)
-        return Carry(((zeros, zeros),) * self.config.lstm_layers, x), self._pose(x)
+        return HeadMotionCarry(((zeros, zeros),) * self.config.lstm_layers, x), self._pose(x)
 
     def run(
-        self, carry: Carry, audio: Float[Array, "b t 4 columns"], *, train: bool = False
-    ) -> tuple[Carry, Float[Array, "b t 6"]]:
+        self, carry: HeadMotionCarry, audio: Float[Array, "b t 4 columns"], *, train: bool = False
+    ) -> tuple[HeadMotionCarry, Float[Array, "b t 6"]]:
         """Continue with one pose for each block of sound; clips may be given in chunks of any length."""
         embedded = self._embed_audio(audio, train).astype(jnp.float32)
 
@@ -105,7 +105,7 @@ class HeadMotion(nn.Module):
         for cell, state in zip(self.lstm, carry.state, strict=True):
             state, y = cell(state, y)
             states.append(state)
-        return Carry(tuple(states), y), y
+        return HeadMotionCarry(tuple(states), y), y
 
     def _embed_audio(self, audio, train):
         b, t = audio.shape[:2]

@@ -14,8 +14,9 @@ from avct_jax.layers.convolution import conv, spectral_norm
 class PatchDiscriminatorConfig:
     """Released shapes (FOMM vox-adv).
 
-    block_expansion: half the first block's channels; every block doubles them up to max_features.
-    spectral: divide each kernel by its largest singular value.
+    Attributes:
+      block_expansion: half the first block's channels; every block doubles them up to max_features.
+      spectral: divide each kernel by its largest singular value.
     """
 
     block_expansion: int = 32
@@ -40,10 +41,10 @@ class PatchDiscriminator(nn.Module):
           x: RGB in [0, 1]; heatmaps of keypoints, or more frames (`stack_frames`), as further channels.
           train: let the singular vectors follow the kernels (updates batch_stats).
         """
-        return Patches(self.config, self.dtype, name="discs_1")(x, train=train)
+        return ScaleDiscriminator(self.config, self.dtype, name="discs_1")(x, train=train)
 
 
-class Patches(nn.Module):
+class ScaleDiscriminator(nn.Module):
     """The network at one scale; a patch sees 94 pixels with four blocks."""
 
     config: PatchDiscriminatorConfig

@@ -51,11 +51,13 @@ class RendererConfig:
         return self.motion.align_corners
 
 
-class Source(NamedTuple):
+class EncodedSource(NamedTuple):
     """What is computed of a portrait once.
 
-    image: the image at the working size; full: at its own size, for `blend`.
-    features: the encoder's output, to be moved for every frame.
+    Attributes:
+      image: the image at the working size.
+      full: at its own size, for `blend`.
+      features: the encoder's output, to be moved for every frame.
     """
 
     image: Float[Array, "b h w 3"]
@@ -104,7 +106,7 @@ class Renderer(nn.Module):
         full: Float[Array, "b hh ww 3"] | None = None,
         *,
         train: bool = False,
-    ) -> Source:
+    ) -> EncodedSource:
         """Encode a portrait.
 
         Args:
@@ -116,11 +118,11 @@ class Renderer(nn.Module):
         features = self.first(small, train=train)
         for block in self.down_blocks:
             features = block(features, train=train)
-        return Source(small, image if full is None else full, features)
+        return EncodedSource(small, image if full is None else full, features)
 
     def decode(
         self,
-        source: Source,
+        source: EncodedSource,
         driving_motion: motion.Motion,
         source_motion: motion.Motion,
         *,

@@ -10,8 +10,8 @@ from jaxtyping import Array, Float
 from avct_jax.layers import norm
 from avct_jax.layers.convolution import conv
 
-FRAMES = 5  # per window, .2 s at 25 frames/s
-MEL_STEPS = 16  # .2 s at 80 steps/s
+FRAMES = 5  # per window, 0.2 s at 25 frames/s
+MEL_STEPS = 16  # 0.2 s at 80 steps/s
 
 # (channels, kernel, strides, padding) of each block; a block that keeps shape and channels is residual.
 FACE_BLOCKS = (
@@ -46,8 +46,9 @@ AUDIO_BLOCKS = (
 class SyncDiscriminatorConfig:
     """Released shapes (Wav2Lip's lipsync_expert).
 
-    width: factor on every number of channels, and so on the embedding's 512.
-    residual: keep the blocks that keep shape and channels; without them a third of the FLOPs is left.
+    Attributes:
+      width: factor on every number of channels, and so on the embedding's 512.
+      residual: keep the blocks that keep shape and channels; without them a third of the FLOPs is left.
     """
 
     width: float = 1.0

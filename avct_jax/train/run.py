@@ -63,12 +63,15 @@ class HeadMotionTraining(TrainingConfig):
     stage: head_motion_stage.HeadMotionStageConfig = head_motion_stage.HeadMotionStageConfig()
 
 
-class Places(NamedTuple):
+class TrainingPaths(NamedTuple):
     """Where a training takes from and puts.
 
-    clips: folder that `avct preprocess` made. run: folder of all stages' results. source: who reads the
-    clips; "auto": numpy; "device": numpy, and images stay in the devices' memory. vgg: weights for the
-    perceptual loss. init: weights to begin from, see run_weights.gather.
+    Attributes:
+      clips: folder that `avct preprocess` made.
+      run: folder of all stages' results.
+      source: who reads the clips; "auto": numpy; "device": numpy, and images stay in the devices' memory.
+      vgg: weights for the perceptual loss.
+      init: weights to begin from, see run_weights.gather.
     """
 
     clips: pathlib.Path
@@ -81,7 +84,9 @@ class Places(NamedTuple):
 class Kind(NamedTuple):
     """One of the four trainings.
 
-    kind: of batches. best_metric: config -> the held-out metric whose smallest value is best.
+    Attributes:
+      kind: of batches.
+      best_metric: config -> the held-out metric whose smallest value is best.
     """
 
     make: Callable[..., stage.Stage]
@@ -104,8 +109,8 @@ KINDS: dict[str, Kind] = {
 
 
 def train(
-    name: str, config: TrainingConfig, places: Places, mesh: jax.sharding.Mesh, *, quiet: bool = False
-) -> loop.Outcome:
+    name: str, config: TrainingConfig, places: TrainingPaths, mesh: jax.sharding.Mesh, *, quiet: bool = False
+) -> loop.TrainingOutcome:
     """Run the stage `name` to its last step, or until it is asked to stop.
 
     Raises:
@@ -130,7 +135,7 @@ def train(
         made = make_stage(name, config, options)
         begun = training.begin(name, config, places.clips, folder, made.initial)
 
-    def export(current: train_state.State, best: bool) -> None:
+    def export(current: train_state.TrainState, best: bool) -> None:
         # What the stage leaves alone is carried along: its file is whole.
         run_weights.save(places.run, name, config.system, {**given, **made.export(current)}, best=best)
 
@@ -199,6 +204,7 @@ def find_networks(
 
     Args:
       given: weights by part.
+
     Raises:
       UserError: those of a VGG are missing, or weights are of another size.
     """
@@ -249,7 +255,7 @@ def _mean_keypoints(config: AVCTTraining, clips: source.Source) -> Float[np.ndar
     return drawn.motion.keypoints.mean((0, 1))
 
 
-def open_source(places: Places, mesh: jax.sharding.Mesh, *, quiet: bool = False) -> source.Source:
+def open_source(places: TrainingPaths, mesh: jax.sharding.Mesh, *, quiet: bool = False) -> source.Source:
     """Open the clips.
 
     Raises:

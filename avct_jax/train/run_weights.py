@@ -50,6 +50,7 @@ def gather(
 
     Args:
       init: a .safetensors, or EMBEDDED. Weights in `run` go before its, but for the stage's own.
+
     Raises:
       UserError: a file is missing or damaged, or an earlier stage trained networks of another size.
     """
@@ -113,7 +114,10 @@ def export(
     Args:
       best: by held-out examples, where a stage was judged; else the newest.
       init: whence parts come whose stage was not run.
-    Returns: a line for each part: whence it came.
+
+    Returns:
+      A line for each part: whence it came.
+
     Raises:
       UserError: a stage was not run, two of them have networks of different sizes, or `output` is an input.
     """

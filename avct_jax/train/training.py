@@ -91,12 +91,13 @@ def begin(
     config: StageTraining,
     clips: pathlib.Path,
     folder: pathlib.Path,
-    initial: Callable[[], train_state.State],
+    initial: Callable[[], train_state.TrainState],
 ) -> Begun:
     """Record what a run is, and compare it with what its folder was begun with.
 
     Args:
       initial: of the stage.
+
     Raises:
       UserError: the networks, or what is trained of them, would be others.
     """

@@ -32,7 +32,12 @@ PATCH_BYTES = 1 << 30  # patches larger than this are not tried
 
 
 class Layer(NamedTuple):
-    """A convolution. name: where it is. size: of the square images that go in."""
+    """A convolution.
+
+    Attributes:
+      name: where it is.
+      size: of the square images that go in.
+    """
 
     name: str
     batch: int

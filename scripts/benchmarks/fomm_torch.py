@@ -35,8 +35,9 @@ class HourglassSize:
 class Size:
     """The defaults are vox-256's: 14.2, 37.7 and 7.85 million parameters.
 
-    working_downsampling: the generator works on images smaller by this factor, and its answer is enlarged.
-    layers, scales: of the perceptual loss, `n` for relu`n`_1.
+    Attributes:
+      working_downsampling: the generator works on images smaller by this factor, and its answer is enlarged.
+      layers, scales: of the perceptual loss, `n` for relu`n`_1.
     """
 
     detector: HourglassSize = HourglassSize(32, 5, 1024, 4)
@@ -373,7 +374,7 @@ def coordinate_grid(height: int, width: int, like: torch.Tensor) -> torch.Tensor
 
 
 def gaussians(keypoints: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    """(b, k, h, w), variance .01."""
+    """(b, k, h, w), variance 0.01."""
     return torch.exp(-0.5 * ((grid - keypoints[:, :, None, None]) ** 2).sum(-1) / 0.01)
 
 

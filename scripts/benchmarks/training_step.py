@@ -116,7 +116,7 @@ def make_ours(
 ) -> tuple[Callable[[], Any], dict[str, float]]:
     """Our step as `avct train` compiles it, bound to a batch, and the first step's losses, weighted."""
     config = renderer_stage.RendererStageConfig(**(LIGHT if name == "lite" else {}))
-    rule = optimizer.OptimizerConfig(clip=0.0)  # FOMM's: Adam, 2e-4, (.5, .999)
+    rule = optimizer.OptimizerConfig(clip=0.0)  # FOMM's: Adam, 2e-4, (0.5, 0.999)
     compute = grad_accumulation.ComputeConfig(dtype=dtype)
     stage = renderer_stage.make_stage(SYSTEMS[name], config, rule, compute, init=init, perceptual=network)
     state = jax.jit(stage.initial)()

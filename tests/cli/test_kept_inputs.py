@@ -108,7 +108,7 @@ def test_a_stage_keeps_the_weights_that_it_begins_with(name, kept, tmp_path):
                 name, mesh_run.SpeechTraining(), tmp_path, run, mesh, init=f"{run}/{name}.safetensors"
             )
         else:
-            places = training.Places(tmp_path, run, init=f"{run}/{name}.safetensors")
+            places = training.TrainingPaths(tmp_path, run, init=f"{run}/{name}.safetensors")
             training.train(name, training.RendererTraining(), places, mesh)
 
 

@@ -161,7 +161,7 @@ def test_no_help_names_an_extra_that_is_not_there(capsys):
 def test_convert_exits_with_2_when_tensors_are_misshapen(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.ckpt").write_bytes(b"x")
-    found = released.Report(None, {}, ("kp_detector/kp.bias: missing",), {})
+    found = released.ConversionReport(None, {}, ("kp_detector/kp.bias: missing",), {})
     monkeypatch.setattr(released, "convert", lambda *_, **__: found)
     assert main.main(["convert", "a.ckpt", "--output", "b.safetensors"]) == main.REFUSED
     shown = capsys.readouterr()

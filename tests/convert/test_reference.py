@@ -58,7 +58,7 @@ def test_compare_says_what_it_does_not_compute(sync_scores):
 
 
 def test_compare_measures_nan_as_over():
-    assert not parity.Line("a", float("nan"), 1e-4).ok
+    assert not parity.ParityLine("a", float("nan"), 1e-4).ok
 
 
 def test_compare_refuses_a_file_that_is_no_npz(tmp_path):

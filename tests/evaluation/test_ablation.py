@@ -31,7 +31,7 @@ from avct_jax.evaluation import ablation, protocols
 from avct_jax.train.core import sharding
 root = pathlib.Path(sys.argv[1])
 warm = dataclasses.replace(ablation.RECIPES["tiny"].warm, steps=1, eval_every=0, image_every=0)
-places = ablation.Places(root / "clips", root / "run", str(root / "shared.safetensors"))
+places = ablation.AblationPaths(root / "clips", root / "run", str(root / "shared.safetensors"))
 made = ablation.train([sys.argv[2]], ablation.Recipe(warm, warm), places, sharding.make_mesh(0), quiet=True)
 output = root / "videos"
 protocols.make("speech", places.clips, output, checkpoint=made[sys.argv[2]], transcribed=True)
@@ -74,7 +74,7 @@ def test_every_variants_system_animates(name):
     """By shapes: a chunk of frames comes out, whatever E_avct is denied."""
     config = ablation.change(name, WHOLE).system
     shapes = {part: networks.expected(config, part) for part in weights_file.PARTS}
-    track = keypoint_animator.Track(
+    track = keypoint_animator.KeypointTrack(
         np.zeros(16, np.int32), np.zeros((16, 4, 41), np.float32), np.float32([[0, 0, 0, 0, 0, 250]] * 16)
     )
     of = lambda count: keypoint_animator.inputs_of(track, 0, count)
@@ -91,7 +91,7 @@ def test_image_variant_goes_by_what_the_image_shows():
     config = ablation.change(IMAGE, WHOLE).system
     variables = jax.tree.map(jnp.asarray, dict(throughput.random_system(config).variables))
     corners = jnp.zeros((11, 8, 2), jnp.int32)
-    inputs = keypoint_inference.Inputs(jnp.arange(11), jnp.ones((11, 4, 41)), corners)
+    inputs = keypoint_inference.KeypointInputs(jnp.arange(11), jnp.ones((11, 4, 41)), corners)
 
     @jax.jit
     def decoded(image):
@@ -104,7 +104,7 @@ def test_image_variant_goes_by_what_the_image_shows():
 
 def places(tmp_path, name="shared.safetensors", content=b"networks"):
     (tmp_path / name).write_bytes(content)
-    return ablation.Places(tmp_path, tmp_path / "run", str(tmp_path / name))
+    return ablation.AblationPaths(tmp_path, tmp_path / "run", str(tmp_path / name))
 
 
 def test_rows_trained_otherwise_are_not_put_in_one_table(tmp_path):
@@ -140,7 +140,9 @@ def test_variants_of_equation_2_share_what_comes_before_it(name, folder, tmp_pat
 
     seen = []
     monkeypatch.setattr(ablation, "_finish", finish)
-    shared = ablation.Places(tmp_path, tmp_path / "run", str(shared_networks(tmp_path / "a.safetensors")))
+    shared = ablation.AblationPaths(
+        tmp_path, tmp_path / "run", str(shared_networks(tmp_path / "a.safetensors"))
+    )
     with pytest.raises(Stop):
         ablation.train([name], ablation.Recipe(WHOLE, WHOLE), shared, sharding.make_mesh(0))
     (found,) = seen
@@ -153,7 +155,7 @@ def test_videos_that_a_variant_could_not_make_are_in_the_report(tmp_path, monkey
     failed = {"full": {}, "without-audio": {"a": "no face"}}
 
     def make(protocol, clips, output, *, checkpoint, videos, show):
-        return protocols.Made(output / "speech", output / "real", "about", True, failed[output.name])
+        return protocols.VideoFolders(output / "speech", output / "real", "about", True, failed[output.name])
 
     monkeypatch.setattr(protocols, "make", make)
     monkeypatch.setattr(ablation.evaluate, "evaluate", lambda *given: {"systems": [*given[0]], "failed": []})

@@ -96,7 +96,7 @@ def test_changed_video_is_measured_again(folders, tmp_path):
 def test_broken_video_is_told_and_left_out_of_all_means(folders, tmp_path):
     made_videos.write(tmp_path / "made" / "a.mp4", made_videos.opening(0))
     (tmp_path / "made" / "b.mp4").write_bytes(b"no video")
-    options = evaluate.Options(baselines=False)
+    options = evaluate.EvaluationOptions(baselines=False)
     report = evaluate.evaluate(
         {"made": tmp_path / "made"}, folders / "real", tmp_path / "out", made_videos.networks(), options
     )
@@ -223,7 +223,7 @@ def _empty(path):
 
 
 def test_unpaired_videos_have_no_image_differences(folders, tmp_path):
-    options = evaluate.Options(baselines=False, paired=False)
+    options = evaluate.EvaluationOptions(baselines=False, paired=False)
     report = evaluate.evaluate(
         {"good": folders / "good"}, folders / "real", tmp_path, made_videos.networks(), options
     )
@@ -359,7 +359,7 @@ def test_table_2_has_a_row_a_variant_and_truth_last(measured):
 
 def test_progress_is_told_inside_long_videos(folders, tmp_path):
     told = []
-    options = evaluate.Options(videos=1, baselines=False)
+    options = evaluate.EvaluationOptions(videos=1, baselines=False)
     show = lambda done, total, text: told.append((done, total, text))
     evaluate.evaluate({}, folders / "real", tmp_path, made_videos.networks(), options, show)
     assert told == [

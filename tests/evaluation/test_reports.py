@@ -57,7 +57,9 @@ def test_protocol_is_made_then_measured_under_the_checkpoints_name(folders, know
 
     def make(name, clips, place, **how):
         asked.update(how, name=name, clips=clips, place=place)
-        return protocols.Made(folders / "good", folders / "real", "as it is made", True, {"c": "no face"})
+        return protocols.VideoFolders(
+            folders / "good", folders / "real", "as it is made", True, {"c": "no face"}
+        )
 
     monkeypatch.setattr(protocols, "make", make)
     how = {"clips": "clips", "checkpoint": "mine.safetensors", "videos": 2, "networks": known, "shown": 1}
@@ -68,7 +70,7 @@ def test_protocol_is_made_then_measured_under_the_checkpoints_name(folders, know
 
 
 def test_strangers_are_set_beside_other_people(folders, known, tmp_path, monkeypatch):
-    found = protocols.Made(folders / "good", folders / "real", "of strangers", False, {}, ("a",))
+    found = protocols.VideoFolders(folders / "good", folders / "real", "of strangers", False, {}, ("a",))
     monkeypatch.setattr(strangers, "make", lambda place, **given: found)
     made = reports.of_protocol("strangers", tmp_path, clips="any", networks=known, shown=1)
     assert set(made.means) == {"ground truth", "embedded"} and made.report["matched"] is False

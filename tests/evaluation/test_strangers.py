@@ -21,7 +21,7 @@ B, AA = phonemes.INDEX["B"], phonemes.INDEX["AA"]
 
 
 def source(name, person=None):
-    return strangers.Source(name, person or name, None)
+    return strangers.StrangerFile(name, person or name, None)
 
 
 def test_pairs_give_each_portrait_other_peoples_voices_in_rounds():
@@ -192,7 +192,7 @@ def test_sharpness_is_a_share_of_the_portraits(folders):
 
 def test_command_shows_the_systems_videos_alone(folders, monkeypatch):
     monkeypatch.setattr(scorers, "make", lambda *files: made_videos.networks())
-    made = strangers.protocols.Made(
+    made = strangers.protocols.VideoFolders(
         folders / "made", folders / "people", "of strangers", False, {}, ("m0", "m2")
     )
     monkeypatch.setattr(strangers, "make", lambda *places, **given: made)

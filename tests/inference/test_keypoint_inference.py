@@ -30,7 +30,7 @@ def image():
 def make_track(frames, seed=2):
     rng = np.random.default_rng(seed)
     poses = rng.normal(0, 0.1, (frames, 6)) + np.array([0, 0, 0, 0, 0, 250])
-    return keypoint_animator.Track(
+    return keypoint_animator.KeypointTrack(
         rng.integers(0, 41, frames).astype(np.int32),
         rng.normal(0, 1, (frames, 4, 41)).astype(np.float32),
         poses.astype(np.float32),
@@ -92,7 +92,7 @@ def test_draw_compiles_once_for_all_lengths(variables, image):
 
 def test_draw_shows_the_portrait_while_the_driver_rests(variables, image):
     still = make_track(1)
-    track = keypoint_animator.Track(
+    track = keypoint_animator.KeypointTrack(
         np.full(30, avct.SILENCE, np.int32), np.zeros((30, 4, 41), np.float32), np.repeat(still.poses, 30, 0)
     )
     _, frames = draw(variables, image, track, 16)
@@ -133,7 +133,7 @@ def test_animate_chunk_survives_export(variables, image):
 
     def flat(variables, begun_leaves, inputs_leaves):
         again = jax.tree.unflatten(jax.tree.structure(begun), begun_leaves)
-        _, drawn = draw(variables, again, again.carry, keypoint_inference.Inputs(*inputs_leaves))
+        _, drawn = draw(variables, again, again.carry, keypoint_inference.KeypointInputs(*inputs_leaves))
         return drawn
 
     arguments = (variables, jax.tree.leaves(begun), list(inputs))

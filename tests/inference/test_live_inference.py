@@ -23,7 +23,7 @@ def test_chunk_is_predicted_as_in_the_whole_sound():
         phoneme_net.recogniser(TINY.phoneme_net, variables["phoneme_net"])(features), mesh_features.LEAST_LOG
     )
     quiet = mesh_features.silence(radius)
-    heard = mesh_inference.Heard(
+    heard = mesh_inference.SpeechWindow(
         jnp.concatenate([quiet.posteriors, logs, quiet.posteriors]),
         jnp.concatenate([quiet.audio, features, quiet.audio]),
         jnp.asarray(poses),

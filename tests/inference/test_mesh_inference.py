@@ -72,6 +72,6 @@ def test_animate_draws_every_example_as_alone(monkeypatch, shared):
 
 
 def make_portraits(images):
-    fields = dict.fromkeys(face_mesh.Portrait._fields)
-    portrait = face_mesh.Portrait(**(fields | {"image": jnp.asarray(images)}))
-    return mesh_inference.Prepared(portrait, None, None)
+    fields = dict.fromkeys(face_mesh.MeshPortrait._fields)
+    portrait = face_mesh.MeshPortrait(**(fields | {"image": jnp.asarray(images)}))
+    return mesh_inference.PreparedPortrait(portrait, None, None)

@@ -27,7 +27,7 @@ def test_angles_are_those_that_the_head_was_turned_by():
 
 def test_turns_are_spreads_by_axis_whatever_place_and_scale():
     points = turning(swing())
-    expected = 0.935 / np.sqrt(2) * np.array([4, 3, 2])  # five frames' mean keeps .935 of a swing of 25
+    expected = 0.935 / np.sqrt(2) * np.array([4, 3, 2])  # five frames' mean keeps 0.935 of a swing of 25
     for seen in (points, 0.01 * points - 3):
         np.testing.assert_allclose(head_rotation.head_turns(seen), expected, rtol=0.005)
 

@@ -61,7 +61,7 @@ def edge(width, low=20.0, high=220.0, size=64):
 
 @pytest.mark.parametrize("width, wanted", [(2, 1.0), (3, 1.0), (4, 0.0), (8, 0.0)])
 def test_sharpness_of_one_edge_is_whether_its_width_is_noticed(width, wanted):
-    # Contrast 200: 3 px are just noticed, probability .632; 2 px .21, 4 px .94.
+    # Contrast 200: 3 px are just noticed, probability 0.632; 2 px 0.21, 4 px 0.94.
     assert cpbd.sharpness(edge(width)) == wanted
 
 

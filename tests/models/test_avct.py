@@ -190,6 +190,6 @@ def test_system_with_the_image_in_place_of_features_animates():
     found = jax.eval_shape(portrait, variables, jax.ShapeDtypeStruct((64, 64, 3), jnp.float32))
     assert found.features.shape == (1, 16, 16, 3)
     shapes = ((2,), jnp.int32), ((2, 4, 41), jnp.float32), ((2, 8, 2), jnp.int32)
-    inputs = keypoint_inference.Inputs(*(jax.ShapeDtypeStruct(*x) for x in shapes))
+    inputs = keypoint_inference.KeypointInputs(*(jax.ShapeDtypeStruct(*x) for x in shapes))
     embedded = jax.eval_shape(functools.partial(keypoint_inference.embed, system), variables, found, inputs)
     assert [x.shape for x in embedded] == [(2, 32), (2, 32)]

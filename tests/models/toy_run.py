@@ -28,7 +28,7 @@ def main(folder):
 
     rng = np.random.default_rng(0)
     poses = np.tile(np.array([0, 0, 0, 0, 0, 250], np.float32), (3, 1))
-    track = keypoint_animator.Track(np.full(3, 31, np.int32), np.zeros((3, 4, 41), np.float32), poses)
+    track = keypoint_animator.KeypointTrack(np.full(3, 31, np.int32), np.zeros((3, 4, 41), np.float32), poses)
     pixels = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
     (frames,) = system.draw(pixels, track)
     # Nothing moves, for all is silence: the portrait, redder by a quarter.

@@ -41,7 +41,7 @@ class Trained:
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
+class AblationMeasures:
     """What is measured.
 
     Attributes:
@@ -67,8 +67,8 @@ class Options:
     run: option.Folder
     output: option.Folder
     training: Trained = Trained()
-    network: evaluate.Networks = evaluate.Networks()
-    measure: Measured = Measured()
+    network: evaluate.ScorerOptions = evaluate.ScorerOptions()
+    measure: AblationMeasures = AblationMeasures()
     shown: option.Shown = option.Shown()
 
 
@@ -86,7 +86,7 @@ def run(options: Options) -> int:
     compile_cache.enable()
     judges = networks.load()
     path = lambda text: None if text is None else pathlib.Path(text)
-    places = ablation.Places(
+    places = ablation.AblationPaths(
         pathlib.Path(options.clips),
         pathlib.Path(options.run),
         trained.init,

@@ -28,7 +28,7 @@ MOVED = tyro.conf.create_mutex_group(required=False, title="how the head moves")
 
 
 @dataclasses.dataclass(frozen=True)
-class Speech:
+class SpeechOptions:
     """What is heard, and who recognises it.
 
     Attributes:
@@ -48,7 +48,7 @@ class Speech:
 
 
 @dataclasses.dataclass(frozen=True)
-class Head:
+class HeadOptions:
     """How the head moves.
 
     Attributes:
@@ -62,7 +62,7 @@ class Head:
 
 
 @dataclasses.dataclass(frozen=True)
-class Networks:
+class NetworkOptions:
     """What draws, and what finds the face.
 
     Attributes:
@@ -75,7 +75,7 @@ class Networks:
 
 
 @dataclasses.dataclass(frozen=True)
-class Drawn:
+class VideoOptions:
     """What is drawn.
 
     Attributes:
@@ -100,10 +100,10 @@ class Options:
     image: option.File
     audio: option.File
     output: option.MaybeFile = None
-    speech: Speech = Speech()
-    head: Head = Head()
-    network: Networks = Networks()
-    video: Drawn = Drawn()
+    speech: SpeechOptions = SpeechOptions()
+    head: HeadOptions = HeadOptions()
+    network: NetworkOptions = NetworkOptions()
+    video: VideoOptions = VideoOptions()
     shown: option.Shown = option.Shown()
 
 
@@ -145,7 +145,12 @@ def check(output: str, *files: str | None, checkpoint: str | None) -> None:
 
 
 def look(
-    image: str | None, audio: str | None, output: str, request: Any, networks: Networks, shown: option.Shown
+    image: str | None,
+    audio: str | None,
+    output: str,
+    request: Any,
+    networks: NetworkOptions,
+    shown: option.Shown,
 ) -> None:
     """Look into the files and at what is asked, as early; then say where a file is written over."""
     from avct_jax.animator import inputs
@@ -155,7 +160,7 @@ def look(
 
 
 def animate(
-    image: Any, audio: Any, output: str, request: Any, networks: Networks, shown: option.Shown
+    image: Any, audio: Any, output: str, request: Any, networks: NetworkOptions, shown: option.Shown
 ) -> int:
     """Animate and tell of it."""
     from avct_jax import compile_cache, progress

@@ -23,7 +23,7 @@ class Options:
 
     output: option.File = "demo.mp4"
     checkpoint: option.MaybeFile = None
-    video: animate.Drawn = animate.Drawn()
+    video: animate.VideoOptions = animate.VideoOptions()
     shown: option.Shown = option.Shown()
 
 
@@ -33,7 +33,7 @@ def run(options: Options) -> int:
     from avct_jax import demo
     from avct_jax.animator import base
 
-    networks = animate.Networks(options.checkpoint)
+    networks = animate.NetworkOptions(options.checkpoint)
     with demo.sentence() as audio, demo.phonemes() as phonemes:
         request = base.Request(phonemes, size=options.video.size, seed=options.video.seed)
         animate.look(None, None, options.output, request, networks, options.shown)

@@ -43,7 +43,7 @@ def _protocol(text: str) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class Given:
+class GivenVideos:
     """Videos that exist.
 
     Attributes:
@@ -56,7 +56,7 @@ class Given:
 
 
 @dataclasses.dataclass(frozen=True)
-class Made:
+class MadeVideos:
     """Or videos to be made.
 
     Attributes:
@@ -78,7 +78,7 @@ class Made:
 
 
 @dataclasses.dataclass(frozen=True)
-class Networks:
+class ScorerOptions:
     """What judges.
 
     Attributes:
@@ -106,7 +106,7 @@ class Networks:
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
+class MeasureOptions:
     """What is measured.
 
     Attributes:
@@ -129,10 +129,10 @@ class Options:
     """
 
     output: option.Folder
-    given: Given = Given()
-    made: Made = Made()
-    network: Networks = Networks()
-    measure: Measured = Measured()
+    given: GivenVideos = GivenVideos()
+    made: MadeVideos = MadeVideos()
+    network: ScorerOptions = ScorerOptions()
+    measure: MeasureOptions = MeasureOptions()
     shown: option.Shown = option.Shown()
 
 

@@ -41,7 +41,7 @@ class Options:
     frames: option.MaybePositive = None
     size: Annotated[option.MaybePositive, option.shown_as("PX")] = None
     platforms: Annotated[tuple[Platform, ...], tyro.conf.arg(metavar="NAME ...")] = ("cpu",)
-    network: animate.Networks = animate.Networks()
+    network: animate.NetworkOptions = animate.NetworkOptions()
     shown: option.Shown = option.Shown()
 
 

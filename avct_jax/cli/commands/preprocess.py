@@ -36,7 +36,7 @@ Seconds = Annotated[float, option.read_by(_seconds), option.shown_as("S")]
 
 
 @dataclasses.dataclass(frozen=True)
-class Speech:
+class SpeakerOptions:
     """Who is seen, and what is said.
 
     Attributes:
@@ -53,7 +53,7 @@ class Speech:
 
 
 @dataclasses.dataclass(frozen=True)
-class Clips:
+class ClipChoice:
     """What becomes a clip.
 
     Attributes:
@@ -84,8 +84,8 @@ class Options:
     output: option.Folder
     jobs: option.MaybePositive = None
     new_mean_face: option.Flag = False
-    speech: Speech = Speech()
-    clip: Clips = Clips()
+    speech: SpeakerOptions = SpeakerOptions()
+    clip: ClipChoice = ClipChoice()
     shown: option.Shown = option.Shown()
 
 

@@ -33,14 +33,18 @@ PASSING = 25  # frames = 1 s: what changes more slowly is the pose of a head, a 
 
 
 class SyncEstimate(NamedTuple):
-    """offset: frames by which the lips come after the sound. agreement: correlation there."""
+    """
+    Attributes:
+      offset: frames by which the lips come after the sound.
+      agreement: correlation there.
+    """
 
     offset: float
     agreement: float
     in_sync: bool
 
 
-class Sample(NamedTuple):
+class SyncSample(NamedTuple):
     """A clip with sound: MFCC and filter bank, and the opening of the lips."""
 
     audio: Float[np.ndarray, "t 4 f"]
@@ -48,7 +52,7 @@ class Sample(NamedTuple):
 
 
 def estimate(
-    names: Sequence[str], persons: Sequence[str], read: Callable[[str], Sample]
+    names: Sequence[str], persons: Sequence[str], read: Callable[[str], SyncSample]
 ) -> dict[str, SyncEstimate] | None:
     """SyncScorer clips with sound; None where there are too few to judge by.
 
@@ -112,7 +116,7 @@ def _top(curve: Float[np.ndarray, " s"], best: int) -> float:
     return float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5)) if bend < 0 else 0.0
 
 
-def _columns(sample: Sample) -> tuple[Float[np.ndarray, "t c"], Float[np.ndarray, " t"]]:
+def _columns(sample: SyncSample) -> tuple[Float[np.ndarray, "t c"], Float[np.ndarray, " t"]]:
     """The sound around each frame, and the opening, both without the clip's mean and spread."""
     audio = sample.audio.astype(np.float64).mean(1)
     audio = (audio - audio.mean(0)) / np.maximum(audio.std(0), 1e-3)

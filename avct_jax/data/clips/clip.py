@@ -37,13 +37,19 @@ Word = tuple[str, float, float]
 class Clip(NamedTuple):
     """What is known of a video of one steady face, t frames at 25 frames/s.
 
-    points: landmarks, x right, y down in [-1, 1] of the image, corner pixel centres at +-1; z in the same
-    scale. score: of the landmarks, 0 to 1; 0 where they are interpolated. poses: rad and mm.
-    mouth_boxes: left, top, right, bottom of the lower half of the face, px of the 256 px image.
-    audio: features, 4 rows a frame. mel: the 16 steps of Wav2Lip's mel image that begin with each frame.
-    phonemes: by the transcript where there is one. recognised: by ear alone. silent: nobody speaks. These
-    five are None without sound.
-    offset: frames by which the lips come after the sound, NaN where unknown. in_sync: they belong together.
+    Attributes:
+      points: landmarks, x right, y down in [-1, 1] of the image, corner pixel centres at +-1; z in the same
+        scale.
+      score: of the landmarks, 0 to 1; 0 where they are interpolated.
+      poses: rad and mm.
+      mouth_boxes: left, top, right, bottom of the lower half of the face, px of the 256 px image.
+      audio: features, 4 rows a frame.
+      mel: the 16 steps of Wav2Lip's mel image that begin with each frame.
+      phonemes: by the transcript where there is one.
+      recognised: by ear alone.
+      silent: nobody speaks. These five are None without sound.
+      offset: frames by which the lips come after the sound, NaN where unknown.
+      in_sync: they belong together.
     """
 
     points: Float16[np.ndarray, "t 478 3"]
@@ -72,7 +78,7 @@ def held_out(name: str, person: str, *, speaker: str) -> bool:
 def to_unit(points: Float[np.ndarray, "t 478 3"], square: crop.Square) -> Float16[np.ndarray, "t 478 3"]:
     """Express points in px of a video in [-1, 1] of a square of it, -1 and 1 being the outermost pixels."""
     pixels = crop.to_crop(points, square)
-    pixels[..., :2] -= 0.5  # pixel centres lie at .5
+    pixels[..., :2] -= 0.5  # pixel centres lie at 0.5
     return (pixels / (crop.SIZE - 1) * 2 - np.array([1, 1, 0])).astype(np.float16)
 
 
@@ -81,7 +87,9 @@ def mouth_boxes(points: Float[np.ndarray, "t 478 3"]) -> Float32[np.ndarray, "t 
 
     Args:
       points: x, y in px.
-    Returns: left, top, right, bottom, px.
+
+    Returns:
+      left, top, right, bottom, px.
     """
     low, high = points[..., :2].min(1), points[..., :2].max(1)
     boxes = np.stack([low[:, 0], (low[:, 1] + high[:, 1]) / 2, high[:, 0], high[:, 1]], -1)

@@ -20,7 +20,7 @@ LOCK, MEAN_FACE = ".lock", "mean_face.npy"
 MEAN_STEP = 3  # every how many frames count for the mean face
 
 
-class State(NamedTuple):
+class FolderProgress(NamedTuple):
     """How far a run is: videos done of all, frames looked at, clips made, parts refused."""
 
     videos: int
@@ -30,14 +30,14 @@ class State(NamedTuple):
     refused: int
 
 
-Show = Callable[[State], None]
+Show = Callable[[FolderProgress], None]
 
 
 class Work(NamedTuple):
     """What all processes know."""
 
     folder: pathlib.Path
-    options: make_clips.Options
+    options: make_clips.ClipOptions
 
 
 def open_folder(path: str | os.PathLike, videos: Sequence[pathlib.Path] = ()) -> pathlib.Path:
@@ -88,8 +88,8 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
 
 def make(
     folder: pathlib.Path,
-    jobs: Sequence[make_clips.Job],
-    options: make_clips.Options,
+    jobs: Sequence[make_clips.ClipJob],
+    options: make_clips.ClipOptions,
     *,
     processes: int,
     show: Show = lambda state: None,
@@ -107,14 +107,14 @@ def make(
             manifest.drop(folder, job.name)
             todo.append(job)
     done = len(jobs) - len(todo)
-    state, failed = State(done, len(jobs), 0, 0, 0), []
+    state, failed = FolderProgress(done, len(jobs), 0, 0, 0), []
     show(state)
     answers = worker_pool.run(_preprocess, todo, Work(folder, options), jobs=processes)
     with contextlib.closing(answers):  # an exception here must stop the processes at once
         for job, answer in answers:
-            if isinstance(answer, worker_pool.Progress):
+            if isinstance(answer, worker_pool.WorkProgress):
                 state = state._replace(frames=state.frames + answer.amount)
-            elif isinstance(answer, worker_pool.Failure):
+            elif isinstance(answer, worker_pool.WorkFailure):
                 if answer.error is not None:
                     raise answer.error
                 failed.append(manifest.Refusal(job.source, 0.0, 0.0, "failed", answer.text))
@@ -126,7 +126,7 @@ def make(
     return failed
 
 
-def is_current(record: manifest.Record, job: make_clips.Job, options: make_clips.Options) -> bool:
+def is_current(record: manifest.Record, job: make_clips.ClipJob, options: make_clips.ClipOptions) -> bool:
     """Whether a finished video would give the same clips again."""
     try:
         same = os.stat(job.source).st_size == record.source_bytes
@@ -144,7 +144,7 @@ def _landmarker() -> face_detector.FaceLandmarker:
     return face_detector.FaceLandmarker()
 
 
-def _preprocess(job: make_clips.Job, work: Work, progress: Callable[[int], None]) -> tuple[int, int]:
+def _preprocess(job: make_clips.ClipJob, work: Work, progress: Callable[[int], None]) -> tuple[int, int]:
     record = make_clips.preprocess(job, work.folder, work.options, _landmarker(), progress)
     return len(record.clips), len(record.refused)
 
@@ -172,10 +172,10 @@ def check_offsets(folder: pathlib.Path, *, show: Callable[[str], None] = lambda 
             manifest.write_record(folder, new)
 
 
-def _read_sample(folder: pathlib.Path, name: str) -> av_sync_filter.Sample:
+def _read_sample(folder: pathlib.Path, name: str) -> av_sync_filter.SyncSample:
     made = clip.load(folder / f"{name}.npz")
     assert made.audio is not None
-    return av_sync_filter.Sample(made.audio[..., : av_sync_filter.FEATURES], clip.lip_opening(made))
+    return av_sync_filter.SyncSample(made.audio[..., : av_sync_filter.FEATURES], clip.lip_opening(made))
 
 
 def _set_offset(path: pathlib.Path, offset: float, in_sync: bool) -> None:
@@ -196,7 +196,8 @@ def sum_up(
     """Write the manifest of all clips in a folder, and the mean face where there is none yet.
 
     Args:
-      failed: videos without a record. speaker: "" keeps the one of the folder's manifest.
+      failed: videos without a record.
+      speaker: "" keeps the one of the folder's manifest.
     """
     records = [*manifest.read_records(folder).values()]
     for refusal in failed:

@@ -72,7 +72,8 @@ def read_people(
     `videos`, where only one has it. One that is nowhere is what it would be beside the csv.
 
     Args:
-      given: names, folders and patterns that find_videos was given. videos: whole paths, what it found.
+      given: names, folders and patterns that find_videos was given.
+      videos: whole paths, what it found.
 
     Raises:
       UserError: no such file, a column is missing, or a file is there twice, with two people.
@@ -158,12 +159,15 @@ def make_jobs(
     person: str | None = None,
     people: Mapping[pathlib.Path, str] | None = None,
     words: Mapping[str, Sequence[clip.Word]] | None = None,
-) -> list[make_clips.Job]:
+) -> list[make_clips.ClipJob]:
     """Name each video, and say who is seen.
 
     Args:
-      videos: whole paths. records: of videos finished before, which keep their names.
-      person: who is seen in all. people: who is seen where. Without both each video shows somebody else.
+      videos: whole paths.
+      records: of videos finished before, which keep their names.
+      person: who is seen in all.
+      people: who is seen where. Without both each video shows somebody else.
+
     Raises:
       UserError: of a video it is not known who is seen.
     """
@@ -180,7 +184,7 @@ def make_jobs(
         name = names[path]
         who = printable(known.get(path.resolve()) or person or name)
         said = (words or {}).get(path.stem)
-        jobs.append(make_clips.Job(str(path), name, who, tuple(said) if said else None))
+        jobs.append(make_clips.ClipJob(str(path), name, who, tuple(said) if said else None))
     return jobs
 
 

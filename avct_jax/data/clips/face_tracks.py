@@ -13,14 +13,18 @@ from jaxtyping import Float32, UInt8
 from avct_jax.data.clips import shots
 from avct_jax.data.faces import face_detector
 
-MOST_GAP = 5  # frames = .2 s without a face that are filled in
+MOST_GAP = 5  # frames = 0.2 s without a face that are filled in
 JUMP, GROWTH = 0.4, 0.3  # of the face's size, and of its log size, from one frame to the next: another face
 OTHERS_EVERY = 12  # frames, between looks at whether a larger face has come
 LARGER = 1.3  # times the followed face's size, at two looks in succession: follow that one
 
 
-class Seen(NamedTuple):
-    """What a frame shows; points: px, NaN with score 0 where no face is."""
+class FrameFace(NamedTuple):
+    """What a frame shows;
+
+    Attributes:
+      points: px, NaN with score 0 where no face is.
+    """
 
     frame: int
     points: Float32[np.ndarray, "478 3"]
@@ -30,7 +34,8 @@ class Seen(NamedTuple):
 class FaceTrack(NamedTuple):
     """Frames `begin` to `begin` + t of a video, with one face or none.
 
-    points: px; frames in between without a face are filled in, with score 0. None where no face is seen.
+    Attributes:
+      points: px; frames in between without a face are filled in, with score 0. None where no face is seen.
     """
 
     begin: int
@@ -49,7 +54,7 @@ class Watch:
         self._changes: deque[shots.Change] = deque(maxlen=shots.AROUND)
         self._count, self._rival = 0, False
 
-    def see(self, frame: UInt8[np.ndarray, "h w 3"]) -> tuple[shots.Change, Seen]:
+    def see(self, frame: UInt8[np.ndarray, "h w 3"]) -> tuple[shots.Change, FrameFace]:
         """Look at the next frame."""
         now = shots.look(frame)
         change = shots.change(self._before, now) if self._before else shots.STILL
@@ -65,8 +70,8 @@ class Watch:
         self._changes.append(change)
         if self._found is None:
             lost = np.full((face_detector.POINTS, 3), np.nan, np.float32)
-            return change, Seen(self._count - 1, lost, 0.0)
-        return change, Seen(self._count - 1, self._found.points.astype(np.float32), self._found.score)
+            return change, FrameFace(self._count - 1, lost, 0.0)
+        return change, FrameFace(self._count - 1, self._found.points.astype(np.float32), self._found.score)
 
     def _prefer_larger(self, frame: UInt8[np.ndarray, "h w 3"]) -> None:
         assert self._found is not None
@@ -98,11 +103,14 @@ def find_tracks(
     """Divide a video at its cuts, where the face is lost, and where another face is followed.
 
     Args:
-      longest: frames; longer stretches are divided. shortest: no division leaves fewer frames than this.
-    Yields: stretches in order, those without a face too; they cover the video.
+      longest: frames; longer stretches are divided.
+      shortest: no division leaves fewer frames than this.
+
+    Yields:
+      Stretches in order, those without a face too; they cover the video.
     """
     watch = Watch(landmarker)
-    run: list[Seen] = []
+    run: list[FrameFace] = []
     for cut, seen in shots.mark_cuts(watch.see(frame) for frame in frames):
         face_came = bool(run and seen.score) and not _has_face(run)
         if run and (cut or face_came or _is_another(run, seen)):
@@ -119,11 +127,11 @@ def find_tracks(
     yield from _finish(run, longest, shortest)
 
 
-def _has_face(run: list[Seen]) -> bool:
+def _has_face(run: list[FrameFace]) -> bool:
     return any(seen.score for seen in run)
 
 
-def _is_another(run: list[Seen], seen: Seen) -> bool:
+def _is_another(run: list[FrameFace], seen: FrameFace) -> bool:
     """Whether the face has gone farther, or grown more, than a head can since it was last seen."""
     last = next((s for s in reversed(run) if s.score), None)
     if last is None or not seen.score:
@@ -134,7 +142,7 @@ def _is_another(run: list[Seen], seen: Seen) -> bool:
     return bool(step > JUMP * slack or abs(np.log(now / was)) > GROWTH * slack)
 
 
-def _without_tail(run: list[Seen]) -> list[Seen]:
+def _without_tail(run: list[FrameFace]) -> list[FrameFace]:
     """Leave out the frames at the end that have no face."""
     end = len(run)
     while end and not run[end - 1].score:
@@ -142,7 +150,7 @@ def _without_tail(run: list[Seen]) -> list[Seen]:
     return run[:end]
 
 
-def _finish(run: list[Seen], longest: int, shortest: int) -> Iterator[FaceTrack]:
+def _finish(run: list[FrameFace], longest: int, shortest: int) -> Iterator[FaceTrack]:
     """What ends here: less than longest + shortest, so both halves are long enough; then what has no face."""
     faced = _without_tail(run)
     half = len(faced) // 2 if len(faced) > longest else 0
@@ -151,7 +159,7 @@ def _finish(run: list[Seen], longest: int, shortest: int) -> Iterator[FaceTrack]
             yield _track(part)
 
 
-def _track(run: list[Seen]) -> FaceTrack:
+def _track(run: list[FrameFace]) -> FaceTrack:
     if not _has_face(run):
         return FaceTrack(run[0].frame, len(run), None, None)
     points = fill_gaps(np.stack([seen.points for seen in run]))

@@ -34,11 +34,12 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class ClipOptions:
     """What becomes a clip.
 
     Attributes:
-      shortest, longest: frames. smallest_face: px, longer side of the face's box. sound: whether to listen.
+      shortest, longest: frames.
+      smallest_face: px, longer side of the face's box. sound: whether to listen.
     """
 
     shortest: int = 24
@@ -47,7 +48,7 @@ class Options:
     audio: bool = True
 
 
-class Job(NamedTuple):
+class ClipJob(NamedTuple):
     """A video, the name of its clips, who is seen, and what is said where that is known."""
 
     source: str
@@ -56,16 +57,16 @@ class Job(NamedTuple):
     words: tuple[clip.Word, ...] | None = None
 
 
-def made_with(job: Job, options: Options) -> dict:
+def made_with(job: ClipJob, options: ClipOptions) -> dict:
     """What decides a video's clips, beside the video: where it changes they have to be made again."""
     said = [list(word) for word in job.words] if job.words and options.audio else None
     return {**dataclasses.asdict(options), "person": job.person, "words": said, "version": clip.VERSION}
 
 
 def preprocess(
-    job: Job,
+    job: ClipJob,
     folder: pathlib.Path,
-    options: Options,
+    options: ClipOptions,
     landmarker: face_detector.FaceLandmarker,
     progress: Report | None = None,
 ) -> manifest.Record:
@@ -75,6 +76,7 @@ def preprocess(
 
     Args:
       progress: called with frames done now and then.
+
     Raises:
       UserError: the folder cannot be written to.
     """
@@ -107,7 +109,7 @@ def preprocess(
 class _Maker:
     """A video on its way to clips, which get numbers for names."""
 
-    def __init__(self, job: Job, part: pathlib.Path, options: Options):
+    def __init__(self, job: ClipJob, part: pathlib.Path, options: ClipOptions):
         self.job, self.part, self.options = job, part, options
         self.clips: list[manifest.Entry] = []
         self.refused: list[manifest.Refusal] = []

@@ -74,7 +74,11 @@ class Refusal(NamedTuple):
 
 
 class Record(NamedTuple):
-    """A finished video. made_with: the options that decide what its clips are."""
+    """A finished video.
+
+    Attributes:
+      made_with: the options that decide what its clips are.
+    """
 
     name: str
     source: str
@@ -180,6 +184,7 @@ def read(folder: str | os.PathLike, *, least: int = 0) -> Manifest:
 
     Args:
       least: clips that it must list.
+
     Raises:
       UserError: there is none, it is damaged, or it lists too few clips.
     """

@@ -92,12 +92,12 @@ def preprocess(
     return made
 
 
-def _options(shortest: float, longest: float, smallest_face: int, audio: bool) -> make_clips.Options:
+def _options(shortest: float, longest: float, smallest_face: int, audio: bool) -> make_clips.ClipOptions:
     """What becomes a clip, in frames."""
     least, most = (round(seconds * video_io.FRAME_RATE) for seconds in (shortest, longest))
     if most < least:
         raise errors.UserError(f"--longest {longest:g} s is below --shortest {shortest:g} s; raise it")
-    return make_clips.Options(least, most, smallest_face, audio)
+    return make_clips.ClipOptions(least, most, smallest_face, audio)
 
 
 def _cores() -> int:

@@ -36,8 +36,10 @@ class Look(NamedTuple):
 class Change(NamedTuple):
     """Between two frames.
 
-    pixels: their mean change, 0 to 255. colours: share of pixels of other colours, 0 to 1. face: mean way of
-    the landmarks over the face's size, 0 where they are not known.
+    Attributes:
+      pixels: their mean change, 0 to 255.
+      colours: share of pixels of other colours, 0 to 1.
+      face: mean way of the landmarks over the face's size, 0 where they are not known.
     """
 
     pixels: float

@@ -22,14 +22,23 @@ GIVE_UP = 3  # times the number of processes may die in succession: they do not 
 REMEDY = "free memory, or work with fewer (--jobs)"
 
 
-class Progress(NamedTuple):
-    """An item is still worked on; amount: done since the last time."""
+class WorkProgress(NamedTuple):
+    """An item is still worked on;
+
+    Attributes:
+      amount: done since the last time.
+    """
 
     amount: int
 
 
-class Failure(NamedTuple):
-    """An item was not done; error: the UserError that says what the user can mend; died: the process did."""
+class WorkFailure(NamedTuple):
+    """An item was not done;
+
+    Attributes:
+      error: the UserError that says what the user can mend.
+      died: the process did.
+    """
 
     text: str
     error: errors.UserError | None = None
@@ -74,9 +83,9 @@ def run(
                     worker = next(w for w in busy if w.pipe is ready)
                     item, answer = worker.item, _receive(worker)
                     yield item, answer
-                    if isinstance(answer, Progress):
+                    if isinstance(answer, WorkProgress):
                         continue
-                    died = died + 1 if isinstance(answer, Failure) and answer.died else 0
+                    died = died + 1 if isinstance(answer, WorkFailure) and answer.died else 0
                     if died >= GIVE_UP * jobs:
                         many = f"{died} processes died one after another"
                         raise errors.UserError(f"{many}: {answer.text}; {REMEDY}")
@@ -105,7 +114,7 @@ def _receive(worker: _Worker) -> Any:
         worker.process.join()
         code = worker.process.exitcode or 0
         cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return Failure(f"the process that worked on it died ({cause})", died=True)
+        return WorkFailure(f"the process that worked on it died ({cause})", died=True)
 
 
 @contextlib.contextmanager
@@ -133,10 +142,10 @@ def _serve(pipe: connection.Connection, work: Callable, shared: Any) -> None:
         except (EOFError, OSError):
             return
         try:
-            answer = work(item, shared, lambda amount: pipe.send(Progress(amount)))
+            answer = work(item, shared, lambda amount: pipe.send(WorkProgress(amount)))
         except Exception as error:
             text = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            answer = Failure(text, error if isinstance(error, errors.UserError) else None)
+            answer = WorkFailure(text, error if isinstance(error, errors.UserError) else None)
         pipe.send(answer)
 
 

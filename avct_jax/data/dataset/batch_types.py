@@ -24,8 +24,11 @@ class FaceMotion(NamedTuple):
 class Variation(NamedTuple):
     """How an example's images are shown: one draw for all its images.
 
-    mirrored: left and right exchanged. view: change of log size (below 0 shows a smaller part, larger), turn
-    in rad, shift x, y in [-1, 1] units. colours: changes of brightness, contrast, saturation and hue.
+    Attributes:
+      mirrored: left and right exchanged.
+      view: change of log size (below 0 shows a smaller part, larger), turn in rad, shift x, y in [-1, 1]
+        units.
+      colours: changes of brightness, contrast, saturation and hue.
     """
 
     mirrored: Bool[Any, " b"]
@@ -46,8 +49,10 @@ class Pairs(NamedTuple):
 class SyncWindows(NamedTuple):
     """Sync stage: five frames and the 16 mel steps of a window that does, or does not, belong to them.
 
-    boxes: of the lower half of the face, px of the images (left, top, right, bottom). mel: [-4, 4].
-    in_sync: 1 or 0.
+    Attributes:
+      boxes: of the lower half of the face, px of the images (left, top, right, bottom).
+      mel: [-4, 4].
+      in_sync: 1 or 0.
     """
 
     frames: UInt8[Any, "b 5 s s 3"]
@@ -60,10 +65,14 @@ class SyncWindows(NamedTuple):
 class Sequences(NamedTuple):
     """AVCT stage: t = frames successive frames of speech, r more on each side (n = t + 2 r), a portrait.
 
-    portrait: a frame of the clip, or of another person; portrait_motion, portrait_pose: its own.
-    rest_motion, rest_pose: the speaker's while silent. silent: 1 where nobody speaks.
-    poses: rad and mm. motion: of all n frames by landmarks. frames, mel, boxes: of the t inner ones; frames
-    and boxes are None where the stage renders nothing.
+    Attributes:
+      portrait: a frame of the clip, or of another person.
+      portrait_motion, portrait_pose: its own.
+      rest_motion, rest_pose: the speaker's while silent.
+      silent: 1 where nobody speaks.
+      poses: rad and mm.
+      motion: of all n frames by landmarks.
+      frames, mel, boxes: of the t inner ones; frames and boxes are None where the stage renders nothing.
     """
 
     portrait: UInt8[Any, "b s s 3"]

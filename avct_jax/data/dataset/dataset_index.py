@@ -49,10 +49,15 @@ Columns = dict[str, Num[np.ndarray, "t *_"] | Bool[np.ndarray, " t"]]
 class Catalog(NamedTuple):
     """c clips in order of name, their n frames one after the other.
 
-    held_out: never trained on. begins: the first of each clip's frames, and n. size: of the images, px.
-    opening: of the lips, [-1, 1] units. face: found by the tracker, not interpolated. silent: nobody speaks.
-    wide, shut: opening above which a clip's mouth is wide open, and below which it is shut.
-    rest_*: mean motion and pose while silent, NaN where there is hardly any silence.
+    Attributes:
+      held_out: never trained on.
+      begins: the first of each clip's frames, and n.
+      size: of the images, px.
+      opening: of the lips, [-1, 1] units.
+      face: found by the tracker, not interpolated.
+      silent: nobody speaks.
+      wide, shut: opening above which a clip's mouth is wide open, and below which it is shut. rest_*: mean
+        motion and pose while silent, NaN where there is hardly any silence.
     """
 
     names: tuple[str, ...]

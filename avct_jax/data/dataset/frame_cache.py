@@ -43,6 +43,7 @@ def open_frames(
     Args:
       in_memory: decode into memory, and write nothing.
       progress: called with the clips decoded and the clips to decode.
+
     Raises:
       UserError: a video is missing or damaged, the disk is full or not to be written to.
     """

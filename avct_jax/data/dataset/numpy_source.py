@@ -34,6 +34,7 @@ class NumpySource:
           folder: what `avct preprocess` made.
           in_memory: keep images in memory, and write nothing into the folder.
           progress: called with the clips decoded and to be decoded, when images are first needed.
+
         Raises:
           UserError: no clips, or a clip is missing or damaged.
         """

@@ -36,7 +36,11 @@ class SyncPlan(NamedTuple):
 
 
 class SequencePlan(NamedTuple):
-    """Frames from `first`; their neighbours may lie outside the clip. transcribed: which phonemes."""
+    """Frames from `first`; their neighbours may lie outside the clip.
+
+    Attributes:
+      transcribed: which phonemes.
+    """
 
     clip: int
     first: int

@@ -65,7 +65,8 @@ class PeopleSource(abc.ABC):
     """A Source of one kind, drawn person by person; the speaker has a share of his own.
 
     Attributes:
-      KIND: of its batches. STREAM: of random numbers, which no other source may share.
+      KIND: of its batches.
+      STREAM: of random numbers, which no other source may share.
     """
 
     KIND: ClassVar[str]
@@ -83,7 +84,9 @@ class PeopleSource(abc.ABC):
         """Take n examples.
 
         Args:
-          persons: who is in each of them. usable: which may be drawn. held_out: which are for judging only.
+          persons: who is in each of them.
+          usable: which may be drawn.
+          held_out: which are for judging only.
           speaker_prob: of examples that are the speaker's.
         """
         self.speaker, self.speaker_prob = speaker, speaker_prob

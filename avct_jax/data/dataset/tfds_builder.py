@@ -110,7 +110,9 @@ def prepare(clips_folder: str | os.PathLike, data_dir: str | os.PathLike) -> pat
 
     The dataset's name carries a mark of the folder's content: other clips become another dataset.
 
-    Returns: the dataset's own folder inside data_dir, for pipeline.RecordSource and builder_from_directory.
+    Returns:
+      The dataset's own folder inside data_dir, for pipeline.RecordSource and builder_from_directory.
+
     Raises:
       UserError: no clips, a damaged one, or the disk is full.
     """

@@ -26,8 +26,12 @@ KNOWN_BY = ("keypoints", "jacobians", "poses", "score", "silent")  # columns tha
 class RecordIndex(NamedTuple):
     """Where the bytes of c clips, n frames in all, lie; clips in order of name.
 
-    shards: file names. lengths: of the shards, bytes. shard: of each clip. columns: first byte of each column
-    (in the order of dataset_index.COLUMNS) in that file. images: first byte and length of each JPEG.
+    Attributes:
+      shards: file names.
+      lengths: of the shards, bytes.
+      shard: of each clip.
+      columns: first byte of each column (in the order of dataset_index.COLUMNS) in that file.
+      images: first byte and length of each JPEG.
     """
 
     catalog: dataset_index.Catalog
@@ -89,6 +93,7 @@ def open_index(folder: str | os.PathLike) -> RecordIndex:
 
     Args:
       folder: the dataset's own, with its shards.
+
     Raises:
       UserError: no dataset is there, a shard is damaged, or the index cannot be written.
     """

@@ -32,6 +32,7 @@ class RecordSource:
 
         Args:
           folder: the dataset's own, with its shards.
+
         Raises:
           UserError: no dataset is there, or it is damaged.
         """

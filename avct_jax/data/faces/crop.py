@@ -14,7 +14,7 @@ SIZE = 256  # px, side of the networks' images
 # Medians; spread 12% and 7%.
 FACE_SHARE = 0.595
 FACE_CENTRE = (0.5, 0.573)  # x, y as shares of the side
-# An image whose face lies within these is already such a crop (the ten have .51 - .78) and is left alone.
+# An image whose face lies within these is already such a crop (the ten have 0.51 - 0.78) and is left alone.
 CROP_SHARES = (0.45, 0.8)
 CROP_OFFSET = 0.12  # how far the face's centre may be from FACE_CENTRE, share of the side
 CROP_ASPECT = 1.05
@@ -56,6 +56,7 @@ def clip_square(landmarks: Float[np.ndarray, "t n d"], image_shape: tuple[int, .
 
     Args:
       landmarks: points in every frame, x, y in px; frames without a face are NaN.
+
     Raises:
       UserError: no frame has a face.
     """
@@ -73,6 +74,7 @@ def trajectory_square(landmarks: Float[np.ndarray, "t n d"], image_shape: tuple[
     Args:
       landmarks: points in every frame, x, y in px; frames without a face are NaN.
       image_shape: height and width first.
+
     Raises:
       UserError: no frame has a face.
     """

@@ -24,8 +24,10 @@ CANONICAL_ROUNDS = 4
 class FaceBasis(NamedTuple):
     """A mean face and how it moves in speech.
 
-    canonical: mean face at rest, its rigid points centred. components: orthonormal, one displacement of all
-    points each; scales: standard deviation of their coefficients in speech.
+    Attributes:
+      canonical: mean face at rest, its rigid points centred.
+      components: orthonormal, one displacement of all points each.
+      scales: standard deviation of their coefficients in speech.
     """
 
     canonical: Float[np.ndarray, "478 3"]

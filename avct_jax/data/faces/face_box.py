@@ -13,8 +13,10 @@ INSIDE = 0.7  # share of a box in a known face's above which it is no face of it
 class FaceBox(NamedTuple):
     """One detected face.
 
-    score: the detector's, 0 to 1. box: left, top, right, bottom, px. keypoints: the image's left eye, right
-    eye, nose tip, mouth, left ear, right ear; x right, y down, px.
+    Attributes:
+      score: the detector's, 0 to 1.
+      box: left, top, right, bottom, px.
+      keypoints: the image's left eye, right eye, nose tip, mouth, left ear, right ear; x right, y down, px.
     """
 
     score: float

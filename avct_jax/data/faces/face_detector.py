@@ -27,22 +27,22 @@ LEFT_CHEEK, RIGHT_CHEEK = 234, 454  # the face's widest points, at the ears
 LEFT_IRIS, RIGHT_IRIS = 468, 473  # centres; the four points after each lie on its rim
 POINTS = 478  # 468 of the mesh, then 5 of each iris
 
-DETECTION_SCORE = 0.4  # MediaPipe has .5; here the landmark network has to agree
+DETECTION_SCORE = 0.4  # MediaPipe has 0.5; here the landmark network has to agree
 PRESENCE_SCORE = 0.5  # of the landmark network: below it the region shows no face
-CERTAIN_SCORE = 0.8  # of that network for a new face: a region off by half a face still gets .7
+CERTAIN_SCORE = 0.8  # of that network for a new face: a region off by half a face still gets 0.7
 CLOSER = 0.87  # second try's side of region: full profiles are refused where more lies around them
-# Of the detector, at once or shown the face upright in the middle: 231 portraits have .79 and more, a colour
-# wheel has .67, a cup of coffee .48 (2026-11-26).
+# Of the detector, at once or shown the face upright in the middle: 231 portraits have 0.79 and more, a colour
+# wheel has 0.67, a cup of coffee 0.48 (2026-11-26).
 SURE_SCORE = 0.7
 CHECKED_SCALE = 1.3  # side of what the detector is shown then over the landmark network's region
 REGION_SCALE = 1.5  # region of the landmark network over the face box, MediaPipe
 LANDMARK_SIZE = 256  # px, input of the landmark network
 DETECTOR_SIZE = 128  # px, input of the detector
 ANCHORS = ((8, 2), (16, 6))  # stride in px and anchors a cell of the detector's two layers
-# Side of an image with a margin over its own: of 78 faces cut to .7 of their boxes it finds 74, without 69.
+# Side of an image with a margin over its own: of 78 faces cut to 0.7 of their boxes it finds 74, without 69.
 MARGIN = 1.6
-# The detector sees faces of .14 of what it is shown (2026-11-26, a face shown ever smaller): so in squares of
-# 1/2 of the image's longer side it sees .07 of it, in squares of 1/16 .01.
+# The detector sees faces of 0.14 of what it is shown (tried with a face shown ever smaller): so in squares of
+# 1/2 of the image's longer side it sees 0.07 of it, in squares of 1/16 0.01.
 TILES, SMALL_TILES = 2, (4, 8, 16)  # parts of the longer side
 SMALLEST_TILE = 96  # px; in one of these the detector sees faces of SMALLEST_FACE
 SMALLEST_FACE = 16  # px; below, letters and leaves pass for faces
@@ -277,7 +277,7 @@ def cut(
         image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
         factor_x, factor_y = small[0] / width, small[1] / height
     cos, sin = np.cos(region.angle) / scale, np.sin(region.angle) / scale
-    # Pixel centres lie at .5: out (u + .5) -> image (x + .5)
+    # Pixel centres lie at 0.5: out (u + 0.5) -> image (x + 0.5)
     offset = np.array([region.x - origin_x, region.y - origin_y]) + (0.5 - size / 2) * np.array(
         [cos - sin, sin + cos]
     )

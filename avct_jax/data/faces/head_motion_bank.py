@@ -40,8 +40,10 @@ GAZE_GAP, GAZE_SIZE = 1.8, 0.012  # s between small jumps of the eyes, and their
 class Bank(NamedTuple):
     """Stretches of real head motion, one after another.
 
-    motion: rotation vector (rad) and shift (eye distances) around each stretch's mean. begins: of the
-    stretches, and the end. liveliness: how loud the voice was in each frame, standard deviations of its clip.
+    Attributes:
+      motion: rotation vector (rad) and shift (eye distances) around each stretch's mean.
+      begins: of the stretches, and the end.
+      liveliness: how loud the voice was in each frame, standard deviations of its clip.
     """
 
     motion: Float[np.ndarray, "n 6"]
@@ -83,7 +85,8 @@ def behave(
     """Draw how a speaker moves head and eyes; the same arguments give the same.
 
     Args:
-      loudness: log energy of each frame. silent: frames in which nobody speaks.
+      loudness: log energy of each frame.
+      silent: frames in which nobody speaks.
       scale: factor on the motion of head and brows; 0 keeps them still, eyes still live.
       turned: rotation vector (rad) of the portrait's own head; not told, it looks at the viewer.
     """

@@ -26,7 +26,7 @@ PLAIN, GAIN = 0.6, 0.25
 BODY_SHARE = 0.5  # of the line's movement that the rows between the rims of a lip take
 
 
-class Line(NamedTuple):
+class LipLine(NamedTuple):
     """Where lips meet at the nine inner landmarks: how far below them (eye distances), and how plain."""
 
     offset: Float[np.ndarray, " 9"]
@@ -39,7 +39,9 @@ def snap(image: UInt8[np.ndarray, "s s 3"], points: Float[np.ndarray, "478 3"]) 
 
     Args:
       points: landmarks in [-1, 1] of the image.
-    Returns: the landmarks as they are where the mouth is open, or the line is not plain.
+
+    Returns:
+      The landmarks as they are where the mouth is open, or the line is not plain.
     """
     unit = float(np.linalg.norm(points[topology.EYE_CORNERS[0]] - points[topology.EYE_CORNERS[1]]))
     upper, lower = (points[list(row[1:-1])] for row in (topology.UPPER_INNER_LIP, topology.LOWER_INNER_LIP))
@@ -66,11 +68,13 @@ def find(
     places: Float[np.ndarray, "9 2"],
     down: Float[np.ndarray, " 2"],
     unit: float,
-) -> Line:
+) -> LipLine:
     """Seek the dark line near `places`.
 
     Args:
-      places: in [-1, 1]. down: unit vector across the mouth. unit: eye distance in [-1, 1].
+      places: in [-1, 1].
+      down: unit vector across the mouth.
+      unit: eye distance in [-1, 1].
     """
     offsets = np.linspace(-FARTHEST, FARTHEST, STEPS)
     dark = _darkness(image, unit * (len(image) - 1) / 2)
@@ -79,7 +83,7 @@ def find(
     known = cv2.remap(dark, pixels[..., 0], pixels[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     path = _best_path(known - FAR * (offsets / FARTHEST) ** 2, offsets)
     rows = np.arange(len(places))
-    return Line(offsets[path], float(known[rows, path].mean()), float(known[:, STEPS // 2].mean()))
+    return LipLine(offsets[path], float(known[rows, path].mean()), float(known[:, STEPS // 2].mean()))
 
 
 def _down(points):

@@ -25,6 +25,7 @@ def find(name: str) -> pathlib.Path:
 
     Args:
       name: a key of SHA256.
+
     Raises:
       UserError: the file is not there, or is not the known one.
     """

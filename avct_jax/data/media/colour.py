@@ -45,7 +45,10 @@ TAGS = [
 class Reading(NamedTuple):
     """How a video is read.
 
-    scale: options of ffmpeg's scale filter. after: the filters after it. table: the file that they need.
+    Attributes:
+      scale: options of ffmpeg's scale filter.
+      after: the filters after it.
+      table: the file that they need.
     """
 
     scale: str

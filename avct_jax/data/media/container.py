@@ -43,9 +43,13 @@ class Colours(NamedTuple):
 class Probe(NamedTuple):
     """What a media file holds.
 
-    duration: seconds; 0 where the file does not say. size: (height, width) as shown, turned and with square
-    pixels, or 0, 0. start: seconds on the file's own clock where it begins. tracks: of sound. kind: ffmpeg's
-    name of the format. guessed: the duration is ffmpeg's guess.
+    Attributes:
+      duration: seconds; 0 where the file does not say.
+      size: (height, width) as shown, turned and with square pixels, or 0, 0.
+      start: seconds on the file's own clock where it begins.
+      tracks: of sound.
+      kind: ffmpeg's name of the format.
+      guessed: the duration is ffmpeg's guess.
     """
 
     frame_rate: float
@@ -74,6 +78,7 @@ def probe_stream(path: Path, stream: str) -> tuple[Probe, float]:
 
     Args:
       stream: as ffmpeg names it: "a:1" is the second sound track, "V:0" the first video.
+
     Raises:
       UserError: as `probe`.
     """
@@ -179,7 +184,7 @@ def _riff_seconds(path: Path) -> float:
     return 0.0 if streamed or not rate else size / rate
 
 
-class Decoder:
+class FFmpegReader:
     """An ffmpeg whose output is read while it works; leaving the block ends it.
 
     Nothing is written to a disk, so a full one loses neither output nor complaints.
@@ -202,7 +207,7 @@ class Decoder:
         self._drain.start()
         self.read = self._process.stdout.read
 
-    def __enter__(self) -> "Decoder":
+    def __enter__(self) -> "FFmpegReader":
         return self
 
     def complaint(self) -> str:

@@ -29,10 +29,12 @@ BLOCK = 1 << 14  # samples of each channel at once
 _log = logging.getLogger(__name__)
 
 
-class Track(NamedTuple):
+class AudioTrack(NamedTuple):
     """What is heard of a file.
 
-    number: which of its sound tracks, from 0. channel: the one that is heard alone, from 0; None: their mean.
+    Attributes:
+      number: which of its sound tracks, from 0.
+      channel: the one that is heard alone, from 0; None: their mean.
     """
 
     path: pathlib.Path
@@ -40,16 +42,16 @@ class Track(NamedTuple):
     channel: int | None = None
 
 
-class Heard(NamedTuple):
+class DecodedAudio(NamedTuple):
     """A mono sound, full scale = 1, and what it was taken of."""
 
     samples: Float[np.ndarray, " n"]
-    track: Track
+    track: AudioTrack
 
 
 def listen(
     path: str | os.PathLike, *, sample_rate: int, number: int | None = None, on_disk: bool = False
-) -> Heard:
+) -> DecodedAudio:
     """Decode a file's sound.
 
     Channels are averaged, unless they cancel each other out: then the loudest is heard. A first track that is
@@ -58,6 +60,7 @@ def listen(
     Args:
       number: of the sound track, from 0; by default the first that can be heard.
       on_disk: the samples stay in a temporary file until they are looked at.
+
     Raises:
       UserError: no such file, no sound in it or no track of this number, or the disk is full.
     """
@@ -78,7 +81,7 @@ def listen(
     if not len(reader.samples):
         raise errors.UserError(_why_nothing(path, whole=not reader.complaint))
     reader.tell(silent_before=reader.track.number if number is None else 0)
-    return Heard(reader.samples, reader.track)
+    return DecodedAudio(reader.samples, reader.track)
 
 
 def check_tracks(path: str | os.PathLike, track: int | None = None) -> None:
@@ -86,6 +89,7 @@ def check_tracks(path: str | os.PathLike, track: int | None = None) -> None:
 
     Args:
       track: that has to be there, from 1.
+
     Raises:
       UserError: no such file, no sound in it, or no track of this number.
     """
@@ -109,10 +113,12 @@ def _check_number(path: pathlib.Path, found: container.Probe, number: int | None
         raise errors.UserError(f"{path}: has {held}, and no track {number + 1}; choose another --audio-track")
 
 
-def write_native(heard: Track, folder: str | os.PathLike) -> list[str]:
+def write_native(heard: AudioTrack, folder: str | os.PathLike) -> list[str]:
     """Decode what is heard of a file once more, at its own rate and with its channels, into a folder.
 
-    Returns: what makes ffmpeg read it: options and input.
+    Returns:
+      What makes ffmpeg read it: options and input.
+
     Raises:
       UserError: it cannot be decoded, or the disk is full.
     """
@@ -167,7 +173,7 @@ class _Stream:
         # Where the format changes on the way, ffmpeg begins its filters anew: none may reckon from time 0.
         # Nor may it guess what three and more channels are for: a third microphone is no subwoofer.
         source = ["-guess_layout_max", "2", *container.source(path), "-map", f"0:a:{number}"]
-        self._decoder = container.Decoder([*source, *clock, *form])
+        self._decoder = container.FFmpegReader([*source, *clock, *form])
         self.complaint = self._decoder.complaint
         self.lost, self.peak = 0, 0.0  # how many samples are no numbers; how loud the others are
         self.header, self.channels, self.rate, mask = self._read_header()
@@ -222,7 +228,7 @@ class _Reader:
     """A track, mixed and brought to a rate; complaint: what the decoder said."""
 
     def __init__(self, path: pathlib.Path, number: int, sample_rate: int, on_disk: bool):
-        self.track = Track(path, number)
+        self.track = AudioTrack(path, number)
         self.samples, levels = self._read(sample_rate, on_disk)
         channels, mix = levels[:-1], levels[-1]
         if len(channels) > 1 and mix < CANCELLED * channels.max():

@@ -44,6 +44,7 @@ def read_frames(
       frame_rate: frames/s of the answer; frames are repeated or left out so that frame i shows the file's
         time i / frame_rate. None gives every stored frame once.
       size: side of a square, or (height, width), to scale to; None keeps the video's.
+
     Raises:
       UserError: no such file, no video in it, or not a frame can be decoded.
     """
@@ -78,7 +79,7 @@ def _decode(
         folder = stack.enter_context(tempfile.TemporaryDirectory()) if table else None
         if folder and table:
             colour.write_table(folder, table)
-        decoder = stack.enter_context(container.Decoder(command, folder=folder))
+        decoder = stack.enter_context(container.FFmpegReader(command, folder=folder))
         while len(data := decoder.read(length)) == length:
             yield np.frombuffer(data, np.uint8).reshape(*size, 3)
             count += 1
@@ -114,7 +115,7 @@ class VideoWriter:
         *,
         size: int | tuple[int, int],
         frame_rate: int | float = FRAME_RATE,
-        audio: Path | soundtrack.Track | Float[np.ndarray, "n"] | None = None,
+        audio: Path | soundtrack.AudioTrack | Float[np.ndarray, "n"] | None = None,
         sample_rate: int = SAMPLE_RATE,
     ):
         """Prepare to write.
@@ -125,6 +126,7 @@ class VideoWriter:
           audio: a sound or video file, of which is taken whole what `soundtrack.listen` hears; what it has
             heard; or mono samples in [-1, 1].
           sample_rate: Hz, of `audio` as samples.
+
         Raises:
           UserError: the path cannot be written (see check_writable).
         """
@@ -232,7 +234,7 @@ class VideoWriter:
         folder = pathlib.Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         if not isinstance(self._audio, np.ndarray):
             heard = self._audio
-            if not isinstance(heard, soundtrack.Track):
+            if not isinstance(heard, soundtrack.AudioTrack):
                 heard = soundtrack.listen(heard, sample_rate=self._sample_rate).track
             return soundtrack.write_native(heard, folder)
         samples = folder / "sound.f32"

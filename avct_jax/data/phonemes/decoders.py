@@ -17,6 +17,7 @@ def pocketsphinx(what: str = "placing phonemes in time", otherwise: str = "give 
 
     Args:
       what: needs it, and what one may do `otherwise`: for the refusal.
+
     Raises:
       UserError: it is not installed: there are no wheels for Python 3.14.
     """

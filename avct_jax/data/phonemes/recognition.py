@@ -23,7 +23,7 @@ SHIFT = 0.025  # s, added to every boundary
 SILENCE_TRIM = (0.02, 0.04)  # s, by which silences begin later and end sooner
 PIECE_SECONDS = 15.0  # longest stretch recognised at once; shorter ones cost accuracy, longer ones memory
 WHOLE_SECONDS = 60.0  # longest sound aligned with its transcript at once; 45 MB a minute
-TRUSTED_DISTANCE = 0.75  # edits per phone between heard and written; unrelated texts lie above .8
+TRUSTED_DISTANCE = 0.75  # edits per phone between heard and written; unrelated texts lie above 0.8
 MOST_PHONES = 25.0  # phones/s; the fastest talkers reach 20, and a phone lasts at least 30 ms here
 SHORTEST_SECONDS = 0.12  # less sound than this holds no phone that could be found
 SILENCE_ODDS = 0.1  # that a pause stands between two words
@@ -55,6 +55,7 @@ def recognise(
       transcript: what is said, in English; aligned (78%). When that fails, a line is logged and `method`
         used.
       silent: frames in which nobody speaks, where they are known (`voice.Speech.silent`).
+
     Raises:
       UserError: hama is asked for and not installed, or the transcript holds no word.
     """
@@ -95,7 +96,9 @@ def align(wav: Float[np.ndarray, "n"], words: Sequence[Variants]) -> list[symbol
 
     Args:
       words: for each word the ways to say it, each a sequence of ARPAbet phones.
-    Returns: pocketsphinx's own times, neither shifted nor trimmed (see `finish`); None when no path fits.
+
+    Returns:
+      pocketsphinx's own times, neither shifted nor trimmed (see `finish`); None when no path fits.
     """
     shortest = sum(min(map(len, ways)) for ways in words)
     if shortest > MOST_PHONES * len(wav) / speech_features.SAMPLE_RATE:
@@ -132,7 +135,7 @@ def segments_from_words(
 ) -> list[symbols.Segment]:
     """Phones inside words whose times are known, as in grid_s1_words.csv.
 
-    `segments_from_words([("sil", 0, .95), ("bin", .95, 1.18), ..], audio_io.read_audio(clip))`, then
+    `segments_from_words([("sil", 0, 0.95), ("bin", 0.95, 1.18), ..], audio_io.read_audio(clip))`, then
     `phonemes.labels_from_segments(segments, frames)`. The whole clip is aligned once (2% of real time), and
     each word's phones are stretched to the times given; a word that lies elsewhere is divided evenly.
 
@@ -209,7 +212,8 @@ def _nearest_word(owner: Sequence[int], middle: int, at: int) -> int:
 def _split_script(heard: Sequence[str], cut: int, script: Sequence[str]) -> tuple[int, float]:
     """Match what was heard with the beginning of a text by least edits.
 
-    Returns: how many phones of the text lie before heard[:cut] ends, and the edits per phone up to there.
+    Returns:
+      How many phones of the text lie before heard[:cut] ends, and the edits per phone up to there.
     """
     if not heard or not script:
         return 0, 0.0

@@ -22,7 +22,11 @@ PLAIN, NEAR = 0.03, 12 / 256
 
 
 class Matte(NamedTuple):
-    """Layers of an image, RGB in [0, 1]; cover: share of the person in each pixel."""
+    """Layers of an image, RGB in [0, 1];
+
+    Attributes:
+      cover: share of the person in each pixel.
+    """
 
     person: Float[np.ndarray, "h w 3"]
     background: Float[np.ndarray, "h w 3"]

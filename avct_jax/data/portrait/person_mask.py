@@ -31,7 +31,8 @@ def find(
     """Return how much of each pixel is the person, 0 to 1; None where that is not sure.
 
     Args:
-      image: a square that shows a head. points: its landmarks, px.
+      image: a square that shows a head.
+      points: its landmarks, px.
     """
     small = cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
     try:

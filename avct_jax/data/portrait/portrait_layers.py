@@ -20,7 +20,7 @@ UPPER_SHARE = 0.35  # of the gap that the upper lip covers; the lower one covers
 # Half heights of the face above its middle, from the chin's -1 to the forehead's 1: below the first a neck
 # is beside the face, above the second hair that moves as the head.
 HAIR = (-0.8, -0.2)
-# Of the neck's way to a side that shoulders go: unseen people reenacted have L1 .040 at 0, .038 at .7 and 1.
+# Of the neck's way to a side that shoulders go: unseen people reenacted: L1 0.040 at 0, 0.038 at 0.7 and 1.
 SWAY = 0.8
 NEAR = 0.01  # of the image's side: so far from its edge a person may come to be carried over it
 # Greatest slope of depth across the image: steeper parts, the far cheek's edge of a turned face above all,
@@ -30,7 +30,7 @@ CHIN_SHARE = 0.45  # of the lower lip's way that the chin follows
 
 
 class PortraitLayers(NamedTuple):
-    """What face_mesh.Portrait is made of; places in [-1, 1], RGB in [0, 1]. See there."""
+    """What face_mesh.MeshPortrait is made of; places in [-1, 1], RGB in [0, 1]. See there."""
 
     skin: Float[np.ndarray, "h w 3"]
     image: Float[np.ndarray, "h w 3"]
@@ -57,7 +57,8 @@ def make(
     """Take a portrait apart.
 
     Args:
-      image: a square that shows the head. points: its landmarks in [-1, 1], z in the same scale.
+      image: a square that shows the head.
+      points: its landmarks in [-1, 1], z in the same scale.
     """
     points = lip_snap.snap(image, points.astype(np.float64))
     vertices = np.concatenate([even_depth(points), rings(points), border()])

@@ -9,14 +9,16 @@ from avct_jax.data.faces import face_detector
 
 SIDEWAYS = 45.0  # degrees of roll from which a quarter turn brings a face nearer to upright
 # Of 11 portraits upright, and turned by a quarter either way, the landmark network is sure by 1.00; the one
-# that it took for a face standing on its head got .77.
+# that it took for a face standing on its head got 0.77.
 SURE = 0.9
 
 
-class Found(NamedTuple):
+class UprightFace(NamedTuple):
     """An image's largest face.
 
-    pixels: the image, turned clockwise by `turned` degrees. faces: how many there are in it.
+    Attributes:
+      pixels: the image, turned clockwise by `turned` degrees.
+      faces: how many there are in it.
     """
 
     pixels: UInt8[np.ndarray, "h w 3"]
@@ -26,13 +28,15 @@ class Found(NamedTuple):
     turned: int = 0
 
 
-def find(pixels: UInt8[np.ndarray, "h w 3"], landmarker: Any, *, turn: bool = True) -> Found | None:
+def find(pixels: UInt8[np.ndarray, "h w 3"], landmarker: Any, *, turn: bool = True) -> UprightFace | None:
     """Find the largest face of an image, and turn that by quarters where the face is not upright.
 
     Args:
       landmarker: such as face.FaceLandmarker.
       turn: else the image stays as it is.
-    Returns: None where no face is found, whichever way up.
+
+    Returns:
+      None where no face is found, whichever way up.
     """
     found = _look(pixels, landmarker, 0)
     if not turn or (found and _is_upright(found)):
@@ -55,12 +59,12 @@ def beyond_edge(points: Float[np.ndarray, "478 d"], shape: tuple[int, ...]) -> f
     return float(over / (high - low).max())
 
 
-def _is_upright(found: Found) -> bool:
+def _is_upright(found: UprightFace) -> bool:
     return found.score >= SURE and abs(roll(found.points)) <= SIDEWAYS
 
 
-def _look(pixels: UInt8[np.ndarray, "h w 3"], landmarker: Any, degrees: int) -> Found | None:
+def _look(pixels: UInt8[np.ndarray, "h w 3"], landmarker: Any, degrees: int) -> UprightFace | None:
     turned = np.ascontiguousarray(np.rot90(pixels, -degrees // 90)) if degrees else pixels
     faces = landmarker.detect(turned)
     found = landmarker.landmarks(turned, faces[0]) if faces else None
-    return Found(turned, found.points, float(found.score), len(faces), degrees) if found else None
+    return UprightFace(turned, found.points, float(found.score), len(faces), degrees) if found else None

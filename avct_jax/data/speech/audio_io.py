@@ -32,7 +32,10 @@ def read_audio(
       path: a sound or video file; never seen by a shell, so any name will do.
       sample_rate: samples/s of the answer.
       track: which of several sound tracks, from 1; by default the first in which there is something to hear.
-    Returns: samples, full scale = 1, float32.
+
+    Returns:
+      samples, full scale = 1, float32.
+
     Raises:
       UserError: missing, a folder, empty, not readable as sound, without sound, or shorter than 40 ms.
     """
@@ -41,7 +44,7 @@ def read_audio(
 
 def read_heard(
     path: str | os.PathLike, *, sample_rate: int = SAMPLE_RATE, track: int | None = None
-) -> soundtrack.Heard:
+) -> soundtrack.DecodedAudio:
     """`read_audio`, and which track and channel it was: what a video of this sound has to hold."""
     heard = soundtrack.listen(path, sample_rate=sample_rate, number=None if track is None else track - 1)
     if len(heard.samples) * speech_features.FRAME_RATE < sample_rate:

@@ -29,7 +29,7 @@ class Hearing(NamedTuple):
       ended: no frame will follow.
     """
 
-    stream: streaming_features.State
+    stream: streaming_features.StreamingState
     rows: Float[np.ndarray, "m 4 columns"]
     levels: Float[np.ndarray, " l"] = np.zeros(0)
     first: int = 0
@@ -45,8 +45,8 @@ def begin(before: Hearing | None = None) -> Hearing:
     """Begin a reply; of the voice is known what one before it told."""
     none = np.zeros((0, speech_features.ROWS_PER_FRAME, speech_features.FEATURES), np.float32)
     if before is None:
-        return Hearing(streaming_features.State(), none)
-    return Hearing(streaming_features.State(estimates=before.stream.estimates), none, before.levels)
+        return Hearing(streaming_features.StreamingState(), none)
+    return Hearing(streaming_features.StreamingState(estimates=before.stream.estimates), none, before.levels)
 
 
 def push(

@@ -36,7 +36,7 @@ def mfcc_and_filterbank(
 ) -> tuple[Float[np.ndarray, "rows 13"], Float[np.ndarray, "rows 26"]]:
     """13 cepstral coefficients and 26 log filter-bank energies every 10 ms.
 
-    python_speech_features' `mfcc` and `logfbank` with their defaults: no window function, pre-emphasis .97,
+    python_speech_features' `mfcc` and `logfbank` with their defaults: no window function, pre-emphasis 0.97,
     512-point power spectrum, 26 triangles on whole FFT bins, lifter 22, c0 replaced by the log energy.
 
     Args:

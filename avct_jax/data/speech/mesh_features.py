@@ -35,6 +35,7 @@ def listen(wav: Float[np.ndarray, " m"], recognise: Recogniser | None = None) ->
     Args:
       wav: 16 kHz mono, any scale.
       recognise: makes log-posteriors of the features; by default hama's network hears the sound itself.
+
     Raises:
       UserError: pyworld is missing.
     """
@@ -78,7 +79,8 @@ def told(speech: voice.Speech, labels: Int[np.ndarray, " t"], *, share: float = 
     """Raise the posteriors of phonemes that are known to be said.
 
     Args:
-      labels: one of the 41 symbols' indices a frame. share: posterior that a known phoneme has at least.
+      labels: one of the 41 symbols' indices a frame.
+      share: posterior that a known phoneme has at least.
     """
     assert speech.posteriors is not None
     logs = speech.posteriors.copy()

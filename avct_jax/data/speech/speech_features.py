@@ -61,7 +61,9 @@ def features(
     """Return `audio_features`, dealt out to frames.
 
     Args:
-      wav: 16 kHz mono, any scale. f0: see `audio_features`. frames: other than the sound's own number.
+      wav: 16 kHz mono, any scale.
+      f0: see `audio_features`.
+      frames: other than the sound's own number.
     """
     return frame_features(audio_features(wav, f0=f0), frames=frames or frame_count(len(wav)))
 
@@ -82,7 +84,9 @@ def audio_features(
     Args:
       wav: 16 kHz mono, any scale.
       f0: "harvest" as the paper, or "dio" + stonemask: far cheaper, but a quarter of the flags differ.
-    Returns: float32; as many rows as python_speech_features gives, 1 + ceil((n - 400) / 160).
+
+    Returns:
+      float32; as many rows as python_speech_features gives, 1 + ceil((n - 400) / 160).
     """
     mean, scale = _level(wav)
     cepstra, energies = mel.mfcc_and_filterbank(wav, offset=mean, scale=scale)
@@ -120,7 +124,7 @@ def pitch(
     """F0 in Hz every 10 ms by WORLD, 0 where unvoiced; n // 160 + 1 rows.
 
     Up to 11 s, exactly WORLD's answer for the whole. Longer sound is heard in chunks of 5 s, 1 s around, by a
-    few threads: constant memory, the same voiced flags, F0 within .3% (measured on a minute of two voices).
+    few threads: constant memory, the same voiced flags, F0 within 0.3% (measured on a minute of two voices).
     """
     rows = len(wav) // mel.STEP + 1
     margin, step = (F0_MARGIN, F0_CHUNK) if rows > F0_WHOLE else (0, rows)

@@ -50,8 +50,11 @@ PRIOR_STD = np.array(
 class Estimates(NamedTuple):
     """What is known of a voice and its recording.
 
-    peak: natural logarithm of the loudest row's energy, forgotten slowly. hertz: the last pitch. mean,
-    square: of each column over active rows. weight: rows that they stand for.
+    Attributes:
+      peak: natural logarithm of the loudest row's energy, forgotten slowly.
+      hertz: the last pitch.
+      mean, square: of each column over active rows.
+      weight: rows that they stand for.
     """
 
     peak: float = -np.inf
@@ -61,7 +64,7 @@ class Estimates(NamedTuple):
     weight: float = PRIOR_ROWS
 
 
-class State(NamedTuple):
+class StreamingState(NamedTuple):
     """All that is remembered of a sound. sound: from BACK + 1 samples before the frame that comes next."""
 
     audio: Float[np.ndarray, " n"] = np.zeros(BACK + 1, np.float32)
@@ -73,19 +76,21 @@ def features(wav: Float[np.ndarray, " m"]) -> Float[np.ndarray, "t 4 columns"]:
 
     Args:
       wav: 16 kHz mono, full scale = 1.
+
     Raises:
       UserError: pyworld is missing.
     """
-    return push(State(), wav, last=True)[1]
+    return push(StreamingState(), wav, last=True)[1]
 
 
 def push(
-    state: State, wav: Float[np.ndarray, " m"], *, last: bool = False
-) -> tuple[State, Float[np.ndarray, "t 4 columns"]]:
+    state: StreamingState, wav: Float[np.ndarray, " m"], *, last: bool = False
+) -> tuple[StreamingState, Float[np.ndarray, "t 4 columns"]]:
     """Hear more of a sound, and return the features of the frames that it makes final.
 
     Args:
-      wav: of any length. last: nothing comes after it; all frames are final, a begun one too.
+      wav: of any length.
+      last: nothing comes after it; all frames are final, a begun one too.
     """
     audio = np.append(state.audio, wav.astype(np.float32))
     if last:  # silence after the end; a sound without a sample is one frame (speech_features.frame_count)
@@ -100,7 +105,7 @@ def push(
         estimates, done[i] = _hear(
             estimates, audio[i * FRAME : (i + 1) * FRAME + BACK + 1 + AHEAD].astype(np.float64)
         )
-    return State(audio[frames * FRAME :], estimates), done
+    return StreamingState(audio[frames * FRAME :], estimates), done
 
 
 def _hear(estimates: Estimates, audio: Float[np.ndarray, " n"]):
@@ -134,7 +139,8 @@ def normalise(
     counts in octaves over 100 Hz; in gaps the last one goes on.
 
     Args:
-      rows: MFCC, filter banks, F0 (Hz) where voiced, and whether somebody speaks. peaks: the loudest lately.
+      rows: MFCC, filter banks, F0 (Hz) where voiced, and whether somebody speaks.
+      peaks: the loudest lately.
     """
     hertz, weight = estimates.hertz, estimates.weight
     mean, square = estimates.mean.copy(), estimates.square.copy()

@@ -49,7 +49,9 @@ def hear(
     """Hear a whole sound, once.
 
     Args:
-      wav: 16 kHz mono, full scale = 1. features: `speech_features.features` or `streaming_features.features`.
+      wav: 16 kHz mono, full scale = 1.
+      features: `speech_features.features` or `streaming_features.features`.
+
     Raises:
       UserError: pyworld is missing.
     """

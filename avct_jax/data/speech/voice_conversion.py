@@ -13,11 +13,13 @@ from avct_jax.data.speech import speech_features
 PERIOD = 5.0  # ms between WORLD's frames
 
 
-class Voice(NamedTuple):
+class VoiceChange(NamedTuple):
     """How a voice differs from the one it is made of.
 
-    pitch: factor on F0. tract: factor on all formants; 1.12 is a vocal tract an eighth shorter. tempo: factor
-    on the speed of speech.
+    Attributes:
+      pitch: factor on F0.
+      tract: factor on all formants; 1.12 is a vocal tract an eighth shorter.
+      tempo: factor on the speed of speech.
     """
 
     pitch: float = 1.0
@@ -25,19 +27,22 @@ class Voice(NamedTuple):
     tempo: float = 1.0
 
 
-def draw(rng: np.random.Generator) -> Voice:
-    """Choose a voice: pitch .7 to 1.5, tract within 12%, tempo within 15%; a high voice has a short tract."""
+def draw(rng: np.random.Generator) -> VoiceChange:
+    """Choose a voice: pitch 0.7 to 1.5, tract within 12%, tempo within 15%; high voices have short tracts."""
     pitch = float(np.exp(rng.uniform(np.log(0.7), np.log(1.5))))
     tract = float(np.exp(np.clip(0.15 * np.log(pitch) + rng.normal(0, 0.06), -0.12, 0.12)))
-    return Voice(pitch, tract, float(np.exp(rng.uniform(-0.15, 0.15))))
+    return VoiceChange(pitch, tract, float(np.exp(rng.uniform(-0.15, 0.15))))
 
 
-def revoice(wav: Float[np.ndarray, " n"], voice: Voice) -> Float[np.ndarray, " m"]:
+def revoice(wav: Float[np.ndarray, " n"], voice: VoiceChange) -> Float[np.ndarray, " m"]:
     """Say the same by another voice.
 
     Args:
       wav: 16 kHz mono.
-    Returns: about n / tempo samples; something that was said at time s is now said at s / tempo.
+
+    Returns:
+      About n / tempo samples; something that was said at time s is now said at s / tempo.
+
     Raises:
       UserError: pyworld is missing.
     """

@@ -14,7 +14,7 @@ WIDTH, HEIGHT = 720, 120  # of a curve's own coordinates
 RATE = 25  # frames/s
 
 
-def write(report: Mapping[str, Any], shown: Sequence[report_assets.Sample], path: pathlib.Path) -> None:
+def write(report: Mapping[str, Any], shown: Sequence[report_assets.VideoSample], path: pathlib.Path) -> None:
     """Write the page; nothing in it is fetched from anywhere.
 
     Raises:
@@ -23,7 +23,7 @@ def write(report: Mapping[str, Any], shown: Sequence[report_assets.Sample], path
     result_cache.write_text(path, page(report, shown))
 
 
-def page(report: Mapping[str, Any], shown: Sequence[report_assets.Sample]) -> str:
+def page(report: Mapping[str, Any], shown: Sequence[report_assets.VideoSample]) -> str:
     """The page's text."""
     protocol, about = report["protocol"], "Videos measured beside the real ones."
     return render(
@@ -37,7 +37,7 @@ def page(report: Mapping[str, Any], shown: Sequence[report_assets.Sample]) -> st
     )
 
 
-def curve(sample: report_assets.Sample) -> str:
+def curve(sample: report_assets.VideoSample) -> str:
     """The mouth's opening over time, real and generated, as inline SVG."""
     return render("curve.html.j2", curve=_curve(sample))
 
@@ -83,7 +83,7 @@ def _cell(system, measure, best):
     }
 
 
-def _sample(sample: report_assets.Sample) -> dict[str, Any]:
+def _sample(sample: report_assets.VideoSample) -> dict[str, Any]:
     return {
         "name": sample.name,
         "titles": [_title(system) for system in sample.videos],
@@ -98,7 +98,7 @@ def _title(system):
     return "real" if system == evaluate.TRUTH else system
 
 
-def _curve(sample: report_assets.Sample) -> dict[str, Any]:
+def _curve(sample: report_assets.VideoSample) -> dict[str, Any]:
     known = [x for values in sample.openings.values() for x in values if x is not None]
     top = max([*known, 1e-3])
     longest = max(len(values) for values in sample.openings.values())

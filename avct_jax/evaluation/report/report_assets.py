@@ -24,7 +24,7 @@ JPEG = 85  # quality
 INK, PAPER = (40, 40, 40), 245
 
 
-class Sample(NamedTuple):
+class VideoSample(NamedTuple):
     """One video in all its forms.
 
     videos: of the real one first, by system. openings: of the mouth, frame by frame, by system; None: no
@@ -42,7 +42,7 @@ def choose(
     real: str | os.PathLike | None,
     output: str | os.PathLike,
     most: int,
-) -> list[Sample]:
+) -> list[VideoSample]:
     """Some videos that every system has figures of, evenly chosen.
 
     Args:
@@ -56,7 +56,7 @@ def choose(
     names = [name for name in first if all(name in figures[system] for system in systems)]
     kept = result_cache.Store(pathlib.Path(output) / evaluate.FOLDER)
     return [
-        Sample(
+        VideoSample(
             name,
             {system: folders[system][name] for system in systems},
             {system: kept.openings(system, name) for system in systems},
@@ -65,7 +65,7 @@ def choose(
     ]
 
 
-def side_by_side(sample: Sample) -> bytes:
+def side_by_side(sample: VideoSample) -> bytes:
     """An MP4 of the portrait and all videos of a sample beside each other, with the real video's sound."""
     with contextlib.ExitStack() as stack:
         readers = [stack.enter_context(contextlib.closing(_frames(path))) for path in sample.videos.values()]
@@ -80,7 +80,7 @@ def alone(path: pathlib.Path) -> bytes:
         return _encoded(frames, (SIDE, SIDE), path)
 
 
-def contact_sheet(sample: Sample) -> bytes:
+def contact_sheet(sample: VideoSample) -> bytes:
     """A JPEG: a row for each system, moments evenly spread over the real video."""
     count = sum(1 for _ in _frames(next(iter(sample.videos.values()))))
     moments = sorted({i * (count - 1) // max(1, COLUMNS - 1) for i in range(COLUMNS)})

@@ -18,7 +18,7 @@ QUESTIONS = {
 ENDS = {1: "worst", 5: "best"}
 
 
-def write(shown: Sequence[report_assets.Sample], path: pathlib.Path) -> None:
+def write(shown: Sequence[report_assets.VideoSample], path: pathlib.Path) -> None:
     """Write the page; it works from a file, keeps answers in the browser and gives a CSV.
 
     Columns: rater, video, system, question, rating. The real videos are among those that are rated.
@@ -29,7 +29,7 @@ def write(shown: Sequence[report_assets.Sample], path: pathlib.Path) -> None:
     result_cache.write_text(path, rating_page(shown))
 
 
-def rating_page(shown: Sequence[report_assets.Sample]) -> str:
+def rating_page(shown: Sequence[report_assets.VideoSample]) -> str:
     """The page's text. Each rater has an order of their own, by their name; systems' names cannot be read."""
     videos = [
         {

@@ -1,6 +1,6 @@
 """Whose face an image shows, for dlib's face recognition network: 128 numbers a face.
 
-Two images of one person lie within .6 of each other (King, "High quality face recognition with deep metric
+Two images of one person lie within 0.6 of each other (King, "High quality face recognition with deep metric
 learning", 2017).
 """
 
@@ -45,6 +45,7 @@ def load(path: str | os.PathLike) -> Identify:
 
     Returns:
       A function of an image and its landmarks in px: the descriptor, NaN where the landmarks are.
+
     Raises:
       UserError: dlib is not installed, or the file is missing or not this network's.
     """

@@ -20,13 +20,14 @@ def make(
     syncnet: str | os.PathLike | None = None,
     sync: str | os.PathLike | None = None,
     face_recognition: str | os.PathLike | None = None,
-) -> video_features.Networks:
+) -> video_features.Scorers:
     """Load what is at hand.
 
     Args:
       fid: the FID network's file; None: VGG-16's features stand in, under their own name, if installed.
       syncnet: SyncNet's file; None: our own D_sync judges, of the file `sync` or the one in the package.
       face_recognition: dlib's file, "" for the installed one; None: nobody asks whose face it is.
+
     Raises:
       UserError: a file is missing or wrong.
     """
@@ -53,7 +54,7 @@ def make(
         file = face_recognition or face_identity.installed()
         identify = face_identity.load(file)
         labels["identity"] = f"dlib, {sync_scorers.fingerprint(file)}"
-    return video_features.Networks(
+    return video_features.Scorers(
         face_detector.FaceLandmarker(), sync_scorer, embed, distance, labels, identify
     )
 

@@ -49,7 +49,9 @@ Network = Callable[..., Any]
 class SyncScorer(Protocol):
     """Who embeds lips and speech.
 
-    key: "syncnet" or "own". label: network, file and the first digits of its sha256.
+    Attributes:
+      key: "syncnet" or "own".
+      label: network, file and the first digits of its sha256.
     """
 
     key: str
@@ -62,7 +64,9 @@ class SyncScorer(Protocol):
         its neighbours would be.
 
         Args:
-          frames: t of them, RGB. points: of each, px of the frames; NaN where there is no face.
+          frames: t of them, RGB.
+          points: of each, px of the frames; NaN where there is no face.
+
         Raises:
           UserError: no frame shows a face.
           ValueError: not as many frames as points.
@@ -75,7 +79,8 @@ class SyncScorer(Protocol):
         One less than a video has, as syncnet_python counts.
 
         Args:
-          wav: 16 kHz mono, full scale = 1. frames: of the video.
+          wav: 16 kHz mono, full scale = 1.
+          frames: of the video.
         """
         ...
 
@@ -150,6 +155,7 @@ class DSyncScorer:
           file: a run's sync.safetensors, or Wav2Lip's lipsync_expert.pth as published.
           image_size: px of the images that it was trained on; by default what the presets have, 256 at
             the released width, 128 below.
+
         Raises:
           UserError: the file is missing or damaged, or holds no D_sync.
         """
@@ -206,6 +212,7 @@ def read(file: str | os.PathLike, part: str) -> Mapping[str, Any]:
 
     Args:
       part: of checkpoint_file.EXTRA.
+
     Raises:
       UserError: the file is missing or damaged, or does not hold that network.
     """

@@ -29,6 +29,7 @@ def grid_sample(
         grids are made by `coordinate_grid` (the mismatch is part of those weights).
       padding_mode: what lies outside: "zeros", "reflection" (at the border that `align_corners`
         defines) or "border" (the nearest pixel).
+
     Raises:
       ValueError: unknown padding_mode.
     """

@@ -177,7 +177,11 @@ class Curve(NamedTuple):
 
 
 class Opening(NamedTuple):
-    """Mouth or eye of b faces in the target image; left and right: its corners."""
+    """Mouth or eye of b faces in the target image;
+
+    Attributes:
+      left and right: its corners.
+    """
 
     left: Float[Array, "b 2"]
     right: Float[Array, "b 2"]

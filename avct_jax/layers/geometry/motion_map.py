@@ -7,9 +7,9 @@ from jaxtyping import Array, Float
 from avct_jax import motion
 from avct_jax.layers.geometry import heatmap
 
-SHAPE_GAIN = 10.0  # keypoints differ between faces by about .1, in [-1, 1] units
-CHANGE_GAIN = 20.0  # and between frames of a speaking face by about .05
-TURN_GAIN = 5.0  # their affine frames by about .2
+SHAPE_GAIN = 10.0  # keypoints differ between faces by about 0.1, in [-1, 1] units
+CHANGE_GAIN = 20.0  # and between frames of a speaking face by about 0.05
+TURN_GAIN = 5.0  # their affine frames by about 0.2
 
 
 class MotionMap(nn.Module):

@@ -66,8 +66,10 @@ BLENDSHAPE_POINTS = (
 class Detections(NamedTuple):
     """What BlazeFace says at its 896 anchors: 16x16 cells of two, then 8x8 cells of six, row by row.
 
-    boxes: centre and size, then six keypoints, each x, y in px of the 128 px image, places relative to the
-    anchor's. logits: of there being a face.
+    Attributes:
+      boxes: centre and size, then six keypoints, each x, y in px of the 128 px image, places relative to the
+        anchor's.
+      logits: of there being a face.
     """
 
     boxes: Float[Array, "b 896 16"]
@@ -75,9 +77,11 @@ class Detections(NamedTuple):
 
 
 class FaceMesh(NamedTuple):
-    """points: x right, y down, z away from the viewer, px of the 256 px image. presence: logit of a face.
-
-    extra: the network's third output, in [0, 1]; its makers do not say of what.
+    """
+    Attributes:
+      points: x right, y down, z away from the viewer, px of the 256 px image.
+      presence: logit of a face.
+      extra: the network's third output, in [0, 1]; its makers do not say of what.
     """
 
     points: Float[Array, "b 478 3"]
@@ -91,13 +95,13 @@ class FaceDetector(nn.Module):
     @nn.compact
     def __call__(self, image: Float[Array, "b 128 128 3"]) -> Detections:
         """Look for faces in RGB images in [-1, 1]."""
-        x = activation.relu(Conv(24, 5, 2, name="stem")(image))
+        x = activation.relu(ConvBlock(24, 5, 2, name="stem")(image))
         for i, features in enumerate(DETECTOR_WIDTHS):
             x = BlazeBlock(features, 2 if i in DETECTOR_HALVINGS else 1, name=f"block_{i}")(x)
             if i == DETECTOR_TAP:
                 near = x
-        boxes = [Conv(32, name="near_boxes")(near), Conv(96, name="far_boxes")(x)]
-        logits = [Conv(2, name="near_logits")(near), Conv(6, name="far_logits")(x)]
+        boxes = [ConvBlock(32, name="near_boxes")(near), ConvBlock(96, name="far_boxes")(x)]
+        logits = [ConvBlock(2, name="near_logits")(near), ConvBlock(6, name="far_logits")(x)]
         b = len(image)
         return Detections(
             jnp.concatenate([y.reshape(b, -1, 16) for y in boxes], 1),
@@ -111,7 +115,7 @@ class FaceLandmarks(nn.Module):
     @nn.compact
     def __call__(self, image: Float[Array, "b 256 256 3"]) -> FaceMesh:
         """Find the points in RGB images in [0, 1], in which an upright face fills about two thirds."""
-        x = Conv(LANDMARK_WIDTHS[0], 3, 2, name="stem")(image)
+        x = ConvBlock(LANDMARK_WIDTHS[0], 3, 2, name="stem")(image)
         x = PReLU(name="stem_slope")(x)
         for stage, (features, waist) in enumerate(zip(LANDMARK_WIDTHS, LANDMARK_WAISTS, strict=True)):
             if stage:
@@ -150,7 +154,7 @@ class BlazeBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b hh ww d"]:
-        y = Conv(self.features, name="pointwise")(Depthwise(self.stride, name="depthwise")(x))
+        y = ConvBlock(self.features, name="pointwise")(Depthwise(self.stride, name="depthwise")(x))
         shortcut = x if self.stride == 1 else largest_of_four(x)
         return activation.relu(widen(shortcut, self.features) + y)
 
@@ -168,8 +172,8 @@ class MobileBlock(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b hh ww d"]:
         size = 2 if self.halve else 1
-        y = PReLU(name="waist_slope")(Conv(self.waist, size, size, name="narrow")(x))
-        y = Conv(self.features, name="broaden")(Depthwise(name="depthwise")(y))
+        y = PReLU(name="waist_slope")(ConvBlock(self.waist, size, size, name="narrow")(x))
+        y = ConvBlock(self.features, name="broaden")(Depthwise(name="depthwise")(y))
         shortcut = widen(largest_of_four(x), self.features) if self.halve else x
         return PReLU(name="slope")(shortcut + y)
 
@@ -187,7 +191,7 @@ class MixerBlock(nn.Module):
         return x + nn.Dense(x.shape[-1], name="channel_out")(nn.relu(y))
 
 
-class Conv(nn.Module):
+class ConvBlock(nn.Module):
     """Convolution with a bias, padded as TensorFlow's "SAME", as one matrix product.
 
     The first layer so takes half the time of XLA's own convolution on CPUs.

@@ -20,7 +20,11 @@ REGION_SCALE = 1.5  # side of the region over the longer side of the points' box
 
 
 class Tracked(NamedTuple):
-    """points: x right, y down, px of the frames; z away from the viewer, same scale. presence: 0 to 1."""
+    """
+    Attributes:
+      points: x right, y down, px of the frames; z away from the viewer, same scale.
+      presence: 0 to 1.
+    """
 
     points: Float[Array, "b 478 3"]
     presence: Float[Array, "b"]

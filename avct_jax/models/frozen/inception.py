@@ -91,8 +91,11 @@ LAST_NAMES += (*TRIPLE[:2], "branch3x3dbl_3a", "branch3x3dbl_3b", "branch_pool")
 class Inception(NamedTuple):
     """The network's numbers.
 
-    params: kernel (h, w, in, out) and bias of each convolution, batch norm in them. sizes: features it gives.
-    centre, scale: pixels of 0..255 go in as (x - centre) / scale. label: its file.
+    Attributes:
+      params: kernel (h, w, in, out) and bias of each convolution, batch norm in them.
+      sizes: features it gives.
+      centre, scale: pixels of 0..255 go in as (x - centre) / scale.
+      label: its file.
     """
 
     params: Mapping[str, Mapping[str, Any]]
@@ -108,6 +111,7 @@ def load(path: str | os.PathLike) -> Inception:
     Args:
       path: `.npz` with TensorFlow's names (`mixed_7_conv/kernel`), or pytorch-fid's `.pth`. What ends at
         mixed_7 has no 2048 features.
+
     Raises:
       UserError: the file is missing, damaged, or holds no such network.
     """

@@ -12,7 +12,7 @@ from avct_jax.layers import norm
 from avct_jax.layers.convolution import conv
 
 WINDOW = 5  # frames
-MFCC_STEPS = 20  # .2 s; window v starts at step 4 v
+MFCC_STEPS = 20  # 0.2 s; window v starts at step 4 v
 
 # (channels, kernel, padding, pooling window, strides, padding); the names count torch's layers.
 AUDIO_LAYERS = {
@@ -35,7 +35,11 @@ LIP_LAYERS = {
 
 @dataclass(frozen=True)
 class SyncNetConfig:
-    """Released shapes (syncnet_v2). width: factor on the numbers of channels."""
+    """Released shapes (syncnet_v2).
+
+    Attributes:
+      width: factor on the numbers of channels.
+    """
 
     width: float = 1.0
 

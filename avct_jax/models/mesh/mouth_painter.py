@@ -29,7 +29,7 @@ NEAR_ZERO = nn.initializers.variance_scaling(0.01, "fan_in", "normal")
 # logarithm, are people's own.
 USUAL_TINT, OWN_TINT = (1.32, 0.88, 0.76), 0.15
 COLOURLESS = (
-    0.25  # range of skin's channels over their mean from which on an image is fully coloured; usual .56
+    0.25  # range of skin's channels over their mean from which on an image is fully coloured; usual 0.56
 )
 LUMINANCE = (0.299, 0.587, 0.114)
 NEAR = 4.0  # over the share of the 8 x 8 pixels around that is open: from a quarter on all may be painted
@@ -52,7 +52,11 @@ class MouthPainterConfig:
 
 
 class Own(NamedTuple):
-    """What the portrait itself shows in its mouth's patch. inside: 1 between its lips."""
+    """What the portrait itself shows in its mouth's patch.
+
+    Attributes:
+      inside: 1 between its lips.
+    """
 
     image: Float[Array, "#b h w 3"]
     inside: Float[Array, "#b h w"]
@@ -78,7 +82,8 @@ class MouthPainter(nn.Module):
         """Say what is to be seen, and where.
 
         Args:
-          patch: warped skin and the mouth's shape. own: of the portrait; one, or one a frame.
+          patch: warped skin and the mouth's shape.
+          own: of the portrait; one, or one a frame.
           code: whose teeth; the painter's own where not given.
         """
         c = self.config
@@ -122,7 +127,9 @@ class MouthPainter(nn.Module):
 class Light(NamedTuple):
     """What an image's light does to colours.
 
-    tint: factors of RGB against usual light. colourful: 1, or less down to 0 in an image of greys.
+    Attributes:
+      tint: factors of RGB against usual light.
+      colourful: 1, or less down to 0 in an image of greys.
     """
 
     tint: Float[Array, "#b 1 1 3"]
@@ -226,7 +233,7 @@ def compose(skin: Float[Array, "b h w 3"], painting: Painting) -> Float[Array, "
     return skin + painting.share * (painting.colour - skin)
 
 
-def own_patch(portrait: face_mesh.Portrait) -> Own:
+def own_patch(portrait: face_mesh.MeshPortrait) -> Own:
     """Cut the mouth's patch out of the portrait as it is."""
     places = mouth_patch.patch_places(portrait.head[None], portrait.origin[None], portrait.anchor)
     image = grid.grid_sample(portrait.image[None], places, align_corners=True, padding_mode="border")
@@ -238,7 +245,7 @@ def own_patch(portrait: face_mesh.Portrait) -> Own:
 
 
 def paint_frames(
-    portrait: face_mesh.Portrait,
+    portrait: face_mesh.MeshPortrait,
     moved: face_mesh.Moved,
     drawing: face_mesh.Drawing,
     patch: mouth_patch.Patch,

@@ -18,8 +18,10 @@ PATCH_LEFT, PATCH_RIGHT, PATCH_TOP, PATCH_BOTTOM = -0.5, 0.5, -0.26, 0.41
 class Patch(NamedTuple):
     """The mouth's surroundings, fixed to the skull: what a painter sees of b frames.
 
-    skin: RGB in [0, 1], warped; what lies between the lips is no skin. inside: 1 between the lips. below,
-    above: how far below the upper and above the lower lip, eye distances.
+    Attributes:
+      skin: RGB in [0, 1], warped; what lies between the lips is no skin.
+      inside: 1 between the lips.
+      below, above: how far below the upper and above the lower lip, eye distances.
     """
 
     skin: Float[Array, "b h w 3"]
@@ -42,7 +44,7 @@ def patch_places(
     return middle[:, None, None, :2] + x[None, None, :, None] * right + y[None, :, None, None] * down
 
 
-def draw_patch(portrait: face_mesh.Portrait, moved: face_mesh.Moved) -> Patch:
+def draw_patch(portrait: face_mesh.MeshPortrait, moved: face_mesh.Moved) -> Patch:
     """Warp only the mouth's patch: what `draw` would show there, at the patch's resolution."""
     places = patch_places(moved.head, moved.origin, portrait.anchor)
     guess = face_mesh.head_at_rest(portrait, moved, places)

@@ -28,7 +28,7 @@ HEARD = np.array([0, *range(speech_format.FILTERBANK.start, speech_format.COLUMN
 
 @dataclasses.dataclass(frozen=True)
 class PhonemeNetConfig:
-    """Sizes; the defaults have .42 M parameters, and hear 520 ms back and 200 ms ahead.
+    """Sizes; the defaults have 0.42 M parameters, and hear 520 ms back and 200 ms ahead.
 
     Attributes:
       width: channels.
@@ -85,7 +85,9 @@ class PhonemeNet(nn.Module):
 
         Args:
           features: data/speech/streaming_features.py; zeros where there is no sound.
-        Returns: natural logarithms, whose exponentials sum up to 1.
+
+        Returns:
+          Natural logarithms, whose exponentials sum up to 1.
         """
         c = self.config
         b, m = features.shape[:2]

@@ -21,13 +21,18 @@ PARTED = (0.02, 0.05)  # eye distances between lips, from where to where teeth b
 
 
 class Teeth(NamedTuple):
-    """A patch as mouth_patch.patch_places lays it. colour: RGB in [0, 1] times share. share: 1 on a tooth."""
+    """A patch as mouth_patch.patch_places lays it.
+
+    Attributes:
+      colour: RGB in [0, 1] times share.
+      share: 1 on a tooth.
+    """
 
     colour: Float[Array, "1 h w 3"]
     share: Float[Array, "1 h w 1"]
 
 
-def find(portrait: face_mesh.Portrait) -> Teeth:
+def find(portrait: face_mesh.MeshPortrait) -> Teeth:
     """Cut the upper teeth out of a portrait: bright, and no redder than skin, between its lips."""
     shape = (FINER * mouth_patch.PATCH[0], FINER * mouth_patch.PATCH[1])
     places = mouth_patch.patch_places(portrait.head[None], portrait.origin[None], portrait.anchor, shape)
@@ -78,7 +83,8 @@ def lay(
     """Lay teeth over what is painted between the lips.
 
     Args:
-      where: places in the patch, [-1, 1]. gap: how far the lips are apart there, eye distances.
+      where: places in the patch, [-1, 1].
+      gap: how far the lips are apart there, eye distances.
     """
     known = jnp.concatenate(teeth, -1)
     known = jnp.broadcast_to(known, (len(where), *known.shape[1:]))

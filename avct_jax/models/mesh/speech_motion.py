@@ -90,9 +90,11 @@ class SpeechMotion(nn.Module):
         """Predict the n = t - 2 radius frames that have all their neighbours.
 
         Args:
-          posteriors: natural logarithms. poses: rotation vector (rad) and shift (eye distances) against the
-            speaker's usual pose. audio: normalised features. style: log of how far the speaker moves the
-            mouth against people's usual; 0 is usual. code: whose manner; the network's own where not given.
+          posteriors: natural logarithms.
+          poses: rotation vector (rad) and shift (eye distances) against the speaker's usual pose.
+          audio: normalised features.
+          style: log of how far the speaker moves the mouth against people's usual; 0 is usual.
+          code: whose manner; the network's own where not given.
         """
         code = jnp.broadcast_to(self.code[None], (len(style), *self.code.shape)) if code is None else code
         encoded = self.encode_frames(posteriors, poses)
@@ -146,7 +148,8 @@ def amplify(
     off never makes lips cross: a mouth that is shut, as in silence, is left shut.
 
     Args:
-      spoken, centre: standard deviations of speech. gap: of `opening`.
+      spoken, centre: standard deviations of speech.
+      gap: of `opening`.
     """
     taken = (gain - 1) * centre
     raised = gain * spoken

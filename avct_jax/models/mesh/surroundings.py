@@ -11,7 +11,7 @@ RING_END = topology.POINTS + len(topology.RING_SCALES) * len(topology.FACE_OVAL)
 
 
 class Rest(NamedTuple):
-    """A portrait's head and mesh; fields as in face_mesh.Portrait."""
+    """A portrait's head and mesh; fields as in face_mesh.MeshPortrait."""
 
     vertices: Float[Array, "n 3"]
     head: Float[Array, "3 3"]
@@ -34,7 +34,9 @@ def carry(
     leans on it, or the face would be folded over it.
 
     Args:
-      around: before the head moves. face: after. head, origin: canonical frame to image, after.
+      around: before the head moves.
+      face: after.
+      head, origin: canonical frame to image, after.
     """
     motion = jnp.einsum("bij,jk->bik", head, jnp.linalg.inv(rest.head))
     skull, neck = (rest.origin + rest.head @ jnp.asarray(x) for x in (topology.SKULL, topology.NECK))

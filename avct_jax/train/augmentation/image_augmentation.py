@@ -77,7 +77,8 @@ def see_boxes(
     The middle moves with the image and the sides grow with it; a turn leaves them level.
 
     Args:
-      from_size: side of the stored image, px. to_size: of the one that `look` makes.
+      from_size: side of the stored image, px.
+      to_size: of the one that `look` makes.
     """
     matrix, shift = _view(variation)
     places = jnp.asarray(boxes).reshape(-1, 2, 2) * (2 / from_size) - 1

@@ -37,7 +37,8 @@ def square(
     """Cut a square about each place, as fine as the image: n = s side / 2 px, rounded.
 
     Args:
-      places: x, y in [-1, 1]. side: in the same units; beyond the image its border is repeated.
+      places: x, y in [-1, 1].
+      side: in the same units; beyond the image its border is repeated.
     """
     n = round(images.shape[1] * side / 2)
     grids = places[:, None, None] + jnp.asarray(grid.coordinate_grid(n, n))[None] * (side / 2)

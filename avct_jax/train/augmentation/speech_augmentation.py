@@ -26,7 +26,7 @@ class SpeechAugmentation:
     """How far to go from the speaker.
 
     Attributes:
-      tract: largest change of log vocal tract length; .2 goes from children to large men.
+      tract: largest change of log vocal tract length; 0.2 goes from children to large men.
       loudness: least and largest change of loudness, nepers of energy. Although every sound's peak is 1,
         those of other people are 2.5 louder on average than the one speaker's, with a spread of 1.5.
       microphone: spread of each ripple of its colour, nepers of energy.

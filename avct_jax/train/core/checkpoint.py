@@ -57,6 +57,7 @@ class Checkpoints:
           keep: how many of the newest stay.
           best_metric: the metric whose smallest value makes the best one, which stays too; "" for none.
           note: is told, in one line, what was passed over.
+
         Raises:
           UserError: the folder cannot be made or read.
         """
@@ -111,7 +112,10 @@ class Checkpoints:
         Args:
           like: a state, or its shapes (jax.eval_shape).
           shardings: where its arrays shall lie, whatever devices they were saved from.
-        Returns: None in an empty folder.
+
+        Returns:
+          None in an empty folder.
+
         Raises:
           UserError: there are checkpoints, and none of them is whole and finite.
         """
@@ -141,7 +145,9 @@ class Checkpoints:
         """Begin to write; returns once the state has been copied from the devices, and may be given away.
 
         Args:
-          facts: JSON values to keep with it. metrics: of judging, at this very step.
+          facts: JSON values to keep with it.
+          metrics: of judging, at this very step.
+
         Raises:
           UserError: this save, or the one before it, failed: the disk is full.
         """

@@ -58,6 +58,7 @@ def accumulate(
     Args:
       gradients_of: (batch_stats, batch, key) -> (gradients, batch_stats, metrics), all of them trees.
       batch: a tree of arrays whose first axis is the batch's.
+
     Raises:
       ValueError: the batch cannot be divided so.
     """
@@ -97,7 +98,10 @@ def accumulate_embeddings(
         examples in front.
       loss: embeddings of the whole batch -> (loss, metrics).
       batch: a tree of arrays whose first axis is the batch's.
-    Returns: as `accumulate`.
+
+    Returns:
+      As `accumulate`.
+
     Raises:
       ValueError: the batch cannot be divided so.
     """

@@ -67,10 +67,14 @@ class RunConfig:
     profile: int = 0
 
 
-class Outcome(NamedTuple):
-    """How a run ended. stopped: the signal's name, "" where it reached its last step."""
+class TrainingOutcome(NamedTuple):
+    """How a run ended.
 
-    state: train_state.State
+    Attributes:
+      stopped: the signal's name, "" where it reached its last step.
+    """
+
+    state: train_state.TrainState
     step: int
     stopped: str
 
@@ -78,9 +82,11 @@ class Outcome(NamedTuple):
 class Task(NamedTuple):
     """What one run does.
 
-    best_metric: the held-out metric whose smallest value is best; "" keeps no best.
-    facts: JSON values to keep in every checkpoint. notes: lines to say at the start.
-    export: is given the state and whether it is the best yet, each time one is saved.
+    Attributes:
+      best_metric: the held-out metric whose smallest value is best; "" keeps no best.
+      facts: JSON values to keep in every checkpoint.
+      notes: lines to say at the start.
+      export: is given the state and whether it is the best yet, each time one is saved.
     """
 
     stage: stage.Stage
@@ -91,7 +97,7 @@ class Task(NamedTuple):
     best_metric: str = ""
     facts: Mapping[str, Any] = {}
     notes: tuple[str, ...] = ()
-    export: Callable[[train_state.State, bool], None] = lambda current, best: None
+    export: Callable[[train_state.TrainState, bool], None] = lambda current, best: None
 
 
 def train(
@@ -100,7 +106,7 @@ def train(
     *,
     compute: grad_accumulation.ComputeConfig = compilation.PLAIN,
     quiet: bool = False,
-) -> Outcome:
+) -> TrainingOutcome:
     """Take the steps that are left, from the newest checkpoint in `task.folder` or from the beginning.
 
     Batch and key of a step hang on the seed and its number alone: a run that was stopped goes on as if it had
@@ -138,7 +144,7 @@ def train(
         for text in notes if first_process else ():
             shown.note(text)
         compiled = compilation.compile_stage(task.stage, mesh, compute)
-        run = _Run(task, mesh, compiled, kept, log, shown, request, current, first, facts)
+        run = _Training(task, mesh, compiled, kept, log, shown, request, current, first, facts)
         return run.go()
 
 
@@ -165,7 +171,7 @@ def _begin(task: Task, kept: checkpoint.Checkpoints, mesh: jax.sharding.Mesh):
     return found.state, found.step, found.facts
 
 
-class _Run:
+class _Training:
     """The bookkeeping of one run."""
 
     def __init__(self, task, mesh, compiled, kept, log, shown, request, current, first, facts):
@@ -179,14 +185,14 @@ class _Run:
         self.pending: list[tuple[int, Any]] = []  # steps whose metrics are still on the devices
         self.sample: Any = None  # held-out examples that images show; () where there are none
         self.means = meters.Means(facts.get("unreported"))
-        self.clock = meters.Clock()
+        self.clock = meters.StepClock()
         self.best, self.saved, self.agreed = kept.best(), first, False
 
-    def go(self) -> Outcome:
+    def go(self) -> TrainingOutcome:
         config, first, last = self.config, self.done, self.config.steps
         if first >= last:
             self.shown.note(f"{self.task.stage.name} has taken {first} of {last} steps; nothing to do")
-            return Outcome(self.current, first, "")
+            return TrainingOutcome(self.current, first, "")
         if first:
             self.shown.note(f"{self.task.stage.name} goes on from step {first}")
         traced = config.profile if sharding.is_first_process() else 0
@@ -200,7 +206,7 @@ class _Run:
                 if self._stopping():
                     return self._stop()
                 self._rhythm(fresh=i == first)
-        return Outcome(self.current, last, "")
+        return TrainingOutcome(self.current, last, "")
 
     def _batches(self, first: int) -> Generator[Any]:
         made = self.task.source.batches(
@@ -242,7 +248,7 @@ class _Run:
             self.agreed |= bool(self.pending[-1 - AHEAD][1][1])
         return self.agreed
 
-    def _stop(self) -> Outcome:
+    def _stop(self) -> TrainingOutcome:
         self._save()
         self.kept.wait()
         if self.means.count:  # what goes on from here reports these steps again, with those that lack
@@ -252,7 +258,7 @@ class _Run:
             f"stopped by {name} after step {self.done} of {self.config.steps}, which is saved; "
             "the same command goes on"
         )
-        return Outcome(self.current, self.done, name)
+        return TrainingOutcome(self.current, self.done, name)
 
     def _rhythm(self, *, fresh: bool) -> None:
         """Do what is due after a step."""

@@ -21,7 +21,7 @@ class OptimizerConfig:
       schedule: "cosine" falls to `final_share` of the peak at `steps`; "multistep" takes a tenth of the rate
         at each of `milestones`; "constant".
       milestones: shares of `steps`; FOMM: after 60 and 90 of 100 epochs.
-      betas: of Adam; FOMM trains with (.5, .999).
+      betas: of Adam; FOMM trains with (0.5, 0.999).
       weight_decay: 0: none.
       decoupled: weights decay as AdamW's (Loshchilov and Hutter, 2019), by the rate; else the decay is added
         to the gradient before Adam's moments: L2 regularisation, the `weight_decay` of torch.optim.Adam.

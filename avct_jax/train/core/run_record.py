@@ -60,7 +60,10 @@ def check(folder: pathlib.Path, facts: Mapping[str, Any], *, begun: bool) -> lis
     Args:
       facts: JSON values: "config", and "state" (see `digest`).
       begun: there are checkpoints to go on from; else anything may change.
-    Returns: a line for each change that is allowed and has consequences.
+
+    Returns:
+      A line for each change that is allowed and has consequences.
+
     Raises:
       UserError: the networks or what is trained of them would be others; names the field.
     """

@@ -45,8 +45,13 @@ def find_cluster(
     """Tell from the options, or else from SLURM's or Kubernetes' variables, who trains together.
 
     Args:
-      coordinator: host:port of process 0. process_id: from 0. process_count: of all.
-    Returns: None for a process that is alone.
+      coordinator: host:port of process 0.
+      process_id: from 0.
+      process_count: of all.
+
+    Returns:
+      None for a process that is alone.
+
     Raises:
       UserError: some of the three are missing, or do not fit.
     """
@@ -93,6 +98,7 @@ def make_mesh(count: int = 0) -> jax.sharding.Mesh:
 
     Args:
       count: of devices to use; 0: all. Several processes use all.
+
     Raises:
       UserError: there are fewer.
     """
@@ -138,7 +144,8 @@ def check_memory(examples: Any, batch_size: int, mesh: jax.sharding.Mesh, *, uni
     """Refuse a batch whose arrays alone do not fit into memory: a step takes many times as much.
 
     Args:
-      examples: some of the batch, as a source makes them. unit: of what the batch size must be a multiple.
+      examples: some of the batch, as a source makes them.
+      unit: of what the batch size must be a multiple.
 
     Raises:
       UserError: it does not fit; names a size that may.

@@ -41,7 +41,7 @@ class NetworkState:
 
 
 @flax.struct.dataclass
-class State:
+class TrainState:
     """The step counter and the networks being trained, by name."""
 
     step: Any
@@ -63,10 +63,10 @@ def make_network_state(variables: dict[str, Any], optimizer: optax.GradientTrans
     return NetworkState(params, ema_params, stats, ema_batch_stats, opt_state)
 
 
-def make_state(variables: dict[str, dict[str, Any]], optimizer: optax.GradientTransformation) -> State:
+def make_state(variables: dict[str, dict[str, Any]], optimizer: optax.GradientTransformation) -> TrainState:
     """Begin at step 0 with one player for each network's variables."""
     network_states = {name: make_network_state(own, optimizer) for name, own in variables.items()}
-    return State(jnp.zeros((), jnp.int32), network_states)
+    return TrainState(jnp.zeros((), jnp.int32), network_states)
 
 
 def update(
@@ -92,27 +92,29 @@ def update(
 
 
 def advance(
-    current: State,
+    current: TrainState,
     gradients: Mapping[str, Any],
     batch_stats: Mapping[str, Any],
     rules: Mapping[str, optax.GradientTransformation],
     *,
     ema_decay: float,
-) -> tuple[State, dict[str, Array]]:
+) -> tuple[TrainState, dict[str, Array]]:
     """Take one step of every network.
 
     Args:
       gradients, batch_stats, rules: of every network, by name.
       ema_decay: share of the moving averages kept each step, see optimizer.ema_decay_at.
-    Returns: the state after it, and {GRADIENT_NORM: of all networks together}. By this metric the loop learns
-      of a step that spoilt the state, whichever way the losses hide it.
+
+    Returns:
+      The state after it, and {GRADIENT_NORM: of all networks together}. By this metric the loop learns of a
+      step that spoilt the state, whichever way the losses hide it.
     """
     kept = optimizers.ema_decay_at(ema_decay, current.step)
     network_states = {
         name: update(network_state, gradients[name], batch_stats[name], rules[name], ema_decay=kept)
         for name, network_state in current.network_states.items()
     }
-    return State(current.step + 1, network_states), {GRADIENT_NORM: optax.global_norm(gradients)}
+    return TrainState(current.step + 1, network_states), {GRADIENT_NORM: optax.global_norm(gradients)}
 
 
 @jax.jit

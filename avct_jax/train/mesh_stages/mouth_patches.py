@@ -29,10 +29,12 @@ DEPTHS = 0.4  # eye distances that a depth of +-127 stands for
 ARRAYS = ("skin", "inside", "below", "above", "real", "own", "own_inside", "source", "clip")
 
 
-class Patches(NamedTuple):
+class MouthPatches(NamedTuple):
     """n examples of m source frames in c clips, 8 bits: colours and masks 0 to 255, depths in DEPTHS / 127.
 
-    source: of each example among the sources (own, own_inside). clip: of each example.
+    Attributes:
+      source: of each example among the sources (own, own_inside).
+      clip: of each example.
     """
 
     skin: UInt8[np.ndarray, "n h w 3"]
@@ -46,7 +48,7 @@ class Patches(NamedTuple):
     clip: Int[np.ndarray, " n"]
 
 
-class Head(NamedTuple):
+class HeadFrames(NamedTuple):
     """Canonical frame to image, and the head's turn, of t frames."""
 
     head: Float[np.ndarray, "t 3 3"]
@@ -54,19 +56,19 @@ class Head(NamedTuple):
     turn: transform.Rotation
 
 
-def heads(points: Float[np.ndarray, "t 478 3"], canonical: Float[np.ndarray, "478 3"]) -> Head:
+def heads(points: Float[np.ndarray, "t 478 3"], canonical: Float[np.ndarray, "478 3"]) -> HeadFrames:
     """Fit the canonical face to landmarks."""
     fit = face_basis.align(points, canonical)
     turn = transform.Rotation.from_matrix(np.swapaxes(fit.rotation, 1, 2))
-    return Head(*face_basis.heads(fit), turn)
+    return HeadFrames(*face_basis.heads(fit), turn)
 
 
-def portrait_of(layers: portrait_layers.PortraitLayers) -> face_mesh.Portrait:
+def portrait_of(layers: portrait_layers.PortraitLayers) -> face_mesh.MeshPortrait:
     """Bring a portrait's layers to JAX."""
     a: dict[str, Any] = {name: jnp.asarray(value) for name, value in layers._asdict().items()}
     for side in ("upper", "lower"):
         a[side] = face_mesh.Field(a[side], mesh_warp.barycentric(a["vertices"][:, :2], a[side]))
-    return face_mesh.Portrait(**a)
+    return face_mesh.MeshPortrait(**a)
 
 
 @jax.jit
@@ -97,8 +99,10 @@ def pack(
     """Pack a folder of clips into `output`, one .npz for each clip; those that are there stay.
 
     Args:
-      sources: frames of a clip that are warped; of the speaker's one. per_source: driving frames of each.
+      sources: frames of a clip that are warped; of the speaker's one.
+      per_source: driving frames of each.
       leave_out: sources whose path has this are not used.
+
     Raises:
       UserError: no clip fits.
     """
@@ -189,9 +193,14 @@ def choose_driving(turn, gap, seen, source, count, rng) -> Int[np.ndarray, " k"]
 
 
 class PatchSet(NamedTuple):
-    """All packed patches. held_out: of each clip. persons: by clip."""
+    """All packed patches.
 
-    patches: Patches
+    Attributes:
+      held_out: of each clip.
+      persons: by clip.
+    """
+
+    patches: MouthPatches
     persons: tuple[str, ...]
     held_out: Bool[np.ndarray, " c"]
 
@@ -218,7 +227,7 @@ def load(folder: pathlib.Path) -> PatchSet:
     if not persons:
         raise errors.UserError(f"no packed patches in {folder}; pack some clips first")
     return PatchSet(
-        Patches(**{name: np.concatenate(parts) for name, parts in columns.items()}),
+        MouthPatches(**{name: np.concatenate(parts) for name, parts in columns.items()}),
         tuple(persons),
         np.array(held_out),
     )

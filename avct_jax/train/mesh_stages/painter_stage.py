@@ -37,7 +37,8 @@ class PainterStageConfig:
     """Weights and variations.
 
     Attributes:
-      inside: how much more a pixel between the lips weighs; edge: one of the lips, beside it.
+      inside: how much more a pixel between the lips weighs.
+      edge: one of the lips, beside it.
       gradient: weight of differences of neighbouring pixels.
       gan, matching: of the discriminator's opinion and of its features.
       gan_from, gan_ramp: the discriminator learns from step gan_from on, for gan_ramp steps alone; then its
@@ -88,7 +89,7 @@ class Example(NamedTuple):
     real: Float[Array, "b h w 3"]
 
 
-class Frozen(NamedTuple):
+class PainterFrozen(NamedTuple):
     """VGG; None where it is not asked."""
 
     perceptual: vgg.PerceptualNetwork | None
@@ -123,8 +124,8 @@ def make_stage(
     """Build the stage "painter".
 
     Args:
-      people: of the training, who have a code each. shipped: the one whose code is exported and judged by; -1
-        is the mean of all.
+      people: of the training, who have a code each.
+      shipped: the one whose code is exported and judged by; -1 is the mean of all.
       init: variables to begin from, by part; random where absent.
       perceptual: VGG, where config.perceptual is not 0.
     """
@@ -158,12 +159,12 @@ def make_stage(
         eval_step=lambda current, frozen, batch, key: _judgement(*painted(current, batch)),
         image=lambda current, frozen, batch: _images(*painted(current, batch)),
         initial=lambda: _initial(parts, adam, people, init or {}, seed),
-        frozen=Frozen(perceptual if config.perceptual else None),
+        frozen=PainterFrozen(perceptual if config.perceptual else None),
         export=lambda current: {PART: shipped_variables(current)},
     )
 
 
-def _initial(parts: _Parts, adam, people: int, init: Mapping[str, Any], seed: int) -> train_state.State:
+def _initial(parts: _Parts, adam, people: int, init: Mapping[str, Any], seed: int) -> train_state.TrainState:
     plane = (1, *mouth_patch.PATCH)
     zeros = lambda *shape: jnp.zeros((*plane, *shape))
     patch = mouth_patch.Patch(zeros(3), zeros(), zeros(), zeros())
@@ -179,7 +180,7 @@ def _initial(parts: _Parts, adam, people: int, init: Mapping[str, Any], seed: in
     return train_state.make_state({name: {"params": found["params"]} for name, found in begun.items()}, adam)
 
 
-def _step(parts: _Parts, rules, current, frozen: Frozen, batch: patch_source.PainterBatch, key):
+def _step(parts: _Parts, rules, current, frozen: PainterFrozen, batch: patch_source.PainterBatch, key):
     """Take one step of painter, codes and discriminator."""
     config, network_states = parts.config, current.network_states
     key = jax.random.fold_in(key, current.step)
@@ -247,8 +248,9 @@ def lend(
 
     A lent code learns nothing from where it is lent to.
 
-    Returns: codes, and 1 where the real video does not say what lies between the lips, for neither code nor
-    portrait do; else 0.
+    Returns:
+      codes, and 1 where the real video does not say what lies between the lips, for neither code nor portrait
+      do; else 0.
     """
     keys = jax.random.split(key)
     others = jax.lax.stop_gradient(code[jax.random.permutation(keys[0], len(code))])
@@ -366,7 +368,7 @@ def _real_and_made(critic, discriminator, example, shown, window):
 def _weights(inside, window, opinions):
     """Opinions count where there is a mouth to see into, and a little elsewhere; mean 1.
 
-    Most patches show skin, which looks alike in both: with them the discriminator says .5 to everything.
+    Most patches show skin, which looks alike in both: with them the discriminator says 0.5 to everything.
     """
     there = _seen(inside[..., None], inside, window)[..., :1]
     seen = jax.image.resize(there, (len(there), *opinions.shape[1:3], 1), "linear") + ELSEWHERE

@@ -22,7 +22,8 @@ CHUNK = 1024  # patches that are looked at together
 class PainterBatch(NamedTuple):
     """b examples as mouth_patches packs them; own and own_inside are each example's.
 
-    person: row of the table of codes; -1 for people who are not in the training, who get the mean code.
+    Attributes:
+      person: row of the table of codes; -1 for people who are not in the training, who get the mean code.
     """
 
     skin: UInt8[Any, "b h w 3"]
@@ -88,7 +89,7 @@ class PatchSource(source.PeopleSource):
         return PainterBatch(*self._gather(self._held, *places[:2]), person=places[2])
 
 
-def _pixels(patches: mouth_patches.Patches):
+def _pixels(patches: mouth_patches.MouthPatches):
     """What of all patches is as long as the examples, and what as the sources."""
     p = patches
     return (p.skin, p.inside, p.below, p.above, p.real), (p.own, p.own_inside)
@@ -113,7 +114,7 @@ def sharpest_people(known: mouth_patches.PatchSet, count: int) -> list[str]:
     return sorted(mean, key=lambda name: -mean[name])[:count]
 
 
-def sharpness(patches: mouth_patches.Patches) -> Float[np.ndarray, " n"]:
+def sharpness(patches: mouth_patches.MouthPatches) -> Float[np.ndarray, " n"]:
     """Mean absolute Laplacian of brightness between the lips, 0 to 255; nan where a mouth is hardly open."""
     found = [
         _detail(patches.real[i : i + CHUNK], patches.inside[i : i + CHUNK])

@@ -37,7 +37,8 @@ def names_of(persons: Sequence[str], held_out: Bool[np.ndarray, " n"]) -> list[s
     """People of the training, in the order of the table of codes.
 
     Args:
-      persons: of each clip. held_out: clips that are kept from training.
+      persons: of each clip.
+      held_out: clips that are kept from training.
     """
     return sorted({p for p, held in zip(persons, held_out, strict=True) if not held})
 

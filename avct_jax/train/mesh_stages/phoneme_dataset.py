@@ -19,7 +19,9 @@ LONGEST = 60  # s that are heard of a file
 class Sounds(NamedTuple):
     """c sounds, their n frames one after the other.
 
-    groups: what each is drawn by, one of GROUPS. begins: the first of each sound's frames, and n.
+    Attributes:
+      groups: what each is drawn by, one of GROUPS.
+      begins: the first of each sound's frames, and n.
     """
 
     groups: tuple[str, ...]
@@ -52,7 +54,7 @@ def find_sounds(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def of_folder(
-    folder: pathlib.Path, hear: Callable[[str, Callable[[], np.ndarray]], speech_dataset.Voice]
+    folder: pathlib.Path, hear: Callable[[str, Callable[[], np.ndarray]], speech_dataset.VoiceRows]
 ) -> Sounds:
     """Hear all sound files of a folder: read or synthesised speech; nobody needs to be seen.
 
@@ -89,7 +91,8 @@ class PhonemeSource:
         """Take sounds.
 
         Args:
-          frames: t of an example. back, ahead: neighbours before and after, zeros where there is no sound.
+          frames: t of an example.
+          back, ahead: neighbours before and after, zeros where there is no sound.
           shares: of examples by group; within one, each second of sound is drawn as often as another.
         """
         self.known, self.frames, self.back, self.ahead = known, frames, back, ahead

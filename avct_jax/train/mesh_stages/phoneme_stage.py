@@ -25,7 +25,9 @@ LEAST_LOG = speech_format.LEAST_LOG
 class PhonemeBatch(NamedTuple):
     """Stretches of t frames; features have their neighbours too.
 
-    logs: natural logarithms that are to be found. weight: 0 beyond a sound's end.
+    Attributes:
+      logs: natural logarithms that are to be found.
+      weight: 0 beyond a sound's end.
     """
 
     features: Float[Any, "b m 4 columns"]

@@ -28,7 +28,7 @@ LEAST_FIT = 0.2  # correlation at the best lag below which lips do not belong to
 SMOOTHED = 1.0  # frames: the landmarks' own tremble
 
 
-class Voice(NamedTuple):
+class VoiceRows(NamedTuple):
     """A clip's sound as the networks hear it, one row a frame."""
 
     posteriors: Float[np.ndarray, "t 2 s"]
@@ -38,10 +38,14 @@ class Voice(NamedTuple):
 class SpeechSet(NamedTuple):
     """c clips, their n frames one after the other.
 
-    begins: the first of each clip's frames, and n. speech: coefficients, standard deviations. gap: between
-    the inner lips, eye distances. style: log of each clip's person's spread of the gap over people's median.
-    lag: frames by which the lips come after the sound. fit: correlation there; NaN where not asked.
-    revoiced: clips whose sound another voice says; the lips are the same.
+    Attributes:
+      begins: the first of each clip's frames, and n.
+      speech: coefficients, standard deviations.
+      gap: between the inner lips, eye distances.
+      style: log of each clip's person's spread of the gap over people's median.
+      lag: frames by which the lips come after the sound.
+      fit: correlation there; NaN where not asked.
+      revoiced: clips whose sound another voice says; the lips are the same.
     """
 
     names: tuple[str, ...]
@@ -66,7 +70,7 @@ class SpeechSet(NamedTuple):
 def build(
     folder: pathlib.Path,
     basis: face_basis.FaceBasis,
-    hear: Callable[[str, Callable[[], np.ndarray]], Voice],
+    hear: Callable[[str, Callable[[], np.ndarray]], VoiceRows],
     *,
     leave_out: str = "non-commercial",
     shortest: int = 40,
@@ -75,12 +79,14 @@ def build(
     """Read a folder of clips.
 
     Args:
-      hear: of a clip's name and what makes its sound (16 kHz). leave_out: sources whose path has this are not
-        used. copies: of each training clip, said by other voices (data/speech/voice_conversion.py).
+      hear: of a clip's name and what makes its sound (16 kHz).
+      leave_out: sources whose path has this are not used.
+      copies: of each training clip, said by other voices (data/speech/voice_conversion.py).
+
     Raises:
       UserError: no clip has sound and a steady face.
     """
-    people: dict[str, list[tuple[manifest.Entry, clip.Clip, Voice]]] = {}
+    people: dict[str, list[tuple[manifest.Entry, clip.Clip, VoiceRows]]] = {}
     for entry in manifest.read(folder).without(leave_out):
         if not entry.audio or entry.frames < shortest:
             continue
@@ -104,7 +110,7 @@ class _Part(NamedTuple):
     name: str
     person: str
     held_out: bool
-    voice: Voice
+    voice: VoiceRows
     poses: np.ndarray
     speech: np.ndarray
     gap: np.ndarray
@@ -118,7 +124,7 @@ def _copy(part: _Part, which: int, folder: pathlib.Path, hear: Any) -> _Part:
     voice = voice_conversion.draw(np.random.default_rng(zlib.crc32(name.encode(errors="surrogateescape"))))
     heard = hear(name, lambda: voice_conversion.revoice(_audio(folder, part.name), voice))
     place = at_tempo(len(part.gap), voice.tempo)[: len(heard.audio)]
-    cut = Voice(heard.posteriors[: len(place)], heard.audio[: len(place)])
+    cut = VoiceRows(heard.posteriors[: len(place)], heard.audio[: len(place)])
     poses, speech, gap = (between(rows, place) for rows in (part.poses, part.speech, part.gap))
     return _Part(name, part.person, False, cut, poses, speech, gap, part.spread, True)
 
@@ -147,7 +153,7 @@ def _person(clips, basis):
     for (entry, _, voice), part, rest, gap in zip(clips, aligned, rests, gaps, strict=True):
         speech = smooth(face_basis.coefficients(part.points, rest, basis))
         count = min(len(speech), len(voice.audio))
-        cut = Voice(voice.posteriors[:count], voice.audio[:count])
+        cut = VoiceRows(voice.posteriors[:count], voice.audio[:count])
         poses = face_basis.head_motion(part)[:count]
         yield _Part(entry.name, entry.person, entry.held_out, cut, poses, speech[:count], gap[:count], spread)
 
@@ -228,7 +234,8 @@ class SpeechSource(source.PeopleSource):
         """Take a set.
 
         Args:
-          radius: neighbours on each side. frames: t of an example.
+          radius: neighbours on each side.
+          frames: t of an example.
           speaker_prob: of examples that are the speaker's; the rest is drawn person by person.
           revoiced_share: of a person's examples that another voice says, where there are such.
         """

@@ -37,9 +37,12 @@ JAW = (152, 148, 377, 176, 400, 149, 378, 200, 199, 175)
 class SpeechBatch(NamedTuple):
     """Stretches of t frames and their neighbours (m = t + 2 radius).
 
-    posteriors, poses, audio, style: see speech_motion.SpeechMotion. speech: coefficients, standard
-    deviations. gap: of the real lips, eye distances. weight: of the example. person: row of the table of
-    codes; people_codes.STRANGER for people who are not in the training.
+    Attributes:
+      posteriors, poses, audio, style: see speech_motion.SpeechMotion.
+      speech: coefficients, standard deviations.
+      gap: of the real lips, eye distances.
+      weight: of the example.
+      person: row of the table of codes; people_codes.STRANGER for people who are not in the training.
     """
 
     posteriors: Float[Any, "b m 2 s"]
@@ -59,7 +62,7 @@ class SpeechStageConfig:
     Attributes:
       jaw: weight of the chin's points beside the lips'.
       coefficients: of the coefficients themselves, what lips and chin do not show.
-      closure: of the gap between the lips where the real ones are nearer than `shut` eye distances; at .5 it
+      closure: of the gap between the lips where the real ones are nearer than `shut` eye distances; at 0.5 it
         shuts them too often (docs/lab-notebook, run 21).
       noise: of the audio features, whose standard deviation is about 1.
       drop: chance that an example's posteriors, or its sound, or the pose, are taken away.
@@ -82,8 +85,9 @@ class SpeechStageConfig:
 class Basis(NamedTuple):
     """The face basis where it matters: lips and chin.
 
-    lips, jaw: displacements of these points for each coefficient of 1 standard deviation. gap: of the
-    opening.
+    Attributes:
+      lips, jaw: displacements of these points for each coefficient of 1 standard deviation.
+      gap: of the opening.
     """
 
     lips: Float[Array, "k l 3"]
@@ -113,8 +117,8 @@ def make_stage(
     """Build the stage "speech".
 
     Args:
-      people: of the training, who have a code each. shipped: the one whose code is exported and judged by;
-        STRANGER has a learned one too.
+      people: of the training, who have a code each.
+      shipped: the one whose code is exported and judged by; STRANGER has a learned one too.
       init: variables to begin from, by part; random where absent.
     """
     network = speech_motion.SpeechMotion(system, dtype=compute.activations)

@@ -58,7 +58,9 @@ def png(image: UInt8[np.ndarray, "height width 3"]) -> bytes:
 def save(path: pathlib.Path, images: Images) -> tuple[bytes, tuple[int, int]]:
     """Write a sheet as PNG; the file appears under its name only when it is whole.
 
-    Returns: the file's bytes, and (height, width).
+    Returns:
+      The file's bytes, and (height, width).
+
     Raises:
       UserError: it cannot be written.
     """

@@ -32,7 +32,7 @@ class Means:
         return {"count": self.count, "sums": dict(self._sums)}
 
 
-class Clock:
+class StepClock:
     """Seconds a step, without judging and the like, and the share of them spent waiting for data."""
 
     def __init__(self):

@@ -72,7 +72,8 @@ class MetricLog:
 def cut(path: pathlib.Path, step: int) -> float:
     """Take rows beyond `step`, rows of a run's end, and a half written row out of a metrics.jsonl.
 
-    Returns: the seconds of the last row that stays.
+    Returns:
+      The seconds of the last row that stays.
     """
     if not path.exists():
         return 0.0

@@ -15,11 +15,13 @@ from avct_jax.train.augmentation import image_augmentation, speech_augmentation
 MIRROR = (1.0, -1.0, -1.0, -1.0, 1.0, 1.0)  # signs of a mirrored head's rotation and translation
 
 
-class Seen(NamedTuple):
+class AVCTInputs(NamedTuple):
     """Stretches of n = t + 2 r frames (r: window radius).
 
-    image: the portrait, RGB in [0, 1]. target: the motion to be predicted, of the t frames that have a whole
-    window. rest, rest_pose: of the same face, silent.
+    Attributes:
+      image: the portrait, RGB in [0, 1].
+      target: the motion to be predicted, of the t frames that have a whole window.
+      rest, rest_pose: of the same face, silent.
     """
 
     image: Float[Array, "b h w 3"]
@@ -38,7 +40,7 @@ class Prediction(NamedTuple):
     rest: motion.Motion | None
 
 
-def see(batch: batch_types.Sequences, *, radius: int, image_size: int, transfer: bool) -> Seen:
+def see(batch: batch_types.Sequences, *, radius: int, image_size: int, transfer: bool) -> AVCTInputs:
     """Look at portraits, poses and motions through the batch's views.
 
     Args:
@@ -55,7 +57,7 @@ def see(batch: batch_types.Sequences, *, radius: int, image_size: int, transfer:
         moving, still = motion.relative_transfer(moving, still, own), own
         poses, still_pose = poses - still_pose + own_pose, own_pose
     inner = slice(radius, poses.shape[1] - radius)
-    return Seen(
+    return AVCTInputs(
         image=image_augmentation.look(batch.portrait, batch.variation, image_size),
         phonemes=jnp.asarray(batch.phonemes),
         audio=jnp.asarray(batch.audio),
@@ -107,12 +109,18 @@ def see_poses(poses: Float[Array, "b t 6"], variation: batch_types.Variation) ->
 
 
 def vary_audio(
-    seen: Seen, silent: Float[Any, "b n"], silence: Float[Array, "4 columns"], key: Array, *, config: Any
-) -> Seen:
+    seen: AVCTInputs,
+    silent: Float[Any, "b n"],
+    silence: Float[Array, "4 columns"],
+    key: Array,
+    *,
+    config: Any,
+) -> AVCTInputs:
     """Other voices, noise, wrong phonemes, and true silence.
 
     Args:
-      silent: 1 where nobody speaks. silence: features of a frame of digital silence.
+      silent: 1 where nobody speaks.
+      silence: features of a frame of digital silence.
       config: an avct_stage.AVCTStageConfig.
     """
     keys = jax.random.split(key, 6)
@@ -140,7 +148,7 @@ def vary_audio(
 
 def predict(
     network: avct.AVCT,
-    seen: Seen,
+    seen: AVCTInputs,
     features: Float[Array, "b f f c"],
     *,
     with_rest: bool,

@@ -20,10 +20,11 @@ from avct_jax.train.stages import avct_inputs
 Terms = dict[str, Float[Array, ""]]
 
 
-class Networks(NamedTuple):
-    """The frozen networks' modules; their variables are in avct_stage.Frozen.
+class LossNetworks(NamedTuple):
+    """The frozen networks' modules; their variables are in avct_stage.AVCTFrozen.
 
-    remat: render frame after frame, and again in the backward pass, in the memory of one.
+    Attributes:
+      remat: render frame after frame, and again in the backward pass, in the memory of one.
     """
 
     detector: keypoint_detector.KeypointDetector
@@ -43,7 +44,8 @@ class Expected(NamedTuple):
 class Real(NamedTuple):
     """Real frames first .. first + n - 1 of the t of each sequence, m = b n; None what nothing asks for.
 
-    detected: what E_kd finds in all t frames, (b, t).
+    Attributes:
+      detected: what E_kd finds in all t frames, (b, t).
     """
 
     first: Int[Array, " b"] | None
@@ -56,11 +58,11 @@ class Real(NamedTuple):
 
 def make_networks(
     system: system_config.SystemConfig, config: Any, compute: grad_accumulation.ComputeConfig
-) -> Networks:
+) -> LossNetworks:
     """The modules, with the activations that `compute` wants."""
     dtype = compute.activations
     made = networks.build(system, dtype)
-    return Networks(
+    return LossNetworks(
         made.keypoint_detector,
         made.renderer,
         sync_discriminator.SyncDiscriminator(config.sync_discriminator, dtype=dtype),
@@ -69,13 +71,14 @@ def make_networks(
 
 
 def real_frames(
-    networks: Networks, config: Any, frozen: Any, batch: batch_types.Sequences, keys: Array, *, size: int
+    networks: LossNetworks, config: Any, frozen: Any, batch: batch_types.Sequences, keys: Array, *, size: int
 ) -> Real:
     """Look at the real frames as far as the losses want them; nothing here hangs on what is learned.
 
     Args:
       keys: one for each example, of where its frames begin and how they are warped.
       size: side of the images that E_kd sees, px.
+
     Raises:
       ValueError: the batch has no frames, or fewer than are to be rendered.
     """
@@ -102,7 +105,7 @@ def real_frames(
 
 
 def compare(
-    networks: Networks,
+    networks: LossNetworks,
     config: Any,
     frozen: Any,
     image: Float[Array, "b h w 3"],
@@ -113,7 +116,9 @@ def compare(
     """Render what was predicted; the frames, and the terms of equation 2 but for D_seq's, before weights.
 
     Args:
-      image: the portraits. source_motion: what E_kd finds in them. spoken: predicted, (b, t).
+      image: the portraits.
+      source_motion: what E_kd finds in them.
+      spoken: predicted, (b, t).
     """
     terms: Terms = {}
     b, n = len(image), config.rendered
@@ -134,7 +139,7 @@ def compare(
 
 
 def render(
-    networks: Networks,
+    networks: LossNetworks,
     config: Any,
     frozen: Any,
     image: Float[Array, "b h w 3"],

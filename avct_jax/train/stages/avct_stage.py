@@ -46,7 +46,8 @@ class AVCTStageConfig:
     (DrawConfig.others) want `transfer`, and nothing rendered: there is no real frame to compare with.
 
     Attributes:
-      gan: weight of D_seq's opinion of the T frames. matching: of its features' difference, FOMM's option.
+      gan: weight of D_seq's opinion of the T frames.
+      matching: of its features' difference, FOMM's option.
       sync: weight of D_sync's cross-entropy over windows of five frames.
       perceptual: of VGG features' absolute difference, summed over perceptual_layers and perceptual_scales.
       equivariance_keypoints, equivariance_jacobians: weights of the predicted motion's difference from what
@@ -60,7 +61,8 @@ class AVCTStageConfig:
       rendered: T, successive frames rendered of each sequence, at a place drawn anew each step.
       output_size: side of the rendered frames, px.
       hush: chance that a clip's silent frames become digital silence, which no microphone records.
-      noise: of the audio features, in their standard deviations. voice: largest change of log F0.
+      noise: of the audio features, in their standard deviations.
+      voice: largest change of log F0.
       strange: other vocal tracts, microphones and rooms (train/augmentation/speech_augmentation.py).
       phoneme_substitution: chance of a random phoneme.
       ema_decay: share of the parameters' moving average kept each step.
@@ -136,10 +138,11 @@ class AVCTStageConfig:
         return bool(self.equivariance_keypoints or self.equivariance_jacobians)
 
 
-class Frozen(NamedTuple):
+class AVCTFrozen(NamedTuple):
     """What is not trained: variables of E_kd, E_r and D_sync, a VGG; None where nothing needs it.
 
-    silence: the audio features of a frame of digital silence, for `silence_augmentation`.
+    Attributes:
+      silence: the audio features of a frame of digital silence, for `silence_augmentation`.
     """
 
     keypoint_detector: Any
@@ -169,6 +172,7 @@ def make_stage(
       perceptual: the VGG, where the perceptual weight is not 0.
       mean_keypoints: what a random E_avct answers at first; the nearer the truth, the shorter the way.
       seed: of what is random at first.
+
     Raises:
       UserError: a frozen network is needed and not given.
     """
@@ -197,7 +201,7 @@ def make_stage(
 
 def frozen_networks(
     config: AVCTStageConfig, given: Mapping[str, Any], perceptual: vgg.PerceptualNetwork | None
-) -> Frozen:
+) -> AVCTFrozen:
     """Take what the losses need of `given`, and a renderer for images if there is one.
 
     Raises:
@@ -215,7 +219,7 @@ def frozen_networks(
         else np.zeros((speech_format.ROWS, speech_format.COLUMNS), np.float32)
     )
     network = perceptual if config.perceptual else None
-    return Frozen(**found, perceptual=network, silence=jnp.asarray(silence))
+    return AVCTFrozen(**found, perceptual=network, silence=jnp.asarray(silence))
 
 
 class _Trainer(NamedTuple):
@@ -225,11 +229,11 @@ class _Trainer(NamedTuple):
     config: AVCTStageConfig
     compute: grad_accumulation.ComputeConfig
     adam: optax.GradientTransformation
-    networks: avct_losses.Networks
+    networks: avct_losses.LossNetworks
     network: avct.AVCT
     discriminator_network: patch_discriminator.PatchDiscriminator
 
-    def initial(self, init: Any, mean_keypoints: Any, seed: int) -> train_state.State:
+    def initial(self, init: Any, mean_keypoints: Any, seed: int) -> train_state.TrainState:
         key = jax.random.key(seed)
         make = functools.partial(init_params.avct_variables, self.system, mean_keypoints, key)
         variables = {PART: init_params.begin(PART, init, make)}
@@ -243,7 +247,7 @@ class _Trainer(NamedTuple):
 
     def step(
         self, current: Any, frozen: Any, batch: Any, key: Array
-    ) -> tuple[train_state.State, stage.Metrics]:
+    ) -> tuple[train_state.TrainState, stage.Metrics]:
         stats = {name: network_state.batch_stats for name, network_state in current.network_states.items()}
         keys = jax.random.split(jax.random.fold_in(key, current.step), 3)
         # Drawn for the whole batch, or for each example: what is drawn does not hang on the number of parts.
@@ -329,11 +333,11 @@ class _Trainer(NamedTuple):
             (name, image_augmentation.resize(x, size)) for name, x in shown.items()
         )
 
-    def see(self, batch: Any) -> avct_inputs.Seen:
+    def see(self, batch: Any) -> avct_inputs.AVCTInputs:
         radius, size = self.system.avct.window_radius, self.system.image_size
         return avct_inputs.see(batch, radius=radius, image_size=size, transfer=self.config.transfer)
 
-    def read_portrait(self, frozen: Any, seen: avct_inputs.Seen) -> "_Portrait":
+    def read_portrait(self, frozen: Any, seen: avct_inputs.AVCTInputs) -> "_Portrait":
         """No gradient passes: E_kd is not trained."""
         found: Any = self.networks.detector.apply(frozen.keypoint_detector, seen.image)
         return _Portrait(found.motion, avct.reference_of(self.system.avct, seen.image, found.features))

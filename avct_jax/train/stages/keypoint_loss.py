@@ -23,7 +23,9 @@ def losses_of(
 
     Args:
       config: an avct_stage.AVCTStageConfig, for its shares of keypoints.
-      found, target: (b, t). found_rest: predicted for silence, (b, 1). rest: what it should be, (b, 1).
+      found, target: (b, t).
+      found_rest: predicted for silence, (b, 1).
+      rest: what it should be, (b, 1).
     """
     weights = jnp.asarray(config.shares).reshape(1, 1, -1, 1)
     moved = (found.keypoints - found_rest.keypoints) - (target.keypoints - rest.keypoints)
@@ -39,7 +41,7 @@ def losses_of(
     }
 
 
-def scores(found: avct_inputs.Prediction, seen: avct_inputs.Seen) -> dict[str, Float[Array, ""]]:
+def scores(found: avct_inputs.Prediction, seen: avct_inputs.AVCTInputs) -> dict[str, Float[Array, ""]]:
     """How well the face speaks, since rest.
 
     keypoint_error: mean absolute, [-1, 1] units. opening_correlation: of the lips' predicted and true

@@ -24,6 +24,7 @@ from avct_jax.train.core import grad_accumulation, init_params
 DETECTOR, RENDERER, DISCRIMINATOR = "keypoint_detector", "renderer", "patch_discriminator"
 MOUTH = slice(0, 4)  # the keypoints of data/faces/landmark_motion.py that stand on the lips
 REMAT = (blocks.SameBlock, blocks.DownBlock, blocks.UpBlock, blocks.ResBlock)
+DiscriminatorConfig = patch_discriminator.PatchDiscriminatorConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,9 +78,7 @@ class RendererStageConfig:
     train_detector: bool = True
     gan: float = 0.0
     feature_matching: float = 10.0
-    discriminator: patch_discriminator.PatchDiscriminatorConfig = (
-        patch_discriminator.PatchDiscriminatorConfig()
-    )
+    discriminator: DiscriminatorConfig = DiscriminatorConfig()
     output_size: int = 0
     detector_rate: float = 1.0
     discriminator_rate: float = 1.0
@@ -89,9 +88,9 @@ class RendererStageConfig:
     def weights(self) -> dict[str, float]:
         """Weights by metric, of the terms that are computed at all."""
         rendered = {"l1": self.l1, "mouth": self.mouth, "perceptual": self.perceptual}
-        rendered |= {"mouth_perceptual": self.mouth_perceptual}
-        rendered |= {"painted": self.painted, "gan_generator": self.gan}
-        rendered |= {"feature_matching": self.feature_matching if self.gan else 0.0}
+        rendered |= {"mouth_perceptual": self.mouth_perceptual, "painted": self.painted}
+        matched = self.feature_matching if self.gan else 0.0
+        rendered |= {"gan_generator": self.gan, "feature_matching": matched}
         detected = {"equivariance_keypoints": self.equivariance_keypoints, "landmarks": self.landmarks}
         detected |= {"equivariance_jacobians": self.equivariance_jacobians}
         return {k: w for k, w in (rendered | (detected if self.train_detector else {})).items() if w}
@@ -112,10 +111,12 @@ class RendererStageConfig:
         return self.train_detector and bool(self.equivariance_keypoints or self.equivariance_jacobians)
 
 
-class Frozen(NamedTuple):
+class RendererFrozen(NamedTuple):
     """What judges or feeds the networks and is not trained; always an argument of the step.
 
-    detector: variables of E_kd, where it is not trained. perceptual: where that loss has a weight.
+    Attributes:
+      detector: variables of E_kd, where it is not trained.
+      perceptual: where that loss has a weight.
     """
 
     detector: Any
@@ -123,7 +124,7 @@ class Frozen(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class RendererPlan:
     """All that is static about a run: sizes, weights, arithmetic."""
 
     system: system_config.SystemConfig
@@ -167,10 +168,11 @@ class Plan:
         return networks.init(self.system, name, key)
 
 
-class Seen(NamedTuple):
+class RendererInputs(NamedTuple):
     """A batch as its variation shows it; m = b n driving frames are laid end to end in `target`.
 
-    driving: at the size that the detector takes; None where nothing is detected in it.
+    Attributes:
+      driving: at the size that the detector takes; None where nothing is detected in it.
     """
 
     source: Float[Array, "b h w 3"]
@@ -180,7 +182,7 @@ class Seen(NamedTuple):
     driving_motion: motion.Motion
 
 
-class Found(NamedTuple):
+class DetectedMotion(NamedTuple):
     """What the detector says of source (b k), driving (b n k) and warped driving frames (b n k)."""
 
     source: motion.Motion
@@ -189,7 +191,7 @@ class Found(NamedTuple):
     warp: random_warps.Warp | None
 
 
-class Outcome(NamedTuple):
+class RendererOutputs(NamedTuple):
     """What came of a batch.
 
     terms: of the loss, before their weights. batch_stats: of the trained networks. made: None where nothing
@@ -199,20 +201,27 @@ class Outcome(NamedTuple):
 
     terms: dict[str, Float[Array, ""]]
     batch_stats: dict[str, Any]
-    seen: Seen
-    found: Found
+    seen: RendererInputs
+    found: DetectedMotion
     made: renderer.Rendering | None = None
     frame: Float[Array, "m o o 3"] | None = None
     shown: Float[Array, "mm o o c"] | None = None
 
 
 def forward(
-    plan: Plan, variables: dict[str, Any], frozen: Frozen, batch: batch_types.Pairs, keys: Any, *, train: bool
-) -> Outcome:
+    plan: RendererPlan,
+    variables: dict[str, Any],
+    frozen: RendererFrozen,
+    batch: batch_types.Pairs,
+    keys: Any,
+    *,
+    train: bool,
+) -> RendererOutputs:
     """Detect, render and compare.
 
     Args:
-      variables: of each player. keys: one for each example; None unless `train`.
+      variables: of each player.
+      keys: one for each example; None unless `train`.
       train: use the batch's statistics, and compute the terms that need draws or opponents.
     """
     c = plan.config
@@ -221,22 +230,22 @@ def forward(
         found, stats = _detect(plan, variables, frozen, seen, keys, train=train)
         terms = _detector_terms(c, found, seen)
         if not c.renders:
-            return Outcome(terms, stats, seen, found)
+            return RendererOutputs(terms, stats, seen, found)
         driving, source = _motions(c, found, seen)
         made, stats[RENDERER] = _render(plan, variables[RENDERER], seen, driving, source, train=train)
     frame = renderer.resize_bilinear(made.frame, plan.size, plan.size)
     terms |= _image_terms(plan, frozen.perceptual, frame, made, seen)
     if not (c.gan and train):
-        return Outcome(terms, stats, seen, found, made, frame)
+        return RendererOutputs(terms, stats, seen, found, made, frame)
     variance = plan.system.renderer.variance
     places = jax.lax.stop_gradient(driving.keypoints)
     maps = heatmap.gaussians(places, plan.size, plan.size, variance=variance)
     real, fake = (jnp.concatenate([x, maps], -1) for x in (seen.target, frame))
     terms |= _game_terms(plan, variables[DISCRIMINATOR], real, fake)
-    return Outcome(terms, stats, seen, found, made, frame, jnp.concatenate([real, fake]))
+    return RendererOutputs(terms, stats, seen, found, made, frame, jnp.concatenate([real, fake]))
 
 
-def _see(plan, batch: batch_types.Pairs) -> Seen:
+def _see(plan, batch: batch_types.Pairs) -> RendererInputs:
     """Apply the batch's variation: one a clip, so that the background rests as it does in a video."""
     b, n = batch.driving.shape[:2]
     variation = jax.tree.map(jnp.asarray, batch.variation)
@@ -245,7 +254,7 @@ def _see(plan, batch: batch_types.Pairs) -> Seen:
     needed = needed or (plan.config.train_detector and (plan.config.landmarks or plan.config.warps))
     large = plan.system.image_size if needed else plan.size
     driving = image_augmentation.look(frames, image_augmentation.repeat(variation, n), large)
-    return Seen(
+    return RendererInputs(
         image_augmentation.look(batch.source, variation, plan.system.image_size),
         driving.reshape(b, n, *driving.shape[1:]) if needed else None,
         image_augmentation.resize(driving, plan.size),
@@ -254,7 +263,7 @@ def _see(plan, batch: batch_types.Pairs) -> Seen:
     )
 
 
-def _detect(plan, variables, frozen, seen, keys, *, train) -> tuple[Found, dict[str, Any]]:
+def _detect(plan, variables, frozen, seen, keys, *, train) -> tuple[DetectedMotion, dict[str, Any]]:
     """Look at all images of an example in one pass; the sharded axis of examples stays in front."""
     c, warp = plan.config, None
     images = [seen.source[:, None]]
@@ -277,8 +286,8 @@ def _detect(plan, variables, frozen, seen, keys, *, train) -> tuple[Found, dict[
     at = lambda first, last: jax.tree.map(lambda x: x[:, first:last], all_of)
     source = jax.tree.map(lambda x: x[:, 0], all_of)
     if seen.driving is None:
-        return Found(source, None, None, None), updated
-    return Found(source, at(1, 1 + n), None if warp is None else at(1 + n, None), warp), updated
+        return DetectedMotion(source, None, None, None), updated
+    return DetectedMotion(source, at(1, 1 + n), None if warp is None else at(1 + n, None), warp), updated
 
 
 def _disturb(config, images, keys):
@@ -300,7 +309,7 @@ def _flat(x):
     return x.reshape(-1, *x.shape[2:])
 
 
-def _detector_terms(config, found: Found, seen: Seen) -> dict[str, Float[Array, ""]]:
+def _detector_terms(config, found: DetectedMotion, seen: RendererInputs) -> dict[str, Float[Array, ""]]:
     """How far the detector is from landmarks, and from following warps."""
     terms = {}
     if config.weights.get("landmarks"):
@@ -323,7 +332,7 @@ def _detector_terms(config, found: Found, seen: Seen) -> dict[str, Float[Array, 
     return terms
 
 
-def _motions(config, found: Found, seen: Seen) -> tuple[motion.Motion, motion.Motion]:
+def _motions(config, found: DetectedMotion, seen: RendererInputs) -> tuple[motion.Motion, motion.Motion]:
     """The motion to render, of all m driving frames, and the source's (b)."""
     if not config.teach:
         return jax.tree.map(_flat, found.driving), found.source
@@ -333,7 +342,7 @@ def _motions(config, found: Found, seen: Seen) -> tuple[motion.Motion, motion.Mo
     return motion.relative_transfer(told, *image_augmentation.repeat((seen.source_motion, source), n)), source
 
 
-def _render(plan, variables, seen: Seen, driving, source, *, train):
+def _render(plan, variables, seen: RendererInputs, driving, source, *, train):
     """Encode each source once, render all its driving frames at the size of the targets."""
     count = len(driving.keypoints) // len(source.keypoints)
 
@@ -348,7 +357,7 @@ def _render(plan, variables, seen: Seen, driving, source, *, train):
     return made, changes["batch_stats"]
 
 
-def _image_terms(plan, perceptual, frame, made: renderer.Rendering, seen: Seen) -> dict[str, Any]:
+def _image_terms(plan, perceptual, frame, made: renderer.Rendering, seen: RendererInputs) -> dict[str, Any]:
     """Differences of the rendered frames from the driving ones."""
     c, target, terms = plan.config, seen.target, {}
 

@@ -18,7 +18,7 @@ from avct_jax.train.monitoring import overlay
 from avct_jax.train.stages import renderer_forward, stage
 
 RendererStageConfig = renderer_forward.RendererStageConfig
-Frozen = renderer_forward.Frozen
+Frozen = renderer_forward.RendererFrozen
 DETECTOR, DISCRIMINATOR = renderer_forward.DETECTOR, renderer_forward.DISCRIMINATOR
 
 
@@ -40,11 +40,12 @@ def make_stage(
       init: variables to begin from, by part; of the detector too, where it is not trained.
       perceptual: the VGG, where that loss has a weight.
       seed: of what is random at first.
+
     Raises:
       UserError: settings that cannot train, or something needed is missing.
     """
     _check(config, perceptual)
-    plan = renderer_forward.Plan(system, config, compute)
+    plan = renderer_forward.RendererPlan(system, config, compute)
     detector = None if config.train_detector else init_params.frozen(DETECTOR, init)
     frozen = Frozen(detector, perceptual if config.wants_vgg else None)
     scales = {DETECTOR: config.detector_rate, DISCRIMINATOR: config.discriminator_rate}
@@ -52,12 +53,12 @@ def make_stage(
         name: optimizer.make_optimizer(rule, scale=scales.get(name, 1.0)) for name in plan.network_states
     }
 
-    def begin() -> train_state.State:
+    def begin() -> train_state.TrainState:
         make = lambda name: init_params.begin(name, init, lambda: plan.random(name, seed))
         network_states = {
             name: train_state.make_network_state(make(name), rules[name]) for name in plan.network_states
         }
-        return train_state.State(jnp.zeros((), jnp.int32), network_states)
+        return train_state.TrainState(jnp.zeros((), jnp.int32), network_states)
 
     return stage.Stage(
         "renderer",

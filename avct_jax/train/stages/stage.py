@@ -8,7 +8,7 @@ from jaxtyping import Array
 from avct_jax.train.core import train_state
 
 Metrics = dict[str, Array]
-Step = Callable[[train_state.State, Any, Any, Array], tuple[train_state.State, Metrics]]
+Step = Callable[[train_state.TrainState, Any, Any, Array], tuple[train_state.TrainState, Metrics]]
 
 
 class Stage(NamedTuple):
@@ -28,8 +28,8 @@ class Stage(NamedTuple):
     name: str
     kind: str
     step: Step
-    eval_step: Callable[[train_state.State, Any, Any, Array], Metrics]
-    image: Callable[[train_state.State, Any, Any], dict[str, Array]] | None
-    initial: Callable[[], train_state.State]
+    eval_step: Callable[[train_state.TrainState, Any, Any, Array], Metrics]
+    image: Callable[[train_state.TrainState, Any, Any], dict[str, Array]] | None
+    initial: Callable[[], train_state.TrainState]
     frozen: Any
-    export: Callable[[train_state.State], dict[str, Any]]
+    export: Callable[[train_state.TrainState], dict[str, Any]]

@@ -1,6 +1,6 @@
 """D_sync learned: does a mouth's fifth of a second belong to a voice's?
 
-Wav2Lip's recipe, binary cross-entropy of the cosine, can stay at ln 2 = .69 for long. Both embeddings end in
+Wav2Lip's recipe, binary cross-entropy of the cosine, can stay at ln 2 = 0.69 for long. Both embeddings end in
 a ReLU, so at first the cosine of every pair is about as high, and to answer one half to everything is an easy
 valley in which one pair's gradient cancels another's. Three measures lead out of it, each a switch:
 
@@ -36,8 +36,8 @@ class SyncStageConfig:
     """Weights; contrastive = 0 with easy_steps = 0 is Wav2Lip's own loss. Rate: 1e-4 (Wav2Lip).
 
     Attributes:
-      bce: weight of the cross-entropy. contrastive: of the preference among the batch's sounds, which wants
-        some sixteen examples or more.
+      bce: weight of the cross-entropy.
+      contrastive: of the preference among the batch's sounds, which wants some sixteen examples or more.
       temperature: by which cosines are divided there.
       easy_steps: over which the negatives go from the batch's other sounds to the drawn ones; 0: at once.
       ema_decay: share of the parameters' moving average kept each step.
@@ -130,14 +130,14 @@ def make_network(
     return sync_discriminator.SyncDiscriminator(config.discriminator, dtype=compute.activations)
 
 
-class Seen(NamedTuple):
+class SyncInputs(NamedTuple):
     """What D_sync is given."""
 
     faces: Float[Array, "b 48 96 15"]
     mel: Float[Array, "b 80 16 1"]
 
 
-def see(batch: batch_types.SyncWindows) -> Seen:
+def see(batch: batch_types.SyncWindows) -> SyncInputs:
     """Cut the mouths out, mirrored and recoloured as asked.
 
     Views need not be applied: boxes go where the face goes, so the mouths stay as they are.
@@ -148,7 +148,9 @@ def see(batch: batch_types.SyncWindows) -> Seen:
     varied = image_augmentation.repeat(batch.variation, t)
     crops = jnp.where(varied.mirrored[:, None, None, None], crops[:, :, ::-1], crops)
     crops = image_augmentation.recolour(crops, varied.colours)
-    return Seen(mouth_crops.stack(crops.reshape(b, t, *crops.shape[1:])), jnp.asarray(batch.mel)[..., None])
+    return SyncInputs(
+        mouth_crops.stack(crops.reshape(b, t, *crops.shape[1:])), jnp.asarray(batch.mel)[..., None]
+    )
 
 
 def similarities(
@@ -208,7 +210,7 @@ def scores(cosines: Float[Array, "b b"], in_sync: Float[Any, " b"]) -> dict[str,
     """How well examples are told apart.
 
     accuracy: share of pairs on the right side of one half. margin: mean cosine of pairs in sync minus that
-    of the drawn others. ranking: share of (in sync, other) pairs in the right order, .5 by chance: the area
+    of the drawn others. ranking: share of (in sync, other) pairs in the right order, 0.5 by chance: the area
     under the ROC curve. picking: share of mouths that prefer their own sound to all of the batch.
     """
     same = jnp.asarray(in_sync)
@@ -246,7 +248,7 @@ def show(cosines: Float[Array, "b b"], batch: batch_types.SyncWindows) -> dict[s
     return {"mouths": jnp.concatenate([*bars, strip], 2), "sound": jnp.repeat(audio, 3, -1)}
 
 
-def _embed(network, variables, seen: Seen, *, remat):
+def _embed(network, variables, seen: SyncInputs, *, remat):
     """Embeddings of every sound and every mouth, in training, and the new batch statistics."""
     with grad_accumulation.rematerialised((sync_discriminator.SyncBlock,), enabled=remat):
         found, updates = network.apply(variables, seen.mel, seen.faces, train=True, mutable=["batch_stats"])

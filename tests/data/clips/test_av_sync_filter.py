@@ -14,7 +14,7 @@ def speech(seed, frames=250, late=0, sign=1.0, related=1.0):
     slow = sum(slow[i : frames + 40 + i] for i in range(4)) @ rng.normal(size=(6, 39))
     opening = sign * related * slow @ MIX / 10 + rng.normal(size=len(slow))
     audio = np.repeat(slow[20 : 20 + frames, None], 4, axis=1)
-    return av_sync_filter.Sample(audio, np.exp(0.1 * opening[20 - late : 20 - late + frames]))
+    return av_sync_filter.SyncSample(audio, np.exp(0.1 * opening[20 - late : 20 - late + frames]))
 
 
 def estimate(**others):

@@ -46,8 +46,8 @@ def landmarker():
 
 def make(source, folder, person="p", words=None, **options):
     folder.mkdir(exist_ok=True)
-    job = make_clips.Job(str(source), source.stem, person, words)
-    return make_clips.preprocess(job, folder, make_clips.Options(**options), landmarker())
+    job = make_clips.ClipJob(str(source), source.stem, person, words)
+    return make_clips.preprocess(job, folder, make_clips.ClipOptions(**options), landmarker())
 
 
 def run(*arguments):

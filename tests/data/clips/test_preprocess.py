@@ -40,7 +40,7 @@ def test_options_are_seconds_here_and_frames_there(videos, tmp_path, monkeypatch
     how = {"shortest": 1.0, "longest": 4.0, "smallest_face": 99, "audio": False, "person": "ann"}
     made = preprocess.preprocess([videos / "face.mp4"], tmp_path / "out", **how)
     ((_, jobs, options),) = asked
-    assert options == make_clips.Options(25, 100, 99, False) and made.clips == ()
+    assert options == make_clips.ClipOptions(25, 100, 99, False) and made.clips == ()
     assert [(job.name, job.person) for job in jobs] == [("face", "ann")]
 
 

@@ -29,13 +29,13 @@ def quiet(item, shared, progress):
 
 def answers(items, jobs=2):
     got = list(worker_pool.run(work, items, 100, jobs=jobs))
-    return {item: answer for item, answer in got if not isinstance(answer, worker_pool.Progress)}, got
+    return {item: answer for item, answer in got if not isinstance(answer, worker_pool.WorkProgress)}, got
 
 
 def test_pool_answers_each_item_once_with_one_thread_each():
     found, got = answers([1, 2, 3, 4, 5])
     assert found == {i: (100 + i, "1") for i in range(1, 6)} and len(got) == 10
-    assert (3, worker_pool.Progress(3)) in got and answers([])[0] == {}
+    assert (3, worker_pool.WorkProgress(3)) in got and answers([])[0] == {}
 
 
 def test_process_that_dies_costs_its_item_alone():

@@ -15,7 +15,7 @@ def head(x, y, extent):
 
 def test_square_has_the_measured_share_and_place():
     square = crop.face_square(head(500, 400, 119), (1000, 1000, 3))
-    assert square.size == 200  # 119 / .595
+    assert square.size == 200  # 119 / 0.595
     assert abs((500 - square.left) / 200 - 0.5) < 0.01 and abs((400 - square.top) / 200 - 0.573) < 0.01
 
 

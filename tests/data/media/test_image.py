@@ -227,7 +227,7 @@ def test_image_of_avif_is_not_taken_for_heic(tmp_path, image, monkeypatch):
 
 @pytest.mark.parametrize("transfer, name", [(16, "smpte2084"), (18, "arib-std-b67")])
 def test_image_of_high_dynamic_range_is_as_bright_as_it_was_meant(tmp_path, transfer, name):
-    """A png's chunk cICP says so. .55 and .70 of PQ and HLG: somewhat darker than paper."""
+    """A png's chunk cICP says so. 0.55 and 0.70 of PQ and HLG: somewhat darker than paper."""
     signal = np.full((8, 8, 3), 140 if transfer == 16 else 178, np.uint8)
     PIL.Image.fromarray(signal).save(tmp_path / "a.png")
     body = b"cICP" + bytes([9, transfer, 0, 1])

@@ -59,7 +59,7 @@ def test_a_format_that_changes_on_the_way_shifts_nothing(tmp_path, suffix, codec
 
 @pytest.mark.parametrize("late, suffix", [("a", "mp4"), ("a", "mkv"), ("v", "mkv"), ("a", "ts"), ("v", "ts")])
 def test_audio_and_images_keep_the_clock_of_their_container(tmp_path, late, suffix):
-    """A flash and a beep at once, in streams one of which begins .4 s after the other."""
+    """A flash and a beep at once, in streams one of which begins 0.4 s after the other."""
     flash = "color=black:s=32x32:r=25:d=2,geq=lum='255*gte(N,25)':cb=128:cr=128"
     beep = f"aevalsrc='.5*sin(2000*t)*gte(t,{0.6 if late == 'a' else 1.4})':s=44100:d=2"
     shift = ["-itsoffset", "0.4"]
@@ -196,7 +196,7 @@ def test_a_full_disk_ends_a_video_and_a_clip(tmp_path, monkeypatch):
     scipy.io.wavfile.write(path, RATE, tone())
     (tmp_path / "sound").symlink_to("/dev/full")
     with pytest.raises(errors.UserError, match="No space left on device"):
-        soundtrack.write_native(soundtrack.Track(path), tmp_path)
+        soundtrack.write_native(soundtrack.AudioTrack(path), tmp_path)
     full_disk(monkeypatch)
     with pytest.raises(errors.UserError, match="No space left on device"):
         make_clips._open_audio(os.fspath(path))

@@ -114,7 +114,7 @@ def test_video_of_any_rate_is_read_at_25(tmp_path, rate, count):
     write(tmp_path / "a.mp4", ramp(count, step=4), frame_rate=rate)
     frames = list(video_io.read_frames(tmp_path / "a.mp4"))
     assert abs(len(frames) - 25 * count / rate) <= 1
-    assert abs(frames[20].mean() - 4 * int(20 / 25 * rate)) <= 6  # the frame shown at .8 s
+    assert abs(frames[20].mean() - 4 * int(20 / 25 * rate)) <= 6  # the frame shown at 0.8 s
 
 
 @pytest.mark.parametrize("kind", ["ts", "h264"])

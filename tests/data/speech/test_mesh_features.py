@@ -23,7 +23,7 @@ def test_gain_changes_nothing(wav):
 @pytest.mark.parametrize("most", [300, 5000])
 def test_pieces_give_the_numbers_of_the_whole(wav, most):
     """And each frame is final 80 ms after its end."""
-    rng, state, found, heard = np.random.default_rng(0), streaming_features.State(), [], 0
+    rng, state, found, heard = np.random.default_rng(0), streaming_features.StreamingState(), [], 0
     while heard < len(wav):
         piece = wav[heard : heard + int(rng.integers(1, most))]
         heard += len(piece)

@@ -17,7 +17,7 @@ def buzz(seconds, hertz=120.0):
 
 def test_pitch_and_length_change_as_asked():
     wav = buzz(2.0)
-    made = voice_conversion.revoice(wav, voice_conversion.Voice(pitch=1.4, tempo=1.25))
+    made = voice_conversion.revoice(wav, voice_conversion.VoiceChange(pitch=1.4, tempo=1.25))
     assert abs(len(made) * 1.25 / len(wav) - 1) < 0.02
     median = lambda x: np.median((f := speech_features.pitch(x, f0="dio"))[f > 0])
     assert abs(median(made) / median(wav) - 1.4) < 0.1
@@ -29,7 +29,7 @@ def test_formants_move():
     resonance = np.exp(-0.06 + 2j * np.pi * 1500 / 16000)
     wav = signal.lfilter([1.0], np.poly([resonance, resonance.conj()]).real, pulses).astype(np.float32) / 5
     for factor in (0.89, 1.12):
-        made = voice_conversion.revoice(wav, voice_conversion.Voice(tract=factor))
+        made = voice_conversion.revoice(wav, voice_conversion.VoiceChange(tract=factor))
         power = np.convolve(np.abs(np.fft.rfft(made)) ** 2, np.hanning(600), mode="same")
         peak = power.argmax() / len(power) * 8000
         assert abs(peak / 1500 / factor - 1) < 0.05
@@ -44,7 +44,7 @@ def test_voices_differ_and_keep_within_their_ranges():
 
 
 def test_lips_of_another_tempo_are_those_of_the_same_moment():
-    """A ramp says of each frame when it was: frame k of the copy lies at (k + .5) * tempo."""
+    """A ramp says of each frame when it was: frame k of the copy lies at (k + 0.5) * tempo."""
     ramp = np.arange(50.0)[:, None] + 0.5
     for tempo in (0.86, 1.0, 1.16):
         place = speech_dataset.at_tempo(50, tempo)

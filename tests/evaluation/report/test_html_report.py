@@ -47,7 +47,7 @@ def shown(tmp_path_factory):
             writer.write(np.tile(levels, (1, 32, 32, 3)).astype(np.uint8))
     videos = {system: folder / f"{number}.mp4" for number, system in enumerate(SYSTEMS)}
     openings = {system: [0.1, 0.2, None, 0.1, 0.3, 0.2] for system in SYSTEMS}
-    return [report_assets.Sample("talk & more", videos, openings)]
+    return [report_assets.VideoSample("talk & more", videos, openings)]
 
 
 def report():
@@ -92,7 +92,7 @@ def test_names_that_are_html_stay_text(shown):
     hostile["failed"] = [{"system": bad, "video": bad, "reason": bad}]
     hostile["systems"][2]["title"] = bad
     videos, openings = ({"a": x[evaluate.TRUTH], bad: x[evaluate.TRUTH]} for x in shown[0][1:])
-    sample = report_assets.Sample(bad, videos, openings)
+    sample = report_assets.VideoSample(bad, videos, openings)
     read = Reader(html_report.page(hostile, [sample]))
     assert "script" not in read.tags and "onload" not in read.names
     assert f"{bad}: portrait, a, {bad}" in read.words and f"{bad}, {bad}" in read.words

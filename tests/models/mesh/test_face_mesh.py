@@ -35,7 +35,7 @@ def portrait(layers):
     rest = map(jnp.asarray, (layers.head, layers.origin, layers.anchor, layers.cavity, layers.seam))
     first = map(jnp.asarray, (layers.skin, layers.image, layers.vertices, layers.closed))
     behind = map(jnp.asarray, (layers.cover, layers.background, layers.shares, layers.sway))
-    return face_mesh.Portrait(*first, *fields, *rest, *behind)
+    return face_mesh.MeshPortrait(*first, *fields, *rest, *behind)
 
 
 @pytest.fixture(scope="module")

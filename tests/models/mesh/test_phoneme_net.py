@@ -158,7 +158,7 @@ def test_a_folder_is_heard_audio_by_audio(tmp_path):
 
     def hear(name, audio):
         heard.append(name)
-        return speech_dataset.Voice(np.zeros((len(heard), 2, 7)), np.zeros((len(heard), 4, 41)))
+        return speech_dataset.VoiceRows(np.zeros((len(heard), 2, 7)), np.zeros((len(heard), 4, 41)))
 
     found = phoneme_dataset.of_folder(tmp_path, hear)
     assert heard == ["sound_a", "sound_b"] and found.begins.tolist() == [0, 1, 3]

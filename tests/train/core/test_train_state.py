@@ -38,7 +38,7 @@ def test_a_state_at_its_beginning_may_be_donated():
 
 
 def test_statistics_are_averaged_at_the_pace_of_the_parameters():
-    """A share of .1, then .9 * 2 / 11 more: the average forgets its random beginning first."""
+    """A share of 0.1, then 0.9 * 2 / 11 more: the average forgets its random beginning first."""
     current, means = begin(), []
     for _ in range(2):
         current, _ = advance(current, ema_decay=0.9)

@@ -23,7 +23,7 @@ CRITIC = patch_discriminator.PatchDiscriminatorConfig(
 CONFIG = painter_stage.PainterStageConfig(gan_from=1, discriminator=CRITIC)
 RULE = optimizer.OptimizerConfig(learning_rate=3e-3, betas=(0.5, 0.99))
 KEY = jax.random.key(0)
-FROZEN = painter_stage.Frozen(None)
+FROZEN = painter_stage.PainterFrozen(None)
 PAINTER, DISCRIMINATOR, CODES = painter_stage.PART, painter_stage.DISCRIMINATOR, painter_stage.CODES
 
 
@@ -258,7 +258,7 @@ def made_set():
     )
     number, owner = np.arange(n).astype(np.uint8), np.arange(source.max() + 1).astype(np.uint8)
     fields = (tell(number, 1), tell(number), tell(number), tell(number), tell(number, 1))
-    patches = mouth_patches.Patches(*fields, tell(owner, 1), tell(owner), source, clips)
+    patches = mouth_patches.MouthPatches(*fields, tell(owner, 1), tell(owner), source, clips)
     return mouth_patches.PatchSet(patches, ("s", "many", "few", "kept"), np.array([0, 0, 0, 1], bool))
 
 
@@ -325,7 +325,7 @@ def test_late_in_a_training_only_sharp_mouths_are_drawn():
     clip = np.repeat(np.arange(4), per)
     flat = np.zeros((n, h, w), np.int8)
     source = np.arange(n)
-    patches = mouth_patches.Patches(real, inside, flat, flat, real, real, inside, source, clip)
+    patches = mouth_patches.MouthPatches(real, inside, flat, flat, real, real, inside, source, clip)
     known = mouth_patches.PatchSet(patches, tuple(noise), np.array([False, False, False, True]))
     assert patch_source.sharpest_people(known, 2) == ["sharper", "sharp"]
     drawn = patch_source.PatchSource(known, sharpest=2, sharp_from=10)

@@ -92,7 +92,7 @@ class Critic:
 
 
 def mouths():
-    """Two examples: real videos of .7 and .6, warped skin of .5, portraits of .4, mouths all over."""
+    """Two examples: real videos of 0.7 and 0.6, warped skin of 0.5, portraits of 0.4, mouths all over."""
     plane = (2, *mouth_patch.PATCH)
     grey = lambda *levels: jnp.broadcast_to(jnp.array(levels).reshape(-1, 1, 1, 1), (*plane, 3))
     patch = mouth_patch.Patch(grey(0.5, 0.5), jnp.ones(plane), jnp.zeros(plane), jnp.zeros(plane))

@@ -33,7 +33,7 @@ DETECTOR, RENDERER, CRITIC = (
 OFF = renderer_forward.RendererStageConfig(
     perceptual=0.0, equivariance_keypoints=0.0, equivariance_jacobians=0.0, l1_scales=(1,)
 )
-NOTHING = renderer_forward.Frozen(None, None)
+NOTHING = renderer_forward.RendererFrozen(None, None)
 # Numbers of two sources, and of two driving frames each: brighter than their source, and darker.
 SOURCES, DRIVING = np.array([40, 200]), np.array([[60, 70], [150, 160]])
 OWN, DRIVEN = SOURCES.repeat(2) / 255, DRIVING.ravel() / 255  # of all rendered frames
@@ -119,7 +119,7 @@ class Critic:
         return ((says, [says]), {"batch_stats": {}}) if mutable else (says, [says])
 
 
-class Plan(renderer_forward.Plan):
+class Plan(renderer_forward.RendererPlan):
     """With stubs in the places of the networks."""
 
     detector, renderer, discriminator = Detector(), Renderer(), Critic()
@@ -205,7 +205,7 @@ def test_both_sides_of_the_game_learn_what_they_should_and_nothing_else():
 
 def test_frozen_detector_looks_with_its_own_weights_and_statistics():
     stubbed = plan(l1=1.0, train_detector=False)
-    frozen = renderer_forward.Frozen({"params": {"shift": 0.1}}, None)
+    frozen = renderer_forward.RendererFrozen({"params": {"shift": 0.1}}, None)
     out = forward(stubbed, numbered(), train=True, frozen=frozen)
     assert stubbed.detector.train is False and set(out.batch_stats) == {RENDERER}
     close(out.found.source.keypoints[:, 0, 0], SOURCES / 255 + 0.1)
@@ -260,7 +260,7 @@ def test_parts_of_a_batch_take_the_step_of_the_whole():
         name: train_state.make_network_state(jax.tree.map(jnp.float32, v), rules[name])
         for name, v in VARIABLES.items()
     }
-    begun = train_state.State(jnp.zeros((), jnp.int32), network_states)
+    begun = train_state.TrainState(jnp.zeros((), jnp.int32), network_states)
 
     def step(parts):
         stubbed = dataclasses.replace(
@@ -283,7 +283,7 @@ def test_mouth_terms_look_at_the_drivers_lips(monkeypatch):
     keypoints = np.broadcast_to(places[:, :, None], (2, 2, 10, 2)).copy()
     keypoints[:, :, 4:] = 0
     nowhere, told = motion.Motion(jnp.zeros((2, 10, 2)), None), motion.Motion(jnp.asarray(keypoints), None)
-    seen = renderer_forward.Seen(None, None, jnp.zeros((4, SIZE, SIZE, 3)), nowhere, told)
+    seen = renderer_forward.RendererInputs(None, None, jnp.zeros((4, SIZE, SIZE, 3)), nowhere, told)
     made = renderer.Rendering(None, None, None, None)
     lips = keypoints.reshape(4, 10, 2)[:, :1]
     bright = lambda tree, made, real, **options: jnp.abs(made - real).mean()

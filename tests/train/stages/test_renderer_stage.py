@@ -137,7 +137,7 @@ def found(begin):
 
     def find(compute=FLOAT32, place=lambda x: x):
         stage = begin(FOMM, compute)
-        plan = renderer_forward.Plan(system_config.TINY, FOMM, compute)
+        plan = renderer_forward.RendererPlan(system_config.TINY, FOMM, compute)
         network_states = stage.initial().network_states
         params, stats = (
             {n: getattr(p, part) for n, p in network_states.items()} for part in ("params", "batch_stats")
@@ -227,7 +227,7 @@ def test_taught_renderer_teaches_the_detector_nothing(begin):
     """With landmarks at next to no weight, only rendering could move the detector."""
     keys, batch = jax.random.split(jax.random.key(1), 2), training_batches.pairs(b=2, n=1)
     config = dataclasses.replace(OFF, l1=1.0, landmarks=1e-9, teach=True, output_size=16)
-    plan, stage = renderer_forward.Plan(system_config.TINY, config, FLOAT32), begin(config)
+    plan, stage = renderer_forward.RendererPlan(system_config.TINY, config, FLOAT32), begin(config)
     network_states = stage.initial().network_states
     trees = ({n: getattr(p, part) for n, p in network_states.items()} for part in ("params", "batch_stats"))
     find = quick.jit(lambda *a: renderer_stage.find_gradients(plan, *a)[0])
