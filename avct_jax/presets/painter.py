@@ -83,7 +83,12 @@ TINY = mesh_run.PainterTraining(
     eval_every=2,
     eval_batches=1,
     image_every=4,
-    stage=painter_stage.PainterStageConfig(gan_from=2),
+    stage=painter_stage.PainterStageConfig(
+        gan_from=2,
+        discriminator=patch_discriminator.PatchDiscriminatorConfig(
+            block_expansion=2, num_blocks=2, max_features=8, spectral=False
+        ),
+    ),
     optimizer=optimizer.OptimizerConfig(learning_rate=1e-3, schedule="constant"),
     leave_out="",
     system=mesh_system.MeshSystemConfig(

@@ -48,6 +48,11 @@ def begin(config, variables, image, track):
     )
 
 
+def begun_by(config, variables, image, track):
+    """`begin` as one program, the same for all that give it the same."""
+    return quick.jit(lambda variables, image: begin(config, variables, image, track))(variables, image)
+
+
 def draw(variables, image, track, chunk):
     system = keypoint_animator.KeypointAnimator(weights_file.System(TINY, variables), chunk=chunk)
     pixels = np.asarray(image * 255).astype(np.uint8)
@@ -126,8 +131,8 @@ def test_render_can_be_mapped_over_portraits(variables, image):
 def test_animate_chunk_survives_export(variables, image):
     radius = TINY.avct.window_radius
     frames = 2 * radius  # the fewest a call draws
-    track = make_track(frames)
-    begun = begin(TINY, variables, image, track)
+    track = make_track(16)
+    begun = begun_by(TINY, variables, image, track)
     inputs = some_inputs(track, radius, frames)
     draw = functools.partial(keypoint_inference.animate_chunk, TINY)
 
@@ -163,7 +168,7 @@ def test_gain_enlarges_the_change_of_the_image(variables, image):
     frames = {}
     for gain in (0.0, 0.5, 1.0):
         config = dataclasses.replace(TINY, motion_scale=gain)
-        begun = jax.jit(lambda i, c=config: begin(c, variables, i, track))(image)
+        begun = begun_by(config, variables, image, track)
         # By less than a pixel: the image is noise, and no less like itself further away.
         turned = begun.reference._replace(keypoints=begun.reference.keypoints + 0.02)
         drawn = jax.jit(
@@ -211,7 +216,7 @@ def test_shut_relaxes_a_smile_with_parted_lips_alone():
 
 def test_shut_is_drawn_before_anything_is_said(variables, image):
     track, drawn = make_track(16), {}
-    begun = jax.jit(lambda i: begin(TINY, variables, i, track))(image)
+    begun = begun_by(TINY, variables, image, track)
     still = jax.tree.map(lambda x: x[:1], begun.reference)
     for share in (0.0, 1.0):
         config = dataclasses.replace(TINY, mouth_closing=share)
@@ -221,7 +226,7 @@ def test_shut_is_drawn_before_anything_is_said(variables, image):
         drawn[share] = draw(begun, still)
     rest = begun.portrait.motion
     by_hand = rest._replace(keypoints=motion.shut_mouth(rest.keypoints, 1.0))
-    expected = keypoint_inference.draw(TINY, variables, begun.portrait, by_hand)
+    expected = quick.jit(lambda p, m: keypoint_inference.draw(TINY, variables, p, m))(begun.portrait, by_hand)
     np.testing.assert_allclose(drawn[1.0], expected, atol=1e-5)
     assert jnp.abs(drawn[1.0] - drawn[0.0]).max() > 1e-4
 

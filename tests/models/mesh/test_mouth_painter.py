@@ -101,7 +101,7 @@ def test_skin_away_from_the_opening_is_never_painted(drawn, variables):
     near[rows.max() + 1 : rows.max() + 3, middle - 3 : middle + 4] = True
     far[rows.min() - 16 : rows.max() + 17, columns.min() - 16 : columns.max() + 17] = False
     assert far.sum() > 200 and share[0][near].min() > 0.3 and not share[0][far].any()
-    shut = NETWORK.apply({"params": params}, patch._replace(inside=0 * patch.inside), own)
+    shut = jax.jit(NETWORK.apply)({"params": params}, patch._replace(inside=0 * patch.inside), own)
     assert not np.asarray(shut.share).any()
 
 
@@ -151,6 +151,12 @@ def test_every_parameter_gets_gradients_in_half_precision(drawn, variables):
     assert np.isfinite(by_skin).all() and np.abs(by_skin).max() > 0
 
 
+@jax.jit
+def painted(variables, patch, own):
+    """One program for all portraits."""
+    return mouth_painter.paint(NETWORK.config, variables, patch, own)
+
+
 def in_light(patch, own, light):
     """The same patch and portrait in another light: RGB factors."""
     return patch._replace(skin=patch.skin * light), own._replace(image=own.image * light)
@@ -168,15 +174,12 @@ def of_skin(drawn):
 def test_usual_skin_is_painted_as_the_network_says(drawn, variables):
     patch, own = of_skin(drawn)
     said = jax.jit(NETWORK.apply)(variables, patch, own)
-    painted = mouth_painter.paint(NETWORK.config, variables, patch, own)
-    np.testing.assert_allclose(painted.colour, said.colour, atol=1e-4)
+    np.testing.assert_allclose(painted(variables, patch, own).colour, said.colour, atol=1e-4)
 
 
 def test_mouths_take_on_a_images_light(drawn, variables):
-    usual = mouth_painter.paint(NETWORK.config, variables, *of_skin(drawn))
-    lit = mouth_painter.paint(
-        NETWORK.config, variables, *in_light(*of_skin(drawn), jnp.array([[[[1.0, 1.0, 0.5]]]]))
-    )
+    usual = painted(variables, *of_skin(drawn))
+    lit = painted(variables, *in_light(*of_skin(drawn), jnp.array([[[[1.0, 1.0, 0.5]]]])))
     ratio = (lit.colour / usual.colour).mean((0, 1, 2))
     assert abs(ratio[0] - ratio[1]) < 0.15 and ratio[2] < 0.75 * ratio[0]
 
@@ -185,9 +188,10 @@ def test_mouths_in_images_of_greys_are_grey(drawn, variables):
     patch, own = of_skin(drawn)
     grey = lambda x: jnp.broadcast_to(x.mean(-1, keepdims=True), x.shape)
     given = patch._replace(skin=grey(patch.skin)), own._replace(image=grey(own.image))
-    colour = np.asarray(mouth_painter.paint(NETWORK.config, variables, *given).colour)
+    colour = np.asarray(painted(variables, *given).colour)
     assert np.ptp(colour, -1).max() < 1e-5
-    slope = jax.grad(lambda x: mouth_painter.light_of(own._replace(image=x)).tint.sum())(given[1].image)
+    tint = lambda x: mouth_painter.light_of(own._replace(image=x)).tint.sum()
+    slope = jax.jit(jax.grad(tint))(given[1].image)
     assert np.isfinite(slope).all()
 
 

@@ -11,6 +11,7 @@ from avct_jax import errors
 from avct_jax.models.mesh import phoneme_net
 from avct_jax.train.core import grad_accumulation, optimizer
 from avct_jax.train.mesh_stages import phoneme_dataset, phoneme_stage, speech_dataset
+from tests import quick
 
 SMALL = phoneme_net.PhonemeNetConfig(
     width=16, dilations=(1, 2, 4, 1), ahead=(1, 2, 0, 1), symbols=7, dropout=0.0
@@ -20,7 +21,7 @@ SMALL = phoneme_net.PhonemeNetConfig(
 @pytest.fixture(scope="module")
 def small():
     model = phoneme_net.PhonemeNet(SMALL)
-    variables = model.init(jax.random.key(0), jnp.zeros((1, SMALL.frames_seen, 4, 41)))
+    variables = quick.jit(model.init)(jax.random.key(0), jnp.zeros((1, SMALL.frames_seen, 4, 41)))
     return jax.jit(functools.partial(model.apply, variables))
 
 
@@ -48,7 +49,7 @@ def test_an_answer_hangs_on_its_neighbours_and_on_no_other_frame(small):
     features = jax.random.normal(jax.random.key(1), (1, 30, 4, 41))
     wanted = 5  # of the answers: frame 5 + back
     weights = jax.random.normal(jax.random.key(2), (2, 7))
-    slope = jax.grad(lambda x: (small(x)[0, wanted] * weights).sum())(features)
+    slope = quick.jit(jax.grad(lambda x: (small(x)[0, wanted] * weights).sum()))(features)
     heard = np.flatnonzero(np.abs(slope[0]).max((1, 2)) > 0)
     np.testing.assert_array_equal(heard, np.arange(wanted, wanted + back + ahead + 1))
 
@@ -86,11 +87,11 @@ def test_the_stage_learns_what_the_features_say():
     stage = phoneme_stage.make_stage(SMALL, config, rule, grad_accumulation.ComputeConfig())
     source, current, step = drawn_from(sounds()), stage.initial(), jax.jit(stage.step)
     batch = lambda step, **which: source.batch("phonemes", None, seed=0, step=step, batch_size=8, **which)
-    key = jax.random.key(0)
-    before = stage.eval_step(current, {}, batch(0, held_out=True), key)
+    key, eval_step = jax.random.key(0), quick.jit(stage.eval_step)
+    before = eval_step(current, {}, batch(0, held_out=True), key)
     for i in range(80):
         current, _ = step(current, {}, batch(i), key)
-    after = stage.eval_step(current, {}, batch(0, held_out=True), key)
+    after = eval_step(current, {}, batch(0, held_out=True), key)
     assert before["divergence"] > 1.4 and after["divergence"] < 0.3 and after["logs"] < 0.3 * before["logs"]
 
 
