@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from avct_jax import arguments, errors
 from avct_jax.data.speech import pcm
 from avct_jax.live import clock as clocks
-from avct_jax.live import frames, session
+from avct_jax.live import frame_planner, frames
 from avct_jax.live.latency import StreamLatency
 from avct_jax.models.mesh import face_mesh
 
@@ -21,7 +21,7 @@ Phonemes = Any  # what hints.read takes
 Some = TypeVar("Some")
 Draw = Callable[[Sequence[face_mesh.Controls]], UInt8[np.ndarray, "n s s 3"]]
 
-FRAME = 1 / session.FRAME_RATE  # seconds
+FRAME = 1 / frame_planner.FRAME_RATE  # seconds
 BEHIND = 2 * FRAME  # seconds: frames that would come later show the last image again
 SPARE = 6  # frames planned beyond those being drawn, whose sound is there if their images are late
 STARVING = 1  # frames: so few are left of a reply whose sound is late when the mouth is brought to rest
@@ -29,14 +29,14 @@ CLOSED = "the stream is closed; make another one"
 
 
 class FrameStream:
-    """A session, whose frames are drawn; see `Stream`."""
+    """Planned frames, drawn; see `Stream`."""
 
-    frame_rate = session.FRAME_RATE
+    frame_rate = frame_planner.FRAME_RATE
     sample_rate = pcm.RATE
 
     def __init__(
         self,
-        planner: session.Session,
+        planner: frame_planner.FramePlanner,
         draw: Draw,
         *,
         chunk: int = 2,
@@ -55,7 +55,7 @@ class FrameStream:
           clock: the time by which they come.
         """
         self.latency = StreamLatency(planner.chunk, planner.ahead)
-        self._session, self._draw, self._queue, self._chunk = planner, draw, queue, chunk
+        self._planner, self._draw, self._queue, self._chunk = planner, draw, queue, chunk
         self._paced, self._clock = paced, clock or clocks.RealClock()
         # Planning takes the first lock, for it takes long; taking frames the second, interrupting both.
         self._planning, self._changed = threading.RLock(), threading.Condition()
@@ -91,19 +91,19 @@ class FrameStream:
         last_chunk = arguments.flag(last_chunk, "last_chunk")
         with self._planning:
             self._check_open()
-            speaking, open_ = self._session.speaking, self._session.open
-            self._session.push(pcm, sample_rate, phonemes=phonemes)
+            speaking, open_ = self._planner.speaking, self._planner.open
+            self._planner.push(pcm, sample_rate, phonemes=phonemes)
             if not open_:
                 self._begun.append(None if speaking else self._clock.now())
             if last_chunk:
-                self._session.flush()
+                self._planner.flush()
         self._tell()
 
     def flush(self) -> bool:
         """End the present reply, of which no sound will follow; False where there is none."""
         with self._planning:
             self._check_open()
-            ended = self._session.flush()
+            ended = self._planner.flush()
         self._tell()
         return ended
 
@@ -111,18 +111,18 @@ class FrameStream:
         """Drop all that has not been handed over; the mouth is shut in the third frame, the head goes on."""
         with self._planning, self._changed:
             self._check_open()
-            self._session.interrupt()
+            self._planner.interrupt()
             self._dropped += 1
             self._begun.clear()
             self._told = True
             if self._paced:  # at once: the next image may be late, its frame must not
-                self._session.plan_idle(self._chunk)
+                self._planner.plan_idle(self._chunk)
         self._tell()
 
     def restart_latency(self) -> None:
         """Forget what has been measured so far."""
         with self._changed:
-            self.latency = StreamLatency(self._session.chunk, self._session.ahead)
+            self.latency = StreamLatency(self._planner.chunk, self._planner.ahead)
 
     def close(self) -> None:
         """End the stream; iterators end too."""
@@ -149,7 +149,7 @@ class FrameStream:
         """Return the next frame, a paced stream's when it is due; None where there is none."""
         if self._paced:
             return self._next_paced()
-        if self._closed or not (self._session.planned or self._session.plan_speech()):
+        if self._closed or not (self._planner.planned or self._planner.plan_speech()):
             return None
         return self._next_unpaced()
 
@@ -162,22 +162,22 @@ class FrameStream:
         self._check_open()
         if self._paced:
             raise errors.UserError("a paced stream has idle frames of its own; iterate over it")
-        if self._session.speaking or self._session.planned:
+        if self._planner.speaking or self._planner.planned:
             raise errors.UserError("a reply is being said; flush it and iterate over its frames first")
         for done in range(0, count, self._chunk):
-            self._session.plan_idle(min(self._chunk, count - done))
-            while self._session.planned:
+            self._planner.plan_idle(min(self._chunk, count - done))
+            while self._planner.planned:
                 yield self._next_unpaced()
 
     def _next_unpaced(self) -> frames.StreamFrame:
-        if self._session.planned[0].image is None:
+        if self._planner.planned[0].image is None:
             began = self._clock.now()
             self._draw_all(self._undrawn(), began)
         return self._take()
 
-    def _undrawn(self) -> list[session.FramePlan]:
+    def _undrawn(self) -> list[frame_planner.FramePlan]:
         """The next frames to be drawn, at most a chunk; not those that would come too late anyway."""
-        plans = [plan for plan in self._session.planned if plan.image is None]
+        plans = [plan for plan in self._planner.planned if plan.image is None]
         if self._start is not None:
             ready = self._clock.now() + self._drawing
             kept = [plan for plan in plans if self._start + plan.index * FRAME + BEHIND >= ready]
@@ -192,7 +192,7 @@ class FrameStream:
             for plan, image in zip(plans, images, strict=True):
                 plan.image = image
             if dropped == self._dropped and self._paced:
-                last = self._session.planned[0].index if self._session.planned else plans[-1].index + 1
+                last = self._planner.planned[0].index if self._planner.planned else plans[-1].index + 1
                 if plans[-1].index < last:  # all too late: still newer than what is shown
                     self._last = images[-1]
             self._drawing = self._clock.now() - started
@@ -200,7 +200,7 @@ class FrameStream:
             self._changed.notify_all()
 
     def _take(self) -> frames.StreamFrame:
-        plan = self._session.take()
+        plan = self._planner.take()
         if plan.image is None:
             self.latency.repeated += 1
         else:
@@ -221,10 +221,10 @@ class FrameStream:
                 if self._failed is not None:
                     raise self._failed
                 now = self._clock.now()
-                late = self._session.planned and self._last is not None and now - due >= BEHIND
+                late = self._planner.planned and self._last is not None and now - due >= BEHIND
                 if now < due:
                     self._clock.sleep(self._changed, due - now)
-                elif late or (self._session.planned and self._session.planned[0].image is not None):
+                elif late or (self._planner.planned and self._planner.planned[0].image is not None):
                     self.latency.saw_lateness(now - due)
                     frame = self._take()
                     self._tell()  # there is room
@@ -235,7 +235,7 @@ class FrameStream:
 
     def _due(self) -> float:
         """When the next frame is; later for who was late to ask."""
-        now, index = self._clock.now(), self._session.index
+        now, index = self._clock.now(), self._planner.index
         if self._start is None or now - (self._start + index * FRAME) > BEHIND:
             self._start = now - index * FRAME
         return self._start + index * FRAME
@@ -261,18 +261,18 @@ class FrameStream:
 
     def _plan_ahead(self) -> None:
         """Plan as far as sound, queue and need go."""
-        planned, speech = self._session.planned, True
-        spare = SPARE if self._session.told else 0  # the first frames of a reply are drawn at once
+        planned, speech = self._planner.planned, True
+        spare = SPARE if self._planner.told else 0  # the first frames of a reply are drawn at once
         while speech:
             with self._changed:
                 ready = sum(plan.image is not None for plan in planned)
             wanted = min(
-                self._queue - self._session.chunk + 1,
+                self._queue - self._planner.chunk + 1,
                 ready + self._chunk + spare,
             )
-            speech = len(planned) < wanted and self._session.plan_speech()
-        if len(planned) <= (STARVING if self._session.told else self._chunk):
-            self._session.plan_idle(self._chunk)
+            speech = len(planned) < wanted and self._planner.plan_speech()
+        if len(planned) <= (STARVING if self._planner.told else self._chunk):
+            self._planner.plan_idle(self._chunk)
 
     def _tell(self) -> None:
         """Wake the other threads."""

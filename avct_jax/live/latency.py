@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from avct_jax.data.speech import hearing
-from avct_jax.live import session
+from avct_jax.live import frame_planner
 
 KEPT = 1500  # measurements = a minute of frames
 
@@ -41,7 +41,7 @@ class StreamLatency:
         Other rates than 16 kHz add some 20 ms of resampling, see `docs/how-to/live.md`.
         """
         frames = {"chunk": self._chunk, "features": hearing.AHEAD, "mouth": self._ahead}
-        return {name: count / session.FRAME_RATE for name, count in frames.items()}
+        return {name: count / frame_planner.FRAME_RATE for name, count in frames.items()}
 
     @property
     def first_frame(self) -> Percentiles:

@@ -6,7 +6,7 @@ from avct_jax import arguments, errors
 from avct_jax.animator import base, inputs
 from avct_jax.data.speech import pcm
 from avct_jax.live import clock as clocks
-from avct_jax.live import demeanour, ears, frame_stream, mouth, portrait, session
+from avct_jax.live import demeanour, ears, frame_planner, frame_stream, mouth, portrait
 
 CHUNK = 2  # frames drawn by one call: a frame costs the same in chunks of 8, and comes 240 ms sooner
 MOST = 16  # frames
@@ -84,13 +84,13 @@ class Stream(frame_stream.FrameStream):
         read = portrait.read(found, image, size)
         settings = demeanour.settings(read.seed if seed is None else seed, still=still, turned=read.turned)
         draw = portrait.Drawer(found, read.drawn, chunk)
-        new_session = lambda: session.Session(heard_by, moves, settings)
+        new_session = lambda: frame_planner.FramePlanner(heard_by, moves, settings)
         _rehearse(new_session(), draw, chunk)
         self.notes, self.size = read.notes, (size, size)
         super().__init__(new_session(), draw, chunk=chunk, paced=paced, queue=queue, clock=clock)
 
 
-def _rehearse(planner: session.Session, draw: portrait.Drawer, chunk: int) -> None:
+def _rehearse(planner: frame_planner.FramePlanner, draw: portrait.Drawer, chunk: int) -> None:
     """Compile and load all that a reply needs."""
     planner.push(np.zeros(pcm.RATE, np.int16), pcm.RATE)
     planner.plan_speech()

@@ -17,7 +17,7 @@ from avct_jax.data.speech import mesh_features, streaming_features
 from avct_jax.models import mesh_system
 from avct_jax.models.frozen import vgg
 from avct_jax.models.mesh import phoneme_net, speech_motion
-from avct_jax.train import mesh_weights, training
+from avct_jax.train import begin_run, mesh_weights
 from avct_jax.train import run_weights as weights
 from avct_jax.train.core import loop, sharding
 from avct_jax.train.mesh_stages import (
@@ -38,7 +38,7 @@ WINDOW = 256  # frames that a model looks at together where it finds clips' lags
 
 
 @dataclasses.dataclass(frozen=True)
-class MeshTraining(training.StageTraining):
+class MeshTraining(begin_run.StageTraining):
     """All that decides what is learned; see StageTraining.
 
     Attributes:
@@ -142,14 +142,14 @@ def train(
     """
     weights.refuse_overwriting(mesh_weights.path_of(run, name), init, vgg_file, option="the stage's result")
     sharding.check_batch_size(config.batch_size, mesh, microbatches=config.compute.microbatches)
-    training.check(config)
-    config = training.with_schedule(config)
+    begin_run.check(config)
+    config = begin_run.with_schedule(config)
     _check_people(config, clips)
     given = dict(mesh_weights.read(init).variables) if init else {}
     extra = {"vgg_file": vgg_file, "mesh": mesh if held else None} if name == "painter" else {}
-    with training.folder_of(run / name) as folder:
+    with begin_run.folder_of(run / name) as folder:
         made = _MAKERS[name](config, clips, folder, given, **extra)
-        begun = training.begin(name, config, clips, folder, made.stage.initial)
+        begun = begin_run.begin(name, config, clips, folder, made.stage.initial)
 
     def export(current: Any, best: bool) -> None:
         del best

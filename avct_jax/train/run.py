@@ -15,7 +15,7 @@ from avct_jax.data.clips import manifest
 from avct_jax.data.dataset import batch_types, numpy_source, sampler, source
 from avct_jax.models import networks, system_config
 from avct_jax.models.frozen import vgg
-from avct_jax.train import run_weights, training
+from avct_jax.train import begin_run, run_weights
 from avct_jax.train.core import device_cache, init_params, loop, sharding, train_state
 from avct_jax.train.stages import avct_stage, head_motion_stage, renderer_stage, stage, sync_stage
 
@@ -24,7 +24,7 @@ SPEAKER_SAMPLE = 32  # sequences from which the speaker's mean is taken
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingConfig(training.StageTraining):
+class TrainingConfig(begin_run.StageTraining):
     """All that decides what is learned; see StageTraining.
 
     Attributes:
@@ -127,13 +127,13 @@ def train(
     # What is missing is told before clips are read: they may take minutes to decode.
     options = find_networks(config, given, places.vgg)
     make_stage(name, config, options)
-    with training.folder_of(places.run / name) as folder:
+    with begin_run.folder_of(places.run / name) as folder:
         clips = open_source(places, mesh, quiet=quiet)
         _check_clips(name, config, clips)
         if isinstance(config, AVCTTraining):
             options["mean_keypoints"] = _mean_keypoints(config, clips)
         made = make_stage(name, config, options)
-        begun = training.begin(name, config, places.clips, folder, made.initial)
+        begun = begin_run.begin(name, config, places.clips, folder, made.initial)
 
     def export(current: train_state.TrainState, best: bool) -> None:
         # What the stage leaves alone is carried along: its file is whole.
@@ -163,7 +163,7 @@ def complete(config: Any, speaker: str) -> Any:
         losses = config.stage
         frames = losses.renders or losses.equivariant or losses.targets == "detector"
         draw = dataclasses.replace(draw, radius=config.system.avct.window_radius, with_frames=frames)
-    return dataclasses.replace(training.with_schedule(config), draw=draw)
+    return dataclasses.replace(begin_run.with_schedule(config), draw=draw)
 
 
 def check(config: TrainingConfig) -> None:
@@ -174,7 +174,7 @@ def check(config: TrainingConfig) -> None:
     """
     if isinstance(config, AVCTTraining):
         _check_avct(config)
-    training.check(config)
+    begin_run.check(config)
 
 
 def _check_avct(config: AVCTTraining) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from avct_jax.data.faces import face_basis, head_motion_bank
 from avct_jax.data.speech import mesh_features
-from avct_jax.live import demeanour, ears, mouth, session
+from avct_jax.live import demeanour, ears, frame_planner, mouth
 from avct_jax.models import mesh_system
 from avct_jax.models.mesh import mouth_painter, phoneme_net, speech_motion
 
@@ -76,8 +76,8 @@ def new_session(*, true=False, **options):
     """A session of small parts, with networks or without."""
     settings = demeanour.settings(options.pop("seed", 5), stretches=bank(), **options)
     if true:
-        return session.Session(true_ears(), true_mouth(), settings)
-    return session.Session(DeafEars(), OpenMouth(TINY, variables(), 2), settings)
+        return frame_planner.FramePlanner(true_ears(), true_mouth(), settings)
+    return frame_planner.FramePlanner(DeafEars(), OpenMouth(TINY, variables(), 2), settings)
 
 
 def draw(controls):

@@ -185,7 +185,7 @@ def test_queue_is_bounded_and_sound_is_not_dropped():
         for _ in range(30):
             stream.next_frame()
             with stream._changed:
-                sizes.add(len(stream._session.planned))
+                sizes.add(len(stream._planner.planned))
         assert max(sizes) <= 12
         frames = take(stream, 90)
     assert [f.end_of_speech for f in frames].count(True) == 1

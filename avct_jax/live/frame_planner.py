@@ -60,7 +60,7 @@ class FramePlan:
     image: Any = None
 
 
-class Session:
+class FramePlanner:
     """Replies in, planned frames out."""
 
     def __init__(self, heard_by: ears.Ears, moves: mouth.Mouth, settings: demeanour.Settings):

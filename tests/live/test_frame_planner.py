@@ -10,7 +10,7 @@ from avct_jax.data.media import soundtrack
 from avct_jax.data.speech import mesh_features, pcm, streaming_features
 from avct_jax.inference import mesh_inference
 from avct_jax.live import demeanour, ears
-from avct_jax.live import session as session_module
+from avct_jax.live import frame_planner as session_module
 from tests.live import live_parts
 
 
@@ -214,7 +214,7 @@ def test_hamas_network_hears_the_last_second_of_a_reply(monkeypatch, voice):
     monkeypatch.setattr(mesh_features, "hear_piece", hear)
     told = ears.choose("hama", live_parts.TINY, {}, 2)
     moves = live_parts.OpenMouth(live_parts.TINY, live_parts.variables(), told.chunk)
-    session = session_module.Session(told, moves, demeanour.settings(1, stretches=live_parts.bank()))
+    session = session_module.FramePlanner(told, moves, demeanour.settings(1, stretches=live_parts.bank()))
     session.push(voice[:32000], 16000)
     session.flush()
     sound = np.concatenate([p.audio for p in spoken(session)]) / 32768
