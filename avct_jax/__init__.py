@@ -1,7 +1,7 @@
 """One portrait and one voice in, a talking face out.
 
 `avct_jax.load()` makes an Animator of the embedded checkpoint; its `animate(image, audio, output)` writes a
-video. `Stream` makes frames while the sound comes. The pure functions are in `avct_jax.inference`, the
+video. `Stream` makes frames while the audio comes. The pure functions are in `avct_jax.inference`, the
 networks in `avct_jax.models`.
 """
 

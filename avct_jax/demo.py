@@ -2,7 +2,7 @@
 
 The portrait is Eileen Collins, photographed by NASA, public domain, as scikit-image has it. The sentence
 was spoken by a speech synthesiser, hibari-tts 0.2.1 (Apache-2.0): no person's voice. Its phonemes,
-assets/sentence.aligned.json, are what `recognition.recognise` made once of the sound and assets/sentence.txt;
+assets/sentence.aligned.json, are what `recognition.recognise` made once of the audio and assets/sentence.txt;
 so the demo asks no aligner.
 """
 

@@ -1,6 +1,6 @@
 """What a row of speech features holds, in one place: networks and front ends take their sizes from here.
 
-40 ms of sound lie behind each frame of a video, and are described by ROWS rows of COLUMNS numbers.
+40 ms of audio lie behind each frame of a video, and are described by ROWS rows of COLUMNS numbers.
 """
 
 ROWS = 4  # a frame, 10 ms each

@@ -1,4 +1,4 @@
-"""Animate the first frame of each clip by the clip's own sound, and compare the mouths' openings.
+"""Animate the first frame of each clip by the clip's own audio, and compare the mouths' openings.
 
     python scripts/mouth_opening.py CLIPS... [--checkpoint FILE] [--json FILE]
 

@@ -1,4 +1,4 @@
-"""A made-up folder as `avct preprocess` leaves it: faces that wander, small images, sound."""
+"""A made-up folder as `avct preprocess` leaves it: faces that wander, small images, audio."""
 
 import json
 
@@ -45,9 +45,9 @@ def columns(number, person, frames, *, audio=True, in_sync=True):
 
 
 def make(folder, *, people=6, own=6, frames=30, size=SIZE):
-    """Write clips of `people` others, every second one with sound, and `own` of the speaker's.
+    """Write clips of `people` others, every second one with audio, and `own` of the speaker's.
 
-    Held out are person1, and the speaker's clip 1. One more person's sound is out of sync.
+    Held out are person1, and the speaker's clip 1. One more person's audio is out of sync.
     """
     listed = []
     plans = [(f"id_{i}", f"person{i}", i % 2 == 0, True, i == 1) for i in range(people)]

@@ -19,7 +19,7 @@ def opening(number):
 
 
 def write(path, mouth, heard=None, *, lost=()):
-    """A video; its sound is as loud as `heard` (else the mouth) is open."""
+    """A video; its audio is as loud as `heard` (else the mouth) is open."""
     levels = 40 + 100 * mouth
     levels[list(lost)] = 250
     frames = np.repeat(levels, SIZE * SIZE * 3).reshape(-1, SIZE, SIZE, 3).astype(np.uint8)

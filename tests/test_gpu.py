@@ -85,7 +85,7 @@ def test_patches_held_by_the_device_are_those_of_the_host(device):
 
 
 def test_paper_gives_the_reference_systems_numbers(device):
-    """The released sizes with stand-in weights, from the sound to the frames."""
+    """The released sizes with stand-in weights, from the audio to the frames."""
     with jax.default_device(device):
         lines = parity.compare(GOLDENS / "inference.npz", GOLDENS / "inference_state_shapes.json")
     assert len(lines) > 10 and not [str(line) for line in lines if line.error > 5 * line.limit]

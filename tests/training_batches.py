@@ -48,7 +48,7 @@ def pairs(seed=0, b=2, n=1, size=64, *, vary=True):
 
 
 def sync_windows(seed=0, b=4, size=64, *, vary=True):
-    """For the sync stage: every second window has another sound."""
+    """For the sync stage: every second window has another recording."""
     rng = np.random.default_rng((seed, 4))
     box = np.array([0.2, 0.5, 0.8, 0.9], np.float32) * size
     boxes = box + rng.uniform(-1, 1, (b, 5, 4)).astype(np.float32)

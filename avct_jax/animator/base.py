@@ -20,7 +20,7 @@ from avct_jax.data.portrait import upright
 from avct_jax.data.speech import audio_io, voice
 from avct_jax.files import atomic_write
 
-LENGTH_SLACK = (25, 0.1)  # frames, or share, by which given poses may differ from the sound in length
+LENGTH_SLACK = (25, 0.1)  # frames, or share, by which given poses may differ from the audio in length
 TURNED = 30.0  # degrees by which a face may be turned in the image's plane, unremarked
 CUT = 0.02  # of the face's size beyond the image's edge; whole faces keep away from it by 0.06 and more
 
@@ -37,7 +37,7 @@ class Report(NamedTuple):
 
     Attributes:
       frames: images written.
-      seconds: length of the sound.
+      seconds: length of the audio.
       notes: what was decided, or could not be read, on the way, a line each; some are logged as well.
       timings: seconds of wall clock by part.
     """
@@ -56,8 +56,8 @@ class PreparedAnimation(NamedTuple):
       track: what moves it, a row a frame.
       size: side of the frames, px.
       frames: how many there will be.
-      seconds: length of the sound.
-      audio: what the video is to hold of the sound, for `video_io.VideoWriter`.
+      seconds: length of the audio.
+      audio: what the video is to hold of the audio, for `video_io.VideoWriter`.
       notes: what was decided, or could not be read, on the way, a line each.
     """
 
@@ -137,7 +137,7 @@ class Animator(abc.ABC):
 
         Args:
           image: a portrait: a file, a Pillow image, or pixels (uint8; RGB, RGBA or grey).
-          audio: a sound or video file, or mono samples at 16 kHz (floats, or integers of full scale).
+          audio: an audio or video file, or mono samples at 16 kHz (floats, or integers of full scale).
           output: .mp4, .mov or .mkv; appears only when it is whole.
           phonemes: a .json of the released format or a Praat TextGrid, or one of the 41 symbols' indices a
             frame; beside what is heard (mesh), or instead of recognising them (keypoints).
@@ -152,7 +152,7 @@ class Animator(abc.ABC):
             image and 512 at most; the keypoint family has one only.
           seed: decides blinks, gaze and head motion of the mesh family; by default the image does, so two
             faces differ. Without effect where nothing is drawn by lot.
-          audio_track: which of a file's sound tracks, from 1; by default the first that is not silent.
+          audio_track: which of a file's audio tracks, from 1; by default the first that is not silent.
           progress: called with frames done and frames in all.
 
         Returns:
@@ -313,16 +313,16 @@ def hear(
     notes: list[str],
     track: int | None = None,
 ) -> tuple[voice.Speech, soundtrack.AudioTrack | Float[np.ndarray, " n"]]:
-    """Read the sound and listen to it, and note where there is nothing to hear.
+    """Read the audio and listen to it, and note where there is nothing to hear.
 
     Args:
-      audio: a sound or video file, or mono samples at 16 kHz.
+      audio: an audio or video file, or mono samples at 16 kHz.
       listen: as the family does.
       notes: gets a line where there is nothing to hear.
       track: of a file, from 1.
 
     Returns:
-      What is heard, and what `video_io.VideoWriter` makes of the same sound.
+      What is heard, and what `video_io.VideoWriter` makes of the same audio.
 
     Raises:
       UserError: it cannot be read.
@@ -338,9 +338,9 @@ def hear(
 
 
 def labels(speech: voice.Speech, request: Request, notes: list[str]) -> Int[np.ndarray, "t"]:
-    """Return the phonemes of each frame: those that are given, or what is recognised of the sound.
+    """Return the phonemes of each frame: those that are given, or what is recognised of the audio.
 
-    Given ones may differ from the sound in length, see `symbols.fit_to_frames`; which is noted.
+    Given ones may differ from the audio in length, see `symbols.fit_to_frames`; which is noted.
 
     Raises:
       UserError: they cannot be read, or not be recognised.
@@ -384,7 +384,7 @@ def landmarker(name: str) -> Any:
 def fit_poses(
     poses: Float[np.ndarray, "u 6"], count: int, name: str, notes: list[str]
 ) -> Float[np.ndarray, "t 6"]:
-    """Cut poses to the sound, or hold the last one."""
+    """Cut poses to the audio, or hold the last one."""
     difference = len(poses) - count
     if abs(difference) > max(LENGTH_SLACK[0], LENGTH_SLACK[1] * count):
         raise errors.UserError(

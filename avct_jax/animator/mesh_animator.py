@@ -161,7 +161,7 @@ class MeshAnimator(base.Animator, family="mesh"):
         return np.asarray(livelier)
 
     def _liveliness(self, moved, silent) -> float:
-        """The factor that brings lips to people's usual opening; less sure of it for a short sound."""
+        """The factor that brings lips to people's usual opening; less sure of it for a short recording."""
         opening = moved[~silent] @ np.asarray(mesh_inference.opening(self.variables))
         if not self.config.mouth_amplitude or len(opening) < 2:
             return 1.0

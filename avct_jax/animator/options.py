@@ -18,7 +18,7 @@ Phonemes = Any  # a Path, or what symbols.from_indices takes
 
 
 class Request(NamedTuple):
-    """What `Animator.animate` may be told beside image, sound and output; see there."""
+    """What `Animator.animate` may be told beside image, audio and output; see there."""
 
     phonemes: Phonemes | None = None
     transcript: str | None = None

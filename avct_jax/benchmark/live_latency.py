@@ -25,8 +25,8 @@ class LiveReport:
       size: side of its frames, px.
       chunk: frames drawn by one call.
       algorithmic: delay by design, by part.
-      first_frame: from a reply's first piece of sound, all of it at once, to its first frame.
-      microphone: the same where the sound comes in real time.
+      first_frame: from a reply's first piece of audio, all of it at once, to its first frame.
+      microphone: the same where the audio comes in real time.
       frame: what a frame takes to be planned and drawn.
       lateness: by how much frames came after their time.
       cpu: processor time a frame, while it speaks.
@@ -108,7 +108,7 @@ def _show(live: stream.Stream, frames: int) -> None:
 
 
 def _pieces(wav: Float[np.ndarray, " n"], count: int) -> list[Float[np.ndarray, " 640"]]:
-    """40 ms of sound each, over and over."""
+    """40 ms of audio each, over and over."""
     return [np.take(wav, np.arange(i * FRAME, (i + 1) * FRAME), mode="wrap") for i in range(count)]
 
 

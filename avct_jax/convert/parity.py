@@ -189,7 +189,7 @@ _RULES = (
 
 
 def _inference(arrays: Arrays, weights: Weights) -> Outputs:
-    """The whole way from an image, a sound, phonemes and a first pose to frames."""
+    """The whole way from an image, a recording, phonemes and a first pose to frames."""
     features = speech_features.audio_features(arrays["wav"].astype(np.float32))
     yield "audio_features", features
     labels = symbols.labels_from_segments(symbols.parse_json(arrays["phoneme_json"].tobytes().decode()))

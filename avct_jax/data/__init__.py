@@ -1,1 +1,1 @@
-"""Signals: sound, phonemes, faces, poses, video. No Flax here."""
+"""Signals: audio, phonemes, faces, poses, video. No Flax here."""

@@ -31,13 +31,13 @@ Report = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationOptions:
-    """paired: the real video shows the same face saying the same; else only mouth and sound are compared with
+    """paired: the real video shows the same face saying the same; else only mouth and audio are compared with
       it.
     protocol: how the videos were made, if it is known here: {"name", "about"}.
 
     Attributes:
       videos: at most so many, evenly chosen by name; 0: all.
-      baselines: also still face and wrong sound.
+      baselines: also still face and wrong audio.
     """
 
     videos: int = 0
@@ -187,7 +187,7 @@ class _Evaluation:
         return wrong, self._same()
 
     def _next(self, name):
-        """The video whose sound is the wrong one: the next that has what this one's sound has.
+        """The video whose audio is the wrong one: the next that has what this one's audio has.
 
         A silent one would leave the baseline without its mean; it is taken only where there is no other.
         """
@@ -224,7 +224,7 @@ class _Evaluation:
 
     def report(self) -> Report:
         """Everything in plain types: report.json."""
-        # A baseline that no video has is left out: the wrong sound of a single video. A system that fails
+        # A baseline that no video has is left out: the wrong audio of a single video. A system that fails
         # everywhere stays, but does not take the others' figures with it.
         self.systems = [s for s in self.systems if self.scores[s] or KINDS.get(s) != "baseline"]
         measured = [s for s in self.systems if self.scores[s]]
@@ -275,7 +275,7 @@ class _Evaluation:
         return [self.scores[system][name] | dict.fromkeys(unasked[name]) for name in names]
 
     def _lacking(self, system, name):
-        """Measures that the real video has and this one has not: it lost its face, or its sound.
+        """Measures that the real video has and this one has not: it lost its face, or its audio.
 
         A mean over the system's other videos would be better for it.
         """

@@ -119,7 +119,7 @@ VIDEO_MEASURES = (
 )  # fmt: skip
 KEYS = tuple(measure.key for measure in VIDEO_MEASURES)
 SPARSE = tuple(measure.key for measure in VIDEO_MEASURES if measure.sparse)
-OF_AUDIO = ("lse_d", "opening_in_silence")  # keys that a video without sound, or without silence, lacks
+OF_AUDIO = ("lse_d", "opening_in_silence")  # keys that a video without audio, or without silence, lacks
 # Keys of what a video shows by itself, to be set beside what other people's videos show.
 OF_PEOPLE = (
     "opening_std", "opening_std_eyes", "open_share", "width_std", "closure", "opening_in_silence", "blinks",

@@ -213,7 +213,7 @@ def plan(name: str, listed: manifest.Manifest) -> list[VideoJob]:
 
 
 def _heard(entries: Sequence[manifest.Entry]) -> list[manifest.Entry]:
-    """Clips with sound that is the face's own; with any sound where there is none of them."""
+    """Clips with audio that is the face's own; with any audio where there is none of them."""
     sounding = [entry for entry in entries if entry.audio]
     return [entry for entry in sounding if entry.in_sync] or sounding
 

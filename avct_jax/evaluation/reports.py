@@ -66,7 +66,7 @@ def of_videos(
       output: folder of the report; made if missing.
       networks: that judge; by default those of the package and what is installed, see `scorers.make`.
       videos: at most so many, evenly chosen; 0: all.
-      baselines: also measure a still face, and the right video with a wrong sound.
+      baselines: also measure a still face, and the right video with a wrong recording.
       shown: videos in the pages.
       show: called with videos done, videos in all, and what is looked at.
       note: called with lines that are worth telling; by default they are logged.
@@ -107,7 +107,7 @@ def of_protocol(
       protocol: of `protocols.ABOUT`, or "strangers".
       output: folder of the report; made if missing. Its folder "generated" gets the videos.
       clips: folder that `preprocess` made.
-      portraits, voices: folders of images and of sounds for "strangers", instead of the clips' own.
+      portraits, voices: folders of images and of recordings for "strangers", instead of the clips' own.
       checkpoint: a .safetensors file; by default the package's own.
       transcribed: phonemes of the clips' words, where they are known, instead of recognised ones.
       networks, videos, baselines, shown, show: as for `of_videos`; "strangers" has no baselines.

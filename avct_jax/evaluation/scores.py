@@ -22,7 +22,7 @@ from avct_jax.metrics import (
     sharpness,
 )
 
-NEAR = 1  # frame, by which sound and lips may be apart unnoticed
+NEAR = 1  # frame, by which audio and lips may be apart unnoticed
 LEAST = 1e-6  # spread of a mouth's opening below which it does not move
 
 Scores = dict[str, float | None]
@@ -40,7 +40,7 @@ def score(
 
     Args:
       images: of `compare`.
-      paired: else only sound and mouth are compared with the real video, and sharpness with the portrait.
+      paired: else only audio and mouth are compared with the real video, and sharpness with the portrait.
     """
     found: dict[str, Any] = dict.fromkeys(measures.KEYS)
     found |= {key: value for key, value in images.items() if paired}

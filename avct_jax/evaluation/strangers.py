@@ -28,7 +28,7 @@ SOUNDS = (".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", *video_files.SUFFIXE
 
 
 class StrangerFile(NamedTuple):
-    """A portrait or a voice: whose it is, its file, and whether that sounds."""
+    """A portrait or a voice: whose it is, its file, and whether that recordings."""
 
     name: str
     person: str
@@ -64,7 +64,7 @@ def make(
     Args:
       clips: a folder of `avct preprocess`: its held-out people other than the speaker give portraits (first
         frames), voices, and the real videos.
-      portraits, voices: folders of images and of sounds instead, phonemes beside these as NAME.json or
+      portraits, voices: folders of images and of recordings instead, phonemes beside these as NAME.json or
         NAME.TextGrid.
       output: its folder "strangers" gets the videos, "strangers-real" links to the real ones, if there are
         clips.

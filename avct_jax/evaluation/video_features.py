@@ -48,7 +48,7 @@ class Observation(NamedTuple):
       sharpness: CPBD of each frame.
       size: height, width, px.
       lip: embeddings of every five frames.
-      speech: of the sound behind them (no rows: no sound).
+      speech: of the audio behind them (no rows: no audio).
       silent: frames in which nobody speaks.
       features: of each frame, by name.
       identity: whose face every fifth frame shows, NaN where none is found (no rows: nobody looked).
@@ -159,7 +159,7 @@ def _places(points, size, real):
 
 
 def hear(video: videos.Video, sync_scorer: sync_scorers.SyncScorer, frames: int, size: int):
-    """Embeddings of a video's sound, and where it is silent."""
+    """Embeddings of a video's audio, and where it is silent."""
     wav = video.audio()
     if wav is None:
         return np.zeros((0, size), np.float32), np.zeros(0, bool)

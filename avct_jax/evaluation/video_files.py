@@ -24,7 +24,7 @@ class Video(NamedTuple):
     """A video that can be looked at as often as needed, a frame at a time.
 
     Attributes:
-      frames: RGB at 25 frames/s, whatever the file's rate. sound: 16 kHz mono; None where there is none.
+      frames: RGB at 25 frames/s, whatever the file's rate. audio: 16 kHz mono; None where there is none.
       stamp: tells whether it is the same video as before.
       phonemes, portrait: what is said in each frame, and the image that the video was made of, where it is
         known (sidecar.py).
@@ -63,7 +63,7 @@ def from_file(path: str | os.PathLike, name: str, *, size: tuple[int, int] | Non
 
 
 def still_of(video: Video) -> Video:
-    """The video's first image, shown for as long as it lasts, with its sound."""
+    """The video's first image, shown for as long as it lasts, with its audio."""
 
     def frames():
         source = video.frames()

@@ -1,11 +1,11 @@
-"""From sound, phonemes and head poses to frames: pure functions of fixed shape, to be jitted once.
+"""From audio, phonemes and head poses to frames: pure functions of fixed shape, to be jitted once.
 
 A clip is drawn in chunks of n frames. Each frame's towers run once; the transformer's windows are gathered
 from their results, of which the last 2 r (r: window radius) are carried to the next chunk. So a chunk takes
 the inputs of n frames and returns n frames that lie r frames earlier. `animate` does whole examples, many at
 once, of what `make_inputs` makes; it is for research, where all frames fit the memory.
 
-There are gradients with respect to weights, images and sound. There are none with respect to phonemes (they
+There are gradients with respect to weights, images and audio. There are none with respect to phonemes (they
 are indices) and head pose: E_avct sees a drawing of the head's box, of whole pixels, as the paper's does.
 """
 
@@ -314,7 +314,7 @@ def predict_poses(
     carry: head_motion.HeadMotionCarry,
     audio: Float[Array, "n 4 columns"],
 ) -> tuple[head_motion.HeadMotionCarry, Float[Array, "n 6"]]:
-    """Predict a head pose (rad, mm) for each frame of sound."""
+    """Predict a head pose (rad, mm) for each frame of audio."""
     network = networks.build(config).head_motion
     run = applied.function(head_motion.HeadMotion.run, network, variables["head_motion"])
     carry, poses = run(carry, audio[None])

@@ -1,7 +1,7 @@
-"""The mouth of a live stream: from sound features to coefficients in one call of fixed shape, to be jitted.
+"""The mouth of a live stream: from audio features to coefficients in one call of fixed shape, to be jitted.
 
-What `mesh_inference.predict` does with a whole sound is done here with the part of it that is known: the
-phoneme network and E_avct see one stretch, beyond which there are zeros as beyond a sound's end.
+What `mesh_inference.predict` does with a whole recording is done here with the part of it that is known: the
+phoneme network and E_avct see one stretch, beyond which there are zeros as beyond a recording's end.
 """
 
 from typing import NamedTuple
@@ -22,7 +22,7 @@ class Known(NamedTuple):
 
     Attributes:
       logs: log-posteriors of phonemes.
-      audio: features, streaming_features.py; zeros where there is no sound or none yet.
+      audio: features, streaming_features.py; zeros where there is no audio or none yet.
       inside: which frames lie in the reply; before and after it nobody speaks.
       said: least log-posteriors, of phonemes that are known to be said; -inf where none is.
       poses: rotation vector (rad) and shift (eye distances) of the head.
@@ -45,7 +45,7 @@ def recognise(
     """Return the log-posteriors of the frames that have all the neighbours that the phoneme network sees.
 
     Args:
-      features: zeros where there is no sound or none yet.
+      features: zeros where there is no audio or none yet.
     """
     net, params = phoneme_net.PhonemeNet(config.phoneme_net), variables[mesh_system.HEARING]["params"]
     recognised = applied.function(phoneme_net.PhonemeNet.__call__, net, {"params": params})

@@ -1,8 +1,8 @@
-"""From sound to frames by the mesh: pure functions of fixed shape, to be jitted once.
+"""From audio to frames by the mesh: pure functions of fixed shape, to be jitted once.
 
-`prepare` is run once a portrait, `predict` for stretches of sound, `draw` for chunks of frames; `animate` is
+`prepare` is run once a portrait, `predict` for stretches of audio, `draw` for chunks of frames; `animate` is
 the last two for whole examples, many at once, of what `make_inputs` makes. All of them take jax.grad,
-jax.vmap and jax.export. There are gradients with respect to everything that is a float: weights, sound, head
+jax.vmap and jax.export. There are gradients with respect to everything that is a float: weights, audio, head
 pose, blinks, gaze, and a portrait's colours and vertices; which triangle covers a pixel has none.
 """
 
@@ -92,7 +92,7 @@ def make_inputs(
     audio: Float[Any, "n 4 columns"],
     **controls: Shaped[Any, "n ..."],
 ) -> MeshInputs:
-    """Make the inputs of a whole sound: outside of it there is silence, and the head keeps still.
+    """Make the inputs of a whole recording: outside of it there is silence, and the head keeps still.
 
     Args:
       config: sizes of the networks.
@@ -110,7 +110,7 @@ def make_inputs(
 
 
 def stretch(heard: SpeechWindow, begin: int, count: int) -> SpeechWindow:
-    """Return frames begin .. begin + count - 1; outside of the sound is silence, the head still.
+    """Return frames begin .. begin + count - 1; outside of the audio is silence, the head still.
 
     Arrays may be numpy's: only what is returned goes to the device.
     """
@@ -129,9 +129,9 @@ def stretch(heard: SpeechWindow, begin: int, count: int) -> SpeechWindow:
 def animate(
     config: mesh_system.MeshSystemConfig, variables: Variables, portraits: Any, inputs: Any
 ) -> Float[Array, "b n h w 3"]:
-    """Draw b examples of n frames, RGB in [0, 1], all at once; `draw` does long sounds in less memory.
+    """Draw b examples of n frames, RGB in [0, 1], all at once; `draw` does long recordings in less memory.
 
-    Lips move as they are predicted: the gain that `Animator` takes from the whole sound (`mouth_amplitude`)
+    Lips move as they are predicted: the gain that `Animator` takes from the whole audio (`mouth_amplitude`)
     is not applied.
 
     Args:

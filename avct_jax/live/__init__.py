@@ -1,1 +1,1 @@
-"""Sound in, frames out, live: the mesh family with what needs no whole sound."""
+"""Audio in, frames out, live: the mesh family with what needs no whole audio."""

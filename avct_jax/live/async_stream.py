@@ -39,7 +39,7 @@ class AsyncStream:
         *,
         phonemes: frame_stream.Phonemes | None = None,
     ) -> None:
-        """Say a piece of sound, see `Stream.push_audio`."""
+        """Say a piece of audio, see `Stream.push_audio`."""
         await asyncio.to_thread(
             self.stream.push_audio, data, sample_rate, phonemes=phonemes, last_chunk=last_chunk
         )

@@ -14,8 +14,8 @@ from avct_jax.inference import live_inference
 from avct_jax.live.reply import Reply
 from avct_jax.models import mesh_system
 
-AHEAD = 5  # frames after a chunk whose sound is waited for; twice as many are worth 0.001 of correlation
-HAMA_AHEAD = 8  # the same for hama's network, which knows the last frames of a sound less well
+AHEAD = 5  # frames after a chunk whose audio is waited for; twice as many are worth 0.001 of correlation
+HAMA_AHEAD = 8  # the same for hama's network, which knows the last frames of a recording less well
 HAMA_CHUNK = 8  # frames recognised by one call of hama's network, which costs as much as 28 of them
 HAMA_BACK = 15  # frames that it hears before those that are wanted
 HAMA_LEAST_PEAK = 0.05  # of full scale: what is softer is not made louder
@@ -28,8 +28,8 @@ class Ears(Protocol):
 
     Attributes:
       chunk: frames that are recognised at once.
-      ahead: frames after them whose sound is waited for, at least those of demeanour.AHEAD.
-      back: frames of sound before a chunk that must be kept.
+      ahead: frames after them whose audio is waited for, at least those of demeanour.AHEAD.
+      back: frames of audio before a chunk that must be kept.
     """
 
     chunk: int
@@ -38,7 +38,7 @@ class Ears(Protocol):
 
     def hear(self, reply: Reply, begin: int, known: int) -> Float[np.ndarray, "m 2 56"]:
         """Return the log-posteriors of the frames from the mouth's radius before `begin` to as many after
-        the chunk, by the sound of the frames before `known`.
+        the chunk, by the audio of the frames before `known`.
         """
         ...
 

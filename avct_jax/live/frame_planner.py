@@ -1,6 +1,6 @@
 """What a live stream shows and says, frame by frame, without pictures, threads or clock.
 
-Sound goes in, planned frames come out in order. A frame counts once it is taken; what has been planned but
+Audio goes in, planned frames come out in order. A frame counts once it is taken; what has been planned but
 not taken can be dropped, and the face goes on from the last frame that was taken.
 """
 
@@ -22,7 +22,7 @@ FRAME_RATE = head_motion_bank.FRAME_RATE  # frames/s
 
 
 class Face(NamedTuple):
-    """All that a next frame hangs on beside the sound.
+    """All that a next frame hangs on beside the audio.
 
     Attributes:
       index: of the next frame.
@@ -46,7 +46,7 @@ class FramePlan:
     Attributes:
       index: number of the frame.
       controls: what moves the face, one row each.
-      audio: its 40 ms of sound, None while nobody speaks.
+      audio: its 40 ms of audio, None while nobody speaks.
       end_of_speech: whether a reply ends with it.
       after: the face's state once it has been shown.
       image: what has been drawn of it.
@@ -87,7 +87,7 @@ class FramePlanner:
 
     @property
     def open(self) -> bool:
-        """Whether a reply goes on, to which sound is added."""
+        """Whether a reply goes on, to which audio is added."""
         return bool(self._replies) and not self._replies[-1].ended
 
     @property
@@ -104,7 +104,7 @@ class FramePlanner:
         """Take a piece of the present reply, or begin one.
 
         Raises:
-          UserError: it is no mono sound, or the phonemes are of another form.
+          UserError: it is no mono audio, or the phonemes are of another form.
         """
         rate, piece, told = pcm.checked_rate(sample_rate), pcm.samples(pcm_), hints.read(phonemes)
         if not self.open:
@@ -127,7 +127,7 @@ class FramePlanner:
         self._planned_to = self._shown._replace(lips=mouth.cut(self._shown.lips))
 
     def plan_speech(self) -> bool:
-        """Plan the next chunk of the present reply; False where its sound has not come, or there is none."""
+        """Plan the next chunk of the present reply; False where its audio has not come, or there is none."""
         if not self._replies:
             return False
         reply = self._replies[0]
@@ -144,7 +144,7 @@ class FramePlanner:
         """Plan frames in which nobody speaks.
 
         Args:
-          end_of_speech: a reply without sound ends with the last of them.
+          end_of_speech: a reply without audio ends with the last of them.
         """
         nobody = np.zeros(count + demeanour.AHEAD), np.ones(count + demeanour.AHEAD, bool)
         states, behaviour = demeanour.advance(self._settings, self._planned_to.demeanour, *nobody)
@@ -162,7 +162,7 @@ class FramePlanner:
         return plan
 
     def _plan_chunk(self, reply):
-        """Plan frames whose sound has been heard."""
+        """Plan frames whose audio has been heard."""
         part, heard, m = reply.take(self.chunk), reply.heard, self._mouth
         count, known = len(part.audio), part.begin + self.chunk + self._ears.ahead
         near = (part.begin, count + demeanour.AHEAD, known)

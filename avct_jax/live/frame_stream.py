@@ -23,8 +23,8 @@ Draw = Callable[[Sequence[face_mesh.Controls]], UInt8[np.ndarray, "n s s 3"]]
 
 FRAME = 1 / frame_planner.FRAME_RATE  # seconds
 BEHIND = 2 * FRAME  # seconds: frames that would come later show the last image again
-SPARE = 6  # frames planned beyond those being drawn, whose sound is there if their images are late
-STARVING = 1  # frames: so few are left of a reply whose sound is late when the mouth is brought to rest
+SPARE = 6  # frames planned beyond those being drawn, whose audio is there if their images are late
+STARVING = 1  # frames: so few are left of a reply whose audio is late when the mouth is brought to rest
 CLOSED = "the stream is closed; make another one"
 
 
@@ -76,13 +76,13 @@ class FrameStream:
     def push_audio(
         self, pcm: Sound, sample_rate: Rate, *, phonemes: Phonemes | None = None, last_chunk: bool = False
     ) -> None:
-        """Say a piece of sound: of the present reply, or of a new one.
+        """Say a piece of audio: of the present reply, or of a new one.
 
         Args:
           pcm: mono, of any length: int16, floats of -1 to 1, or bytes of int16.
           sample_rate: samples a second.
           phonemes: (symbol, start, end) rows of what is known to be said, ARPAbet or IPA, seconds since the
-            reply began; with the sound that they are about, or before it.
+            reply began; with the audio that they are about, or before it.
           last_chunk: the reply ends with it.
 
         Raises:
@@ -100,7 +100,7 @@ class FrameStream:
         self._tell()
 
     def flush(self) -> bool:
-        """End the present reply, of which no sound will follow; False where there is none."""
+        """End the present reply, of which no audio will follow; False where there is none."""
         with self._planning:
             self._check_open()
             ended = self._planner.flush()
@@ -141,7 +141,7 @@ class FrameStream:
         self.close()
 
     def __iter__(self) -> Iterator[frames.StreamFrame]:
-        """Yield frames: of a paced stream without end, else those for which there is sound."""
+        """Yield frames: of a paced stream without end, else those for which there is audio."""
         while (frame := self.next_frame()) is not None:
             yield frame
 
@@ -260,7 +260,7 @@ class FrameStream:
             self._tell()
 
     def _plan_ahead(self) -> None:
-        """Plan as far as sound, queue and need go."""
+        """Plan as far as audio, queue and need go."""
         planned, speech = self._planner.planned, True
         spare = SPARE if self._planner.told else 0  # the first frames of a reply are drawn at once
         while speech:

@@ -9,7 +9,7 @@ from avct_jax.data.speech import pcm
 
 
 class AudioChunk(NamedTuple):
-    """The sound of one frame, as bitHuman's runtime hands it over."""
+    """The audio of one frame, as bitHuman's runtime hands it over."""
 
     data: Int16[np.ndarray, " 640"]
     sample_rate: int = pcm.RATE
@@ -31,7 +31,7 @@ class AudioChunk(NamedTuple):
 
 
 class StreamFrame(NamedTuple):
-    """A frame with its 40 ms of sound.
+    """A frame with its 40 ms of audio.
 
     Attributes:
       image: RGB.
@@ -56,7 +56,7 @@ class StreamFrame(NamedTuple):
 
     @property
     def audio_chunk(self) -> AudioChunk | None:
-        """The sound with its rate."""
+        """The audio with its rate."""
         return None if self.audio is None else AudioChunk(self.audio)
 
     @property

@@ -36,7 +36,7 @@ class StreamLatency:
 
     @property
     def algorithmic(self) -> dict[str, float]:
-        """Seconds of sound that must have come after a frame's first sample before it can be drawn, at most.
+        """Seconds of audio that must have come after a frame's first sample before it can be drawn, at most.
 
         Other rates than 16 kHz add some 20 ms of resampling, see `docs/how-to/live.md`.
         """

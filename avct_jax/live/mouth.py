@@ -1,4 +1,4 @@
-"""The mouth of a live stream: how it moves with the sound that is known, and comes to rest without it."""
+"""The mouth of a live stream: how it moves with the audio that is known, and comes to rest without it."""
 
 import functools
 from typing import Any, NamedTuple

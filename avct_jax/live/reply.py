@@ -1,4 +1,4 @@
-"""The sound of one reply as it arrives, and as frames carry it away."""
+"""The audio of one reply as it arrives, and as frames carry it away."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ FRAME = hearing.FRAME
 
 
 class ReplyPart(NamedTuple):
-    """A chunk of a reply: the number of its first frame, their sound, and whether the last one is in it."""
+    """A chunk of a reply: the number of its first frame, their audio, and whether the last one is in it."""
 
     begin: int
     audio: Int16[np.ndarray, "n 640"]
@@ -26,7 +26,7 @@ class Reply:
         """Begin to listen.
 
         Args:
-          back: frames whose sound is kept when they have been taken.
+          back: frames whose audio is kept when they have been taken.
         """
         self.ended = False
         self.peak = 0.0  # of what has been heard, full scale = 1
@@ -41,7 +41,7 @@ class Reply:
         self._fed = 0  # samples that have been heard
 
     def push(self, piece: Int16[np.ndarray, " n"] | Float[np.ndarray, " n"], rate: int) -> None:
-        """Take more of the sound."""
+        """Take more of the audio."""
         self._add(self._resampler.push(piece, rate))
 
     def end(self) -> None:
@@ -60,7 +60,7 @@ class Reply:
         return -(-self._samples // FRAME) if self.ended else None
 
     def listen(self, frames: int, before: hearing.Hearing | None) -> bool:
-        """Hear the sound of the first `frames` frames; False where it has not come yet.
+        """Hear the audio of the first `frames` frames; False where it has not come yet.
 
         Args:
           before: what was heard of the voice before the reply.
@@ -80,7 +80,7 @@ class Reply:
         return True
 
     def take(self, count: int) -> ReplyPart:
-        """Carry the next frames away, at most `count`; their sound must have come."""
+        """Carry the next frames away, at most `count`; their audio must have come."""
         begin, frames = self.next, self.frames
         after = begin + count if frames is None else min(begin + count, frames)
         sound = self._samples_of(begin * FRAME, min(after * FRAME, self._samples))
@@ -90,7 +90,7 @@ class Reply:
         return ReplyPart(begin, padded.reshape(-1, FRAME), after == frames)
 
     def sound(self, begin: int, after: int) -> Float[np.ndarray, " n"]:
-        """Return the sound of frames begin .. after - 1, full scale = 1; zeros where there is none."""
+        """Return the audio of frames begin .. after - 1, full scale = 1; zeros where there is none."""
         inside = max(begin * FRAME, 0), max(min(after * FRAME, self._fed), 0)
         found = np.zeros((after - begin) * FRAME, np.float32)
         samples = self._samples_of(*inside)

@@ -15,11 +15,11 @@ QUEUE = 12  # frames = 0.5 s
 
 
 class Stream(frame_stream.FrameStream):
-    """Sound in, frames out, while both go on: for voice agents, and on two CPU cores.
+    """Audio in, frames out, while both go on: for voice agents, and on two CPU cores.
 
-    Between replies the face blinks and sways. Frames carry their own 40 ms of sound, each sample of a reply
-    once. A paced stream yields 25 frames a second by the clock; else frames come as soon as the sound allows,
-    iteration ends where more sound is needed, and `idle` gives frames in which nobody speaks.
+    Between replies the face blinks and sways. Frames carry their own 40 ms of audio, each sample of a reply
+    once. A paced stream yields 25 frames a second by the clock; else frames come as soon as the audio allows,
+    iteration ends where more audio is needed, and `idle` gives frames in which nobody speaks.
 
         with avct_jax.Stream("portrait.jpg") as stream:
             stream.push_audio(pcm, 24000, last_chunk=True)  # any thread
@@ -28,7 +28,7 @@ class Stream(frame_stream.FrameStream):
 
     Attributes:
       frame_rate: frames a second.
-      sample_rate: samples a second of the frames' sound.
+      sample_rate: samples a second of the frames' audio.
       latency: delay by design and as measured.
       notes: what was decided about the portrait, a line each.
     """
@@ -59,7 +59,7 @@ class Stream(frame_stream.FrameStream):
           chunk: frames drawn by one call, 1 to 16; each delays by 40 ms.
           still: the head keeps its pose.
           recogniser: of phonemes: "network", the checkpoint's own, or "hama", which knows more voices and is
-            what `Animator.animate` hears with; it waits for 360 ms more of sound, and takes half as much
+            what `Animator.animate` hears with; it waits for 360 ms more of audio, and takes half as much
             processor time again.
           paced: frames come at 25 a second.
           queue: frames at most that are ahead of the one that was handed over last.

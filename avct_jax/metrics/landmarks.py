@@ -88,7 +88,7 @@ def opening_when_silent(opening: Float[np.ndarray, " t"], silent: Bool[np.ndarra
 
     Args:
       opening: data.face.mouth_opening of every frame, NaN where no face is found.
-      silent: data.speech.voice.silent_frames of the sound.
+      silent: data.speech.voice.silent_frames of the audio.
     """
     count = min(len(opening), len(silent))
     if not np.isfinite(opening).any() or not silent[:count].any():

@@ -30,8 +30,8 @@ def best_opening_correlation(
 ) -> float:
     """The largest `opening_correlation` where one video may come up to `reach` frames before the other.
 
-    Clips of other people are often off by some frames between sound and lips themselves; what follows the
-    sound is judged fairly only where each clip's own lag is taken out. Shifts that leave fewer than three
+    Clips of other people are often off by some frames between audio and lips themselves; what follows the
+    audio is judged fairly only where each clip's own lag is taken out. Shifts that leave fewer than three
     common frames are not tried.
 
     Raises:

@@ -16,7 +16,7 @@ class Sync(NamedTuple):
     """What one video scores.
 
     Attributes:
-      offset: frames by which the lips come after the sound (AVOff); negative: before it.
+      offset: frames by which the lips come after the audio (AVOff); negative: before it.
       distance: smallest mean distance over all shifts (LSE-D when averaged over videos).
       confidence: median minus smallest mean distance (AVConf; LSE-C when averaged over videos).
     """
@@ -61,7 +61,7 @@ def score(
 
 
 def window_count(frames: int, samples: int) -> int:
-    """Windows that syncnet_python uses of a video: min(frames, samples // 640) - 5, sound at 16 kHz."""
+    """Windows that syncnet_python uses of a video: min(frames, samples // 640) - 5, audio at 16 kHz."""
     return max(0, min(frames, samples // 640) - 5)
 
 

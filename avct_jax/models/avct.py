@@ -1,4 +1,4 @@
-"""E_avct: facial motion from phonemes, head poses, sound and the keypoint features of a portrait."""
+"""E_avct: facial motion from phonemes, head poses, audio and the keypoint features of a portrait."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -27,11 +27,11 @@ class AVCTConfig:
       phoneme_encoder: "image" lays the embedding beside the pose image; "embedding" adds it to the
         tower's result.
       phoneme_features: length of the embedding that becomes an image, a square number.
-      audio_encoder: "conv" lays a map of the sound beside the portrait's features, one tower pass a frame;
+      audio_encoder: "conv" lays a map of the audio beside the portrait's features, one tower pass a frame;
         "mlp" adds a perceptron's result to one tower pass a clip.
       feature_size, feature_channels: of the portrait's keypoint features.
       phonemes, audio, reference: the ablations of Wang et al., Table 2: whether the encoder sees phonemes,
-        whether the decoder hears the sound, and what it sees of the portrait: its keypoint features, its
+        whether the decoder hears the audio, and what it sees of the portrait: its keypoint features, its
         "image" low-passed to feature_size, or "none" of it.
     """
 

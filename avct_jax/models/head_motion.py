@@ -1,4 +1,4 @@
-"""E_h: head poses from sound and a first pose."""
+"""E_h: head poses from audio and a first pose."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -93,7 +93,7 @@ class HeadMotion(nn.Module):
     def run(
         self, carry: HeadMotionCarry, audio: Float[Array, "b t 4 columns"], *, train: bool = False
     ) -> tuple[HeadMotionCarry, Float[Array, "b t 6"]]:
-        """Continue with one pose for each block of sound; clips may be given in chunks of any length."""
+        """Continue with one pose for each block of audio; clips may be given in chunks of any length."""
         embedded = self._embed_audio(audio, train).astype(jnp.float32)
 
         turns = {"variable_broadcast": "params", "split_rngs": {"params": False}, "in_axes": 1, "out_axes": 1}

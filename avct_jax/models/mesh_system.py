@@ -31,7 +31,7 @@ class MeshSystemConfig:
       mean_motion: people's mean coefficients while they speak (speech_dataset.py mean_speech), from which
         both move the lips; () is rest.
       style: how lively the mouth is, natural logarithm of the spread against people's usual.
-      phoneme_source: what makes phoneme posteriors: "hama" hears the whole sound, "network" is phoneme_net,
+      phoneme_source: what makes phoneme posteriors: "hama" hears the whole audio, "network" is phoneme_net,
         causal.
     """
 

@@ -33,7 +33,7 @@ from avct_jax.train.mesh_stages import (
 from avct_jax.train.stages import stage
 
 Hear = Callable[[str, Callable[[], np.ndarray]], speech_dataset.VoiceRows]
-HEARD = "heard"  # folder of a run: what was heard of each sound
+HEARD = "heard"  # folder of a run: what was heard of each recording
 WINDOW = 256  # frames that a model looks at together where it finds clips' lags
 
 
@@ -92,7 +92,7 @@ class PhonemeTraining(MeshTraining):
     Attributes:
       frames: of an example.
       copies: of each training clip that other voices say.
-      sounds: a folder of further speech, read or synthesised; "" is none.
+      recordings: a folder of further speech, read or synthesised; "" is none.
       sounds_share: of examples from that folder.
     """
 
@@ -289,7 +289,7 @@ def _recogniser(system: mesh_system.MeshSystemConfig, run: pathlib.Path, given: 
 
 
 def _hear(folder: pathlib.Path, recognise: Any = None) -> Hear:
-    """Hear each sound once; features, and what hama made of them, are kept."""
+    """Hear each recording once; features, and what hama made of them, are kept."""
     folder.mkdir(parents=True, exist_ok=True)
     needed = {"audio"} if recognise else {"audio", "posteriors"}
 

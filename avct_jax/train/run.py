@@ -44,7 +44,7 @@ class RendererTraining(TrainingConfig):
 
 @dataclasses.dataclass(frozen=True)
 class SyncTraining(TrainingConfig):
-    """D_sync from windows of mouths and sound."""
+    """D_sync from windows of mouths and audio."""
 
     stage: sync_stage.SyncStageConfig = sync_stage.SyncStageConfig()
 

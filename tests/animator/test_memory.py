@@ -1,4 +1,4 @@
-"""Memory does not grow with the length of the sound."""
+"""Memory does not grow with the length of the audio."""
 
 import pathlib
 import subprocess

@@ -1,5 +1,5 @@
-"""The mesh system from an image and a sound to frames: reproducible, in sync with its track, refusing what
-it must.
+"""The mesh system from an image and a recording to frames: reproducible, in sync with its track, refusing
+what it must.
 """
 
 import dataclasses

@@ -74,7 +74,7 @@ def spoken():
 
 
 def speech(seconds):
-    """The demo's sentence, from its first sound on."""
+    """The demo's sentence, from its first audio on."""
     return spoken()[2400 : 2400 + round(16000 * seconds)]
 
 

@@ -87,7 +87,7 @@ def test_every_variants_system_animates(name):
 
 
 def test_image_variant_goes_by_what_the_image_shows():
-    """Two portraits, one sound: what the decoder is given hangs on the image itself."""
+    """Two portraits, one recording: what the decoder is given hangs on the image itself."""
     config = ablation.change(IMAGE, WHOLE).system
     variables = jax.tree.map(jnp.asarray, dict(throughput.random_system(config).variables))
     corners = jnp.zeros((11, 8, 2), jnp.int32)

@@ -160,7 +160,7 @@ def test_wrong_audio_is_that_of_a_video_with_audio(folders, tmp_path):
     for name in NAMES:
         frames = video_files.from_file(folders / "real" / f"{name}.mp4", name).frames
         made_videos.write(tmp_path / "real" / f"{name}.mp4", made_videos.opening(NAMES.index(name)))
-        if name == "b":  # the one whose sound would be next for "a"
+        if name == "b":  # the one whose audio would be next for "a"
             with video_io.VideoWriter(tmp_path / "real" / "b.mp4", size=made_videos.SIZE) as writer:
                 writer.write(np.stack(list(frames())))
     report = evaluate.evaluate({}, tmp_path / "real", tmp_path / "out", made_videos.networks())

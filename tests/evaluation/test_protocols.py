@@ -20,7 +20,7 @@ TEST_CLIPS = ("s1_1", "s1_2", "s1_3")
 
 @pytest.fixture
 def clips(tmp_path):
-    """Made-up clips of which three of the speaker's are held out; their videos have no sound track."""
+    """Made-up clips of which three of the speaker's are held out; their videos have no audio track."""
     folder = tmp_path / "clips"
     folder.mkdir()
     made_clips.make(folder, people=2, own=4)
@@ -200,7 +200,7 @@ def test_protocols_take_held_out_clips_alone(tmp_path):
     assert [job.portrait for job in plans["speech"]] == ["s1_1"]
     assert [job.driver for job in plans["reenactment"]] == ["id_1"]
     with pytest.raises(errors.UserError, match="kept for tests"):
-        protocols.plan("cross", listed)  # its only other person has no sound
+        protocols.plan("cross", listed)  # its only other person has no audio
     with pytest.raises(errors.UserError, match="no protocol"):
         protocols.plan("dance", listed)
 

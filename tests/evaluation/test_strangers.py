@@ -43,7 +43,7 @@ def test_fewer_pairs_are_the_first_of_more():
 
 
 class Actor:
-    """Stands in for an animator: notes what it is asked for, and writes a video as long as the sound."""
+    """Stands in for an animator: notes what it is asked for, and writes a video as long as the audio."""
 
     def __init__(self):
         self.asked = []

@@ -1,4 +1,4 @@
-"""A live chunk's mouth is what the whole sound's would be, where the whole is known."""
+"""A live chunk's mouth is what the whole audio's would be, where the whole is known."""
 
 import functools
 

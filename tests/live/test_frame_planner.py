@@ -1,4 +1,4 @@
-"""Planned frames: the same whatever the pieces of sound, a reply's every sample, nothing of a dropped one."""
+"""Planned frames: the same whatever the pieces of audio, a reply's every sample, nothing of a dropped one."""
 
 import tracemalloc
 

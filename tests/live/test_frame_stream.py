@@ -1,4 +1,4 @@
-"""Frames as asked, and by the clock: in order, with their sound, and never of what was dropped."""
+"""Frames as asked, and by the clock: in order, with their audio, and never of what was dropped."""
 
 import asyncio
 import threading

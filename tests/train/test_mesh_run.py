@@ -23,7 +23,7 @@ ALONE = ("--devices", "1", "--quiet")  # eight make-believe devices would only t
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
-    """Clips of a face that speaks, with sound."""
+    """Clips of a face that speaks, with audio."""
     made = made_clips.make(tmp_path_factory.mktemp("clips"), people=2, own=3, frames=FRAMES, size=64)
     for entry in manifest.read(made).clips:
         path = made / f"{entry.name}.npz"

@@ -32,10 +32,10 @@ class SpeechOptions:
     """What is heard, and who recognises it.
 
     Attributes:
-      audio_track: which of the file's sound tracks, from 1 (default: the first that is not silent)
+      audio_track: which of the file's audio tracks, from 1 (default: the first that is not silent)
       recogniser: who recognises the phonemes for learned keypoints, or where a transcript does not fit; the
         mesh hears by itself (auto: hama where it is installed, the better one)
-      transcript: the words, in English: aligned with the sound (default: recognised from it)
+      transcript: the words, in English: aligned with the audio (default: recognised from it)
       transcript_file: a file of text that holds the words
       phonemes: phonemes: a Praat TextGrid, or .json as released
     """
@@ -89,11 +89,11 @@ class VideoOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Make the pictured face speak: H.264 and AAC, 25 frames/s, as long as the sound.
+    """Make the pictured face speak: H.264 and AAC, 25 frames/s, as long as the audio.
 
     Attributes:
       image: a portrait: jpg, png, webp, ...
-      audio: a sound, or a video whose sound is taken
+      audio: a recording, or a video whose audio is taken
       output: the video: .mp4, .mov or .mkv (default: IMAGE_says_AUDIO.mp4, here)
     """
 

@@ -62,7 +62,7 @@ class MadeVideos:
     Attributes:
       clips: folder that `avct preprocess` made
       portraits: images for `strangers`, instead of the clips' own
-      voices: sound files for `strangers`, instead of the clips' own
+      voices: audio files for `strangers`, instead of the clips' own
       checkpoint: a .safetensors file (default: the package's own)
       transcribed: phonemes of the clips' words where known
     """
@@ -111,7 +111,7 @@ class MeasureOptions:
 
     Attributes:
       videos: at most so many, evenly chosen (default: all)
-      no_baselines: leave out still face and wrong sound
+      no_baselines: leave out still face and wrong audio
       shown: videos in the pages
     """
 

@@ -1,12 +1,12 @@
-"""Whether the lips of a clip follow its sound, and by how many frames they come late.
+"""Whether the lips of a clip follow its audio, and by how many frames they come late.
 
-A linear map from 7 frames of sound to the opening of the lips is fitted to all clips, and each clip is judged
-by the fit to the others: what it predicts from the clip's sound is shifted against what the lips do. Where
-they agree best is the offset; where they agree nowhere, the sound is not of these lips (music, dubbing).
+A linear map from 7 frames of audio to the opening of the lips is fitted to all clips, and each clip is judged
+by the fit to the others: what it predicts from the clip's audio is shifted against what the lips do. Where
+they agree best is the offset; where they agree nowhere, the audio is not of these lips (music, dubbing).
 
-Measured on 562 clips of 3 s of a speaker, in sync by recording: 99% pass; with the sound shifted by 3 to 12
+Measured on 562 clips of 3 s of a speaker, in sync by recording: 99% pass; with the audio shifted by 3 to 12
 frames 97% are found within 1.6 frames, and 1% pass from 5 frames on (a sixth at 3). Of 100 clips of
-many people half pass, with the sound of another of them 5%: strict rather than lenient.
+many people half pass, with the audio of another of them 5%: strict rather than lenient.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ from jaxtyping import Float
 
 from avct_jax import speech_format
 
-RADIUS = 3  # frames of sound on each side
+RADIUS = 3  # frames of audio on each side
 FEATURES = speech_format.F0  # MFCC and filter bank, mean of a frame's four rows
 MOST = 15  # frames of shift that are tried
 FOLDS = 5
 RIDGE = 0.1  # of the mean variance of a column
-FEWEST_FRAMES = 6000  # of sound, 4 min, that a fit is trusted from
+FEWEST_FRAMES = 6000  # of audio, 4 min, that a fit is trusted from
 PERSON_FRAMES = 15000  # of one person, 10 min, are fitted to; others must have a say
 LATEST = 2.0  # frames off that are still in sync
 AGREEMENT = 0.35  # least correlation at the best shift
@@ -35,7 +35,7 @@ PASSING = 25  # frames = 1 s: what changes more slowly is the pose of a head, a 
 class SyncEstimate(NamedTuple):
     """
     Attributes:
-      offset: frames by which the lips come after the sound.
+      offset: frames by which the lips come after the audio.
       agreement: correlation there.
     """
 
@@ -45,7 +45,7 @@ class SyncEstimate(NamedTuple):
 
 
 class SyncSample(NamedTuple):
-    """A clip with sound: MFCC and filter bank, and the opening of the lips."""
+    """A clip with audio: MFCC and filter bank, and the opening of the lips."""
 
     audio: Float[np.ndarray, "t 4 f"]
     opening: Float[np.ndarray, " t"]
@@ -54,7 +54,7 @@ class SyncSample(NamedTuple):
 def estimate(
     names: Sequence[str], persons: Sequence[str], read: Callable[[str], SyncSample]
 ) -> dict[str, SyncEstimate] | None:
-    """SyncScorer clips with sound; None where there are too few to judge by.
+    """Judge clips with audio; None where there are too few to judge by.
 
     Each clip is read twice; memory does not grow with their number.
     """
@@ -117,7 +117,7 @@ def _top(curve: Float[np.ndarray, " s"], best: int) -> float:
 
 
 def _columns(sample: SyncSample) -> tuple[Float[np.ndarray, "t c"], Float[np.ndarray, " t"]]:
-    """The sound around each frame, and the opening, both without the clip's mean and spread."""
+    """The audio around each frame, and the opening, both without the clip's mean and spread."""
     audio = sample.audio.astype(np.float64).mean(1)
     audio = (audio - audio.mean(0)) / np.maximum(audio.std(0), 1e-3)
     padded = np.pad(audio, ((RADIUS, RADIUS), (0, 0)), mode="edge")

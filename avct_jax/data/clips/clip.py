@@ -25,7 +25,7 @@ REMEDY = "preprocess it again"
 VERSION = 1  # of the files
 MEL_STEPS = 16  # of Wav2Lip's mel image that go with 5 frames
 MEL_RATE = 80  # steps/s
-MEL_PEAK = 0.9  # of the sound that the mel image is made of: Wav2Lip hparams, rescaling_max
+MEL_PEAK = 0.9  # of the audio that the mel image is made of: Wav2Lip hparams, rescaling_max
 SMOOTHED = 5  # frames over which boxes are averaged, as Wav2Lip averages its detections
 # One in this many is never trained on.
 HELD_OUT_CLIPS, HELD_OUT_PERSONS = 20, 14
@@ -47,8 +47,8 @@ class Clip(NamedTuple):
       mel: the 16 steps of Wav2Lip's mel image that begin with each frame.
       phonemes: by the transcript where there is one.
       recognised: by ear alone.
-      silent: nobody speaks. These five are None without sound.
-      offset: frames by which the lips come after the sound, NaN where unknown.
+      silent: nobody speaks. These five are None without audio.
+      offset: frames by which the lips come after the audio, NaN where unknown.
       in_sync: they belong together.
     """
 
@@ -127,7 +127,7 @@ def listen(
         "mel": mel_windows(speech.samples, frames),
         "phonemes": written.astype(np.int8),
         "recognised": recognised.astype(np.int8),
-        # An image that goes on after the sound has none.
+        # An image that goes on after the audio has none.
         "silent": np.pad(silent, (0, frames - len(silent)), constant_values=True),
     }
 

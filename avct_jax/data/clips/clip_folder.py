@@ -150,7 +150,7 @@ def _preprocess(job: make_clips.ClipJob, work: Work, progress: Callable[[int], N
 
 
 def check_offsets(folder: pathlib.Path, *, show: Callable[[str], None] = lambda text: None) -> None:
-    """SyncScorer whether sound and lips belong together, of all clips, where some have not been judged."""
+    """Judge whether audio and lips belong together, of all clips, where some have not been judged."""
     records = manifest.read_records(folder)
     if all(record.checked for record in records.values()):
         return
@@ -163,7 +163,7 @@ def check_offsets(folder: pathlib.Path, *, show: Callable[[str], None] = lambda 
         for entry in record.clips:
             verdict = (judged or {}).get(entry.name)
             offset = round(verdict.offset, 2) if verdict else math.nan
-            # Where nothing is known, a clip with sound passes.
+            # Where nothing is known, a clip with audio passes.
             in_sync = verdict.in_sync if verdict else entry.audio
             _set_offset(folder / f"{entry.name}.npz", offset, in_sync)
             entries.append(entry._replace(offset=offset, in_sync=in_sync))

@@ -25,7 +25,7 @@ TRACKED_SIDE = 1280  # px, longer side of the images in which the face is looked
 SHOWN_SIDE = 1920  # px, of those that clips are cut out of: more is never seen in 256 px
 FEWEST_FACES = 0.8  # share of a clip's frames in which the face must be found
 LEAST_SHARE = 0.3  # of the face in its clip's square; where the head travels farther the clip is divided
-QUIET = 1e-4  # of full scale: a sound track that never exceeds it holds no sound
+QUIET = 1e-4  # of full scale: a audio track that never exceeds it holds no audio
 MOST_TURNED = 1.0  # rad = 57 degrees, median turn of the head: beyond it half of the face is guessed
 
 Report = Callable[[int], None]
@@ -39,7 +39,7 @@ class ClipOptions:
 
     Attributes:
       shortest, longest: frames.
-      smallest_face: px, longer side of the face's box. sound: whether to listen.
+      smallest_face: px, longer side of the face's box. audio: whether to listen.
     """
 
     shortest: int = 24
@@ -202,7 +202,7 @@ class _Maker:
                 yield frame
 
     def _audio_of(self, begin: int, end: int) -> Float32[np.ndarray, " m"] | None:
-        """The sound of these frames, exactly as long; None where there is none, or where half is missing."""
+        """The audio of these frames, exactly as long; None where there is none, or where half is missing."""
         if self.audio is None:
             return None
         wav = np.array(
@@ -240,7 +240,7 @@ def read(
 
 
 def _open_audio(source: str) -> np.ndarray | None:
-    """The video's sound; a track that cannot be decoded is none, and said to be.
+    """The video's audio; a track that cannot be decoded is none, and said to be.
 
     Raises:
       UserError: the disk is full: what was read is not all.

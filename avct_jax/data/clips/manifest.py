@@ -29,10 +29,10 @@ class Entry(NamedTuple):
       name: of its files, NAME.mp4 and NAME.npz.
       person: who is seen.
       frames: its length.
-      audio: whether it has sound.
+      audio: whether it has audio.
       source: the video that it was cut out of, from begin_s to end_s; "" where only the clip is known.
       video_bytes: size of NAME.mp4.
-      offset: frames by which the lips come after the sound; NaN where unknown.
+      offset: frames by which the lips come after the audio; NaN where unknown.
       in_sync: they belong together.
       held_out: never trained on. Decided for the whole folder at once; a record does not know it.
     """

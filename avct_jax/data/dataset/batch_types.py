@@ -92,7 +92,7 @@ class Sequences(NamedTuple):
 
 
 class Poses(NamedTuple):
-    """Head-motion stage: sound, and the poses (rad, mm) that a head took."""
+    """Head-motion stage: audio, and the poses (rad, mm) that a head took."""
 
     audio: Float[Any, "b t 4 columns"]
     poses: Float[Any, "b t 6"]

@@ -41,7 +41,7 @@ COLUMNS = {
     "recognised": Column("int8", ()),
     "silent": Column("bool", ()),
 }
-HEARD = ("audio", "mel", "phonemes", "recognised", "silent")  # of no length without sound
+HEARD = ("audio", "mel", "phonemes", "recognised", "silent")  # of no length without audio
 
 Columns = dict[str, Num[np.ndarray, "t *_"] | Bool[np.ndarray, " t"]]
 
@@ -102,9 +102,9 @@ def read_mean_face(folder: str | os.PathLike) -> Float[np.ndarray, "478 2"]:
 def read_columns(
     folder: str | os.PathLike, entry: manifest.Entry, mean_face: Float[np.ndarray, "478 2"]
 ) -> dict[str, Any]:
-    """Read a clip's columns (COLUMNS); those of HEARD have no rows where there is no sound.
+    """Read a clip's columns (COLUMNS); those of HEARD have no rows where there is no audio.
 
-    silent: by the sound's level, or by transcript.
+    silent: by the audio's level, or by transcript.
 
     Raises:
       UserError: the clip is missing or damaged, or not the one that the manifest lists.

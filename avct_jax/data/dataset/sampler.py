@@ -1,4 +1,4 @@
-"""Which clip and frames each training example shows: index maths alone, no image and no sound.
+"""Which clip and frames each training example shows: index maths alone, no image and no audio.
 
 Example `index` is decided by (seed, kind, index) and by nothing before it, so that any process can make any
 example, and training goes on anywhere in the stream.
@@ -27,7 +27,7 @@ class PairPlan(NamedTuple):
 
 
 class SyncPlan(NamedTuple):
-    """Five frames from `first`, and the sound that begins at frame `heard`."""
+    """Five frames from `first`, and the audio that begins at frame `heard`."""
 
     clip: int
     first: int

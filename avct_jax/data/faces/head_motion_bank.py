@@ -1,6 +1,6 @@
 """Head motion, blinks, gaze and brows of a speaker: drawn anew for every seed, distributed as people's are.
 
-Sound decides little of how a head moves: a regression (E_h of the paper) predicts the mean of what could be
+Audio decides little of how a head moves: a regression (E_h of the paper) predicts the mean of what could be
 meant, which is almost still. Here stretches of real people's head motion, numbers without images, are laid
 one after another, chosen so that the head moves where the voice is lively, and nods fall on stressed
 syllables.

@@ -1,1 +1,1 @@
-"""Images, videos and sound tracks, read and written."""
+"""Images, videos and audio tracks, read and written."""

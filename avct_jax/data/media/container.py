@@ -47,7 +47,7 @@ class Probe(NamedTuple):
       duration: seconds; 0 where the file does not say.
       size: (height, width) as shown, turned and with square pixels, or 0, 0.
       start: seconds on the file's own clock where it begins.
-      tracks: of sound.
+      tracks: of audio.
       kind: ffmpeg's name of the format.
       guessed: the duration is ffmpeg's guess.
     """
@@ -77,7 +77,7 @@ def probe_stream(path: Path, stream: str) -> tuple[Probe, float]:
     """Look into a media file, and when one of its streams begins, seconds from where the file does.
 
     Args:
-      stream: as ffmpeg names it: "a:1" is the second sound track, "V:0" the first video.
+      stream: as ffmpeg names it: "a:1" is the second audio track, "V:0" the first video.
 
     Raises:
       UserError: as `probe`.
@@ -91,7 +91,7 @@ def probe_stream(path: Path, stream: str) -> tuple[Probe, float]:
 
 
 def probe_sound(path: Path, track: int) -> tuple[Probe, bool]:
-    """Look into a media file, and whether its sound track of this number, from 0, holds anything.
+    """Look into a media file, and whether its audio track of this number, from 0, holds anything.
 
     Raises:
       UserError: as `probe`.
@@ -162,7 +162,7 @@ def _numbers(pattern: str, text: str) -> tuple[float, ...]:
 def missing_seconds(path: Path, found: Probe, seconds: float) -> float:
     """The length that a file says it has, where `seconds` are notably less; else 0.
 
-    A video's sound may end a little before its images, a sound alone has no reason to.
+    A video's audio may end a little before its images, a recording alone has no reason to.
     """
     said = _riff_seconds(path) if found.guessed and found.kind == "wav" else found.duration
     if found.guessed and found.kind != "wav":

@@ -1,6 +1,6 @@
-"""The sound of a file as a player plays it: decoded once to one format, on the container's clock.
+"""The audio of a file as a player plays it: decoded once to one format, on the container's clock.
 
-Time 0 is where the file begins: sound that begins later has silence before it, and gaps are silence. What is
+Time 0 is where the file begins: audio that begins later has silence before it, and gaps are silence. What is
 heard (16 kHz mono) and what is written into a video come of the same stream.
 """
 
@@ -33,7 +33,7 @@ class AudioTrack(NamedTuple):
     """What is heard of a file.
 
     Attributes:
-      number: which of its sound tracks, from 0.
+      number: which of its audio tracks, from 0.
       channel: the one that is heard alone, from 0; None: their mean.
     """
 
@@ -43,7 +43,7 @@ class AudioTrack(NamedTuple):
 
 
 class DecodedAudio(NamedTuple):
-    """A mono sound, full scale = 1, and what it was taken of."""
+    """A mono recording, full scale = 1, and what it was taken of."""
 
     samples: Float[np.ndarray, " n"]
     track: AudioTrack
@@ -52,17 +52,17 @@ class DecodedAudio(NamedTuple):
 def listen(
     path: str | os.PathLike, *, sample_rate: int, number: int | None = None, on_disk: bool = False
 ) -> DecodedAudio:
-    """Decode a file's sound.
+    """Decode a file's audio.
 
     Channels are averaged, unless they cancel each other out: then the loudest is heard. A first track that is
     silent, or cannot be decoded, makes room for a later one. Both are logged, and so is damage.
 
     Args:
-      number: of the sound track, from 0; by default the first that can be heard.
+      number: of the audio track, from 0; by default the first that can be heard.
       on_disk: the samples stay in a temporary file until they are looked at.
 
     Raises:
-      UserError: no such file, no sound in it or no track of this number, or the disk is full.
+      UserError: no such file, no audio in it or no track of this number, or the disk is full.
     """
     path = pathlib.Path(path)
     check_file(path)
@@ -91,7 +91,7 @@ def check_tracks(path: str | os.PathLike, track: int | None = None) -> None:
       track: that has to be there, from 1.
 
     Raises:
-      UserError: no such file, no sound in it, or no track of this number.
+      UserError: no such file, no audio in it, or no track of this number.
     """
     path, number = pathlib.Path(path), None if track is None else track - 1
     check_file(path)
@@ -139,7 +139,7 @@ def write_native(heard: AudioTrack, folder: str | os.PathLike) -> list[str]:
 
 
 def check_file(path: pathlib.Path) -> None:
-    """Refuse what cannot be a sound.
+    """Refuse what cannot be a recording.
 
     Raises:
       UserError: nothing there, a folder, a device, an empty file, or no permission to read.

@@ -20,7 +20,7 @@ from avct_jax.data.media import colour, container, soundtrack
 from avct_jax.files import atomic_write
 
 FRAME_RATE = 25  # frames/s, Wang et al. 2022
-SAMPLE_RATE = 16000  # Hz, of sound given as an array
+SAMPLE_RATE = 16000  # Hz, of audio given as an array
 SUFFIXES = (".mp4", ".mov", ".mkv")  # containers that hold H.264 and AAC
 QUALITY = 18  # x264's constant rate factor: visually lossless
 # AAC holds the layouts that have names; samples are numbered, whatever gap or offset a container's clock has.
@@ -106,7 +106,7 @@ class VideoWriter:
 
     Use as a context manager. The file grows under a temporary name in the same folder; an exception or Ctrl-C
     in the block, or a failure of ffmpeg, removes it and leaves an older file of that name as it was.
-    The sound is never cut: it may be up to a frame longer than the images.
+    The audio is never cut: it may be up to a frame longer than the images.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class VideoWriter:
         Args:
           path: ends with one of SUFFIXES.
           size: side of square frames, or (height, width); odd sides are padded by one pixel (yuv420p).
-          audio: a sound or video file, of which is taken whole what `soundtrack.listen` hears; what it has
+          audio: an audio or video file, of which is taken whole what `soundtrack.listen` hears; what it has
             heard; or mono samples in [-1, 1].
           sample_rate: Hz, of `audio` as samples.
 
@@ -160,7 +160,7 @@ class VideoWriter:
         """Append one frame or several, RGB.
 
         Raises:
-          UserError: ffmpeg has given up: the disk is full, or the sound cannot be read.
+          UserError: ffmpeg has given up: the disk is full, or the audio cannot be read.
         """
         if frames.shape[-3:-1] != self.size:
             raise ValueError(f"frames are {frames.shape[-3:-1]}, the writer was opened for {self.size}")

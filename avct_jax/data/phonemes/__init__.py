@@ -1,1 +1,1 @@
-"""Phonemes: the 41 symbols and their files, recognised from sound, or aligned with a text."""
+"""Phonemes: the 41 symbols and their files, recognised from audio, or aligned with a text."""

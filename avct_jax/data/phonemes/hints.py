@@ -1,4 +1,4 @@
-"""Phonemes that are known to be said, told with the sound: from a speech synthesiser's own timing."""
+"""Phonemes that are known to be said, told with the audio: from a speech synthesiser's own timing."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

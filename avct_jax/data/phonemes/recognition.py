@@ -1,4 +1,4 @@
-"""Which phone sounds when: recognised, or aligned with a text, offline.
+"""Which phone recordings when: recognised, or aligned with a text, offline.
 
 pocketsphinx carries its acoustic model. Alone it recognises phones (allphone); it aligns far better than it
 recognises, so phones come from a transcript, or from hama's network where installed, when there is a choice.
@@ -22,10 +22,10 @@ from avct_jax.data.speech import speech_features, voice
 SHIFT = 0.025  # s, added to every boundary
 SILENCE_TRIM = (0.02, 0.04)  # s, by which silences begin later and end sooner
 PIECE_SECONDS = 15.0  # longest stretch recognised at once; shorter ones cost accuracy, longer ones memory
-WHOLE_SECONDS = 60.0  # longest sound aligned with its transcript at once; 45 MB a minute
+WHOLE_SECONDS = 60.0  # longest audio aligned with its transcript at once; 45 MB a minute
 TRUSTED_DISTANCE = 0.75  # edits per phone between heard and written; unrelated texts lie above 0.8
 MOST_PHONES = 25.0  # phones/s; the fastest talkers reach 20, and a phone lasts at least 30 ms here
-SHORTEST_SECONDS = 0.12  # less sound than this holds no phone that could be found
+SHORTEST_SECONDS = 0.12  # less audio than this holds no phone that could be found
 SILENCE_ODDS = 0.1  # that a pause stands between two words
 CENTISECONDS = 100  # pocketsphinx frames/s
 
@@ -46,7 +46,7 @@ def recognise(
     transcript: str | None = None,
     silent: Bool[np.ndarray, " t"] | None = None,
 ) -> list[symbols.Segment]:
-    """The phones of a sound and their times, silence included, from 0 to its end.
+    """The phones of a recording and their times, silence included, from 0 to its end.
 
     Args:
       wav: 16 kHz mono, any scale and length.
@@ -109,7 +109,7 @@ def align(wav: Float[np.ndarray, "n"], words: Sequence[Variants]) -> list[symbol
 
 
 def finish(segments: Sequence[symbols.Segment], wav: Float[np.ndarray, "n"]) -> list[symbols.Segment]:
-    """Shift, trim silences, join what touches, and fill the sound from 0 to its end."""
+    """Shift, trim silences, join what touches, and fill the audio from 0 to its end."""
     total = len(wav) / speech_features.SAMPLE_RATE
     merged = symbols.merge_silences(segments)
     starts = [s.start_s + SHIFT for s in merged]
@@ -155,7 +155,7 @@ def segments_from_words(
 
 
 def pieces(wav: Float[np.ndarray, "n"]) -> list[tuple[int, int]]:
-    """Sample ranges of at most 24 s that cover the sound, cut where it is quietest."""
+    """Sample ranges of at most 24 s that cover the audio, cut where it is quietest."""
     limit, at, cuts = int(PIECE_SECONDS * speech_features.SAMPLE_RATE), 0, [0]
     size = speech_features.FRAME_SAMPLES
     while len(wav) - at > limit:
@@ -177,7 +177,7 @@ def _words_of(transcript: str) -> Sequence[Variants]:
 def _share_words(
     wav: Float[np.ndarray, "n"], ranges: Sequence[tuple[int, int]], words: Sequence[Variants], use_hama: bool
 ) -> list[Sequence[Variants] | None]:
-    """Which words of a long transcript are said in which piece; None where text and sound seem unrelated.
+    """Which words of a long transcript are said in which piece; None where text and audio seem unrelated.
 
     The phones heard in a piece and the two after it are matched with the text ahead by least edits; the word
     where the first piece's phones end begins the next share. What is compared at once is bounded.
@@ -301,7 +301,7 @@ def _decode_graph(wav: Float[np.ndarray, "n"], words: Sequence[Variants]) -> lis
 
 
 def _run(decoder: Any, wav: Float[np.ndarray, "n"]) -> list[symbols.Segment]:
-    """Decode a whole sound; [] when no path is left."""
+    """Decode a whole recording; [] when no path is left."""
     # a little noise: digital silence would upset the removal of the cepstral mean
     noise = np.random.default_rng(0).uniform(-2, 2, len(wav))
     samples = np.round(speech_features.normalised(wav) * 30000 + noise).astype("<i2")

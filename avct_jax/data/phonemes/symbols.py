@@ -33,7 +33,7 @@ INDEX = {symbol: i for i, symbol in enumerate(SYMBOLS)}
 SIL, NSN = INDEX["SIL"], INDEX["NSN"]
 HUNDREDTHS_PER_FRAME = 4  # 40 ms, 25 frames/s
 LONGEST = 24 * 3600.0  # seconds: a time beyond is a mistake, whose labels would fill the memory
-LENGTH_SLACK = (1.0, 0.1)  # phonemes may differ from the sound by 1 s or 10% of it, the larger
+LENGTH_SLACK = (1.0, 0.1)  # phonemes may differ from the audio by 1 s or 10% of it, the larger
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ PHONE_TIER = re.compile(r"(^|[^a-z])(phon(e|eme)?s?|mau|phn|segments?|arpabet|ip
 
 
 class Segment(NamedTuple):
-    """A phone and when it sounds, in seconds; `phone` is one of SYMBOLS."""
+    """A phone and when it recordings, in seconds; `phone` is one of SYMBOLS."""
 
     phone: str
     start_s: float
@@ -185,7 +185,7 @@ def merge_silences(segments: Sequence[Segment]) -> list[Segment]:
 
 
 def fit_to_frames(labels: Int[np.ndarray, "t"], frames: int) -> Int[np.ndarray, "frames"]:
-    """Cut or lengthen labels to the sound's frames: a missing tail is silence.
+    """Cut or lengthen labels to the audio's frames: a missing tail is silence.
 
     Raises:
       UserError: the lengths differ by more than a second and more than a tenth: not the same recording.

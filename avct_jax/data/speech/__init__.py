@@ -1,1 +1,1 @@
-"""Sound into features: files, mel spectra, pitch, the features of each family, and voice conversion."""
+"""Audio into features: files, mel spectra, pitch, the features of each family, and voice conversion."""

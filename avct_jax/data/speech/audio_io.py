@@ -1,4 +1,4 @@
-"""Sound as samples, 16 kHz mono and full scale = 1: read from files, or taken from memory."""
+"""Audio as samples, 16 kHz mono and full scale = 1: read from files, or taken from memory."""
 
 import logging
 import numbers
@@ -23,21 +23,21 @@ _log = logging.getLogger(__name__)
 def read_audio(
     path: str | os.PathLike, *, sample_rate: int = SAMPLE_RATE, track: int | None = None
 ) -> Float[np.ndarray, "n"]:
-    """Read the sound of any file that ffmpeg knows, a video's too, from the file's time 0 on.
+    """Read the audio of any file that ffmpeg knows, a video's too, from the file's time 0 on.
 
     Channels are averaged, other rates resampled (soxr). Damage, and what is heard where that is not the first
     track and all of its channels, are logged; see `soundtrack.listen`.
 
     Args:
-      path: a sound or video file; never seen by a shell, so any name will do.
+      path: an audio or video file; never seen by a shell, so any name will do.
       sample_rate: samples/s of the answer.
-      track: which of several sound tracks, from 1; by default the first in which there is something to hear.
+      track: which of several audio tracks, from 1; by default the first in which there is something to hear.
 
     Returns:
       samples, full scale = 1, float32.
 
     Raises:
-      UserError: missing, a folder, empty, not readable as sound, without sound, or shorter than 40 ms.
+      UserError: missing, a folder, empty, not readable as audio, without audio, or shorter than 40 ms.
     """
     return read_heard(path, sample_rate=sample_rate, track=track).samples
 
@@ -45,7 +45,7 @@ def read_audio(
 def read_heard(
     path: str | os.PathLike, *, sample_rate: int = SAMPLE_RATE, track: int | None = None
 ) -> soundtrack.DecodedAudio:
-    """`read_audio`, and which track and channel it was: what a video of this sound has to hold."""
+    """`read_audio`, and which track and channel it was: what a video of this audio has to hold."""
     heard = soundtrack.listen(path, sample_rate=sample_rate, number=None if track is None else track - 1)
     if len(heard.samples) * speech_features.FRAME_RATE < sample_rate:
         milliseconds = 1000 * len(heard.samples) / sample_rate
@@ -56,7 +56,7 @@ def read_heard(
 
 
 def from_samples(given: Any) -> Float[np.ndarray, "n"]:
-    """Take a sound that is in memory: mono, 16 kHz, whole numbers of full scale or floats of -1 to 1.
+    """Take a recording that is in memory: mono, 16 kHz, whole numbers of full scale or floats of -1 to 1.
 
     Raises:
       UserError: not one row of numbers, shorter than 40 ms, whole numbers whose full scale nobody knows (as

@@ -9,7 +9,7 @@ from scipy import ndimage
 from avct_jax.data.speech import speech_features, streaming_features, voice
 
 FRAME = speech_features.FRAME_SAMPLES
-AHEAD = streaming_features.AHEAD // FRAME  # frames of sound after a frame, without which it is not heard
+AHEAD = streaming_features.AHEAD // FRAME  # frames of audio after a frame, without which it is not heard
 QUIET_RUN = voice.SILENCE_RUN
 MEMORY = 125  # frames = 5 s, over which background and speech are told from one another
 SLACK = 64  # frames more, lest a chunk looks beyond
@@ -22,7 +22,7 @@ class Hearing(NamedTuple):
     """The features of a reply's frames, those that are looked at no more left out.
 
     Attributes:
-      stream: what is remembered of the sound.
+      stream: what is remembered of the audio.
       rows: features of the frames from `first` on.
       levels: dB of full scale of the last frames, of the reply before too.
       first: number of the first kept frame.

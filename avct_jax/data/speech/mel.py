@@ -18,7 +18,7 @@ FILTERS = 26
 CEPSTRA = 13
 LIFTER = 22
 PRE_EMPHASIS = 0.97
-BLOCK_ROWS = 1000  # rows worked on at once: 10 s of sound, so that memory does not grow with its length
+BLOCK_ROWS = 1000  # rows worked on at once: 10 s of audio, so that memory does not grow with its length
 
 WAV2LIP_FFT = 800  # samples; Wav2Lip hparams
 WAV2LIP_HOP = 200  # samples = 80 columns/s
@@ -40,8 +40,8 @@ def mfcc_and_filterbank(
     512-point power spectrum, 26 triangles on whole FFT bins, lifter 22, c0 replaced by the log energy.
 
     Args:
-      wav: sound at 16 kHz; energies follow its scale (int16 gives syncnet_python's values).
-      offset, scale: the sound heard is (wav - offset) * scale; here, so that no float64 copy of all is made.
+      wav: audio at 16 kHz; energies follow its scale (int16 gives syncnet_python's values).
+      offset, scale: the audio heard is (wav - offset) * scale; here, so that no float64 copy of all is made.
     """
     rows = row_count(len(wav))
     cepstra, energies = np.empty((rows, CEPSTRA)), np.empty((rows, FILTERS))
@@ -69,9 +69,9 @@ def syncnet_mfcc(wav: Int[np.ndarray, "n"]) -> Float[np.ndarray, "rows 13"]:
 
 
 def mel_spectrogram(wav: Float[np.ndarray, "n"]) -> Float[np.ndarray, "80 columns"]:
-    """Wav2Lip's mel image of a sound in [-1, 1]: 80 bands, 80 columns a second, values in [-4, 4].
+    """Wav2Lip's mel image of a recording in [-1, 1]: 80 bands, 80 columns a second, values in [-4, 4].
 
-    Magnitudes of an 800-point STFT (Hann, centred, mirrored ends) of the pre-emphasised sound on Slaney mels
+    Magnitudes of an 800-point STFT (Hann, centred, mirrored ends) of the pre-emphasised audio on Slaney mels
     of 55-7600 Hz, in decibels over 20 dB, with -100 dB at -4 and 0 dB at 4. 1 + n // 200 columns, float32.
     """
     columns = 1 + len(wav) // WAV2LIP_HOP
@@ -129,7 +129,7 @@ def lifted_cosines() -> Float[np.ndarray, "13 26"]:
 
 
 def _windows(wav: np.ndarray, first: int, last: int, offset: float, scale: float) -> np.ndarray:
-    """Rows first..last of the pre-emphasised sound; its very first sample has no predecessor to lose."""
+    """Rows first..last of the pre-emphasised audio; its very first sample has no predecessor to lose."""
     begin, end = first * STEP, (last - 1) * STEP + WINDOW
     piece = (wav[max(0, begin - 1) : end].astype(np.float64) - offset) * scale
     emphasised = piece[1:] - PRE_EMPHASIS * piece[:-1]

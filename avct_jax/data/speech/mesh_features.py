@@ -1,7 +1,7 @@
 """Speech as E_avct of the mesh hears it: features that no recording level colours, and phoneme posteriors.
 
 Features are those of streaming_features.py. Posteriors are those of hama's phoneme network (Apache-2.0, CTC),
-which has heard many voices but takes the whole sound, or of a network that has learned from it.
+which has heard many voices but takes the whole audio, or of a network that has learned from it.
 """
 
 import functools
@@ -15,7 +15,8 @@ from avct_jax.data.phonemes import symbols
 from avct_jax.data.speech import speech_features, streaming_features, voice
 
 STEPS = 2  # posteriors in a frame, 20 ms each
-# Longer sounds are heard in pieces of 30 s, 2 s around them, so that memory does not grow with the length.
+# Longer recordings are heard in pieces of 30 s, 2 s around them, so that memory does not grow with the
+# length.
 PIECE, MARGIN = 750, 50  # frames
 LEAST_LOG = -14.0  # log-posteriors below are as good as none
 # Of hama's tokens those that are heard in English speech, most frequent first; the blank of CTC among them.
@@ -30,11 +31,11 @@ Recogniser = Callable[[Float[np.ndarray, "t 4 columns"]], Float[np.ndarray, "t 2
 
 
 def listen(wav: Float[np.ndarray, " m"], recognise: Recogniser | None = None) -> voice.Speech:
-    """Hear a whole sound.
+    """Hear a whole recording.
 
     Args:
       wav: 16 kHz mono, any scale.
-      recognise: makes log-posteriors of the features; by default hama's network hears the sound itself.
+      recognise: makes log-posteriors of the features; by default hama's network hears the audio itself.
 
     Raises:
       UserError: pyworld is missing.
@@ -45,7 +46,7 @@ def listen(wav: Float[np.ndarray, " m"], recognise: Recogniser | None = None) ->
 
 
 def silence(frames: int) -> voice.Speech:
-    """What is heard where there is no sound."""
+    """What is heard where there is no audio."""
     logs = np.full((frames, STEPS, len(TOKENS)), LEAST_LOG, np.float32)
     logs[..., 0] = 0
     wav = np.zeros(frames * speech_features.FRAME_SAMPLES, np.float32)
@@ -68,7 +69,7 @@ def posteriors(wav: Float[np.ndarray, " m"], frames: int) -> Float[np.ndarray, "
 
 
 def hear_piece(wav: Float[np.ndarray, " m"]) -> Float[np.ndarray, "n 56"]:
-    """Return hama's log-posteriors of TOKENS every 20 ms of one piece of sound, whose peak is 1."""
+    """Return hama's log-posteriors of TOKENS every 20 ms of one piece of audio, whose peak is 1."""
     padded = np.pad(wav, (0, max(0, speech_features.FRAME_SAMPLES - len(wav))))[None]
     given = {"waveform": padded, "waveform_lengths": np.array([padded.shape[1]])}
     logs, _ = _network().session.run(["log_probs", "out_lengths"], given)

@@ -1,4 +1,4 @@
-"""Pieces of sound as callers have them, and how they become 16 kHz."""
+"""Pieces of audio as callers have them, and how they become 16 kHz."""
 
 import numbers
 from typing import Any
@@ -20,7 +20,7 @@ def checked_rate(given: Any) -> int:
     """Take a sample rate.
 
     Raises:
-      UserError: it is no whole number of samples a second, or far from any that sound has.
+      UserError: it is no whole number of samples a second, or far from any that audio has.
     """
     if not isinstance(given, numbers.Integral) or not RATES[0] <= int(given) <= RATES[1]:
         raise errors.UserError(f"the sample rate is {given!r}; give samples a second, such as 24000")
@@ -28,7 +28,7 @@ def checked_rate(given: Any) -> int:
 
 
 def samples(given: Any) -> Int16[np.ndarray, " n"] | Float[np.ndarray, " n"]:
-    """Take a piece of mono sound: int16, floats of -1 to 1, or bytes of int16.
+    """Take a piece of mono audio: int16, floats of -1 to 1, or bytes of int16.
 
     Raises:
       UserError: it is of several channels or another type, holds no numbers, or is out of range.
@@ -55,10 +55,10 @@ def samples(given: Any) -> Int16[np.ndarray, " n"] | Float[np.ndarray, " n"]:
 
 
 class Resampler:
-    """Sound of any rate to int16 at 16 kHz, the same whatever the pieces; int16 at 16 kHz as it is."""
+    """Audio of any rate to int16 at 16 kHz, the same whatever the pieces; int16 at 16 kHz as it is."""
 
     def __init__(self):
-        """Begin a sound."""
+        """Begin a recording."""
         self._rate = RATE
         self._stream: soxr.ResampleStream | None = None
 

@@ -1,6 +1,6 @@
-"""PAPER's features of a sound, 41 every 10 ms, four rows a frame; and how a sound's level is taken off.
+"""PAPER's features of a recording: 41 every 10 ms, four rows a frame; and how its level is taken off.
 
-Sound is 16 kHz mono everywhere (audio_io.py). LITE's features are those of streaming_features.py.
+Audio is 16 kHz mono everywhere (audio_io.py). LITE's features are those of streaming_features.py.
 """
 
 import functools
@@ -19,26 +19,26 @@ from avct_jax.data.speech import mel
 
 SAMPLE_RATE = mel.SAMPLE_RATE  # samples/s
 FRAME_RATE = 25  # frames/s, Wang et al. 2022
-FRAME_SAMPLES = SAMPLE_RATE // FRAME_RATE  # 640 samples = 40 ms of sound behind each image
+FRAME_SAMPLES = SAMPLE_RATE // FRAME_RATE  # 640 samples = 40 ms of audio behind each image
 ROWS_PER_FRAME = 4
 FEATURES = 41  # 13 MFCC, 26 log filter-bank energies, F0 in Hz, voiced flag
 LEAST_PEAK = 1e-9  # of full scale: below it there is nothing to be made louder
-F0_WHOLE = 1100  # rows = 11 s of sound whose pitch is sought at once; longer sound goes in chunks
+F0_WHOLE = 1100  # rows = 11 s of audio whose pitch is sought at once; longer audio goes in chunks
 F0_CHUNK = 500  # rows = 5 s
 F0_MARGIN = 100  # rows = 1 s heard on both sides of a chunk, so that seams do not show
 F0_THREADS = 4  # at most; WORLD lets go of the interpreter, and takes 20 MB a chunk
 
 
 def frame_count(samples: int) -> int:
-    """How many images accompany a 16 kHz sound: its 40 ms blocks, a begun last block included.
+    """How many images accompany a 16 kHz audio: its 40 ms blocks, a begun last block included.
 
-    Rounding up keeps the sound whole: the image never ends before it.
+    Rounding up keeps the audio whole: the image never ends before it.
     """
     return max(1, -(-samples // FRAME_SAMPLES))
 
 
 def normalised(wav: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Take the level off a sound: its mean becomes 0 and its peak 1; digital silence stays zero.
+    """Take the level off a recording: its mean becomes 0 and its peak 1; digital silence stays zero.
 
     All that must not hear how a recording was levelled hears this: recognisers of phonemes, the mel image, a
     clip's features. Features take the same off by themselves, in float64 and block by block, without a copy.
@@ -49,7 +49,7 @@ def normalised(wav: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 
 
 def _level(wav: Float[np.ndarray, " n"]) -> tuple[float, float]:
-    """A sound's mean, and the factor that makes its peak around it 1."""
+    """A recording's mean, and the factor that makes its peak around it 1."""
     mean = float(np.mean(wav, dtype=np.float64))
     peak = max(float(wav.max()) - mean, mean - float(wav.min()))
     return mean, 1 / peak if peak > 0 else 1.0
@@ -63,7 +63,7 @@ def features(
     Args:
       wav: 16 kHz mono, any scale.
       f0: see `audio_features`.
-      frames: other than the sound's own number.
+      frames: other than the audio's own number.
     """
     return frame_features(audio_features(wav, f0=f0), frames=frames or frame_count(len(wav)))
 
@@ -78,7 +78,7 @@ def audio_features(
 ) -> Float[np.ndarray, "rows columns"]:
     """13 MFCC, 26 log filter-bank energies, F0 and voiced flag, every 10 ms.
 
-    The sound's mean is removed and its peak set to 1 first; digital silence stays zero. F0 (Hz) is WORLD's,
+    The audio's mean is removed and its peak set to 1 first; digital silence stays zero. F0 (Hz) is WORLD's,
     straight lines between voiced stretches, constant before the first and after the last, zero without any.
 
     Args:
@@ -102,12 +102,12 @@ def frame_features(
 ) -> Float[np.ndarray, "t 4 columns"]:
     """Deal rows out to frames, four each.
 
-    A window beyond the sound makes no row, so the last frame lacks one to five rows: the last row
-    is repeated (the reference system drops that frame instead, and with it the end of the sound).
+    A window beyond the audio makes no row, so the last frame lacks one to five rows: the last row
+    is repeated (the reference system drops that frame instead, and with it the end of the audio).
 
     Args:
       features: rows of `audio_features`.
-      frames: `frame_count` of the sound; by default, as many as the rows fill, the last one perhaps in part.
+      frames: `frame_count` of the audio; by default, as many as the rows fill, the last one perhaps in part.
     """
     frames = frames or -(-len(features) // ROWS_PER_FRAME)
     rows = np.minimum(np.arange(frames * ROWS_PER_FRAME), len(features) - 1)
@@ -123,7 +123,7 @@ def pitch(
 ) -> Float[np.ndarray, "rows"]:
     """F0 in Hz every 10 ms by WORLD, 0 where unvoiced; n // 160 + 1 rows.
 
-    Up to 11 s, exactly WORLD's answer for the whole. Longer sound is heard in chunks of 5 s, 1 s around, by a
+    Up to 11 s, exactly WORLD's answer for the whole. Longer audio is heard in chunks of 5 s, 1 s around, by a
     few threads: constant memory, the same voiced flags, F0 within 0.3% (measured on a minute of two voices).
     """
     rows = len(wav) // mel.STEP + 1

@@ -1,8 +1,8 @@
-"""Sound features as the sound arrives: no level, no colour and no whole clip; 80 ms are looked ahead.
+"""Audio features as the audio arrives: no level, no colour and no whole clip; 80 ms are looked ahead.
 
 The 41 columns of speech_features.py are brought to mean 0 and standard deviation 1 by running estimates over
 the rows in which somebody speaks: what a microphone, a room or a voice does to all rows alike is gone after
-the first second, and nothing that comes later is needed. Frames are worked on one by one, so that a sound
+the first second, and nothing that comes later is needed. Frames are worked on one by one, so that a recording
 pushed in pieces of any length gives the numbers of the whole.
 """
 
@@ -21,7 +21,7 @@ LOUD = 30.0  # dB under the loudest of the last seconds: what is softer is no sp
 PEAK_DECAY = 3.0  # dB/s by which the loudest is forgotten
 DECIBELS = 10 / np.log(10)  # in a unit of natural logarithm of energy
 PEAK_FALL = PEAK_DECAY / DECIBELS / 100  # natural logarithm of energy, a row
-SILENT_LEVEL = -30.0  # natural logarithm of a row's energy, below the noise of 16-bit sound: nothing
+SILENT_LEVEL = -30.0  # natural logarithm of a row's energy, below the noise of 16-bit audio: nothing
 MEMORY = 400  # active rows = 4 s, over which mean and standard deviation are remembered
 PRIOR_ROWS = 50  # rows that the estimates begin with weigh as much as
 CLIP = 5.0  # standard deviations
@@ -65,14 +65,14 @@ class Estimates(NamedTuple):
 
 
 class StreamingState(NamedTuple):
-    """All that is remembered of a sound. sound: from BACK + 1 samples before the frame that comes next."""
+    """What is remembered of a recording. audio: from BACK + 1 samples before the frame that comes next."""
 
     audio: Float[np.ndarray, " n"] = np.zeros(BACK + 1, np.float32)
     estimates: Estimates = Estimates()
 
 
 def features(wav: Float[np.ndarray, " m"]) -> Float[np.ndarray, "t 4 columns"]:
-    """Return the features of a whole sound: `audio.frame_count` frames.
+    """Return the features of a whole recording: `audio.frame_count` frames.
 
     Args:
       wav: 16 kHz mono, full scale = 1.
@@ -86,14 +86,14 @@ def features(wav: Float[np.ndarray, " m"]) -> Float[np.ndarray, "t 4 columns"]:
 def push(
     state: StreamingState, wav: Float[np.ndarray, " m"], *, last: bool = False
 ) -> tuple[StreamingState, Float[np.ndarray, "t 4 columns"]]:
-    """Hear more of a sound, and return the features of the frames that it makes final.
+    """Hear more of a recording, and return the features of the frames that it makes final.
 
     Args:
       wav: of any length.
       last: nothing comes after it; all frames are final, a begun one too.
     """
     audio = np.append(state.audio, wav.astype(np.float32))
-    if last:  # silence after the end; a sound without a sample is one frame (speech_features.frame_count)
+    if last:  # silence after the end; a recording without a sample is one frame (speech_features.frame_count)
         frames = -(-(len(audio) - BACK - 1) // FRAME)
         audio = np.pad(audio, (0, BACK + 1 + frames * FRAME + AHEAD - len(audio)))
     frames = max(0, (len(audio) - BACK - 1 - AHEAD) // FRAME)

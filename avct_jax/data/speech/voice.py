@@ -1,8 +1,9 @@
-"""A voice as the networks hear it: one `Speech`, made once of a sound or piece by piece as it arrives.
+"""A voice as the networks hear it: one `Speech`, made once of a recording or piece by piece as it arrives.
 
-Where nobody speaks in a whole sound is decided here (`silent_frames`). Two questions are like it and not the
-same: which rows are speech while the sound arrives (streaming_features.py, its last column), and whether a
-sound track holds anything at all (media/soundtrack.py, clips/make_clips.py). The level is taken off in
+Where nobody speaks in a whole recording is decided here (`silent_frames`). Two questions are like it and not
+the
+same: which rows are speech while the audio arrives (streaming_features.py, its last column), and whether a
+audio track holds anything at all (media/soundtrack.py, clips/make_clips.py). The level is taken off in
 `speech_features.normalised`.
 """
 
@@ -20,7 +21,7 @@ LEAST_LOUDNESS = 1e-4  # of full scale
 
 
 class Speech(NamedTuple):
-    """A sound and what is heard in it, one row a frame of 40 ms.
+    """A recording and what is heard in it, one row a frame of 40 ms.
 
     Attributes:
       samples: 16 kHz mono; the last frame may lack some.
@@ -38,7 +39,7 @@ class Speech(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """How long the sound is."""
+        """How long the audio is."""
         return len(self.samples) / speech_features.SAMPLE_RATE
 
 
@@ -46,7 +47,7 @@ def hear(
     wav: Float[np.ndarray, " n"],
     features: Callable[[Float[np.ndarray, " n"]], Float[np.ndarray, "t 4 columns"]],
 ) -> Speech:
-    """Hear a whole sound, once.
+    """Hear a whole recording, once.
 
     Args:
       wav: 16 kHz mono, full scale = 1.

@@ -66,7 +66,7 @@ def choose(
 
 
 def side_by_side(sample: VideoSample) -> bytes:
-    """An MP4 of the portrait and all videos of a sample beside each other, with the real video's sound."""
+    """An MP4 of the portrait and all videos of a sample beside each other, with the real video's audio."""
     with contextlib.ExitStack() as stack:
         readers = [stack.enter_context(contextlib.closing(_frames(path))) for path in sample.videos.values()]
         titles = ["portrait", *("real" if s == evaluate.TRUTH else s for s in sample.videos)]

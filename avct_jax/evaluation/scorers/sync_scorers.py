@@ -1,6 +1,6 @@
 """Two judges of how lips fit speech: SyncNet, which published figures are measured with, and our own D_sync.
 
-Both are asked by one protocol, that of syncnet_python: embeddings of five frames and of the sound behind
+Both are asked by one protocol, that of syncnet_python: embeddings of five frames and of the audio behind
 them, and their distances at shifts of -15 to 15 frames (metrics/syncnet.py). Numbers compare only with
 numbers of the same judge.
 """
@@ -35,7 +35,7 @@ from avct_jax.train.augmentation import mouth_crops
 WINDOW = syncnet.WINDOW  # frames; D_sync's are as long
 LIP_CHUNK = 16  # windows embedded at once: 90 MB of SyncNet's first layer
 SPEECH_CHUNK = 64
-PEAK = 32768  # of 16-bit sound
+PEAK = 32768  # of 16-bit audio
 # px of the images that D_sync's mouths are cut from, in the presets: of released width, and narrower.
 IMAGE_SIZE, NARROW_IMAGE_SIZE = 256, 128
 EMBEDDED = "sync.safetensors"
@@ -74,7 +74,7 @@ class SyncScorer(Protocol):
         ...
 
     def speech(self, wav: Float[np.ndarray, " m"], frames: int) -> Float32[np.ndarray, "n d"]:
-        """Embed the sound behind every five frames: n = min(frames, m // 640) - 5 rows, or none.
+        """Embed the audio behind every five frames: n = min(frames, m // 640) - 5 rows, or none.
 
         One less than a video has, as syncnet_python counts.
 
@@ -85,7 +85,7 @@ class SyncScorer(Protocol):
         ...
 
     def compare(self, lip: Embeddings, speech: Float[np.ndarray, "m d"]) -> metric.Sync:
-        """Score the windows that both have; the sound may be another video's.
+        """Score the windows that both have; the audio may be another video's.
 
         Raises:
           ValueError: there is none.
@@ -94,7 +94,7 @@ class SyncScorer(Protocol):
 
 
 class SyncNetScorer:
-    """SyncNet (Chung and Zisserman 2016) with the crops and the sound of syncnet_python.
+    """SyncNet (Chung and Zisserman 2016) with the crops and the audio of syncnet_python.
 
     Boxes come of landmarks, not of S3FD, and the crops do not go through a compressed video as there: figures
     differ a little from that program's.
@@ -183,7 +183,7 @@ class DSyncScorer:
         return _of_windows(embed, zip(images, boxes, strict=True), self.size)
 
     def speech(self, wav: Float[np.ndarray, " m"], frames: int) -> Float32[np.ndarray, "n d"]:
-        """As `SyncScorer` says. The level of the sound does not count."""
+        """As `SyncScorer` says. The level of the audio does not count."""
         count = metric.window_count(frames, len(wav))
         if not count:
             return np.zeros((0, self.size), np.float32)
@@ -284,7 +284,7 @@ def _overlapping(shown: Iterable[Any]) -> Iterator[tuple[list[Any], int]]:
 
 
 def _of_chunks(embed: Network, windows: Float32[np.ndarray, "n b s 1"]) -> Float32[np.ndarray, "n d"]:
-    """Embed windows of sound, SPEECH_CHUNK at once."""
+    """Embed windows of audio, SPEECH_CHUNK at once."""
     parts = []
     for first in range(0, len(windows), SPEECH_CHUNK):
         some = windows[first : first + SPEECH_CHUNK]

@@ -1,6 +1,6 @@
-"""Which phoneme sounds, softly, every 20 ms: a small temporal convolution that waits for 200 ms of sound.
+"""Which phoneme recordings, softly, every 20 ms: a small temporal convolution that waits for 200 ms of audio.
 
-It has learned the log-posteriors of hama's network (phoneme_stage.py), which hears the whole sound.
+It has learned the log-posteriors of hama's network (phoneme_stage.py), which hears the whole audio.
 
 Residual blocks of dilated convolutions (Bai et al. 2018, "An Empirical Evaluation of Generic Convolutional
 and Recurrent Networks for Sequence Modeling"), some of which look a little ahead. Nothing is padded inside: a
@@ -35,7 +35,7 @@ class PhonemeNetConfig:
       dilations: of each block's three taps, steps of 20 ms.
       ahead: of each block, by how many of these steps its last tap is ahead; the sum must be whole frames.
       dropout: share of channels that training leaves out.
-      rows, columns: of sound features in a frame.
+      rows, columns: of audio features in a frame.
       symbols: data/speech/mesh_features.py TOKENS.
     """
 
@@ -84,7 +84,7 @@ class PhonemeNet(nn.Module):
         """Recognise the t = m - frames_back - frames_ahead frames that have all their neighbours.
 
         Args:
-          features: data/speech/streaming_features.py; zeros where there is no sound.
+          features: data/speech/streaming_features.py; zeros where there is no audio.
 
         Returns:
           Natural logarithms, whose exponentials sum up to 1.
@@ -121,7 +121,7 @@ class Block(nn.Module):
 def recogniser(
     config: PhonemeNetConfig, variables: Mapping[str, Any]
 ) -> Callable[[Float[np.ndarray, "t 4 columns"]], Float[np.ndarray, "t 2 s"]]:
-    """Return what recognises a sound's features, compiled at its first call."""
+    """Return what recognises a recording's features, compiled at its first call."""
     apply = jax.jit(functools.partial(PhonemeNet(config).apply, {"params": variables["params"]}))
     return functools.partial(recognise, config, apply)
 
@@ -133,11 +133,11 @@ def recognise(
     *,
     chunk: int = CHUNK,
 ) -> Float[np.ndarray, "t 2 s"]:
-    """Recognise a sound of any length, piece by piece: memory and compiled programs do not grow with it.
+    """Recognise a recording of any length, piece by piece: memory and compiled programs do not grow with it.
 
     Args:
       apply: the network with its variables, best compiled; sees `chunk` + neighbours frames at a time.
-      features: of the whole sound.
+      features: of the whole audio.
     """
     frames = len(features)
     count = -(-frames // chunk)

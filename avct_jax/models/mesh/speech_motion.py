@@ -1,4 +1,4 @@
-"""E_avct of the mesh: coefficients of facial motion from phoneme posteriors, head pose and sound.
+"""E_avct of the mesh: coefficients of facial motion from phoneme posteriors, head pose and audio.
 
 The correlation transformer of Wang et al. (AAAI 2022): its encoder takes what is said and where the head is,
 its decoder what is heard. Here the phonemes are soft (posteriors, which carry from voice to voice), the pose
@@ -28,7 +28,7 @@ class SpeechMotionConfig:
     Attributes:
       window_radius: frames seen on each side of the predicted one.
       symbols, steps: phoneme classes (data/speech/mesh_features.py TOKENS), and posteriors in a frame.
-      rows, columns: of sound features in a frame.
+      rows, columns: of audio features in a frame.
       components: of the face basis.
       codes: numbers that say how a person's manner of speaking differs from the mean one.
     """

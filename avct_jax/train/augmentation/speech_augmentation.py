@@ -17,7 +17,7 @@ from avct_jax.data.speech import mel
 CEPSTRA = slice(0, mel.CEPSTRA)
 ENERGIES = slice(mel.CEPSTRA, mel.CEPSTRA + mel.FILTERS)
 RIPPLES = 4  # orders of the cosines across the bands that a microphone's colour is made of
-NOISE_BELOW = (2.0, 9.0)  # nepers of energy from a sound's loudest band down to its noise: 9 to 39 dB
+NOISE_BELOW = (2.0, 9.0)  # nepers of energy from a recording's loudest band down to its noise: 9 to 39 dB
 NOISE_SLOPE = 0.15  # spread of the noise's slope, nepers a band
 
 
@@ -27,7 +27,7 @@ class SpeechAugmentation:
 
     Attributes:
       tract: largest change of log vocal tract length; 0.2 goes from children to large men.
-      loudness: least and largest change of loudness, nepers of energy. Although every sound's peak is 1,
+      loudness: least and largest change of loudness, nepers of energy. Although every recording's peak is 1,
         those of other people are 2.5 louder on average than the one speaker's, with a spread of 1.5.
       microphone: spread of each ripple of its colour, nepers of energy.
       background: chance of an audible room.

@@ -1,4 +1,4 @@
-"""What the phoneme network learns from: sounds beside what a network that hears all of them made of them."""
+"""What the phoneme network learns from: recordings, and what a network that hears them whole made of them."""
 
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
@@ -17,11 +17,11 @@ LONGEST = 60  # s that are heard of a file
 
 
 class Sounds(NamedTuple):
-    """c sounds, their n frames one after the other.
+    """c recordings, their n frames one after the other.
 
     Attributes:
       groups: what each is drawn by, one of GROUPS.
-      begins: the first of each sound's frames, and n.
+      begins: the first of each recording's frames, and n.
     """
 
     groups: tuple[str, ...]
@@ -31,18 +31,18 @@ class Sounds(NamedTuple):
     posteriors: Float[np.ndarray, "n 2 s"]
 
     def rows(self, which: int) -> slice:
-        """The frames of one sound."""
+        """The frames of one recording."""
         return slice(int(self.begins[which]), int(self.begins[which + 1]))
 
 
 def of_clips(known: speech_dataset.SpeechSet, speaker: str) -> Sounds:
-    """Take the sounds of clips, those that other voices say among them."""
+    """Take the recordings of clips, those that other voices say among them."""
     groups = tuple("speaker" if person == speaker else "people" for person in known.persons)
     return Sounds(groups, known.held_out, known.begins, known.audio, known.posteriors)
 
 
 def find_sounds(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The sound files of a folder.
+    """The audio files of a folder.
 
     Raises:
       UserError: there is none.
@@ -56,7 +56,7 @@ def find_sounds(folder: pathlib.Path) -> list[pathlib.Path]:
 def of_folder(
     folder: pathlib.Path, hear: Callable[[str, Callable[[], np.ndarray]], speech_dataset.VoiceRows]
 ) -> Sounds:
-    """Hear all sound files of a folder: read or synthesised speech; nobody needs to be seen.
+    """Hear all audio files of a folder: read or synthesised speech; nobody needs to be seen.
 
     Raises:
       UserError: there is none, or one cannot be read.
@@ -88,19 +88,19 @@ class PhonemeSource:
     """A source.Source of phoneme_stage.PhonemeBatch; each example hangs on seed, step and place alone."""
 
     def __init__(self, known: Sounds, *, frames: int, back: int, ahead: int, shares: Mapping[str, float]):
-        """Take sounds.
+        """Take recordings.
 
         Args:
           frames: t of an example.
-          back, ahead: neighbours before and after, zeros where there is no sound.
-          shares: of examples by group; within one, each second of sound is drawn as often as another.
+          back, ahead: neighbours before and after, zeros where there is no audio.
+          shares: of examples by group; within one, each second of audio is drawn as often as another.
         """
         self.known, self.frames, self.back, self.ahead = known, frames, back, ahead
         self._lengths = np.diff(known.begins)
         self._drawn = {held: self._by_group(held, shares) for held in (False, True)}
 
     def _by_group(self, held_out, shares):
-        """(share, sounds) of each group that has any."""
+        """(share, recordings) of each group that has any."""
         found = []
         for group in GROUPS:
             mine = np.array([g == group for g in self.known.groups]) & (self.known.held_out == held_out)
@@ -136,7 +136,7 @@ class PhonemeSource:
         return self.stretch(which, int(rng.integers(0, max(1, self._lengths[which] - self.frames + 1))))
 
     def stretch(self, which: int, first: int) -> tuple[np.ndarray, ...]:
-        """Features, log-posteriors and weights of `frames` frames of one sound."""
+        """Features, log-posteriors and weights of `frames` frames of one recording."""
         rows = self.known.rows(which)
         wanted = np.arange(first - self.back, first + self.frames + self.ahead) + rows.start
         known = (wanted >= rows.start) & (wanted < rows.stop)

@@ -1,4 +1,4 @@
-"""The phoneme network learned from another that hears the whole sound: its log-posteriors, causal and small.
+"""The phoneme network learned from another that hears the whole audio: its log-posteriors, causal and small.
 
 What E_avct makes use of are logarithms, those of unlikely phonemes too: without them strangers' lips lose a
 fifth of their correlation. So beside the divergence, which likely phonemes decide, logarithms are compared.
@@ -27,7 +27,7 @@ class PhonemeBatch(NamedTuple):
 
     Attributes:
       logs: natural logarithms that are to be found.
-      weight: 0 beyond a sound's end.
+      weight: 0 beyond a recording's end.
     """
 
     features: Float[Any, "b m 4 columns"]
@@ -133,7 +133,7 @@ def phoneme_losses(
 def vary(
     config: PhonemeStageConfig, features: Float[Array, "b m 4 columns"], key: Array
 ) -> Float[Array, "b m 4 columns"]:
-    """Less exact sound, from other throats and rooms, with gaps; where there is no sound there stays none.
+    """Less exact audio, from other throats and rooms, with gaps; where there is no audio there stays none.
 
     Stretching the filter banks is vocal tract length perturbation (Jaitly and Hinton 2013), hiding some of
     them and some frames SpecAugment (Park et al. 2019).

@@ -1,6 +1,6 @@
 """What E_avct of the mesh learns from: voices as the networks hear them beside how faces moved.
 
-Lips and sound of found videos are often some frames apart. A model that has learned from the speaker, who is
+Lips and audio of found videos are often some frames apart. A model that has learned from the speaker, who is
 in sync, tells by how much: each clip is shifted by its own lag, and clips that fit nothing are left out.
 """
 
@@ -24,12 +24,12 @@ from avct_jax.train.mesh_stages import person_embeddings, speech_stage
 MANY = 5  # clips of a person from which on one rest serves all
 MOST_LAG = 5  # frames, where a model is judged
 SOUGHT_LAG = 8  # frames, where clips to learn from are brought into sync
-LEAST_FIT = 0.2  # correlation at the best lag below which lips do not belong to the sound
+LEAST_FIT = 0.2  # correlation at the best lag below which lips do not belong to the audio
 SMOOTHED = 1.0  # frames: the landmarks' own tremble
 
 
 class VoiceRows(NamedTuple):
-    """A clip's sound as the networks hear it, one row a frame."""
+    """A clip's audio as the networks hear it, one row a frame."""
 
     posteriors: Float[np.ndarray, "t 2 s"]
     audio: Float[np.ndarray, "t 4 columns"]
@@ -43,9 +43,9 @@ class SpeechSet(NamedTuple):
       speech: coefficients, standard deviations.
       gap: between the inner lips, eye distances.
       style: log of each clip's person's spread of the gap over people's median.
-      lag: frames by which the lips come after the sound.
+      lag: frames by which the lips come after the audio.
       fit: correlation there; NaN where not asked.
-      revoiced: clips whose sound another voice says; the lips are the same.
+      revoiced: clips whose audio another voice says; the lips are the same.
     """
 
     names: tuple[str, ...]
@@ -79,12 +79,12 @@ def build(
     """Read a folder of clips.
 
     Args:
-      hear: of a clip's name and what makes its sound (16 kHz).
+      hear: of a clip's name and what makes its audio (16 kHz).
       leave_out: sources whose path has this are not used.
       copies: of each training clip, said by other voices (data/speech/voice_conversion.py).
 
     Raises:
-      UserError: no clip has sound and a steady face.
+      UserError: no clip has audio and a steady face.
     """
     people: dict[str, list[tuple[manifest.Entry, clip.Clip, VoiceRows]]] = {}
     for entry in manifest.read(folder).without(leave_out):

@@ -1,4 +1,4 @@
-"""E_avct of the mesh learned from many people: coefficients of the face basis from sound and posteriors.
+"""E_avct of the mesh learned from many people: coefficients of the face basis from audio and posteriors.
 
 No image is rendered. What is compared are the lips themselves: the points that the coefficients move.
 Errors count by their squares: what is wanted of an unknown voice is the mean of what its lips may do.
@@ -65,7 +65,7 @@ class SpeechStageConfig:
       closure: of the gap between the lips where the real ones are nearer than `shut` eye distances; at 0.5 it
         shuts them too often (docs/lab-notebook, run 21).
       noise: of the audio features, whose standard deviation is about 1.
-      drop: chance that an example's posteriors, or its sound, or the pose, are taken away.
+      drop: chance that an example's posteriors, or its audio, or the pose, are taken away.
       bands: spread of a random gain of each feature column: microphones and rooms.
       stranger: chance that an example is learned with the code that strangers get.
       ema_decay: share of the parameters' moving average kept each step.
@@ -218,7 +218,7 @@ def speech_losses(
 
 
 def vary(config: SpeechStageConfig, batch: SpeechBatch, key: Array) -> SpeechBatch:
-    """Less exact sound, other rooms, and now and then no posteriors, no sound, no pose, or nobody's code."""
+    """Less exact audio, other rooms, and now and then no posteriors, no audio, no pose, or nobody's code."""
     keys = jax.random.split(key, 5)
     b, columns = batch.audio.shape[0], batch.audio.shape[-1]
     audio = batch.audio + config.noise * jax.random.normal(keys[0], batch.audio.shape)

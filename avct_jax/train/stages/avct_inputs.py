@@ -157,7 +157,7 @@ def predict(
     """Predict all t frames at once, every frame's window an element of the batch.
 
     Batched Sequential Training of Wang et al. Rest is what keypoint_inference.start takes for it: a window of
-    silent phonemes, zero sound and one pose.
+    silent phonemes, zero audio and one pose.
 
     Args:
       features: of the portrait, avct.reference_of.

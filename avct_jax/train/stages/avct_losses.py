@@ -204,7 +204,7 @@ def _equivariance_terms(config, spoken, expected):
 
 
 def _sync_term(networks, frozen, made, real):
-    """Every five successive mouths against the sound of theirs."""
+    """Every five successive mouths against the audio of theirs."""
     b, n = real.mel.shape[:2]
     crops = mouth_crops.crop(made, real.boxes)
     faces = mouth_crops.windows(crops.reshape(b, n, *crops.shape[1:]))

@@ -1,7 +1,7 @@
 """E_avct learned: equation 2 of Wang et al., AAAI 2022, and a warm-up by keypoints that renders nothing.
 
 E_kd, E_r and D_sync are frozen. T successive frames are predicted at once, rendered from the portrait, and
-judged: together by D_seq, five by five against the sound by D_sync, one by one by VGG, and their motion by
+judged: together by D_seq, five by five against the audio by D_sync, one by one by VGG, and their motion by
 what E_kd finds in the real frames.
 """
 

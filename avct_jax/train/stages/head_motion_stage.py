@@ -131,9 +131,9 @@ def predict(
     *,
     remat: bool = False,
 ) -> tuple[Float[Array, "b t 6"], Any]:
-    """Predict all t poses from the image of the first and the sound; also the new batch statistics.
+    """Predict all t poses from the image of the first and the audio; also the new batch statistics.
 
-    The sound of frame i leads to pose i + 1, as in the released network.
+    The audio of frame i leads to pose i + 1, as in the released network.
 
     Args:
       poses: in network range; only the first is seen.
@@ -147,7 +147,7 @@ def predict(
 def vary(
     config: HeadMotionStageConfig, batch: batch_types.Poses, key: Array
 ) -> tuple[Float[Array, "b t 4 columns"], Float[Array, "b t 6"]]:
-    """Other places and directions of the head, and a less exact sound; poses in network range."""
+    """Other places and directions of the head, and a less exact audio; poses in network range."""
     audio, poses = jnp.asarray(batch.audio), head_motion.to_network_range(jnp.asarray(batch.poses))
     keys = jax.random.split(key)
     if config.turn or config.shift:

@@ -4,10 +4,10 @@ Wav2Lip's recipe, binary cross-entropy of the cosine, can stay at ln 2 = 0.69 fo
 a ReLU, so at first the cosine of every pair is about as high, and to answer one half to everything is an easy
 valley in which one pair's gradient cancels another's. Three measures lead out of it, each a switch:
 
-- a contrastive term: each mouth must prefer its own sound to all other sounds of the batch, and each sound
-  its own mouth. Only differences of cosines count there, and the valley has no floor.
+- a contrastive term: each mouth must prefer its own audio to all other recordings of the batch, and each
+  recording its own mouth. Only differences of cosines count there, and the valley has no floor.
 - positives and negatives weigh alike, whatever their shares of a batch.
-- from easy to hard: at first the negatives are the batch's other sounds; little by little those that the
+- from easy to hard: at first the negatives are the batch's other recordings; little by little those that the
   source draws, some of them a few frames off, take their place.
 """
 
@@ -37,9 +37,9 @@ class SyncStageConfig:
 
     Attributes:
       bce: weight of the cross-entropy.
-      contrastive: of the preference among the batch's sounds, which wants some sixteen examples or more.
+      contrastive: of the preference among the batch's recordings, which wants some sixteen examples or more.
       temperature: by which cosines are divided there.
-      easy_steps: over which the negatives go from the batch's other sounds to the drawn ones; 0: at once.
+      easy_steps: over which the negatives go from the batch's other recordings to the drawn ones; 0: at once.
       ema_decay: share of the parameters' moving average kept each step.
     """
 
@@ -90,7 +90,7 @@ def make_stage(
             total = losses.total(config.weights, terms)
             return total, terms | scores(cosines, batch.in_sync) | {"total": total}
 
-        # Each mouth is told from the sounds of the whole batch, however many parts it is taken in.
+        # Each mouth is told from the recordings of the whole batch, however many parts it is taken in.
         grads, stats, metrics = grad_accumulation.accumulate_embeddings(
             embed,
             loss,
@@ -158,7 +158,7 @@ def similarities(
     variables: Mapping[str, Any],
     batch: batch_types.SyncWindows,
 ) -> Float[Array, "b b"]:
-    """Cosines of every mouth (row) with every sound (column), nothing learned."""
+    """Cosines of every mouth (row) with every recording (column), nothing learned."""
     seen = see(batch)
     embedded: Any = network.apply(variables, seen.mel, seen.faces)
     audio, face = embedded
@@ -166,7 +166,7 @@ def similarities(
 
 
 def cosines_of(audio: Float[Array, "b d"], face: Float[Array, "b d"]) -> Float[Array, "b b"]:
-    """Of every mouth (row) with every sound (column)."""
+    """Of every mouth (row) with every recording (column)."""
     return face @ audio.T
 
 
@@ -176,7 +176,7 @@ def sync_losses(
     """The terms, not yet weighted.
 
     Args:
-      cosines: of every mouth (row) with every sound (column); an example's own pair on the diagonal.
+      cosines: of every mouth (row) with every recording (column); an example's own pair on the diagonal.
       step: steps done, for `easy_steps`.
     """
     same = jnp.asarray(in_sync)
@@ -197,9 +197,9 @@ def sync_losses(
 def contrast(
     cosines: Float[Array, "b b"], in_sync: Float[Array, " b"], temperature: float
 ) -> Float[Array, ""]:
-    """Cross-entropy of picking a mouth's sound among all of the batch, and a sound's mouth (InfoNCE).
+    """Cross-entropy of picking a mouth's audio among all of the batch, and a recording's mouth (InfoNCE).
 
-    Examples out of sync have no sound of their own here; theirs are among those that must not be picked.
+    Examples out of sync have no audio of their own here; theirs are among those that must not be picked.
     """
     logits = cosines / temperature
     picked = [jnp.diagonal(jax.nn.log_softmax(logits, axis=axis)) for axis in (0, 1)]
@@ -211,7 +211,7 @@ def scores(cosines: Float[Array, "b b"], in_sync: Float[Any, " b"]) -> dict[str,
 
     accuracy: share of pairs on the right side of one half. margin: mean cosine of pairs in sync minus that
     of the drawn others. ranking: share of (in sync, other) pairs in the right order, 0.5 by chance: the area
-    under the ROC curve. picking: share of mouths that prefer their own sound to all of the batch.
+    under the ROC curve. picking: share of mouths that prefer their own audio to all of the batch.
     """
     same = jnp.asarray(in_sync)
     own = jax.lax.stop_gradient(jnp.diagonal(cosines))
@@ -226,7 +226,7 @@ def scores(cosines: Float[Array, "b b"], in_sync: Float[Any, " b"]) -> dict[str,
 
 
 def show(cosines: Float[Array, "b b"], batch: batch_types.SyncWindows) -> dict[str, Float[Array, "n h w 3"]]:
-    """The pairs told worst, then those told best: five mouths side by side, and the sound, bright where loud.
+    """The pairs told worst, then those told best: five mouths side by side, and the audio, bright where loud.
 
     The bar on the left of the mouths is white as far as the pair is held to be in sync, the one beside it
     where it is.
@@ -249,7 +249,7 @@ def show(cosines: Float[Array, "b b"], batch: batch_types.SyncWindows) -> dict[s
 
 
 def _embed(network, variables, seen: SyncInputs, *, remat):
-    """Embeddings of every sound and every mouth, in training, and the new batch statistics."""
+    """Embeddings of every recording and every mouth, in training, and the new batch statistics."""
     with grad_accumulation.rematerialised((sync_discriminator.SyncBlock,), enabled=remat):
         found, updates = network.apply(variables, seen.mel, seen.faces, train=True, mutable=["batch_stats"])
     return found, updates["batch_stats"]

@@ -1,4 +1,4 @@
-"""The check of sound against lips, on sound whose lips are known."""
+"""The check of audio against lips, on audio whose lips are known."""
 
 import numpy as np
 

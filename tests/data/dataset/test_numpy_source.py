@@ -103,7 +103,7 @@ def test_rest_is_the_silent_frames_with_the_lips_closest(opened):
     calm = np.flatnonzero(opening <= np.quantile(opening, 0.6))
     poses = opened.catalog.rest_pose[which][0] % 100
     assert 3 < len(calm) < 7 and np.isclose(poses, calm.mean(), atol=1e-3)
-    assert np.isnan(opened.catalog.rest_pose[opened.catalog.names.index("id_1")]).all()  # no sound
+    assert np.isnan(opened.catalog.rest_pose[opened.catalog.names.index("id_1")]).all()  # no audio
 
 
 def test_sync_says_whether_audio_and_lips_belong_together(opened):

@@ -10,7 +10,7 @@ from avct_jax.data.clips import manifest
 from avct_jax.data.dataset import batch_types, dataset_index, sampler
 
 CONFIG = batch_types.DrawConfig(speaker="s1", pose_frames=20, cross_identity_prob=0.5)
-# name, person, frames, sound, in sync, held out
+# name, person, frames, audio, in sync, held out
 CLIPS = (
     ("a0", "a", 30, True, True, False),
     ("a1", "a", 40, False, False, False),

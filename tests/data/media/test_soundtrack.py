@@ -1,4 +1,4 @@
-"""Sound as a player plays it: whatever its format, on the container's clock; a line where it is not whole."""
+"""Audio as a player plays it: whatever its format, on the container's clock; a line where it is not whole."""
 
 import os
 import subprocess
@@ -166,7 +166,7 @@ def test_channels_that_nearly_cancel_each_other_leave_the_loudest(tmp_path, capl
 
 @pytest.fixture
 def tracks(tmp_path):
-    """A video of three sound tracks: hiss of -75 dB, 880 Hz, 1320 Hz."""
+    """A video of three audio tracks: hiss of -75 dB, 880 Hz, 1320 Hz."""
     hiss = ["-f", "lavfi", "-i", "anoisesrc=a=0.0003:d=1:r=44100"]
     inputs = [*hiss, *sine(880, 1), *sine(1320, 1)]
     path = tmp_path / "a.mkv"

@@ -1,4 +1,4 @@
-"""Writing and reading video: whole sound, whole files, and refusals."""
+"""Writing and reading video: whole audio, whole files, and refusals."""
 
 import os
 import pathlib

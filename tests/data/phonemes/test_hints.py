@@ -1,4 +1,4 @@
-"""Phonemes that come with the sound."""
+"""Phonemes that come with the audio."""
 
 import numpy as np
 import pytest

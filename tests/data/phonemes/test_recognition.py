@@ -1,4 +1,4 @@
-"""Phones of a sound: silence, odd input, words with times, and agreement with reference labels."""
+"""Phones of a recording: silence, odd input, words with times, and agreement with reference labels."""
 
 import itertools
 import json
@@ -31,7 +31,7 @@ def buzz(seconds: float) -> np.ndarray:
 
 
 class Voice(NamedTuple):
-    """A sound, what it says, the phoneme of each frame, and the least agreement by method."""
+    """A recording, what it says, the phoneme of each frame, and the least agreement by method."""
 
     wav: np.ndarray
     transcript: str

@@ -1,4 +1,4 @@
-"""Sound read from files and taken from memory."""
+"""Audio read from files and taken from memory."""
 
 import pathlib
 import subprocess

@@ -1,4 +1,4 @@
-"""Pieces of sound of any kind to 16 kHz, the same whatever the pieces."""
+"""Pieces of audio of any kind to 16 kHz, the same whatever the pieces."""
 
 import numpy as np
 import pytest

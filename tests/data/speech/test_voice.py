@@ -1,4 +1,4 @@
-"""What is heard in a sound, once; and where nobody speaks."""
+"""What is heard in a recording, once; and where nobody speaks."""
 
 import numpy as np
 

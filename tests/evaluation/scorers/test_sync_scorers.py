@@ -74,7 +74,7 @@ def test_judges_find_by_how_much_the_audio_was_moved(sync_scorer):
     wav = audio(0)
     lip = sync_scorer.speech(wav[3200:-3200], 60)  # lips that say what is heard
     assert sync_scorer.compare(lip, sync_scorer.speech(wav[3200:-3200], 60)).offset == 0
-    assert sync_scorer.compare(lip, sync_scorer.speech(wav[:-6400], 60)).offset == -5  # sound 5 frames late
+    assert sync_scorer.compare(lip, sync_scorer.speech(wav[:-6400], 60)).offset == -5  # audio 5 frames late
     assert sync_scorer.compare(lip, sync_scorer.speech(wav[6400:], 60)).offset == 5
 
 

@@ -1,4 +1,4 @@
-"""One speaker's features made another's: known answers, and consistency with the features of real sound."""
+"""One speaker's features made another's: known answers, and consistency with the features of real audio."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The wiring of D_sync's and of the painter's stage: whose mouth, whose sound, who is real.
+"""The wiring of D_sync's and of the painter's stage: whose mouth, whose audio, who is real.
 
 Images are of one grey, their number, and stubs answer with the numbers that they are given.
 """
@@ -45,7 +45,7 @@ def test_sync_network_sees_each_examples_frames_in_order_beside_its_audio():
 
 
 class NextAudio:
-    """In the place of D_sync: every mouth is like the next example's sound."""
+    """In the place of D_sync: every mouth is like the next example's audio."""
 
     def apply(self, variables, mel, faces, *, train=False, mutable=None):
         audio = jnp.eye(len(mel))
@@ -55,7 +55,7 @@ class NextAudio:
 
 def test_cosines_are_of_every_mouth_in_its_row_with_every_audio_in_its_column():
     batch = training_batches.sync_windows(b=3)
-    wanted = np.roll(np.eye(3), 1, axis=1)  # mouth 0 goes with sound 1
+    wanted = np.roll(np.eye(3), 1, axis=1)  # mouth 0 goes with audio 1
     evaluated = once(lambda batch: unchecked(sync_stage.similarities)(NextAudio(), {}, batch), batch)
     embedded, _ = sync_stage._embed(NextAudio(), {}, once(sync_stage.see, batch), remat=False)
     np.testing.assert_array_equal(evaluated, wanted)

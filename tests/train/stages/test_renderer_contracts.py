@@ -352,7 +352,7 @@ def test_keypoints_of_a_mirrored_face_are_those_that_its_landmarks_give():
 
 
 def test_mirrored_sequence_is_seen_as_a_mirrored_clip_would_be():
-    """Portrait, frames, boxes, motions and poses turn round together; the sound stays."""
+    """Portrait, frames, boxes, motions and poses turn round together; the audio stays."""
     batch = training_batches.sequences(b=2, t=3, vary=False)
     turned = lambda pose: pose * np.array([1, -1, -1, -1, 1, 1], np.float32)
     clip = batch._replace(

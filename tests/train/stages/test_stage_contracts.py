@@ -1,4 +1,4 @@
-"""What each stage hands to whom: the right sound, the right window, the right video, the right weights.
+"""What each stage hands to whom: the right audio, the right window, the right video, the right weights.
 
 Stubs answer with the numbers of the frames that they are given, so that a shift by one is seen.
 """
@@ -104,7 +104,7 @@ def test_every_frame_is_told_from_the_window_around_it(with_rest):
     for said in found.spoken:
         np.testing.assert_array_equal(np.asarray(said)[..., 0], wanted)
     if with_rest:
-        assert found.rest is not None and np.asarray(found.rest.jacobians).max() == 0  # of no sound
+        assert found.rest is not None and np.asarray(found.rest.jacobians).max() == 0  # of no audio
 
 
 def test_video_judge_comes_to_prefer_real_videos():
@@ -150,7 +150,7 @@ def test_stage_tells_the_video_judge_which_videos_are_real(tiny_variables, monke
 
 
 def test_head_motion_hears_the_audio_before_each_pose(monkeypatch):
-    """The sound of frame i leads to pose i + 1: in the step, and in judging as in inference."""
+    """The audio of frame i leads to pose i + 1: in the step, and in judging as in inference."""
     batch = training_batches.poses(b=2, t=4)
     heard = {}
 
@@ -183,7 +183,7 @@ def test_head_motion_hears_the_audio_before_each_pose(monkeypatch):
 
 
 class Audible:
-    """In the place of E_h: keeps the sound that it is given."""
+    """In the place of E_h: keeps the audio that it is given."""
 
     def apply(self, variables, box, audio, *, train, mutable):
         self.audio = audio

@@ -24,9 +24,9 @@ def make(config=CONFIG, **compute):
 
 
 def speaking(seed, b=16, size=32):
-    """Mouths that open as far as the sound is loud, each at its own pace, on skins of any shade.
+    """Mouths that open as far as the audio is loud, each at its own pace, on skins of any shade.
 
-    The sounds of every second example are another's.
+    The recordings of every second example are another's.
     """
     rng = np.random.default_rng((seed, 7))
     phase, pace = rng.uniform(0, 2 * np.pi, (b, 1)), rng.uniform(0.1, 0.4, (b, 1))
