@@ -19,7 +19,7 @@ class Stream(frame_stream.FrameStream):
 
     Between replies the face blinks and sways. Frames carry their own 40 ms of audio, each sample of a reply
     once. A paced stream yields 25 frames a second by the clock; else frames come as soon as the audio allows,
-    iteration ends where more audio is needed, and `idle` gives frames in which nobody speaks.
+    iteration ends where more audio is needed, and `idle` gives frames in which nobody speaks::
 
         with avct_jax.Stream("portrait.jpg") as stream:
             stream.push_audio(pcm, 24000, last_chunk=True)  # any thread

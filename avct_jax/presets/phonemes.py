@@ -18,11 +18,11 @@ LITE = mesh_run.PhonemeTraining(
         learning_rate=2e-3, warmup=100, betas=(0.9, 0.99), weight_decay=1e-2, clip=1.0
     ),
     speaker_prob=0.3,
-    sounds_share=0.25,
+    recordings_share=0.25,
 )
 """First: throats and rooms vary much.
 
-avct train phonemes --preset lite --clips DIR --run FIRST --sounds DIR
+avct train phonemes --preset lite --clips DIR --run FIRST --recordings DIR
 1600 steps, 25 minutes on a quarter of a CPU core: divergence .914 on people never heard, .220 on the
 speaker's clips kept apart.
 """
@@ -38,7 +38,7 @@ LAST = dataclasses.replace(
 )
 """Then: less.
 
-avct train phonemes --preset last --clips DIR --run DIR --sounds DIR --init FIRST/phonemes.safetensors
+avct train phonemes --preset last --clips DIR --run DIR --recordings DIR --init FIRST/phonemes.safetensors
 700 steps, 8 minutes: divergence .950 and .201, mean square of logarithms 6.8 and 2.6. With it strangers' lips
 have r .541 at their own lags (hama: .614), the speaker's .913 (.918).
 """

@@ -93,14 +93,14 @@ class PhonemeTraining(MeshTraining):
       frames: of an example.
       copies: of each training clip that other voices say.
       recordings: a folder of further speech, read or synthesised; "" is none.
-      sounds_share: of examples from that folder.
+      recordings_share: of examples from that folder.
     """
 
     stage: phoneme_stage.PhonemeStageConfig = phoneme_stage.PhonemeStageConfig()
     frames: int = 48
     copies: int = 1
-    sounds: str = ""
-    sounds_share: float = 0.2
+    recordings: str = ""
+    recordings_share: float = 0.2
 
 
 class PreparedStage(NamedTuple):
@@ -166,8 +166,8 @@ def _check_people(config: MeshTraining, clips: pathlib.Path) -> None:
     """Refuse names and folders that are not there, before clips are heard and packed for minutes."""
     people = sorted({entry.person for entry in manifest.read(clips, least=1).clips})
     _shipped(people, getattr(config, "teeth", "") or getattr(config, "manner", ""))
-    if isinstance(config, PhonemeTraining) and config.sounds:
-        phoneme_dataset.find_sounds(pathlib.Path(config.sounds))
+    if isinstance(config, PhonemeTraining) and config.recordings:
+        phoneme_dataset.find_recordings(pathlib.Path(config.recordings))
 
 
 def _painter(config: PainterTraining, clips, folder, given, *, vgg_file=None, mesh=None) -> PreparedStage:
@@ -253,13 +253,15 @@ def _phonemes(config: PhonemeTraining, clips, folder, given) -> PreparedStage:
         clips, face_basis.embedded(), hear, leave_out=config.leave_out, copies=config.copies
     )
     sounds = phoneme_dataset.of_clips(known, manifest.read(clips).speaker)
-    if config.sounds:
-        sounds = phoneme_dataset.join(sounds, phoneme_dataset.of_folder(pathlib.Path(config.sounds), hear))
+    if config.recordings:
+        sounds = phoneme_dataset.join(
+            sounds, phoneme_dataset.of_folder(pathlib.Path(config.recordings), hear)
+        )
     sizes = config.system.phoneme_net
     made = phoneme_stage.make_stage(
         sizes, config.stage, config.optimizer, config.compute, init=given, seed=config.seed
     )
-    shares = (config.speaker_prob, 1 - config.speaker_prob - config.sounds_share, config.sounds_share)
+    shares = (config.speaker_prob, 1 - config.speaker_prob - config.recordings_share, config.recordings_share)
     drawn = phoneme_dataset.PhonemeSource(
         sounds,
         frames=config.frames,

@@ -125,7 +125,7 @@ def clips(tmp_path_factory):
         ("painter", ["--teeth", "nobody"], "nobody of the training is 'nobody'"),
         ("speech", ["--manner", "nobody"], "nobody of the training is 'nobody'"),
         ("speech", ["--system.phoneme-source", "network"], "run `avct train phonemes` first"),
-        ("phonemes", ["--sounds", "nowhere"], "no sound file in nowhere"),
+        ("phonemes", ["--recordings", "nowhere"], "no sound file in nowhere"),
         ("painter", ["--leave-out", ""], "may be used"),
     ],
 )

@@ -60,13 +60,13 @@ class ClipChoice:
       shortest: seconds, of a clip at least
       longest: longer ones are divided
       smallest_face: height of the face
-      no_sound: do not listen: faster; enough for the renderer
+      no_audio: do not listen: faster; enough for the renderer
     """
 
     shortest: Seconds = 0.96
     longest: Seconds = 10.0
     smallest_face: Annotated[option.Positive, option.shown_as("PX")] = 48
-    no_sound: option.Flag = False
+    no_audio: option.Flag = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +107,7 @@ def run(options: Options) -> int:
             shortest=clip.shortest,
             longest=clip.longest,
             smallest_face=clip.smallest_face,
-            audio=not clip.no_sound,
+            audio=not clip.no_audio,
             new_mean_face=options.new_mean_face,
             processes=options.jobs,
             show=lambda state: bar.show(state.videos, state.total, _reached(state)),

@@ -27,7 +27,7 @@ examples:
   avct train head-motion --preset lite --clips clips --run runs/mine
   avct train export      --run runs/mine --output mine.safetensors
   avct train painter     --preset lite --clips clips --run runs/mesh
-  avct train phonemes    --preset lite --clips clips --run runs/mesh --sounds more-speech
+  avct train phonemes    --preset lite --clips clips --run runs/mesh --recordings more-speech
   avct train speech      --preset speaker --clips clips --run runs/first
   avct train speech      --preset lite --clips clips --run runs/mesh --init runs/first/speech.safetensors
   avct train export      --run runs/mesh --output mine.safetensors

@@ -62,7 +62,7 @@ def preprocess(
     """
     options = _options(shortest, longest, smallest_face, audio)
     if audio:
-        decoders.pocketsphinx("preparing sound", "leave it out by --no-sound")  # told before the work
+        decoders.pocketsphinx("preparing sound", "leave it out by --no-audio")  # told before the work
     given = list(videos)
     if not given and people is None:
         raise errors.UserError("no VIDEO and no --people; name videos, a folder, or a csv of them")

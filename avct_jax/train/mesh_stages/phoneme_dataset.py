@@ -12,7 +12,7 @@ from avct_jax.data.dataset import source
 from avct_jax.data.speech import audio_io
 from avct_jax.train.mesh_stages import phoneme_stage, speech_dataset
 
-GROUPS = ("speaker", "people", "sounds")
+GROUPS = ("speaker", "people", "recordings")
 LONGEST = 60  # s that are heard of a file
 
 
@@ -41,7 +41,7 @@ def of_clips(known: speech_dataset.SpeechSet, speaker: str) -> Sounds:
     return Sounds(groups, known.held_out, known.begins, known.audio, known.posteriors)
 
 
-def find_sounds(folder: pathlib.Path) -> list[pathlib.Path]:
+def find_recordings(folder: pathlib.Path) -> list[pathlib.Path]:
     """The audio files of a folder.
 
     Raises:
@@ -61,11 +61,11 @@ def of_folder(
     Raises:
       UserError: there is none, or one cannot be read.
     """
-    paths = find_sounds(folder)
+    paths = find_recordings(folder)
     cut = LONGEST * audio_io.SAMPLE_RATE
     voices = [hear(f"sound_{p.stem}", lambda p=p: audio_io.read_audio(p)[:cut]) for p in paths]
     return Sounds(
-        ("sounds",) * len(paths),
+        ("recordings",) * len(paths),
         np.zeros(len(paths), bool),
         np.cumsum([0, *(len(voice.audio) for voice in voices)]),
         np.concatenate([voice.audio for voice in voices]),
@@ -130,9 +130,9 @@ class PhonemeSource:
         if not groups:
             raise errors.UserError("there is no sound to learn phonemes from; preprocess more videos")
         shares = np.array([share for share, _ in groups])
-        sounds = groups[int(rng.choice(len(groups), p=shares / shares.sum()))][1]
-        lengths = self._lengths[sounds]
-        which = int(rng.choice(sounds, p=lengths / lengths.sum()))
+        chosen = groups[int(rng.choice(len(groups), p=shares / shares.sum()))][1]
+        lengths = self._lengths[chosen]
+        which = int(rng.choice(chosen, p=lengths / lengths.sum()))
         return self.stretch(which, int(rng.integers(0, max(1, self._lengths[which] - self.frames + 1))))
 
     def stretch(self, which: int, first: int) -> tuple[np.ndarray, ...]:

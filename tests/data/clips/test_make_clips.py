@@ -223,7 +223,7 @@ def test_people_are_those_of_the_csv(tmp_path):
         csv.writer(file).writerows([("file", "person", "else"), ("in/a.mp4", "p", 1), ("in/b.mp4", "q", 2)])
     for name in "ab":
         video(tmp_path / f"in/{name}.mp4", [PORTRAIT] * 24)
-    assert run("--people", tmp_path / "people.csv", "--output", tmp_path / "clips", "--no-sound") == 0
+    assert run("--people", tmp_path / "people.csv", "--output", tmp_path / "clips", "--no-audio") == 0
     assert [e.person for e in manifest.read(tmp_path / "clips").clips] == ["p", "q"]
 
 

@@ -116,9 +116,9 @@ def test_stretches_are_silent_and_weigh_nothing_outside_of_their_audio():
 
 
 def test_groups_are_drawn_by_their_shares():
-    known = sounds(groups=("speaker", "speaker", "people", "sounds", "sounds", "sounds"))
+    known = sounds(groups=("speaker", "speaker", "people", "recordings", "recordings", "recordings"))
     known = known._replace(audio=known.audio + np.repeat(np.arange(6), 60)[:, None, None] * 100)
-    source = drawn_from(known, speaker=0.5, people=0.3, sounds=0.2)
+    source = drawn_from(known, speaker=0.5, people=0.3, recordings=0.2)
     batch = source.batch("phonemes", None, seed=0, step=0, batch_size=400)
     which = (batch.features[:, SMALL.frames_back].max((1, 2)) // 100).astype(int)
     assert not (which == 0).any()  # held out
@@ -164,4 +164,4 @@ def test_a_folder_is_heard_audio_by_audio(tmp_path):
     found = phoneme_dataset.of_folder(tmp_path, hear)
     assert heard == ["sound_a", "sound_b"] and found.begins.tolist() == [0, 1, 3]
     both = phoneme_dataset.join(sounds(), found)
-    assert both.begins[-1] == 363 and both.groups[-1] == "sounds" and len(both.audio) == 363
+    assert both.begins[-1] == 363 and both.groups[-1] == "recordings" and len(both.audio) == 363
