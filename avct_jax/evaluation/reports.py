@@ -78,6 +78,8 @@ def of_videos(
       UserError: a folder is missing, holds an input or cannot be written to, names do not match, or no video
         could be measured.
     """
+    if not isinstance(generated, Mapping):
+        raise errors.UserError('generated must name its folders by system, such as {"mine": "made"}')
     report_files.keep_inputs(output, real, *generated.values())
     for line in video_files.misfits(generated, real):
         note(line)

@@ -43,6 +43,12 @@ class Ears(Protocol):
         ...
 
 
+@functools.cache
+def _program(config: mesh_system.MeshSystemConfig) -> Any:
+    """Compiled once for all streams of a system and a chunk."""
+    return jax.jit(functools.partial(live_inference.recognise, config))
+
+
 class NetworkEars:
     """The phoneme network of a checkpoint: causal but for 200 ms, 0.2 ms of processor time a frame."""
 
@@ -60,8 +66,7 @@ class NetworkEars:
         net, radius = config.phoneme_net, config.speech_motion.window_radius
         self.chunk, self.ahead, self.back = chunk, AHEAD, radius + net.frames_back
         self._seen = self.back + chunk + radius + net.frames_ahead
-        recognise = jax.jit(functools.partial(live_inference.recognise, config))
-        self._recognise = functools.partial(recognise, variables)
+        self._recognise = functools.partial(_program(config), variables)
 
     def hear(self, reply: Reply, begin: int, known: int) -> Float[np.ndarray, "m 2 56"]:
         """Return log-posteriors, see `Ears`."""

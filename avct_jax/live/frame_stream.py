@@ -18,7 +18,7 @@ from avct_jax.models.mesh import face_mesh
 Sound = Any  # what pcm.samples takes
 Rate = Any  # a whole number
 Phonemes = Any  # what hints.read takes
-Some = TypeVar("Some")
+Some = TypeVar("Some", bound="FrameStream")
 Draw = Callable[[Sequence[face_mesh.Controls]], UInt8[np.ndarray, "n s s 3"]]
 
 FRAME = 1 / frame_planner.FRAME_RATE  # seconds
@@ -134,6 +134,7 @@ class FrameStream:
 
     def __enter__(self: Some) -> Some:
         """Be closed at the end."""
+        self._check_open()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -159,6 +160,7 @@ class FrameStream:
         Raises:
           UserError: a reply is being said, or the stream is closed or paced.
         """
+        count = arguments.whole_number(count, "the number of idle frames") or 0
         self._check_open()
         if self._paced:
             raise errors.UserError("a paced stream has idle frames of its own; iterate over it")

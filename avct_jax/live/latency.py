@@ -58,6 +58,14 @@ class StreamLatency:
         """By how much frames of a paced stream came after their time."""
         return _percentiles(self._lateness)
 
+    def __repr__(self) -> str:
+        """Return all figures, ms."""
+        ms = lambda seconds: f"{1000 * seconds:.0f}"
+        parts = ", ".join(f"{ms(seconds)} {name}" for name, seconds in self.algorithmic.items())
+        rows = {"first frame": self.first_frame, "frame": self.frame, "lateness": self.lateness}
+        said = "; ".join(f"{name} {'/'.join(map(ms, row))}" for name, row in rows.items())
+        return f"StreamLatency(by design {parts}; p50/p95/p99: {said}; repeated {self.repeated}; ms)"
+
     def saw_first_frame(self, seconds: float) -> None:
         """Note one."""
         self._first_frames.append(seconds)

@@ -46,6 +46,12 @@ class Lips(NamedTuple):
     cut: bool = False
 
 
+@functools.cache
+def _program(config: mesh_system.MeshSystemConfig) -> Any:
+    """Compiled once for all streams of a system and a chunk."""
+    return jax.jit(functools.partial(live_inference.predict, config))
+
+
 class Mouth:
     """The compiled networks that move a mouth, for chunks of one length."""
 
@@ -56,8 +62,7 @@ class Mouth:
         self.components = config.speech_motion.components
         self.opening = np.asarray(mesh_inference.opening(variables))
         self.amplitude = config.mouth_amplitude
-        predict = jax.jit(functools.partial(live_inference.predict, config))
-        self._predict = functools.partial(predict, variables)
+        self._predict = functools.partial(_program(config), variables)
 
     def predict(
         self,

@@ -3,7 +3,7 @@
 import functools
 import hashlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from avct_jax import errors
 from avct_jax.animator import base, factory, inputs, mesh_animator
 from avct_jax.data.faces import crop
 from avct_jax.inference import mesh_inference
+from avct_jax.models import mesh_system
 from avct_jax.models.mesh import face_mesh
 
 
@@ -64,14 +65,19 @@ def read(found: mesh_animator.MeshAnimator, image: base.Image, size: int) -> Liv
     return LivePortrait(drawn, turned, seed, tuple(notes))
 
 
+@functools.cache
+def _program(config: mesh_system.MeshSystemConfig) -> Any:
+    """Compiled once for all streams of a system, a size and a chunk."""
+    return jax.jit(functools.partial(mesh_inference.draw_bytes, config))
+
+
 class Drawer:
     """Draws frames, as many at once as it was made for."""
 
     def __init__(self, found: mesh_animator.MeshAnimator, drawn: mesh_inference.PreparedPortrait, chunk: int):
         """Take a portrait; compiles at the first call."""
         self._chunk = chunk
-        draw = jax.jit(functools.partial(mesh_inference.draw_bytes, found.config))
-        self._draw = functools.partial(draw, found.variables, drawn)
+        self._draw = functools.partial(_program(found.config), found.variables, drawn)
 
     def __call__(self, controls: Sequence[face_mesh.Controls]) -> UInt8[np.ndarray, "n s s 3"]:
         """Draw at most a chunk of frames, one row of controls each."""

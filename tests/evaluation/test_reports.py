@@ -108,3 +108,8 @@ def test_report_is_not_written_over_the_real_videos(folders, known, tmp_path):
     (tmp_path / "out/videos").mkdir(parents=True)
     with pytest.raises(errors.UserError, match="is an input or holds one that would be lost"):
         reports.of_videos({"x": folders / "good"}, tmp_path / "out/videos", tmp_path / "out", networks=known)
+
+
+def test_folders_without_a_systems_name_are_refused(tmp_path):
+    with pytest.raises(errors.UserError, match="must name its folders by system"):
+        reports.of_videos.__wrapped__(str(tmp_path), tmp_path, tmp_path / "report")

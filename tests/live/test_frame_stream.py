@@ -95,7 +95,7 @@ def test_interruption_between_two_frames_drops_the_drawn_one(stream):
         (np.zeros(10, np.int32), 16000, "int32"),
         (np.full(10, 3000.0), 16000, "divide it"),
         (b"abc", 16000, "two bytes"),
-        ("hello", 16000, "a sound of str"),
+        ("hello", 16000, "audio of str"),
         (SECOND, 0, "sample rate is 0"),
         (SECOND, "24k", "sample rate is '24k'"),
         (SECOND, 16000.5, "sample rate is 16000.5"),

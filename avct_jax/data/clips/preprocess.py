@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 def preprocess(
-    videos: Iterable[Path],
+    videos: Path | Iterable[Path],
     output: Path,
     *,
     person: str | None = None,
@@ -38,7 +38,7 @@ def preprocess(
     call goes on from there. Processes are spawned: a script has to call it under `if __name__ == "__main__"`.
 
     Args:
-      videos: files, folders, patterns; none: all of `people`.
+      videos: one or several files, folders, patterns; none: all of `people`.
       output: folder of the clips; made if missing.
       person: who is seen in all videos. Without it and `people` each shows somebody else.
       people: who is seen in which video: a csv with columns file and person, or a person by whole path.
@@ -63,7 +63,7 @@ def preprocess(
     options = _options(shortest, longest, smallest_face, audio)
     if audio:
         decoders.pocketsphinx("preparing sound", "leave it out by --no-audio")  # told before the work
-    given = list(videos)
+    given = [videos] if isinstance(videos, str | os.PathLike) else list(videos)
     if not given and people is None:
         raise errors.UserError("no VIDEO and no --people; name videos, a folder, or a csv of them")
     found = discover.find_videos(given, output=output)

@@ -23,7 +23,10 @@ def checked_rate(given: Any) -> int:
       UserError: it is no whole number of samples a second, or far from any that audio has.
     """
     if not isinstance(given, numbers.Integral) or not RATES[0] <= int(given) <= RATES[1]:
-        raise errors.UserError(f"the sample rate is {given!r}; give samples a second, such as 24000")
+        raise errors.UserError(
+            f"the sample rate is {given!r}; give samples a second, such as 24000: a whole number, "
+            f"{RATES[0]} to {RATES[1]}"
+        )
     return int(given)
 
 
@@ -38,12 +41,18 @@ def samples(given: Any) -> Int16[np.ndarray, " n"] | Float[np.ndarray, " n"]:
         if len(raw) % 2:
             raise errors.UserError(f"{len(raw)} bytes of sound are given; 16-bit samples have two bytes each")
         return np.frombuffer(raw, "<i2").astype(np.int16)
+    if given is None or isinstance(given, str):
+        raise errors.UserError(
+            f"audio of {type(given).__name__} is given; give int16 or float samples, or bytes of int16"
+        )
     found = arguments.array(given, "a sound")
+    if found.ndim == 2 and 1 in found.shape:  # one channel, as some libraries give it
+        found = found.reshape(-1)
     if found.ndim != 1:
         raise errors.UserError(
             f"a sound of shape {found.shape} is given; it must be one channel: average the channels first"
         )
-    if found.dtype == np.int16 or not found.size:
+    if found.dtype == np.dtype(">i2") or found.dtype == np.int16 or not found.size:
         return found.astype(np.int16)
     if found.dtype not in (np.float32, np.float64):
         raise errors.UserError(f"a sound of {found.dtype} is given; give int16, or floats of -1 to 1")

@@ -27,7 +27,8 @@ def test_samples_of_16_khz_stay_as_they_are_and_are_copied():
     given[:] = 0
     resampler = pcm.Resampler()
     np.testing.assert_array_equal(np.append(resampler.push(taken, 16000), resampler.finish()), WAVE)
-    for form in (WAVE.astype("<i2").tobytes(), bytearray(WAVE.astype("<i2").tobytes())):
+    raw = WAVE.astype("<i2").tobytes()
+    for form in (raw, bytearray(raw), WAVE.astype(">i2"), WAVE[:, None], WAVE[None]):
         np.testing.assert_array_equal(pcm.samples(form), WAVE)
     np.testing.assert_array_equal(pcm.whole(pcm.samples(WAVE / 32768)), WAVE)
     assert pcm.whole(np.array([2.0, -2.0])).tolist() == [32767, -32768]
@@ -36,6 +37,12 @@ def test_samples_of_16_khz_stay_as_they_are_and_are_copied():
 def test_nothing_is_a_piece_too():
     for nothing in (b"", [], np.zeros(0, np.float32)):
         assert len(pcm.samples(nothing)) == 0
+
+
+@pytest.mark.parametrize("given", ["hello.wav", None])
+def test_what_is_no_audio_is_called_so(given):
+    with pytest.raises(errors.UserError, match="give int16 or float samples, or bytes of int16"):
+        pcm.samples(given)
 
 
 @pytest.mark.parametrize("rate", [True, 100, 10**7, "16000", None, 16000.0])
