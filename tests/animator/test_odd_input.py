@@ -325,7 +325,7 @@ def test_an_interrupted_animation_leaves_nothing(material, tmp_path, number, cod
     words = ["--image", material / "face.png", "--audio", tmp_path / "long.wav", "--output", out / "talk.mp4"]
     words += ["--checkpoint", material / "tiny.safetensors", "--still"]
     command = [sys.executable, "-m", "avct_jax", "animate", *map(str, words)]
-    environment = os.environ | {"AVCT_NO_CACHE": "1"}
+    environment = os.environ | {"AVCT_NO_CACHE": "", "AVCT_CACHE_DIR": str(material / "cache")}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
     while process.poll() is None and not any(p.stat().st_size for p in out.iterdir()):
         time.sleep(0.05)  # until the encoder has written something

@@ -232,17 +232,20 @@ def test_shut_is_drawn_before_anything_is_said(variables, image):
 
 
 def test_animate_draws_many_examples_as_the_animator_draws_each(variables, image):
-    tracks = [make_track(12, seed) for seed in (2, 3)]
+    tracks, radius = [make_track(12, seed) for seed in (2, 3)], TINY.avct.window_radius
     each = [keypoint_inference.make_inputs(*track) for track in tracks]
     images = jnp.stack([image, image[::-1]])
-    drawn = jax.jit(functools.partial(keypoint_inference.animate, TINY))(
+    drawn = quick.jit(functools.partial(keypoint_inference.animate, TINY))(
         variables, images, jax.tree.map(lambda *x: jnp.stack(x), *each)
     )
     assert drawn.shape == (2, 12, 64, 64, 3) and drawn.dtype == jnp.float32
+
+    @quick.jit
+    def alone(image, outside, opening, ahead):
+        begun = keypoint_inference.start(TINY, variables, image, outside, opening)
+        return keypoint_inference.animate_chunk(TINY, variables, begun, begun.carry, ahead)[1]
+
     for i, track in enumerate(tracks):
-        system = keypoint_animator.KeypointAnimator(weights_file.System(TINY, variables), chunk=12)
-        pixels = jnp.asarray(images[i])
-        begun = begin(TINY, variables, pixels, track)
-        radius = TINY.avct.window_radius
-        _, frames = system._animate_chunk(variables, begun, begun.carry, some_inputs(track, radius, 12))
+        pieces = ((-1, 0), (0, 2 * radius), (radius, 12))
+        frames = alone(images[i], *(some_inputs(track, *piece) for piece in pieces))
         assert np.abs(np.asarray(keypoint_inference.to_bytes(drawn[i]), int) - np.asarray(frames)).max() <= 1
