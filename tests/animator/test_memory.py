@@ -17,12 +17,20 @@ system = weights_file.load(sys.argv[1])
 class Face(keypoint_animator.KeypointAnimator):
     def _read_portrait(self, image, notes, **options):
         return image, np.array([0, 0, 0, 0, 0, 250], np.float32)
-Face(system).animate(np.full((64, 64, 3), 128, np.uint8), sys.argv[3], sys.argv[4], phonemes=sys.argv[2])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+held = []  # kB, as frames are written
+def look(done, total):
+    with open("/proc/self/status") as file:
+        held.append(next(int(line.split()[1]) for line in file if line.startswith("VmRSS")))
+picture = np.full((64, 64, 3), 128, np.uint8)
+Face(system).animate(picture, sys.argv[3], sys.argv[4], phonemes=sys.argv[2], progress=look)
+early = len(held) // 4
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, max(held) - max(held[: early + 1]))
 """
+FRAMES = 360 * 25 * 64 * 64 * 3 / 1024  # kB that all frames of the long video take
 
 
-def peak(folder: pathlib.Path, checkpoint, seconds: int) -> int:
+def memory(folder: pathlib.Path, checkpoint, seconds: int) -> list[int]:
+    """Most memory of all, and how much more than in the first quarter of the frames, kB."""
     script = f'[{{"word": "x", "phones": [{{"ph": "AA", "bg": 0, "ed": {100 * seconds}}}]}}]'
     (folder / "x.json").write_text(script)
     second = np.random.default_rng(0).normal(0, 3000, 16000).astype(np.int16).tobytes()
@@ -32,10 +40,13 @@ def peak(folder: pathlib.Path, checkpoint, seconds: int) -> int:
             audio.writeframes(second)
     files = (folder / name for name in ("x.json", "x.wav", f"{seconds}.mp4"))
     arguments = [sys.executable, "-c", PROGRAM, checkpoint, *files]
-    return int(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout)
+    done = subprocess.run(arguments, check=True, capture_output=True, text=True)
+    return [int(word) for word in done.stdout.split()]
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not pathlib.Path("/proc/self/status").exists(), reason="needs /proc")
 def test_animate_takes_as_much_memory_for_six_minutes_as_for_ten_seconds(tmp_path, tiny_checkpoint):
-    short, long = (peak(tmp_path, tiny_checkpoint, seconds) for seconds in (10, 360))
-    assert long < 1.1 * short
+    """Compiling, on as many threads as there are, makes the peak vary by a tenth from run to run."""
+    (short, _), (long, grown) = (memory(tmp_path, tiny_checkpoint, seconds) for seconds in (10, 360))
+    assert long < 1.3 * short and grown < FRAMES / 2

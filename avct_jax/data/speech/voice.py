@@ -18,6 +18,7 @@ from avct_jax.data.speech import speech_features
 SILENCE_FLOOR = -60.0  # dB of full scale: below this nobody speaks, whatever the rest of the clip does
 SILENCE_RUN = 3  # frames = 120 ms: shorter gaps are stop consonants, not pauses
 LEAST_LOUDNESS = 1e-4  # of full scale
+PIECE = 1500  # frames = 60 s that are measured at once
 
 
 class Speech(NamedTuple):
@@ -61,7 +62,8 @@ def hear(
 
 def loudness(wav: Float[np.ndarray, " n"]) -> Float[np.ndarray, " t"]:
     """Return the natural logarithm of each frame's amplitude."""
-    return np.log(np.sqrt((_blocks(wav).astype(np.float64) ** 2).mean(1)) + LEAST_LOUDNESS)
+    power = _by_frame(wav, lambda frames: (frames.astype(np.float64) ** 2).mean(1))
+    return np.log(np.sqrt(power) + LEAST_LOUDNESS)
 
 
 def silent_frames(wav: Float[np.ndarray, "n"]) -> Bool[np.ndarray, "t"]:
@@ -75,9 +77,9 @@ def silent_frames(wav: Float[np.ndarray, "n"]) -> Bool[np.ndarray, "t"]:
 
 def levels(wav: Float[np.ndarray, "n"]) -> Float[np.ndarray, "t"]:
     """Return each frame's level, dB of full scale; an offset or a hum's drift is left out."""
-    blocks = _blocks(wav)
-    centred = blocks - blocks.mean(1, keepdims=True)
-    return 10 * np.log10(np.mean(centred**2, 1, dtype=np.float64) + 1e-12)
+    centred = lambda frames: frames - frames.mean(1, keepdims=True)
+    power = _by_frame(wav, lambda frames: np.mean(centred(frames) ** 2, 1, dtype=np.float64))
+    return 10 * np.log10(power + 1e-12)
 
 
 def quiet_below(levels: Float[np.ndarray, "t"]) -> float:
@@ -102,8 +104,14 @@ def _long_runs(flags: Bool[np.ndarray, "t"], length: int) -> Bool[np.ndarray, "t
     return kept
 
 
-def _blocks(wav: Float[np.ndarray, " n"]) -> Float[np.ndarray, "t 640"]:
-    """The samples of each frame, zeros after the last."""
-    frames = speech_features.frame_count(len(wav))
-    padded = np.pad(wav, (0, frames * speech_features.FRAME_SAMPLES - len(wav)))
-    return padded.reshape(frames, speech_features.FRAME_SAMPLES)
+def _by_frame(
+    wav: Float[np.ndarray, " n"], measure: Callable[[np.ndarray], np.ndarray]
+) -> Float[np.ndarray, " t"]:
+    """Measure each frame's samples, zeros after the last; piece by piece, for hours of audio are long."""
+    found = []
+    for begin in range(0, max(len(wav), 1), PIECE * speech_features.FRAME_SAMPLES):
+        piece = wav[begin : begin + PIECE * speech_features.FRAME_SAMPLES]
+        frames = speech_features.frame_count(len(piece))
+        padded = np.pad(piece, (0, frames * speech_features.FRAME_SAMPLES - len(piece)))
+        found.append(measure(padded.reshape(frames, speech_features.FRAME_SAMPLES)))
+    return np.concatenate(found)
