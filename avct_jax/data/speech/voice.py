@@ -8,7 +8,7 @@ audio track holds anything at all (media/soundtrack.py, clips/make_clips.py). Th
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -105,7 +105,7 @@ def _long_runs(flags: Bool[np.ndarray, "t"], length: int) -> Bool[np.ndarray, "t
 
 
 def _by_frame(
-    wav: Float[np.ndarray, " n"], measure: Callable[[np.ndarray], np.ndarray]
+    wav: Float[np.ndarray, " n"], measure: Callable[[np.ndarray], Any]
 ) -> Float[np.ndarray, " t"]:
     """Measure each frame's samples, zeros after the last; piece by piece, for hours of audio are long."""
     found = []
