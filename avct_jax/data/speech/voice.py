@@ -104,9 +104,7 @@ def _long_runs(flags: Bool[np.ndarray, "t"], length: int) -> Bool[np.ndarray, "t
     return kept
 
 
-def _by_frame(
-    wav: Float[np.ndarray, " n"], measure: Callable[[np.ndarray], Any]
-) -> Float[np.ndarray, " t"]:
+def _by_frame(wav: Float[np.ndarray, " n"], measure: Callable[[np.ndarray], Any]) -> Float[np.ndarray, " t"]:
     """Measure each frame's samples, zeros after the last; piece by piece, for hours of audio are long."""
     found = []
     for begin in range(0, max(len(wav), 1), PIECE * speech_features.FRAME_SAMPLES):
