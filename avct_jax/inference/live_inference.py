@@ -9,12 +9,11 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from avct_jax import speech_format
 from avct_jax.inference import mesh_inference
 from avct_jax.layers import applied
 from avct_jax.models import mesh_system
 from avct_jax.models.mesh import phoneme_net, speech_motion
-
-BLANK = 0  # the column of silence in mesh_features.TOKENS
 
 
 class Known(NamedTuple):
@@ -56,7 +55,7 @@ def predict(
     config: mesh_system.MeshSystemConfig, variables: mesh_inference.Variables, known: Known
 ) -> tuple[Float[Array, "n k"], Float[Array, "n k"]]:
     """Predict the coefficients of speech of n frames, as they are and with the gain."""
-    quiet = jnp.full(known.logs.shape, speech_motion.LEAST_LOG).at[..., BLANK].set(0.0)
+    quiet = jnp.full(known.logs.shape, speech_motion.LEAST_LOG).at[..., speech_format.BLANK].set(0.0)
     logs = jnp.maximum(jnp.where(known.inside[:, None, None], known.logs, quiet), known.said)
     heard = mesh_inference.SpeechWindow(logs, known.audio, known.poses)
     spoken = mesh_inference.predict(config, variables, heard, jnp.float32(config.style))

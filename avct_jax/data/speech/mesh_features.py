@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from avct_jax import speech_format
 from avct_jax.data.phonemes import symbols
 from avct_jax.data.speech import speech_features, streaming_features, voice
 
-STEPS = 2  # posteriors in a frame, 20 ms each
+STEPS = speech_format.STEPS
 # Longer recordings are heard in pieces of 30 s, 2 s around them, so that memory does not grow with the
 # length.
 PIECE, MARGIN = 750, 50  # frames
-LEAST_LOG = -14.0  # log-posteriors below are as good as none
+LEAST_LOG = speech_format.LEAST_LOG
 # Of hama's tokens those that are heard in English speech, most frequent first; the blank of CTC among them.
 TOKENS = (
     "<blank>", "<wb>", "n", "s", "l", "i", "t", "ɹ", "ɪ", "eɪ", "ə", "p", "aɪ", "b", "ɛ", "w", "d", "k", "u",
@@ -48,7 +49,7 @@ def listen(wav: Float[np.ndarray, " m"], recognise: Recogniser | None = None) ->
 def silence(frames: int) -> voice.Speech:
     """What is heard where there is no audio."""
     logs = np.full((frames, STEPS, len(TOKENS)), LEAST_LOG, np.float32)
-    logs[..., 0] = 0
+    logs[..., speech_format.BLANK] = 0
     wav = np.zeros(frames * speech_features.FRAME_SAMPLES, np.float32)
     loudness = np.full(frames, np.log(voice.LEAST_LOUDNESS))
     rows = np.zeros((frames, speech_features.ROWS_PER_FRAME, speech_features.FEATURES), np.float32)

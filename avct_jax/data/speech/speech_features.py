@@ -14,14 +14,14 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from avct_jax import errors
+from avct_jax import errors, speech_format
 from avct_jax.data.speech import mel
 
 SAMPLE_RATE = mel.SAMPLE_RATE  # samples/s
 FRAME_RATE = 25  # frames/s, Wang et al. 2022
 FRAME_SAMPLES = SAMPLE_RATE // FRAME_RATE  # 640 samples = 40 ms of audio behind each image
-ROWS_PER_FRAME = 4
-FEATURES = 41  # 13 MFCC, 26 log filter-bank energies, F0 in Hz, voiced flag
+ROWS_PER_FRAME = speech_format.ROWS
+FEATURES = speech_format.COLUMNS
 LEAST_PEAK = 1e-9  # of full scale: below it there is nothing to be made louder
 F0_WHOLE = 1100  # rows = 11 s of audio whose pitch is sought at once; longer audio goes in chunks
 F0_CHUNK = 500  # rows = 5 s
