@@ -31,6 +31,7 @@ GRACE = 10.0  # seconds after a signal in which further ones do not disturb the 
 COMMANDS = {
     "animate": "a portrait and a voice become a talking video",
     "demo": "see it at once: a bundled portrait speaks a bundled sentence",
+    "serve": "a page, jobs over HTTP and live streams",
     "preprocess": "videos become clips to train on",
     "evaluate": "measure videos of talking faces",
     "ablate": "train and measure the paper's ablations",

@@ -63,7 +63,9 @@ def read_by(read: Callable[..., Any], count: int | Literal["*"] = 1) -> Any:
     )
 
 
-def _whole(least: int, said: str) -> Callable[[str], int]:
+def whole(least: int, said: str) -> Callable[[str], int]:
+    """Read a whole number that is not below `least`, which `said` says."""
+
     def read(text: str) -> int:
         with contextlib.suppress(ValueError):
             if (value := int(text)) >= least:
@@ -88,7 +90,7 @@ def _maybe(*words: str) -> str:
 # typing's own, not `str | None`: those tyro 1.0 checks itself, and imports typeguard for the others (0.03 s).
 MaybeText = Optional[str]  # noqa: UP045
 MaybeNumber = Optional[int]  # noqa: UP045
-POSITIVE = read_by(_whole(1, " above 0"))
+POSITIVE = read_by(whole(1, " above 0"))
 Flag = Annotated[bool, shown_as()]
 File = Annotated[str, shown_as("FILE")]
 Folder = Annotated[str, shown_as("DIR")]
@@ -96,7 +98,7 @@ Positive = Annotated[int, POSITIVE, shown_as("N")]
 MaybeFile = Annotated[MaybeText, shown_as("FILE")]
 MaybeFolder = Annotated[MaybeText, shown_as("DIR")]
 MaybePositive = Annotated[MaybeNumber, POSITIVE, shown_as("N")]
-MaybeNatural = Annotated[MaybeNumber, read_by(_whole(0, ", 0 or more")), shown_as("N")]
+MaybeNatural = Annotated[MaybeNumber, read_by(whole(0, ", 0 or more")), shown_as("N")]
 SomeFiles = Annotated[list[str], tyro.conf.Positional, read_by(_some, "*"), shown_as("FILE ...")]
 SomeNames = Annotated[list[str] | None, read_by(_some, "*"), shown_as("NAME ...")]
 AnyFile = Annotated[MaybeText, read_by(_maybe, "*"), shown_as("[FILE]")]  # "": the option alone

@@ -32,22 +32,26 @@ Path = str | os.PathLike
 _log = logging.getLogger(__name__)
 
 
-def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+def read_image(path: Path, *, most: int | None = None) -> UInt8[np.ndarray, "h w 3"]:
     """Read an image as RGB: any format of Pillow's, or the first frame of a video.
 
     EXIF rotation and the colour profile are applied, grey and palette become RGB, 16 bits become 8,
     transparency lies over white.
 
+    Args:
+      most: pixels, MOST_PIXELS by default.
+
     Raises:
-      UserError: no such file, an empty or corrupt one, no image, or more than MOST_PIXELS pixels.
+      UserError: no such file, an empty or corrupt one, no image, or one of more pixels.
     """
     video_io.check_readable(path)
+    most = MOST_PIXELS if most is None else most
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of size (checked below) and of metadata that leave pixels alone
             with _open(path) as opened:  # reads the header only
-                if (pixels := opened.width * opened.height) > MOST_PIXELS:
-                    raise _too_large(path, f"{pixels / 1e6:.0f}")
+                if (pixels := opened.width * opened.height) > most:
+                    raise _too_large(path, f"{pixels / 1e6:.0f}", most)
                 _tell_of_frames(path, opened)
                 return _to_rgb(PIL.ImageOps.exif_transpose(opened))
     except errors.UserError:
@@ -55,9 +59,7 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     except PIL.UnidentifiedImageError:
         return _first_frame(path)
     except PIL.Image.DecompressionBombError:
-        raise _too_large(
-            path, "more than 178"
-        ) from None  # Pillow's own limit, checked before we see the size
+        raise _too_large(path, "more than 178", most) from None  # Pillow's own limit
     except Exception as error:  # decoders fail on damaged files in every way there is
         raise _damaged(path, error) from None
 
@@ -167,7 +169,7 @@ def from_pixels(given: Any) -> UInt8[np.ndarray, "h w 3"]:
 
 def _from_pillow(given: PIL.Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     if (count := given.width * given.height) > MOST_PIXELS:
-        raise _too_large("the image", f"{count / 1e6:.0f}")
+        raise _too_large("the image", f"{count / 1e6:.0f}", MOST_PIXELS)
     try:
         return _to_rgb(PIL.ImageOps.exif_transpose(given))
     except Exception as error:  # read at last: its file is closed, cut short, or damaged
@@ -185,8 +187,8 @@ def _no_image(path: Path) -> errors.UserError:
     )
 
 
-def _too_large(path: Path, million: str) -> errors.UserError:
-    limit = MOST_PIXELS // 1_000_000
+def _too_large(path: Path, million: str, most: int) -> errors.UserError:
+    limit = most // 1_000_000
     message = (
         f"{os.fspath(path)!r} has {million} million pixels, the limit is {limit} million; make it smaller"
     )

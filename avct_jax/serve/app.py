@@ -1,0 +1,121 @@
+"""The application: routes, and what runs beside them."""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import importlib.resources
+import logging
+import pathlib
+import tempfile
+from collections.abc import AsyncIterator
+from typing import Any
+
+import fastapi
+from fastapi import exceptions, responses, staticfiles
+
+import avct_jax
+from avct_jax import errors
+from avct_jax.serve import sessions_api, stream_protocol, stream_socket, videos_api, whep
+from avct_jax.serve.guard import Guard
+from avct_jax.serve.server_metrics import CONTENT_TYPE, ServerMetrics
+from avct_jax.serve.sessions import LiveSessions, Open
+from avct_jax.serve.settings import ServerSettings
+from avct_jax.serve.video_jobs import Busy, VideoJobs
+
+THREADS = 64  # a paced stream waits in one for its next frame
+RETRY = 15  # seconds after which who was refused may ask again
+ABOUT = "One portrait and one voice in, a talking face out; see /openapi.json."
+_log = logging.getLogger(__name__)
+
+
+def create_app(settings: ServerSettings, *, open_stream: Open | None = None, warm: bool = True) -> Guard:
+    """Make the ASGI application.
+
+    Args:
+      open_stream: makes live streams, for tests.
+      warm: streams are compiled at the start.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: fastapi.FastAPI) -> AsyncIterator[None]:
+        pool = concurrent.futures.ThreadPoolExecutor(THREADS, "avct-serve")
+        asyncio.get_running_loop().set_default_executor(pool)
+        with tempfile.TemporaryDirectory(prefix="avct-serve-") as folder:
+            tasks = _begin(app, settings, pathlib.Path(folder), open_stream, warm)
+            try:
+                yield
+            finally:
+                await app.state.peers.close()
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    app = fastapi.FastAPI(
+        title="avct", version=avct_jax.__version__, description=ABOUT, lifespan=lifespan,
+        docs_url=None, redoc_url=None,  # they load programs from elsewhere
+    )  # fmt: skip
+    app.state.settings = settings
+    for part in (videos_api, sessions_api, stream_socket, whep):
+        app.include_router(part.router)
+    _add_pages(app)
+    _add_handlers(app)
+    return Guard(app, settings)
+
+
+def _begin(
+    app: fastapi.FastAPI, settings: ServerSettings, folder: pathlib.Path, open_stream: Any, warm: bool
+) -> list[asyncio.Task]:
+    """Make what the routes use, and start what runs beside them."""
+    state, metrics = app.state, ServerMetrics()
+    state.metrics = metrics
+    state.jobs = VideoJobs(settings, folder, metrics.saw)
+    state.sessions = LiveSessions(settings, folder, open_stream)
+    state.peers = whep.Peers(state.sessions, settings)
+    metrics.watch(state.jobs, state.sessions, state.peers)
+    tasks = [asyncio.create_task(state.jobs.run()), asyncio.create_task(state.sessions.run())]
+    if warm:
+        tasks.append(asyncio.create_task(state.sessions.warm()))
+        tasks[-1].add_done_callback(_tell_failure)
+    return tasks
+
+
+def _tell_failure(task: asyncio.Task) -> None:
+    if not task.cancelled() and task.exception():
+        _log.warning("no stream can be opened: %s", task.exception())
+
+
+def _add_pages(app: fastapi.FastAPI) -> None:
+    page = str(importlib.resources.files("avct_jax") / "serve" / "page")
+    app.mount("/static", staticfiles.StaticFiles(directory=page))
+
+    @app.get("/", include_in_schema=False)
+    async def index() -> responses.FileResponse:
+        return responses.FileResponse(pathlib.Path(page) / "index.html")
+
+    @app.get("/healthz", tags=["server"])
+    async def healthz() -> dict[str, str | bool]:
+        """Whether the server is there, and whether its first stream would open at once."""
+        return {"status": "ok", "ready": app.state.sessions.ready, "version": avct_jax.__version__}
+
+    @app.get("/metrics", tags=["server"], response_class=responses.PlainTextResponse)
+    async def metrics() -> responses.Response:
+        """Figures for Prometheus."""
+        return responses.Response(app.state.metrics.text(), media_type=CONTENT_TYPE)
+
+
+def _add_handlers(app: fastapi.FastAPI) -> None:
+    """Have every failure answered in a line."""
+
+    @app.exception_handler(errors.UserError)
+    async def refuse(_: fastapi.Request, error: errors.UserError) -> responses.JSONResponse:
+        if isinstance(error, Busy):
+            return responses.JSONResponse({"detail": str(error)}, 429, {"retry-after": str(RETRY)})
+        return responses.JSONResponse({"detail": " ".join(str(error).split())}, 422)
+
+    @app.exception_handler(exceptions.RequestValidationError)
+    async def explain(_: fastapi.Request, error: exceptions.RequestValidationError) -> responses.JSONResponse:
+        return responses.JSONResponse({"detail": stream_protocol.explain(error.errors())}, 422)
+
+    @app.exception_handler(Exception)
+    async def fail(_: fastapi.Request, error: Exception) -> responses.JSONResponse:
+        return responses.JSONResponse({"detail": "this should not have happened: please report it"}, 500)

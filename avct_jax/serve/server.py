@@ -1,0 +1,68 @@
+"""An application on a port."""
+
+import contextlib
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+
+from avct_jax import errors
+from avct_jax.serve import app
+from avct_jax.serve.settings import ServerSettings
+
+# uvloop, where it is installed, forks to begin a process, which JAX warns of.
+CLOSING = 5  # seconds in which open requests may end
+WAITING = 64  # connections that wait to be taken
+PING = 20.0  # seconds between signs of life of a WebSocket
+
+
+def listen(settings: ServerSettings) -> socket.socket:
+    """Take the port.
+
+    Raises:
+      UserError: it is taken, or the address is not this machine's.
+    """
+    host, port = settings.host.strip("[]"), settings.port
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=WAITING)
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise errors.UserError(
+            f"{settings.host}:{port} cannot be listened on: {why}; choose --port"
+        ) from None
+
+
+def serve(
+    settings: ServerSettings,
+    *,
+    certificate: str | None = None,
+    key: str | None = None,
+    listening: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Serve until a signal ends it.
+
+    Args:
+      certificate, key: files, for https.
+      listening: is told the address.
+
+    Raises:
+      UserError: the port cannot be had, or the certificate not be read.
+    """
+    limits = settings.limits
+    options: dict[str, Any] = dict(
+        log_level="warning", loop="asyncio", http="h11", ws="websockets-sansio", access_log=False, server_header=False, ws_max_size=limits.image + 1000,
+        ws_ping_interval=PING, ws_ping_timeout=PING, ws_per_message_deflate=False,
+        timeout_graceful_shutdown=CLOSING, ssl_certfile=certificate, ssl_keyfile=key,
+    )  # fmt: skip
+    with contextlib.closing(listen(settings)) as listener:
+        config = uvicorn.Config(app.create_app(settings), **options)
+        try:
+            config.load()
+        except OSError as error:
+            raise errors.UserError(f"the certificate or its key cannot be read: {error}") from None
+        host, port = listener.getsockname()[:2]
+        name = f"[{host}]" if ":" in host else host
+        listening(f"{'https' if certificate else 'http'}://{name}:{port}")
+        uvicorn.Server(config).run(sockets=[listener])

@@ -1,0 +1,214 @@
+"""Live streams that clients have opened."""
+
+import asyncio
+import collections
+import pathlib
+import secrets
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from avct_jax import errors
+from avct_jax.data.speech import pcm
+from avct_jax.live.async_stream import AsyncStream
+from avct_jax.live.frames import StreamFrame
+from avct_jax.serve.settings import Limits, ServerSettings
+from avct_jax.serve.video_jobs import Busy
+
+FULL = "{} streams are open, as many as this server holds; try again when one is closed"
+WATCHED = "this stream is watched already; close the other view, or open a new stream"
+AHEAD = "more than {:.0f} s of audio wait to be said; give the next when some of it has been"
+SWEEP = 5.0  # seconds between looks for streams that nobody needs
+WARM = 256  # px, of the streams that are compiled at the start
+
+Open = Callable[..., Any]  # AsyncStream.create, or a test's
+
+
+class LiveSession:
+    """A stream with a name, whose frames go to one watcher at a time.
+
+    Attributes:
+      id: random.
+      stream: audio in, frames out.
+      consent: who agreed, and how.
+      notes: what was decided about the portrait.
+      size: side of the frames, px.
+      sent, dropped: frames handed over, and images that a slow reader made us leave out.
+    """
+
+    def __init__(self, name: str, stream: AsyncStream, consent: str, folder: pathlib.Path, limits: Limits):
+        """Name a stream."""
+        self.id, self.stream, self.consent, self.folder = name, stream, consent, folder
+        self.size: int = stream.stream.size[0]
+        self.notes: tuple[str, ...] = stream.stream.notes
+        self.sent = self.dropped = 0
+        self.closed = asyncio.Event()
+        self.why = ""
+        self.watched_until = self.heard = time.monotonic()
+        self._watchers, self._ahead, self._most = 0, 0.0, limits.ahead_seconds
+
+    async def say(
+        self, data: Any, sample_rate: int, *, phonemes: Any = None, last_chunk: bool = False
+    ) -> None:
+        """Say a piece of audio.
+
+        Raises:
+          UserError: it cannot be taken, or too much waits to be said.
+        """
+        self.heard = time.monotonic()
+        samples = pcm.samples(data)
+        if self._ahead + len(samples) / sample_rate > self._most:
+            raise errors.UserError(AHEAD.format(self._most))
+        self._ahead += len(samples) / sample_rate
+        await self.stream.push_audio(samples, sample_rate, last_chunk, phonemes=phonemes)
+
+    async def interrupt(self) -> None:
+        """Drop all that has not been handed over."""
+        self.heard = time.monotonic()
+        await asyncio.to_thread(self.stream.interrupt)
+        self._ahead = 0.0
+
+    async def watch(self) -> AsyncIterator[StreamFrame]:
+        """Yield frames as they are due, until the stream is closed.
+
+        Raises:
+          UserError: another one watches.
+        """
+        if self._watchers:
+            raise errors.UserError(WATCHED)
+        self._watchers = 1
+        try:
+            async for frame in self.stream.run():
+                self.sent += 1
+                if frame.audio is not None:
+                    self._ahead = max(0.0, self._ahead - len(frame.audio) / self.stream.sample_rate)
+                yield frame
+        finally:
+            self._watchers = 0
+            self.watched_until = time.monotonic()
+
+    def counts(self) -> dict[str, int]:
+        """Frames handed over, images left out for a slow reader, and images shown again."""
+        return {"sent": self.sent, "dropped": self.dropped, "repeated": self.stream.latency.repeated}
+
+    def idle_too_long(self, limits: Limits) -> str:
+        """Why the stream is to be closed, or ""."""
+        now = time.monotonic()
+        if not self._watchers and now - self.watched_until > limits.lonely_seconds:
+            return "nobody watched the stream"
+        if now - self.heard > limits.silent_seconds:
+            return f"nobody spoke to the stream for {limits.silent_seconds:.0f} s"
+        return ""
+
+
+class LiveSessions:
+    """All streams that are open; they share one animator and its compiled programs."""
+
+    def __init__(self, settings: ServerSettings, folder: pathlib.Path, open_stream: Open | None = None):
+        """Begin without any.
+
+        Args:
+          folder: in which streams keep their portraits.
+          open_stream: makes a stream; by default `AsyncStream.create` with the settings' checkpoint.
+        """
+        self._settings, self._folder = settings, folder
+        self._open = open_stream or self._open_stream
+        self._sessions: dict[str, LiveSession] = {}
+        self._opening = 0
+        self._animator: Any = None
+        self._lock = asyncio.Lock()  # compiling twice would take twice as long
+        self._over: collections.Counter[str] = collections.Counter()
+        self.ready = False
+        self.opened = 0
+
+    @property
+    def count(self) -> int:
+        """How many are open."""
+        return len(self._sessions)
+
+    def __iter__(self):
+        """Go through those that are open."""
+        return iter(list(self._sessions.values()))
+
+    def get(self, name: str) -> LiveSession | None:
+        """The stream of an id."""
+        return self._sessions.get(name)
+
+    def total(self, name: str) -> int:
+        """Frames "sent", "dropped" or "repeated", by all streams that there have been."""
+        return self._over[name] + sum(session.counts()[name] for session in self)
+
+    def check_room(self) -> None:
+        """Refuse a stream before its portrait is read.
+
+        Raises:
+          Busy: as many are open as may be.
+        """
+        if len(self._sessions) + self._opening >= (most := self._settings.limits.streams):
+            raise Busy(FULL.format(most))
+
+    def new_folder(self) -> pathlib.Path:
+        """Make a folder for a portrait, of a random name."""
+        folder = self._folder / secrets.token_urlsafe(16)
+        folder.mkdir(mode=0o700)
+        return folder
+
+    async def create(
+        self, folder: pathlib.Path, image: pathlib.Path, consent: str, **options: Any
+    ) -> LiveSession:
+        """Open a stream; its folder goes with it.
+
+        Raises:
+          Busy: as many are open as may be.
+          UserError: as `Stream`.
+        """
+        self.check_room()
+        self._opening += 1
+        try:
+            async with self._lock:
+                stream = await self._open(str(image), **options)
+            session = LiveSession(folder.name, stream, consent, folder, self._settings.limits)
+            self._sessions[session.id] = session
+        finally:
+            self._opening -= 1
+        self.opened += 1
+        return session
+
+    async def close(self, session: LiveSession, why: str = "the stream was closed") -> None:
+        """End a stream, and remove its portrait."""
+        if self._sessions.pop(session.id, None) is None:
+            return
+        session.why = why
+        self._over.update(session.counts())
+        session.closed.set()
+        await session.stream.shutdown()
+        shutil.rmtree(session.folder, ignore_errors=True)
+
+    async def run(self) -> None:
+        """Close streams that nobody needs, until cancelled; then all."""
+        try:
+            while True:
+                await asyncio.sleep(SWEEP)
+                for session in self:
+                    if why := session.idle_too_long(self._settings.limits):
+                        await self.close(session, why)
+        finally:
+            for session in self:
+                await self.close(session, "the server is shutting down")
+
+    async def warm(self) -> None:
+        """Compile what streams need, so that the first one opens at once."""
+        from avct_jax import demo
+
+        async with self._lock:
+            stream = await self._open(demo.portrait(), size=WARM)
+        await stream.shutdown()
+        self.ready = True
+
+    async def _open_stream(self, image: Any, **options: Any) -> AsyncStream:
+        if self._animator is None:
+            from avct_jax.live import portrait
+
+            self._animator = await asyncio.to_thread(portrait.animator, self._settings.checkpoint)
+        return await AsyncStream.create(image, animator=self._animator, **options)

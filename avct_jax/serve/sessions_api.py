@@ -1,0 +1,115 @@
+"""`/v1/sessions`: live streams by requests alone; their frames go to a WebSocket or to WebRTC."""
+
+import shutil
+from typing import Annotated, Any
+
+import fastapi
+import numpy as np
+import pydantic
+from scipy.io import wavfile
+
+from avct_jax.serve import safe_decode, stream_socket, upload
+from avct_jax.serve.sessions import LiveSession, LiveSessions
+
+router = fastapi.APIRouter(prefix="/v1/sessions", tags=["live"])
+
+
+class SessionState(pydantic.BaseModel):
+    """A live stream."""
+
+    id: str
+    size: int = pydantic.Field(description="side of the frames, px")
+    notes: list[str]
+    consent: str
+    latency: dict[str, Any] = pydantic.Field(description="seconds, and counts of frames")
+
+
+def _sessions(request: fastapi.Request) -> LiveSessions:
+    return request.app.state.sessions
+
+
+Sessions = Annotated[LiveSessions, fastapi.Depends(_sessions)]
+
+
+def find(name: str, sessions: Sessions) -> LiveSession:
+    """The stream of an id.
+
+    Raises:
+      HTTPException: there is none.
+    """
+    if (session := sessions.get(name)) is None:
+        raise fastapi.HTTPException(404, stream_socket.NO_SESSION)
+    return session
+
+
+Session = Annotated[LiveSession, fastapi.Depends(find)]
+
+
+@router.post("", status_code=201)
+async def create_session(
+    request: fastapi.Request,
+    sessions: Sessions,
+    image: Annotated[fastapi.UploadFile, fastapi.File(description="a portrait")],
+    consent: Annotated[str, upload.CONSENT],
+    size: Annotated[int, fastapi.Form(description="side, px: 256 to 1024, even")] = 256,
+    seed: Annotated[int | None, fastapi.Form(ge=0)] = None,
+    still: Annotated[bool, fastapi.Form(description="the head keeps its pose")] = False,
+) -> SessionState:
+    """Open a stream; it is closed when nobody has watched it for a minute."""
+    upload.check_consent(consent)
+    sessions.check_room()
+    limits, folder = request.app.state.settings.limits, sessions.new_folder()
+    try:
+        await upload.save(image, folder / "given", limits.image, "image")
+        await safe_decode.image(folder / "given", folder / "image.png", limits)
+        options = {"size": size, "seed": seed, "still": still}
+        session = await sessions.create(folder, folder / "image.png", consent, **options)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return _state(session)
+
+
+@router.get("/{name}")
+async def get_session(session: Session) -> SessionState:
+    """How a stream does."""
+    return _state(session)
+
+
+@router.delete("/{name}", status_code=204)
+async def delete_session(session: Session, sessions: Sessions) -> None:
+    """Close a stream."""
+    await sessions.close(session)
+
+
+@router.post("/{name}/audio", status_code=202)
+async def say_audio(
+    request: fastapi.Request,
+    session: Session,
+    audio: Annotated[fastapi.UploadFile, fastapi.File(description="a recording, or a video's audio")],
+) -> dict[str, float]:
+    """Say a recording."""
+    limits = request.app.state.settings.limits
+    given, heard = (session.folder / name for name in ("given-audio", "audio.wav"))
+    await upload.save(audio, given, limits.audio, "audio")
+    decoded = await safe_decode.audio(given, heard, limits)
+    given.unlink()
+    rate, samples = wavfile.read(heard)
+    await session.say(np.asarray(samples, np.int16), rate, last_chunk=True)
+    return {"seconds": decoded.seconds}
+
+
+@router.post("/{name}/interrupt", status_code=204)
+async def interrupt(session: Session) -> None:
+    """Drop what has not been said."""
+    await session.interrupt()
+
+
+def _state(session: LiveSession) -> SessionState:
+    return SessionState(
+        id=session.id,
+        size=session.size,
+        notes=list(session.notes),
+        consent=session.consent,
+        latency=stream_socket.measured(session),
+    )

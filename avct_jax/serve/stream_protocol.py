@@ -1,0 +1,110 @@
+"""The messages of `WS /v1/stream`; docs/how-to/serve.md has them in words.
+
+The client begins with JSON, {"type": "start", ...}, and the bytes of a portrait; then bytes are audio (int16,
+the lower byte first, mono, at the rate that it said) and JSON is what to do. The server answers in JSON;
+images and audio are bytes: a head of 16 (kind, flags, 0, 0, frame as uint32, seconds as float64, the lower
+byte first), then a JPEG, or int16 samples.
+"""
+
+import json
+import struct
+from typing import Annotated, Any, Literal
+
+import cv2
+import numpy as np
+import pydantic
+
+from avct_jax import errors
+from avct_jax.data.speech import pcm
+from avct_jax.live.frames import StreamFrame
+
+HEAD = struct.Struct("<BBxxId")
+JPEG, PCM = 1, 2
+SPEAKING, END_OF_SPEECH = 1, 2
+QUALITY = 88  # of JPEG: some 20 kB at 256 px
+LONGEST = 100_000  # characters of a message
+
+
+class _Message(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+
+class Start(_Message):
+    """Opens a stream, or joins one that `POST /v1/sessions` has opened; the portrait follows in bytes."""
+
+    type: Literal["start"]
+    session: str | None = pydantic.Field(None, description="of a stream that is open")
+    consent: str = ""
+    sample_rate: int = pydantic.Field(pcm.RATE, ge=pcm.RATES[0], le=pcm.RATES[1])
+    watch: bool = pydantic.Field(True, description="frames are wanted; WebRTC may have them instead")
+    size: int = 256
+    seed: int | None = pydantic.Field(None, ge=0)
+    still: bool = False
+
+
+class Flush(_Message):
+    """The reply ends here."""
+
+    type: Literal["flush"]
+
+
+class Interrupt(_Message):
+    """Drop what has not been shown."""
+
+    type: Literal["interrupt"]
+
+
+class Phonemes(_Message):
+    """Says what the coming audio says: [symbol, start, end], seconds since the reply began."""
+
+    type: Literal["phonemes"]
+    phonemes: list[tuple[str, float, float]]
+
+
+Command = Flush | Interrupt | Phonemes
+_READ: Any = pydantic.TypeAdapter(Annotated[Start | Command, pydantic.Field(discriminator="type")])
+
+
+def read(text: str) -> Start | Command:
+    """Take a client's message.
+
+    Raises:
+      UserError: it is none.
+    """
+    if len(text) > LONGEST:
+        raise errors.UserError(f"the message has {len(text)} characters; {LONGEST} are the most")
+    try:
+        return _READ.validate_json(text)
+    except pydantic.ValidationError as error:
+        raise errors.UserError(explain(error.errors())) from None
+
+
+def explain(found: Any) -> str:
+    """Say in a line what is wrong with a message or a request."""
+    first = found[0]
+    where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return " ".join(f"{where or 'the message'}: {first['msg']}{more}".split())
+
+
+def image(frame: StreamFrame) -> bytes:
+    """A frame's image."""
+    done, jpeg = cv2.imencode(".jpg", frame.bgr_image, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
+    assert done
+    return _head(JPEG, frame) + jpeg.tobytes()
+
+
+def audio(frame: StreamFrame) -> bytes:
+    """A frame's audio."""
+    assert frame.audio is not None
+    return _head(PCM, frame) + np.asarray(frame.audio, "<i2").tobytes()
+
+
+def tell(kind: str, **what: Any) -> str:
+    """A message of the server's."""
+    return json.dumps({"type": kind, **what})
+
+
+def _head(kind: int, frame: StreamFrame) -> bytes:
+    flags = SPEAKING * frame.speaking + END_OF_SPEECH * frame.end_of_speech
+    return HEAD.pack(kind, flags, frame.index, frame.pts)

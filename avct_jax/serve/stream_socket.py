@@ -1,0 +1,191 @@
+"""`WS /v1/stream`: audio in, images and audio out, without WebRTC."""
+
+import asyncio
+import collections
+import contextlib
+import shutil
+from typing import Any
+
+import fastapi
+from fastapi import websockets
+
+from avct_jax import errors
+from avct_jax.live.frames import StreamFrame
+from avct_jax.serve import safe_decode, stream_protocol, upload
+from avct_jax.serve.sessions import LiveSession, LiveSessions
+from avct_jax.serve.settings import Limits
+from avct_jax.serve.video_jobs import Busy
+
+router = fastapi.APIRouter()
+SUBPROTOCOL = "avct"
+POLICY, TOO_BUSY, GONE = 1008, 1013, 1001  # RFC 6455's codes of closing
+LATENCY_EVERY = 50  # frames
+SLOW = "this connection is too slow for the stream"
+NO_SESSION = "there is no such stream; it may have been closed"
+
+
+@router.websocket("/v1/stream")
+async def stream(socket: fastapi.WebSocket) -> None:
+    """Speak live, see stream_protocol.py."""
+    offered = socket.scope.get("subprotocols", ())
+    chosen = SUBPROTOCOL if SUBPROTOCOL in offered else None
+    await socket.accept(chosen)
+    try:
+        await _serve(socket, socket.app.state.sessions, socket.app.state.settings.limits)
+    except Busy as error:
+        await _end(socket, TOO_BUSY, str(error))
+    except errors.UserError as error:
+        await _end(socket, POLICY, str(error))
+    except (websockets.WebSocketDisconnect, RuntimeError):  # gone, or gone while we sent
+        pass
+
+
+async def _serve(socket: fastapi.WebSocket, sessions: LiveSessions, limits: Limits) -> None:
+    start = await _start(socket, limits)
+    session = await _opened(socket, start, sessions, limits)
+    try:
+        ready = {"session": session.id, "size": session.size, "notes": session.notes}
+        design = session.stream.latency.algorithmic
+        rates = {"frame_rate": session.stream.frame_rate, "sample_rate": session.stream.sample_rate}
+        await socket.send_text(stream_protocol.tell("ready", **ready, **rates, latency=design))
+        await _talk(socket, session, start, limits)
+    finally:
+        if not start.session:
+            await sessions.close(session)
+    if session.why:
+        await _end(socket, GONE, session.why)
+
+
+async def _start(socket: fastapi.WebSocket, limits: Limits) -> stream_protocol.Start:
+    try:
+        text = (await asyncio.wait_for(socket.receive(), limits.body_seconds)).get("text")
+    except TimeoutError:
+        raise errors.UserError("no start message came") from None
+    start = stream_protocol.read(text or "")
+    if not isinstance(start, stream_protocol.Start):
+        raise errors.UserError('begin with {"type": "start", ...}')
+    return start
+
+
+async def _opened(
+    socket: fastapi.WebSocket, start: stream_protocol.Start, sessions: LiveSessions, limits: Limits
+) -> LiveSession:
+    """The stream that a client names, or a new one of the portrait that it sends."""
+    if start.session:
+        if (known := sessions.get(start.session)) is None:
+            raise errors.UserError(NO_SESSION)
+        return known
+    upload.check_consent(start.consent)
+    sessions.check_room()
+    try:
+        message = await asyncio.wait_for(socket.receive(), limits.body_seconds)
+    except TimeoutError:
+        raise errors.UserError("no portrait came after the start message") from None
+    if not (given := message.get("bytes")):
+        raise errors.UserError("send the portrait's bytes after the start message")
+    if len(given) > limits.image:
+        raise errors.UserError(f"the image has {len(given)} bytes; {limits.image} are the most")
+    folder = sessions.new_folder()
+    try:
+        (folder / "given").write_bytes(given)
+        await safe_decode.image(folder / "given", folder / "image.png", limits)
+        options = {"size": start.size, "seed": start.seed, "still": start.still}
+        return await sessions.create(folder, folder / "image.png", start.consent, **options)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+async def _talk(
+    socket: fastapi.WebSocket, session: LiveSession, start: stream_protocol.Start, limits: Limits
+) -> None:
+    """Take and give until one of both ends; what went wrong goes on."""
+    outbox = Outbox(socket, session, limits)
+    tasks = [asyncio.create_task(_listen(socket, session, start.sample_rate, limits))]
+    tasks.append(asyncio.create_task(session.closed.wait()))
+    if start.watch:
+        tasks += [asyncio.create_task(outbox.fill()), asyncio.create_task(outbox.send())]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _listen(socket: fastapi.WebSocket, session: LiveSession, rate: int, limits: Limits) -> None:
+    phonemes: list[tuple[str, float, float]] = []
+    while True:
+        message = await socket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise websockets.WebSocketDisconnect(message.get("code", 1000))
+        if (sound := message.get("bytes")) is not None:
+            await session.say(sound, rate, phonemes=phonemes or None)
+            phonemes = []
+            continue
+        match stream_protocol.read(message.get("text") or ""):
+            case stream_protocol.Flush():
+                await session.stream.flush()
+            case stream_protocol.Interrupt():
+                await session.interrupt()
+            case stream_protocol.Phonemes(phonemes=told):
+                phonemes += told
+            case _:
+                raise errors.UserError("the stream has been started already")
+
+
+class Outbox:
+    """What waits to be sent: a slow reader loses images, never audio, and at last its place."""
+
+    def __init__(self, socket: fastapi.WebSocket, session: LiveSession, limits: Limits):
+        """Begin empty."""
+        self._socket, self._session, self._limits = socket, session, limits
+        self._waiting: collections.deque[tuple[StreamFrame, bool]] = collections.deque()
+        self._there = asyncio.Event()
+
+    async def fill(self) -> None:
+        """Take the stream's frames as they come.
+
+        Raises:
+          UserError: the reader is too slow.
+        """
+        frames = self._session.watch()
+        async with contextlib.aclosing(frames):
+            async for frame in frames:
+                behind = len(self._waiting)
+                if behind > self._limits.hopeless:
+                    raise errors.UserError(SLOW)
+                shown = behind <= self._limits.backlog
+                self._session.dropped += not shown
+                self._waiting.append((frame, shown))
+                self._there.set()
+
+    async def send(self) -> None:
+        """Send what waits, as fast as it is read."""
+        while True:
+            while not self._waiting:
+                self._there.clear()
+                await self._there.wait()
+            frame, shown = self._waiting.popleft()
+            if frame.audio is not None:
+                await self._socket.send_bytes(stream_protocol.audio(frame))
+            if shown:
+                await self._socket.send_bytes(stream_protocol.image(frame))
+            if frame.index % LATENCY_EVERY == 0:
+                await self._socket.send_text(stream_protocol.tell("latency", **measured(self._session)))
+
+
+def measured(session: LiveSession) -> dict[str, Any]:
+    """How late a stream is: seconds."""
+    found = session.stream.latency
+    parts = {"first_frame": found.first_frame, "frame": found.frame, "lateness": found.lateness}
+    return {name: row._asdict() for name, row in parts.items()} | session.counts()
+
+
+async def _end(socket: fastapi.WebSocket, code: int, line: str) -> None:
+    """Say why, and close."""
+    with contextlib.suppress(RuntimeError, websockets.WebSocketDisconnect):
+        await asyncio.wait_for(socket.send_text(stream_protocol.tell("error", message=line)), 1.0)
+        await socket.close(code, line.encode()[:120].decode(errors="ignore"))

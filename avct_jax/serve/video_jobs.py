@@ -1,0 +1,220 @@
+"""Videos that were asked for: one is drawn at a time, some wait, and none is kept for ever."""
+
+import asyncio
+import collections
+import contextlib
+import dataclasses
+import json
+import pathlib
+import secrets
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+from avct_jax import errors
+from avct_jax.serve.settings import ServerSettings
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+LINE = 1_000_000  # bytes of a line of the worker's
+SWEEP = 10.0  # seconds between looks for what has grown old
+VIDEO = "video.mp4"
+LOST = "the process that draws ended ({}); ask again, for a smaller size or shorter audio"
+BUSY = "{} jobs wait already; try again in a minute"
+
+
+class Busy(errors.UserError):
+    """There is no room for more now; the same request may be granted later."""
+
+
+@dataclasses.dataclass(eq=False)
+class VideoJob:
+    """A video that was asked for.
+
+    Attributes:
+      id: random.
+      folder: of its files, which goes with it.
+      request: arguments of `Animator.animate`.
+      consent: who agreed, and how, in the client's words.
+      state: how far it is.
+      progress: frames done and in all.
+      notes: what was decided on the way, a line each.
+      error: why it failed.
+      created, finished: seconds since 1970.
+    """
+
+    id: str
+    folder: pathlib.Path
+    request: dict[str, Any]
+    consent: str
+    state: State = "queued"
+    progress: tuple[int, int] = (0, 0)
+    seconds: float = 0.0
+    notes: list[str] = dataclasses.field(default_factory=list)
+    error: str | None = None
+    created: float = dataclasses.field(default_factory=time.time)
+    finished: float | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.state in ("done", "failed", "cancelled")
+
+    @property
+    def video(self) -> pathlib.Path:
+        """Where the video is, or will be."""
+        return self.folder / VIDEO
+
+
+class VideoJobs:
+    """The queue, and the process that draws."""
+
+    def __init__(
+        self, settings: ServerSettings, folder: pathlib.Path, saw: Callable[[VideoJob], None] = lambda _: None
+    ):
+        """Begin with an empty queue.
+
+        Args:
+          folder: in which jobs have theirs.
+          saw: told of each job that is over.
+        """
+        self.keep_seconds = settings.keep_seconds
+        self._settings, self._folder, self._saw = settings, folder, saw
+        self._jobs: dict[str, VideoJob] = {}
+        self._waiting: collections.deque[VideoJob] = collections.deque()
+        self._there = asyncio.Event()
+        self._worker: asyncio.subprocess.Process | None = None
+        self._running: VideoJob | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait."""
+        return len(self._waiting)
+
+    def check_room(self) -> None:
+        """Refuse a job before its files are read.
+
+        Raises:
+          Busy: as many wait as may.
+        """
+        if len(self._waiting) >= (most := self._settings.limits.queued):
+            raise Busy(BUSY.format(most))
+
+    def new_folder(self) -> pathlib.Path:
+        """Make a folder for a job's files, of a random name."""
+        folder = self._folder / secrets.token_urlsafe(16)
+        folder.mkdir(mode=0o700)
+        return folder
+
+    def submit(self, folder: pathlib.Path, request: dict[str, Any], consent: str) -> VideoJob:
+        """Queue a job whose files are in its folder.
+
+        Raises:
+          Busy: as many wait as may.
+        """
+        self.check_room()
+        job = VideoJob(folder.name, folder, request, consent)
+        record = {"consent": consent, "created": job.created, "request": request}
+        (folder / "request.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
+        self._jobs[job.id] = job
+        self._waiting.append(job)
+        self._there.set()
+        return job
+
+    def get(self, name: str) -> VideoJob | None:
+        """The job of an id."""
+        return self._jobs.get(name)
+
+    def place(self, job: VideoJob) -> int | None:
+        """How many jobs come before one that waits; None where it does not wait."""
+        return self._waiting.index(job) + (self._running is not None) if job in self._waiting else None
+
+    async def delete(self, job: VideoJob) -> None:
+        """Cancel a job, and remove all of it."""
+        if job in self._waiting:
+            self._waiting.remove(job)
+        if not job.over:
+            self._end(job, "cancelled")
+        if job is self._running:
+            await self._stop_worker()
+        self._jobs.pop(job.id, None)
+        shutil.rmtree(job.folder, ignore_errors=True)
+
+    async def run(self) -> None:
+        """Draw jobs until cancelled."""
+        sweeping = asyncio.create_task(self._sweep())
+        try:
+            while True:
+                while not self._waiting:
+                    self._there.clear()
+                    await self._there.wait()
+                self._running = self._waiting.popleft()
+                await self._draw(self._running)
+                self._running = None
+        finally:
+            sweeping.cancel()
+            await self._stop_worker()
+
+    async def _draw(self, job: VideoJob) -> None:
+        job.state = "running"
+        try:
+            worker = await self._warm_worker()
+            if job.over:  # deleted meanwhile
+                return
+            assert worker.stdin is not None and worker.stdout is not None
+            worker.stdin.write(json.dumps(job.request | {"output": str(job.video)}).encode() + b"\n")
+            await worker.stdin.drain()
+            while not job.over:
+                line = await worker.stdout.readline()
+                if not line:
+                    raise ConnectionError
+                self._hear(job, json.loads(line))
+        except (OSError, ValueError):
+            status = await self._stop_worker()
+            if not job.over:
+                how = signal.Signals(-status).name if status < 0 else f"status {status}"
+                self._end(job, "failed", LOST.format(how))
+
+    def _hear(self, job: VideoJob, said: dict[str, Any]) -> None:
+        if "progress" in said:
+            job.progress = tuple(said["progress"])
+        elif "refused" in said:
+            self._end(job, "failed", said["refused"].replace(f"{job.folder}/", ""))
+        else:
+            done = said["done"]
+            job.progress, job.seconds = (done["frames"], done["frames"]), done["seconds"]
+            job.notes += [line.replace(f"{job.folder}/", "") for line in done["notes"]]
+            self._end(job, "done")
+
+    def _end(self, job: VideoJob, state: State, error: str | None = None) -> None:
+        job.state, job.error, job.finished = state, error, time.time()
+        self._saw(job)
+
+    async def _warm_worker(self) -> asyncio.subprocess.Process:
+        if self._worker is None or self._worker.returncode is not None:
+            self._worker = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "avct_jax.serve.video_worker", self._settings.checkpoint or "",
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=LINE,
+                start_new_session=True,
+            )  # fmt: skip
+        return self._worker
+
+    async def _stop_worker(self) -> int:
+        """Kill the process that draws, if there is one; its status."""
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return 0
+        with contextlib.suppress(ProcessLookupError):
+            worker.kill()
+        return await worker.wait()
+
+    async def _sweep(self) -> None:
+        """Remove what is older than is promised."""
+        while True:
+            await asyncio.sleep(min(SWEEP, self._settings.keep_seconds))
+            now = time.time()
+            for job in list(self._jobs.values()):
+                if job.finished is not None and now - job.finished > self._settings.keep_seconds:
+                    await self.delete(job)

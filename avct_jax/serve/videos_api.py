@@ -1,0 +1,132 @@
+"""`/v1/videos`: a portrait and a recording in, a video when it is ready."""
+
+import pathlib
+import shutil
+from typing import Annotated, Any, Literal
+
+import fastapi
+import pydantic
+from fastapi import responses
+
+from avct_jax import errors
+from avct_jax.animator import inputs
+from avct_jax.serve import safe_decode, upload
+from avct_jax.serve.settings import Limits
+from avct_jax.serve.video_jobs import VideoJob, VideoJobs
+
+router = fastapi.APIRouter(prefix="/v1/videos", tags=["videos"])
+NO_VIDEO = "there is no such video; it may have been kept for as long as this server keeps them"
+
+
+class VideoState(pydantic.BaseModel):
+    """How far a video is."""
+
+    id: str
+    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    queue_position: int | None = pydantic.Field(description="jobs before it, while it waits")
+    frames_done: int
+    frames: int = pydantic.Field(description="in all; 0 while that is not known")
+    seconds: float = pydantic.Field(description="length of the finished video")
+    notes: list[str]
+    error: str | None
+    consent: str
+    created: float = pydantic.Field(description="seconds since 1970")
+    expires: float | None = pydantic.Field(description="when the finished video is removed")
+    content: str | None = pydantic.Field(description="address of the finished video")
+
+
+def _jobs(request: fastapi.Request) -> VideoJobs:
+    return request.app.state.jobs
+
+
+Jobs = Annotated[VideoJobs, fastapi.Depends(_jobs)]
+
+
+def _job(name: str, jobs: Jobs) -> VideoJob:
+    if (job := jobs.get(name)) is None:
+        raise fastapi.HTTPException(404, NO_VIDEO)
+    return job
+
+
+Job = Annotated[VideoJob, fastapi.Depends(_job)]
+
+
+@router.post("", status_code=202)
+async def create_video(
+    request: fastapi.Request,
+    jobs: Jobs,
+    image: Annotated[fastapi.UploadFile, fastapi.File(description="a portrait")],
+    consent: Annotated[str, upload.CONSENT],
+    audio: Annotated[fastapi.UploadFile, fastapi.File(description="a recording, or a video's audio")],
+    transcript: Annotated[str | None, fastapi.Form(description="what is said, in English")] = None,
+    size: Annotated[int | None, fastapi.Form(description="side, px: 256 to 1024, even")] = None,
+    seed: Annotated[int | None, fastapi.Form(ge=0)] = None,
+    still: Annotated[bool, fastapi.Form(description="the head keeps its pose")] = False,
+) -> VideoState:
+    """Queue a video; 429 where too many wait."""
+    upload.check_consent(consent)
+    jobs.check_room()
+    inputs.check_size(size)
+    folder = jobs.new_folder()
+    try:
+        files = await _decoded(folder, image, audio, request.app.state.settings.limits)
+        options = {"transcript": transcript or None, "size": size, "seed": seed, "still": still}
+        job = jobs.submit(folder, {**files, **options}, consent)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return _state(job, jobs)
+
+
+async def _decoded(
+    folder: pathlib.Path, image: fastapi.UploadFile, audio: fastapi.UploadFile, limits: Limits
+) -> dict[str, Any]:
+    """Write the files under names of our own, and decode them."""
+    given, heard = folder / "given", folder / "audio.wav"
+    await upload.save(image, given, limits.image, "image")
+    await safe_decode.image(given, folder / "image.png", limits)
+    await upload.save(audio, given, limits.audio, "audio")
+    decoded = await safe_decode.audio(given, heard, limits)
+    given.unlink()
+    if not decoded.seconds:
+        raise errors.UserError("the audio is empty; give a recording with speech in it")
+    return {"image": str(folder / "image.png"), "audio": str(heard)}
+
+
+@router.get("/{name}")
+async def get_video(job: Job, jobs: Jobs) -> VideoState:
+    """How far a video is."""
+    return _state(job, jobs)
+
+
+@router.get("/{name}/content", response_class=responses.FileResponse)
+async def get_content(job: Job) -> responses.FileResponse:
+    """The finished video (mp4); 409 while it is not ready."""
+    if job.state != "done":
+        raise fastapi.HTTPException(409, job.error or f"the video is not ready, it is {job.state}")
+    return responses.FileResponse(job.video, media_type="video/mp4", filename="talk.mp4")
+
+
+@router.delete("/{name}", status_code=204)
+async def delete_video(job: Job, jobs: Jobs) -> None:
+    """Stop and remove a video, and all that was given for it."""
+    await jobs.delete(job)
+
+
+def _state(job: VideoJob, jobs: VideoJobs) -> VideoState:
+    done, total = job.progress
+    ready = job.state == "done"
+    return VideoState(
+        id=job.id,
+        state=job.state,
+        queue_position=jobs.place(job),
+        frames_done=done,
+        frames=total,
+        seconds=job.seconds,
+        notes=job.notes,
+        error=job.error,
+        consent=job.consent,
+        created=job.created,
+        expires=None if job.finished is None else job.finished + jobs.keep_seconds,
+        content=f"/v1/videos/{job.id}/content" if ready else None,
+    )
