@@ -62,6 +62,16 @@ class AsyncStream:
         await asyncio.to_thread(self.stream.close)
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the frames, px."""
+        return self.stream.size
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was decided about the portrait, a line each."""
+        return self.stream.notes
+
+    @property
     def latency(self) -> frame_stream.StreamLatency:
         """Delay by design and as measured."""
         return self.stream.latency

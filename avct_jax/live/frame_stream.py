@@ -33,6 +33,8 @@ class FrameStream:
 
     frame_rate = frame_planner.FRAME_RATE
     sample_rate = pcm.RATE
+    size: tuple[int, int] = (0, 0)  # px; what a Stream sets, and so are the notes
+    notes: tuple[str, ...] = ()
 
     def __init__(
         self,

@@ -52,7 +52,8 @@ def serve(
     """
     limits = settings.limits
     options: dict[str, Any] = dict(
-        log_level="warning", loop="asyncio", http="h11", ws="websockets-sansio", access_log=False, server_header=False, ws_max_size=limits.image + 1000,
+        log_level="warning", access_log=False, server_header=False,
+        loop="asyncio", http="h11", ws="websockets-sansio", ws_max_size=limits.image + 1000,
         ws_ping_interval=PING, ws_ping_timeout=PING, ws_per_message_deflate=False,
         timeout_graceful_shutdown=CLOSING, ssl_certfile=certificate, ssl_keyfile=key,
     )  # fmt: skip

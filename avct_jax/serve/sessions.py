@@ -6,7 +6,7 @@ import pathlib
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from avct_jax import errors
@@ -40,8 +40,7 @@ class LiveSession:
     def __init__(self, name: str, stream: AsyncStream, consent: str, folder: pathlib.Path, limits: Limits):
         """Name a stream."""
         self.id, self.stream, self.consent, self.folder = name, stream, consent, folder
-        self.size: int = stream.stream.size[0]
-        self.notes: tuple[str, ...] = stream.stream.notes
+        self.size, self.notes = stream.size[0], stream.notes
         self.sent = self.dropped = 0
         self.closed = asyncio.Event()
         self.why = ""
@@ -69,7 +68,7 @@ class LiveSession:
         await asyncio.to_thread(self.stream.interrupt)
         self._ahead = 0.0
 
-    async def watch(self) -> AsyncIterator[StreamFrame]:
+    async def watch(self) -> AsyncGenerator[StreamFrame, None]:
         """Yield frames as they are due, until the stream is closed.
 
         Raises:

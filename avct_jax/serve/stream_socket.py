@@ -101,7 +101,7 @@ async def _talk(
 ) -> None:
     """Take and give until one of both ends; what went wrong goes on."""
     outbox = Outbox(socket, session, limits)
-    tasks = [asyncio.create_task(_listen(socket, session, start.sample_rate, limits))]
+    tasks: list[asyncio.Task] = [asyncio.create_task(_listen(socket, session, start.sample_rate, limits))]
     tasks.append(asyncio.create_task(session.closed.wait()))
     if start.watch:
         tasks += [asyncio.create_task(outbox.fill()), asyncio.create_task(outbox.send())]

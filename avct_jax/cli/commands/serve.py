@@ -16,8 +16,8 @@ examples:
   avct serve --port 9000 --streams 1
   avct serve --host 0.0.0.0 --token-file token.txt --tls-certificate cert.pem --tls-key key.pem
 
-The page is at http://127.0.0.1:8000, what programs may ask at /openapi.json, see docs/how-to/serve.md. Whoever
-reaches the server can use it: other machines are let in with a token only (--token-file, or AVCT_TOKEN).
+The page is at http://127.0.0.1:8000, what programs may ask at /openapi.json, see docs/how-to/serve.md.
+Whoever reaches the server can use it: others than this machine must bear a token (--token-file, AVCT_TOKEN).
 """
 PARTS = ("fastapi", "uvicorn", "multipart", "websockets", "aiortc", "prometheus_client")
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")]
@@ -102,9 +102,7 @@ def run(options: Options) -> int:
 
 def _check_installed() -> None:
     if sys.platform == "win32":
-        raise errors.UserError(
-            "avct serve limits what strangers' files may cost as Linux and macOS can; use WSL"
-        )
+        raise errors.UserError("avct serve needs Linux or macOS, which can limit what a file costs; use WSL")
     if missing := [name for name in PARTS if importlib.util.find_spec(name) is None]:
         raise errors.UserError(
             f"avct serve needs {missing[0]}, which is not installed: pip install 'avct-jax[serve]'"
