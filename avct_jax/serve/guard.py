@@ -125,8 +125,8 @@ def body_limit(path: str, limits: Limits) -> int:
 
 def _bears(scope: Scope, headers: dict[str, str], token: str) -> bool:
     kind, _, given = headers.get("authorization", "").partition(" ")
-    if kind.lower() != "bearer" and scope["type"] == "websocket":
-        offered = scope.get("subprotocols", ())
+    if kind.lower() != "bearer":
+        offered = scope.get("subprotocols", ()) if scope["type"] == "websocket" else ()
         given = next((n.removeprefix(SUBPROTOCOL) for n in offered if n.startswith(SUBPROTOCOL)), "")
     return hmac.compare_digest(given.strip().encode(), token.encode())
 

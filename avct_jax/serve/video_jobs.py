@@ -11,7 +11,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from avct_jax import errors
@@ -21,6 +21,7 @@ State = Literal["queued", "running", "done", "failed", "cancelled"]
 LINE = 1_000_000  # bytes of a line of the worker's
 SWEEP = 10.0  # seconds between looks for what has grown old
 VIDEO = "video.mp4"
+WORKER = ("-m", "avct_jax.serve.video_worker")
 LOST = "the process that draws ended ({}); ask again, for a smaller size or shorter audio"
 BUSY = "{} jobs wait already; try again in a minute"
 
@@ -72,16 +73,21 @@ class VideoJobs:
     """The queue, and the process that draws."""
 
     def __init__(
-        self, settings: ServerSettings, folder: pathlib.Path, saw: Callable[[VideoJob], None] = lambda _: None
+        self,
+        settings: ServerSettings,
+        folder: pathlib.Path,
+        saw: Callable[[VideoJob], None] = lambda _: None,
+        worker: Sequence[str] = WORKER,
     ):
         """Begin with an empty queue.
 
         Args:
           folder: in which jobs have theirs.
           saw: told of each job that is over.
+          worker: arguments of Python, for the process that draws.
         """
         self.keep_seconds = settings.keep_seconds
-        self._settings, self._folder, self._saw = settings, folder, saw
+        self._settings, self._folder, self._saw, self._command = settings, folder, saw, worker
         self._jobs: dict[str, VideoJob] = {}
         self._waiting: collections.deque[VideoJob] = collections.deque()
         self._there = asyncio.Event()
@@ -195,7 +201,7 @@ class VideoJobs:
     async def _warm_worker(self) -> asyncio.subprocess.Process:
         if self._worker is None or self._worker.returncode is not None:
             self._worker = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "avct_jax.serve.video_worker", self._settings.checkpoint or "",
+                sys.executable, *self._command, self._settings.checkpoint or "",
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=LINE,
                 start_new_session=True,
             )  # fmt: skip
