@@ -30,6 +30,7 @@ RUNGS = {
     "convert": 6,
     "animator": 6,
     "live": 6,
+    "serve": 7,
     "presets": 6,
     "": 6,  # the public names
     "evaluation": 7,  # it trains, animates and measures

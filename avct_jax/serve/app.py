@@ -15,12 +15,13 @@ from fastapi import exceptions, responses, staticfiles
 
 import avct_jax
 from avct_jax import errors
-from avct_jax.serve import sessions_api, stream_protocol, stream_socket, videos_api, whep
 from avct_jax.serve.guard import Guard
 from avct_jax.serve.server_metrics import CONTENT_TYPE, ServerMetrics
-from avct_jax.serve.sessions import LiveSessions, Open
 from avct_jax.serve.settings import ServerSettings
-from avct_jax.serve.video_jobs import WORKER, Busy, VideoJobs
+from avct_jax.serve.streams import sessions_api, stream_protocol, stream_socket, whep
+from avct_jax.serve.streams.sessions import LiveSessions, Open
+from avct_jax.serve.videos import videos_api
+from avct_jax.serve.videos.video_jobs import WORKER, Busy, VideoJobs
 
 THREADS = 64  # a paced stream waits in one for its next frame
 RETRY = 15  # seconds after which who was refused may ask again

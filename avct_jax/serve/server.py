@@ -27,7 +27,7 @@ def listen(settings: ServerSettings) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=WAITING)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         why = getattr(error, "strerror", None) or str(error)
         raise errors.UserError(
             f"{settings.host}:{port} cannot be listened on: {why}; choose --port"

@@ -84,10 +84,10 @@ async def open_stream(image, *, size=256, seed=None, still=False, **_):
 
 def application(tmp_path, **options):
     """The application without networks."""
-    script = tmp_path / "worker.py"
+    script, opens = tmp_path / "worker.py", options.pop("opens", open_stream)
     script.write_text(WORKER)
     settings = server_settings.ServerSettings(**options)
-    return app.create_app(settings, open_stream=open_stream, worker=[str(script)], warm=False)
+    return app.create_app(settings, open_stream=opens, worker=[str(script)], warm=False)
 
 
 def limits(**changed):
@@ -97,15 +97,17 @@ def limits(**changed):
 
 @contextlib.contextmanager
 def running(tmp_path, **options):
-    """Serve it on a port of this machine, whose number is given; ends with the block."""
-    settings = server_settings.ServerSettings(port=0, **options)
+    """Serve it on a port of this machine; gives the port's number and the application's state."""
+    told = {name: value for name, value in options.items() if name != "opens"}
+    settings = server_settings.ServerSettings(port=0, **told)
     with contextlib.closing(server.listen(settings)) as listener:
-        made = server.make(settings, application(tmp_path, **options))
+        served = application(tmp_path, **options)
+        made = server.make(settings, served)
         thread = threading.Thread(target=made.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
             wait_until(lambda: made.started)
-            yield listener.getsockname()[1]
+            yield listener.getsockname()[1], served.inner.state
         finally:
             made.should_exit = True
             thread.join()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from starlette import testclient
 
-from avct_jax.serve import stream_protocol
+from avct_jax.serve.streams import stream_protocol
 from tests.serve import serve_parts
 from tests.serve.test_stream_socket import ENDED, refusal, said, take
 
@@ -85,12 +85,12 @@ def test_closing_a_stream_tells_its_watcher(client):
 
 @pytest.mark.parametrize("client", [{"limits": serve_parts.limits(lonely_seconds=0.1)}], indirect=True)
 def test_a_stream_that_nobody_watches_is_closed(client, monkeypatch):
-    from avct_jax.serve import sessions
+    from avct_jax.serve.streams import sessions
 
     monkeypatch.setattr(sessions, "SWEEP", 0.05)
     name = open_session(client).json()["id"]
     serve_parts.wait_until(lambda: client.get(f"/v1/sessions/{name}").status_code == 404)
-    assert not list(client.app._app.state.sessions._folder.iterdir())
+    assert not list(client.app.inner.state.sessions._folder.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_stream_that_nobody_watches_is_closed(client, monkeypatch):
 def test_what_is_wrong_is_told_in_a_line(client, changed, status, line):
     answer = open_session(client, **changed)
     assert answer.status_code == status and line in answer.json()["detail"]
-    assert not list(client.app._app.state.sessions._folder.iterdir())
+    assert not list(client.app.inner.state.sessions._folder.iterdir())
 
 
 def test_full_is_told_with_a_time(client):

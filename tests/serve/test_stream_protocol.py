@@ -6,7 +6,7 @@ import pytest
 
 from avct_jax import errors
 from avct_jax.live import frames
-from avct_jax.serve import stream_protocol as protocol
+from avct_jax.serve.streams import stream_protocol as protocol
 
 
 def frame(**changed):

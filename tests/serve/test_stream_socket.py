@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from starlette import testclient, websockets
 
-from avct_jax.serve import stream_protocol, stream_socket
+from avct_jax.serve.streams import stream_protocol, stream_socket
 from tests.serve import serve_parts
 
 
@@ -152,7 +152,7 @@ def test_a_wrong_portrait_ends_in_a_line_and_leaves_nothing(client, image, optio
         socket.send_text(json.dumps({"type": "start", "consent": "me", **options}))
         socket.send_text("{}") if image is None else socket.send_bytes(image)
         assert line in refusal(socket)[0]
-    sessions = client.app._app.state.sessions
+    sessions = client.app.inner.state.sessions
     assert sessions.count == 0 and not list(sessions._folder.iterdir())
 
 
@@ -167,7 +167,7 @@ def test_a_wrong_message_ends_the_stream_in_a_line(client, wrong):
             if "error" in (message.get("text") or ""):
                 break
         assert json.loads(message["text"])["message"]
-    serve_parts.wait_until(lambda: client.app._app.state.sessions.count == 0)
+    serve_parts.wait_until(lambda: client.app.inner.state.sessions.count == 0)
 
 
 @pytest.mark.parametrize("client", [{"limits": serve_parts.limits(ahead_seconds=2.0)}], indirect=True)
@@ -189,14 +189,14 @@ def test_no_more_streams_than_are_allowed(client):
             second.send_text(json.dumps({"type": "start", "consent": "me"}))
             message, code = refusal(second)
             assert "1 streams are open" in message and code == stream_socket.TOO_BUSY
-    serve_parts.wait_until(lambda: client.app._app.state.sessions.count == 0)
+    serve_parts.wait_until(lambda: client.app.inner.state.sessions.count == 0)
     with serve_parts.connect(client) as third:
         assert serve_parts.start(third)["type"] == "ready"
 
 
 @pytest.mark.parametrize("client", [{"limits": serve_parts.limits(silent_seconds=0.2)}], indirect=True)
 def test_a_stream_that_nobody_speaks_to_is_closed_and_says_why(client, monkeypatch):
-    from avct_jax.serve import sessions
+    from avct_jax.serve.streams import sessions
 
     monkeypatch.setattr(sessions, "SWEEP", 0.05)
     with serve_parts.connect(client) as socket:

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from avct_jax.serve import settings, video_jobs
+from avct_jax.serve import settings
+from avct_jax.serve.videos import video_jobs
 from tests.serve import serve_parts
 
 REQUEST = {"image": "i.png", "audio": "a.wav", "transcript": None, "size": None}

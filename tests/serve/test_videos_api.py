@@ -146,7 +146,7 @@ def test_the_true_worker_draws_a_video(tmp_path):
 
     async def fetch():
         application = app.create_app(settings.ServerSettings(), warm=False)
-        inner = application._app
+        inner = application.inner
         transport = httpx2.ASGITransport(application)
         async with (
             inner.router.lifespan_context(inner),
