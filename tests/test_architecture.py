@@ -29,6 +29,8 @@ RUNGS = {
     "train": 5,
     "convert": 6,
     "animator": 6,
+    "compile_cache": 0,
+    "demo": 1,
     "live": 6,
     "serve": 7,
     "presets": 6,
