@@ -84,10 +84,7 @@ def test_closing_a_stream_tells_its_watcher(client):
 
 
 @pytest.mark.parametrize("client", [{"limits": serve_parts.limits(lonely_seconds=0.1)}], indirect=True)
-def test_a_stream_that_nobody_watches_is_closed(client, monkeypatch):
-    from avct_jax.serve.streams import sessions
-
-    monkeypatch.setattr(sessions, "SWEEP", 0.05)
+def test_a_stream_that_nobody_watches_is_closed(client):
     name = open_session(client).json()["id"]
     serve_parts.wait_until(lambda: client.get(f"/v1/sessions/{name}").status_code == 404)
     assert not list(client.app.inner.state.sessions._folder.iterdir())

@@ -195,10 +195,7 @@ def test_no_more_streams_than_are_allowed(client):
 
 
 @pytest.mark.parametrize("client", [{"limits": serve_parts.limits(silent_seconds=0.2)}], indirect=True)
-def test_a_stream_that_nobody_speaks_to_is_closed_and_says_why(client, monkeypatch):
-    from avct_jax.serve.streams import sessions
-
-    monkeypatch.setattr(sessions, "SWEEP", 0.05)
+def test_a_stream_that_nobody_speaks_to_is_closed_and_says_why(client):
     with serve_parts.connect(client) as socket:
         serve_parts.start(socket)
         with pytest.raises(websockets.WebSocketDisconnect, match="nobody spoke to the stream for 0 s"):

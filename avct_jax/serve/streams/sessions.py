@@ -186,11 +186,12 @@ class LiveSessions:
 
     async def run(self) -> None:
         """Close streams that nobody needs, until cancelled; then all."""
+        limits = self._settings.limits
         try:
             while True:
-                await asyncio.sleep(SWEEP)
+                await asyncio.sleep(min(SWEEP, limits.lonely_seconds, limits.silent_seconds))
                 for session in self:
-                    if why := session.idle_too_long(self._settings.limits):
+                    if why := session.idle_too_long(limits):
                         await self.close(session, why)
         finally:
             for session in self:
