@@ -6,7 +6,7 @@ from typing import Any
 import safetensors
 
 from avct_jax import arguments, errors
-from avct_jax.animator import base
+from avct_jax.animator import base, scales
 from avct_jax.data.faces import face_alignment_backend, head_pose
 from avct_jax.data.media import image_io, soundtrack
 from avct_jax.data.phonemes import decoders, pronunciation, recognition, symbols
@@ -36,6 +36,8 @@ def look(
     if checkpoint is not None:
         mesh, only = _family(checkpoint)
         check_only_size(asked.size, only)
+        if mesh is False:
+            scales.refuse_for_keypoints(asked.scales)
     if mesh:
         check_size(asked.size)
     check_landmarks(landmarks, mesh=bool(mesh))

@@ -73,6 +73,20 @@ def _whole(least: int, said: str) -> Callable[[str], int]:
     return read
 
 
+def factor(most: float, *, off: bool = False) -> Any:
+    """How a factor from 0 to `most` is read; with `off` that word is 0."""
+    said = f"must be a number from 0 to {most:g}" + (", or off" if off else "") + "; 1 is usual"
+
+    def read(text: str) -> float:
+        with contextlib.suppress(ValueError):
+            value = 0.0 if off and text == "off" else float(text)
+            if 0 <= value <= most:
+                return value
+        raise ValueError(f"{text!r} {said}")
+
+    return read_by(read)
+
+
 def _some(*words: str) -> list[str]:
     if words:
         return list(words)

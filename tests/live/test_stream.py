@@ -58,6 +58,8 @@ def test_one_source_of_networks_is_enough(animator):
         ({"chunk": 40}, "the chunk is 40"),
         ({"queue": 3}, "the queue is 3"),
         ({"seed": -1}, "the seed is -1"),
+        ({"mouth": 2.5}, "mouth is 2.5"),
+        ({"still": True, "head_motion": 2.0}, "still is given and a head_motion of 2"),
     ],
 )
 def test_options_are_refused_before_the_work(options, message):

@@ -19,6 +19,7 @@ examples:
   avct animate --image face.jpg --audio speech.wav --transcript-file words.txt
   avct animate --image face.jpg --audio interview.mov --still --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --poses openface.csv --output talk.mp4
+  avct animate --image face.jpg --audio speech.wav --head-motion 0.5 --blink off --mouth 1.2
   avct animate --image face.jpg --audio speech.wav --size 256 --seed 7 --output talk.mp4
 """
 
@@ -49,16 +50,22 @@ class SpeechOptions:
 
 @dataclasses.dataclass(frozen=True)
 class HeadOptions:
-    """How the head moves.
+    """How head, eyes and mouth move.
 
     Attributes:
       poses: an OpenFace csv, or .npy with a row of rx ry rz (rad) tx ty tz (mm) for each frame (default:
         made up, as people's heads move)
       still: the head keeps the portrait's pose; eyes still blink
+      head_motion: how far the head moves against what is usual, 0 to 3; 0 is --still
+      blink: how often the eyes blink against what is usual, 0 to 4; 0 or off: never
+      mouth: how far the mouth moves against what is usual, 0 to 2
     """
 
     poses: Annotated[option.MaybeFile, MOVED] = None
     still: Annotated[option.Flag, MOVED] = False
+    head_motion: Annotated[float, MOVED, option.factor(3.0), option.shown_as("SCALE")] = 1.0
+    blink: Annotated[float, option.factor(4.0, off=True), option.shown_as("RATE")] = 1.0
+    mouth: Annotated[float, option.factor(2.0), option.shown_as("SCALE")] = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +132,9 @@ def run(options: Options) -> int:
         size=drawn.size,
         seed=drawn.seed,
         audio_track=speech.audio_track,
+        head_motion=options.head.head_motion,
+        blink=options.head.blink,
+        mouth=options.head.mouth,
     )
     look(options.image, options.audio, output, request, options.network, options.shown)
     return animate(options.image, options.audio, output, request, options.network, options.shown)
