@@ -26,6 +26,7 @@ Image = options.Image
 Audio = options.Audio
 Poses = options.Poses
 Phonemes = options.Phonemes
+Face = options.Face
 Request = options.Request
 
 
@@ -127,6 +128,7 @@ class Animator(abc.ABC):
         head_motion: float = 1.0,
         blink: float = 1.0,
         mouth: float = 1.0,
+        face: Face | None = None,
         cropped: bool = False,
         size: int | None = None,
         seed: int | None = None,
@@ -150,6 +152,8 @@ class Animator(abc.ABC):
             and so are the next two.
           blink: factor on how often the eyes blink, 0 to 4.
           mouth: factor on how far the mouth moves, 0 to 2.
+          face: which of several: its number from the left, from 1, or a place in it, (x, y) in px of the
+            image; by default the largest. `avct_jax.faces` lists them.
           cropped: the image is a head's square already and is taken whole, as a clip of `avct preprocess`
             must be to compare with the video of it.
           size: side of the video, px: 256 to 1024 of the mesh family, by default the head's size in the
@@ -172,7 +176,7 @@ class Animator(abc.ABC):
         given = filter(arguments.is_path, (image, audio, poses, phonemes))
         atomic_write.refuse_overwriting(output, *given)
         told = (phonemes, transcript, recogniser, poses, still, cropped, size, seed, audio_track)
-        request = Request(*told, head_motion, blink, mouth)
+        request = Request(*told, head_motion, blink, mouth, face)
         ready = self._prepare_request(image, audio, request, clock)
         writer = video_io.VideoWriter(output, size=ready.size, audio=ready.audio)
         with writer, contextlib.closing(self.draw(ready.portrait, ready.track, clock)) as frames:
@@ -196,6 +200,7 @@ class Animator(abc.ABC):
         head_motion: float = 1.0,
         blink: float = 1.0,
         mouth: float = 1.0,
+        face: Face | None = None,
         cropped: bool = False,
         size: int | None = None,
         seed: int | None = None,
@@ -207,7 +212,7 @@ class Animator(abc.ABC):
           RGB, in 8 bits.
         """
         told = (phonemes, transcript, recogniser, poses, still, cropped, size, seed, audio_track)
-        request = Request(*told, head_motion, blink, mouth)
+        request = Request(*told, head_motion, blink, mouth, face)
         ready = self._prepare_request(image, audio, request)
         yield from self.draw(ready.portrait, ready.track)
 
@@ -224,6 +229,7 @@ class Animator(abc.ABC):
         head_motion: float = 1.0,
         blink: float = 1.0,
         mouth: float = 1.0,
+        face: Face | None = None,
         cropped: bool = False,
         size: int | None = None,
         seed: int | None = None,
@@ -234,7 +240,7 @@ class Animator(abc.ABC):
         `animate` and `frames` begin with it; arguments are theirs, and so are the errors.
         """
         told = (phonemes, transcript, recogniser, poses, still, cropped, size, seed, audio_track)
-        request = Request(*told, head_motion, blink, mouth)
+        request = Request(*told, head_motion, blink, mouth, face)
         return self._prepare_request(image, audio, request)
 
     def _prepare_request(

@@ -57,7 +57,7 @@ class KeypointAnimator(base.Animator, family="keypoints"):
         with clock("image"):
             looked_for = not (request.cropped and request.poses is not None)
             portrait, first_pose = self._read_portrait(
-                image, notes, cropped=request.cropped, with_pose=looked_for
+                image, notes, cropped=request.cropped, with_pose=looked_for, face=request.face
             )
         with clock("sound"):
             features = functools.partial(speech_features.features, f0=self.config.pitch)
@@ -101,10 +101,12 @@ class KeypointAnimator(base.Animator, family="keypoints"):
                 block = np.asarray(ready)
             yield block[: count - done]
 
-    def _read_portrait(self, image: base.Image, notes: list[str], *, cropped=False, with_pose=True):
+    def _read_portrait(
+        self, image: base.Image, notes: list[str], *, cropped=False, with_pose=True, face=None
+    ):
         size = self.config.image_size
         found = portraits.read_portrait(
-            image, self._landmarker, notes, least=size // 2, cropped=cropped, find=with_pose
+            image, self._landmarker, notes, least=size // 2, cropped=cropped, find=with_pose, face=face
         )
         cut = crop.crop(found.pixels, found.square, size)
         return cut, head_pose.from_landmarks(crop.to_crop(found.points, found.square)) if with_pose else None

@@ -66,7 +66,9 @@ class MeshAnimator(base.Animator, family="mesh"):
     def _ready(self, image, audio, request, notes, clock) -> base.PreparedAnimation:
         inputs.check_size(request.size)
         with clock("image"):
-            portrait, pixels = self._read_portrait(image, notes, cropped=request.cropped, size=request.size)
+            portrait, pixels = self._read_portrait(
+                image, notes, cropped=request.cropped, size=request.size, face=request.face
+            )
         with clock("sound"):
             listen = functools.partial(mesh_features.listen, recognise=self._recognise)
             speech, heard = base.hear(audio, listen, notes, request.audio_track)
@@ -121,9 +123,9 @@ class MeshAnimator(base.Animator, family="mesh"):
         layers = portrait_layers.make(pixels, points, canonical)
         return self._prepare(mesh_inference.Layers(*map(jnp.asarray, layers)))
 
-    def _read_portrait(self, image, notes, *, cropped=False, size=None):
+    def _read_portrait(self, image, notes, *, cropped=False, size=None, face=None):
         found = portraits.read_portrait(
-            image, self._landmarker, notes, least=inputs.SIZES[0] // 2, cropped=cropped
+            image, self._landmarker, notes, least=inputs.SIZES[0] // 2, cropped=cropped, face=face
         )
         side = size or size_for(found.square.size)
         cut = crop.crop(found.pixels, found.square, side)

@@ -1,5 +1,7 @@
 """What an animation may be told."""
 
+import math
+import numbers
 import os
 import typing
 from collections.abc import Callable
@@ -15,6 +17,7 @@ Path = str | os.PathLike
 Image = Any  # a Path, or what image_io.from_pixels takes
 Audio = Any  # a Path, or what audio_io.from_samples takes
 Poses = Any  # a Path, or what head_pose.from_array takes
+Face = Any  # a number from 1, or a pair of px
 Phonemes = Any  # a Path, or what symbols.from_indices takes
 
 
@@ -33,6 +36,7 @@ class Request(NamedTuple):
     head_motion: float = 1.0
     blink: float = 1.0
     mouth: float = 1.0
+    face: Face | None = None
 
     @property
     def scales(self) -> factors.Scales:
@@ -54,6 +58,8 @@ class Request(NamedTuple):
         asked = scales_of(self.still, *self.scales)
         if self.poses is not None and self.head_motion != 1:
             raise errors.UserError("poses are given and head_motion is too; leave one of them out")
+        if self.cropped and self.face is not None:
+            raise errors.UserError("a cropped image is taken whole and face is given; leave one of them out")
         if self.phonemes is not None and self.transcript is not None:
             raise errors.UserError("phonemes and a transcript are given; leave one of them out")
         return self._replace(
@@ -64,6 +70,7 @@ class Request(NamedTuple):
             audio_track=arguments.whole_number(self.audio_track, "the sound track", least=1),
             still=arguments.flag(self.still, "still"),
             cropped=arguments.flag(self.cropped, "cropped"),
+            face=face_of(self.face),
             **asked._asdict(),
         )
 
@@ -85,6 +92,26 @@ def scales_of(still: Any, head_motion: Any, blink: Any, mouth: Any) -> factors.S
             f"still is given and a head_motion of {head_motion:g} is too; leave one of them out"
         )
     return found._replace(head_motion=0.0)
+
+
+def face_of(given: Any) -> tuple[float, float] | int | None:
+    """Take which face of a picture is meant.
+
+    Args:
+      given: its number, from 1; or a place in it, x and y in px; or None.
+
+    Raises:
+      UserError: it is something else.
+    """
+    if given is None or isinstance(given, numbers.Integral):
+        return arguments.whole_number(given, "the face", least=1)
+    try:
+        x, y = (float(value) for value in given)
+        if math.isfinite(x) and math.isfinite(y) and not isinstance(given, str):
+            return x, y
+    except (TypeError, ValueError):
+        pass
+    raise errors.UserError(f"the face is {given!r}; give its number, from 1, or a place in it, (x, y) in px")
 
 
 def _taken(given: Any, take: Callable[[Any], Any]) -> Any:

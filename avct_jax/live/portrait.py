@@ -51,15 +51,20 @@ def animator(checkpoint: base.Path | None, given: base.Animator | None = None) -
     return found
 
 
-def read(found: mesh_animator.MeshAnimator, image: base.Image, size: int) -> LivePortrait:
+def read(
+    found: mesh_animator.MeshAnimator, image: base.Image, size: int, face: base.Face | None = None
+) -> LivePortrait:
     """Read an image and ready the head in it, `size` px.
 
+    Args:
+      face: which of several, see `Animator.animate`.
+
     Raises:
-      UserError: it cannot be read, or has no face.
+      UserError: it cannot be read, or has no such face.
     """
     notes: list[str] = []
     seen = portraits.read_portrait(
-        image, portraits.landmarker("mediapipe"), notes, least=inputs.SIZES[0] // 2
+        image, portraits.landmarker("mediapipe"), notes, least=inputs.SIZES[0] // 2, face=face
     )
     pixels = crop.crop(seen.pixels, seen.square, size)
     drawn = found.prepare_portrait(pixels, mesh_animator.to_unit(seen.points, seen.square, size))

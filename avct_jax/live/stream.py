@@ -47,6 +47,7 @@ class Stream(frame_stream.FrameStream):
         head_motion: float = 1.0,
         blink: float = 1.0,
         mouth: float = 1.0,
+        face: base.Face | None = None,
         recogniser: str = "network",
         paced: bool = True,
         queue: int = QUEUE,
@@ -66,6 +67,7 @@ class Stream(frame_stream.FrameStream):
             this and the next two later.
           blink: factor on how often the eyes blink, 0 to 4.
           mouth: factor on how far the mouth moves, 0 to 2.
+          face: which of several, by its number from the left or a place in it, see `Animator.animate`.
           recogniser: of phonemes: "network", the checkpoint's own, or "hama", which knows more voices and is
             what `Animator.animate` hears with; it waits for 360 ms more of audio, and takes half as much
             processor time again.
@@ -86,11 +88,11 @@ class Stream(frame_stream.FrameStream):
         if queue < 2 * chunk:
             raise errors.UserError(f"the queue is {queue} frames; give two chunks or more, {2 * chunk}")
         paced = arguments.flag(paced, "paced")
-        asked = options.scales_of(still, head_motion, blink, mouth)
+        asked, face = options.scales_of(still, head_motion, blink, mouth), options.face_of(face)
         found = portrait.animator(checkpoint, animator)
         heard_by = ears.choose(recogniser, found.config, found.variables, chunk)
         moves = mouths.Mouth(found.config, found.variables, heard_by.chunk)
-        read = portrait.read(found, image, size)
+        read = portrait.read(found, image, size, face)
         settings = demeanour.settings(
             read.seed if seed is None else seed,
             head_motion=asked.head_motion,

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from avct_jax import errors
 from avct_jax.cli import option
 
 log = logging.getLogger(__name__)
@@ -20,6 +21,8 @@ examples:
   avct animate --image face.jpg --audio interview.mov --still --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --poses openface.csv --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --head-motion 0.5 --blink off --mouth 1.2
+  avct animate --image group.jpg --list-faces
+  avct animate --image group.jpg --face 2 --audio speech.wav --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --size 256 --seed 7 --output talk.mp4
 """
 
@@ -95,6 +98,19 @@ class VideoOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class FaceOptions:
+    """Whose face it is, where there are several.
+
+    Attributes:
+      face: its number from the left, from 1, or a place in it, px (default: the largest)
+      list_faces: say where the faces are, write the image with their numbers, and end
+    """
+
+    face: option.MaybeFace = None
+    list_faces: option.Flag = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Options:
     """Make the pictured face speak: H.264 and AAC, 25 frames/s, as long as the audio.
 
@@ -105,17 +121,22 @@ class Options:
     """
 
     image: option.File
-    audio: option.File
+    audio: option.MaybeFile = None
     output: option.MaybeFile = None
     speech: SpeechOptions = SpeechOptions()
     head: HeadOptions = HeadOptions()
     network: NetworkOptions = NetworkOptions()
     video: VideoOptions = VideoOptions()
+    who: FaceOptions = FaceOptions()
     shown: option.Shown = option.Shown()
 
 
 def run(options: Options) -> int:
     """Do it."""
+    if options.who.list_faces:
+        return list_faces(options.image, options.output)
+    if options.audio is None:
+        raise errors.UserError("the following arguments are required: --audio; see `avct animate --help`")
     speech, drawn, checkpoint = options.speech, options.video, options.network.checkpoint
     output = options.output or default_output(options.image, options.audio)
     given = (options.image, options.audio, speech.phonemes, options.head.poses, speech.transcript_file)
@@ -135,9 +156,26 @@ def run(options: Options) -> int:
         head_motion=options.head.head_motion,
         blink=options.head.blink,
         mouth=options.head.mouth,
+        face=options.who.face,
     )
     look(options.image, options.audio, output, request, options.network, options.shown)
     return animate(options.image, options.audio, output, request, options.network, options.shown)
+
+
+def list_faces(image: str, output: str | None) -> int:
+    """Say where the faces of an image are, and write it with their numbers."""
+    if output is not None:
+        raise errors.UserError("--list-faces makes no video; leave --output out")
+    option.check_files("", image)
+    from avct_jax.animator import portrait
+    from avct_jax.cli import terminal
+
+    drawn = f"{pathlib.Path(image).stem[:LONGEST_STEM]}_faces.png"
+    found = portrait.number_faces(image, drawn)
+    for face in found:
+        terminal.show_result(str(face))
+    terminal.show_result(f"wrote {drawn}: pick with --face N, or --face X,Y of a place in one")
+    return 0
 
 
 def default_output(image: str, audio: str) -> str:
