@@ -1,8 +1,12 @@
 """`avct animate`: a portrait and a voice become a talking video."""
 
+import contextlib
 import dataclasses
 import logging
+import os
 import pathlib
+import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -18,6 +22,7 @@ examples:
   avct animate --image face.jpg --audio speech.wav --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --transcript "Hello, world." --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --transcript-file words.txt
+  avct animate --image face.jpg --text "Hello, world." --output talk.mp4
   avct animate --image face.jpg --audio interview.mov --still --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --poses openface.csv --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --head-motion 0.5 --blink off --mouth 1.2
@@ -27,6 +32,7 @@ examples:
 """
 
 
+SPOKEN = tyro.conf.create_mutex_group(required=False, title="what is spoken: one of these")
 SAID = tyro.conf.create_mutex_group(required=False, title="what is said")
 MOVED = tyro.conf.create_mutex_group(required=False, title="how the head moves")
 
@@ -117,11 +123,15 @@ class Options:
     Attributes:
       image: a portrait: jpg, png, webp, ...
       audio: a recording, or a video whose audio is taken
+      text: what is to be said, in English, by a synthetic voice (extra `speak`)
+      text_file: a file of text that holds it
       output: the video: .mp4, .mov or .mkv (default: IMAGE_says_AUDIO.mp4, here)
     """
 
     image: option.File
-    audio: option.MaybeFile = None
+    audio: Annotated[option.MaybeFile, SPOKEN] = None
+    text: Annotated[option.MaybeText, SPOKEN, option.shown_as("TEXT")] = None
+    text_file: Annotated[option.MaybeFile, SPOKEN] = None
     output: option.MaybeFile = None
     speech: SpeechOptions = SpeechOptions()
     head: HeadOptions = HeadOptions()
@@ -135,31 +145,87 @@ def run(options: Options) -> int:
     """Do it."""
     if options.who.list_faces:
         return list_faces(options.image, options.output)
-    if options.audio is None:
-        raise errors.UserError("the following arguments are required: --audio; see `avct animate --help`")
-    speech, drawn, checkpoint = options.speech, options.video, options.network.checkpoint
-    output = options.output or default_output(options.image, options.audio)
+    spoken = options.audio or options.text_file or in_a_name(options.text)
+    if spoken is None:
+        missing = "the following arguments are required: --audio, or --text or --text-file"
+        raise errors.UserError(f"{missing}; see `avct animate --help`")
+    output = options.output or default_output(options.image, spoken)
+    speech = options.speech
     given = (options.image, options.audio, speech.phonemes, options.head.poses, speech.transcript_file)
-    check(output, *given, checkpoint=checkpoint)
+    check(output, *given, options.text_file, checkpoint=options.network.checkpoint)
+    text = text_of(options)
+    request = request_of(options)
+    look(options.image, options.audio, output, request, options.network, options.shown)
+    with contextlib.ExitStack() as kept:
+        audio = options.audio
+        if text is not None:
+            audio, phonemes = kept.enter_context(speaking(text, options.shown))
+            request = request._replace(phonemes=phonemes)
+        return animate(options.image, audio, output, request, options.network, options.shown)
+
+
+def request_of(options: Options) -> Any:
+    """What an animator is asked, beside image, audio and output."""
     from avct_jax.animator import base
     from avct_jax.files import text_file
 
-    request = base.Request(
+    speech, head = options.speech, options.head
+    return base.Request(
         phonemes=speech.phonemes,
         transcript=text_file.read(file) if (file := speech.transcript_file) else speech.transcript,
         recogniser=speech.recogniser,
-        poses=options.head.poses,
-        still=options.head.still,
-        size=drawn.size,
-        seed=drawn.seed,
+        poses=head.poses,
+        still=head.still,
+        size=options.video.size,
+        seed=options.video.seed,
         audio_track=speech.audio_track,
-        head_motion=options.head.head_motion,
-        blink=options.head.blink,
-        mouth=options.head.mouth,
+        head_motion=head.head_motion,
+        blink=head.blink,
+        mouth=head.mouth,
         face=options.who.face,
     )
-    look(options.image, options.audio, output, request, options.network, options.shown)
-    return animate(options.image, options.audio, output, request, options.network, options.shown)
+
+
+def in_a_name(text: str | None) -> str | None:
+    """What of a text may stand in a file's name."""
+    return None if text is None else re.sub(r"\W+", "_", text[:LONGEST_STEM]).strip("_") or "text"
+
+
+def text_of(options: Options) -> str | None:
+    """The text that is to be said; None where a recording is.
+
+    Raises:
+      UserError: it cannot be spoken, or something is given that only a recording has.
+    """
+    from avct_jax.files import text_file
+
+    text = text_file.read(file) if (file := options.text_file) else options.text
+    if text is None:
+        return None
+    for name in ("transcript", "transcript_file", "phonemes", "audio_track"):
+        if getattr(options.speech, name) is not None:
+            option_name = f"--{name.replace('_', '-')}"
+            raise errors.UserError(f"{option_name} is of a recording, and a text is given; leave one out")
+    from avct_jax.data.speech import speaker
+
+    speaker.check_installed()
+    return speaker.checked(text)
+
+
+@contextlib.contextmanager
+def speaking(text: str, shown: option.Shown) -> Iterator[tuple[str, Any]]:
+    """Speak a text, and give a file of it and its phonemes while the context is open."""
+    import tempfile
+
+    from avct_jax import progress
+    from avct_jax.data.speech import speaker
+
+    with progress.Progress("speaking", unit="sentences", quiet=shown.quiet):
+        spoken = speaker.HibariSpeaker().speak(text)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "text.wav")
+        speaker.write_wav(path, spoken)
+        yield path, spoken.labels
 
 
 def list_faces(image: str, output: str | None) -> int:
