@@ -20,7 +20,7 @@ from avct_jax.data.speech import audio_io, mesh_features
 from avct_jax.inference import mesh_inference
 from avct_jax.models import mesh_system
 from avct_jax.models.mesh import face_mesh, mouth_painter, speech_motion
-from tests import quick
+from tests import portraits, quick
 
 TINY = mesh_system.MeshSystemConfig(
     speech_motion=speech_motion.SpeechMotionConfig(d_model=16, num_heads=2, feedforward=16),
@@ -244,6 +244,15 @@ def test_frames_and_prepare_take_what_animate_takes():
     takes = lambda function: set(inspect.signature(function).parameters)
     assert takes(base.Animator.animate) - {"output", "progress"} == takes(base.Animator.frames)
     assert takes(base.Animator.prepare) == takes(base.Animator.frames)
+
+
+def test_a_face_of_several_is_animated(animator, wav):
+    picture = portraits.two_faces()
+    ready = {face: animator.prepare(picture, wav, face=face, size=SIZE) for face in (None, 1, 2)}
+    skin = {face: np.asarray(one.portrait.portrait.skin) for face, one in ready.items()}
+    np.testing.assert_array_equal(skin[2], skin[None])
+    assert np.abs(skin[1] - skin[2]).max() > 0.02
+    assert ready[1].notes[0] == "2 faces in the image: animating number 1"
 
 
 def test_what_is_prepared_draws_the_frames_and_bears_the_notes(animator, wav):
