@@ -120,12 +120,8 @@ Positive = Annotated[int, POSITIVE, shown_as("N")]
 MaybeFile = Annotated[MaybeText, shown_as("FILE")]
 MaybeFolder = Annotated[MaybeText, shown_as("DIR")]
 MaybePositive = Annotated[MaybeNumber, POSITIVE, shown_as("N")]
-<<<<<<< HEAD
 MaybeNatural = Annotated[MaybeNumber, read_by(whole(0, ", 0 or more")), shown_as("N")]
-=======
-MaybeNatural = Annotated[MaybeNumber, read_by(_whole(0, ", 0 or more")), shown_as("N")]
 MaybeFace = Annotated[Any, read_by(_face), shown_as("N|X,Y")]
->>>>>>> hd
 SomeFiles = Annotated[list[str], tyro.conf.Positional, read_by(_some, "*"), shown_as("FILE ...")]
 SomeNames = Annotated[list[str] | None, read_by(_some, "*"), shown_as("NAME ...")]
 AnyFile = Annotated[MaybeText, read_by(_maybe, "*"), shown_as("[FILE]")]  # "": the option alone
