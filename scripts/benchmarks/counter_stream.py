@@ -11,7 +11,7 @@ import numpy as np
 import uvicorn
 from jaxtyping import Int16, UInt8
 
-from avct_jax.live import frames, latency
+from avct_jax.live import async_stream, frames, latency
 from avct_jax.serve import app, server
 from avct_jax.serve.settings import ServerSettings
 
@@ -49,10 +49,12 @@ def click(audio: Int16[np.ndarray, " n"] | None, index: int) -> Int16[np.ndarray
     return found
 
 
-class CounterStream:
-    """What `AsyncStream` is, without a face: it says what it hears at once, or clicks."""
+class CounterStream(async_stream.AsyncStream):
+    """A stream without a face: it says what it hears at once, or clicks."""
 
-    frame_rate, sample_rate, notes = FRAME_RATE, RATE, ("a picture of numbers",)
+    frame_rate, sample_rate = FRAME_RATE, RATE
+    notes = ("a picture of numbers",)  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
+    size = latency = None  # pyright: ignore
 
     def __init__(self, size: int = SIDE, *, clicks: bool = False):
         """Begin; with `clicks` it is never silent."""
@@ -102,20 +104,12 @@ class CounterStream:
         self._closed = True
 
 
-class CountedStream:
+class CountedStream(async_stream.AsyncStream):
     """A true stream whose frames are given numbers and clicks."""
-
-    def __init__(self, stream: Any):
-        """Wrap a stream."""
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        """All else is the stream's."""
-        return getattr(self._stream, name)
 
     async def run(self) -> AsyncIterator[frames.StreamFrame]:
         """Yield the stream's frames, marked."""
-        async for frame in self._stream.run():
+        async for frame in super().run():
             audio = click(frame.audio, frame.index)
             yield frame._replace(image=burn(frame.image, frame.index), audio=audio)
 
