@@ -64,7 +64,9 @@ class CounterStream(async_stream.AsyncStream):
         self.pushed = self.flushed = self.interrupted = 0
         self._closed = False
 
-    async def push_audio(self, data: Any, rate: int, last_chunk: bool = False, *, phonemes: Any = None) -> None:
+    async def push_audio(
+        self, data: Any, rate: int, last_chunk: bool = False, *, phonemes: Any = None
+    ) -> None:
         """Say a piece of audio."""
         data = np.asarray(data)
         self.pushed += len(data)

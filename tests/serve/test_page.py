@@ -67,8 +67,10 @@ def test_page_plays_a_stream_by_webrtc(opened):
         shown.check("input[value=webrtc]")
         shown.click("#live-start")
         shown.wait_for_function("() => Number(document.querySelector('#figure-shown').textContent) >= 25")
-        count = "() => new Promise((done) => document.querySelector('#webrtc').requestVideoFrameCallback(" \
+        count = (
+            "() => new Promise((done) => document.querySelector('#webrtc').requestVideoFrameCallback("
             "(_, frame) => done(frame.presentedFrames)))"
+        )
         assert shown.evaluate(count) < shown.evaluate(count)
         assert page_browser.number(shown, "#webrtc") >= 20
         shown.set_input_files("#live-audio", page_browser.recording(1.0))
@@ -83,7 +85,9 @@ def test_page_asks_for_the_token_and_keeps_it(opened):
         shown.wait_for_selector("#token-dialog[open]")
         shown.fill("#token", "not-the-right-one")
         shown.press("#token", "Enter")
-        shown.wait_for_function("() => document.querySelector('#token-wrong').textContent.includes('not this server')")
+        shown.wait_for_function(
+            "() => document.querySelector('#token-wrong').textContent.includes('not this server')"
+        )
         shown.fill("#token", TOKEN)
         shown.press("#token", "Enter")
         shown.wait_for_selector("#token-dialog", state="hidden")
@@ -157,7 +161,9 @@ FACES = [{"box": [4, 4, 20, 20]}, {"box": [26, 4, 44, 24]}]
 def _with_more(route):
     """A newer server's forms."""
     found = route.fetch().json()
-    [schema] = [s for name, s in found["components"]["schemas"].items() if name.startswith("Body_create_video")]
+    [schema] = [
+        s for name, s in found["components"]["schemas"].items() if name.startswith("Body_create_video")
+    ]
     schema["properties"]["mouth"] = {"type": "number", "minimum": 0, "maximum": 3, "default": 1.0}
     found["paths"]["/v1/faces"] = {"post": {}}
     route.fulfill(body=json.dumps(found), content_type="application/json")

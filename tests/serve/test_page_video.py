@@ -103,7 +103,9 @@ def test_page_cancels_a_video(opened, video):
 
 
 def test_page_tells_why_a_video_failed(opened, video):
-    queue = Queue(video, {"state": "running"}, {"state": "failed", "error": "no face was found; give another"})
+    queue = Queue(
+        video, {"state": "running"}, {"state": "failed", "error": "no face was found; give another"}
+    )
     with page_browser.page(opened) as shown:
         _make(shown, queue)
         shown.wait_for_selector("#alert:has-text('no face was found; give another')")

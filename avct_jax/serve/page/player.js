@@ -8,7 +8,7 @@ const BUFFER = 0.1; // seconds that the first frame waits
 const LATE = 0.01; // seconds before its time at which audio must be there
 const EARLY = 0.25; // seconds: so much of waiting that it is shortened
 const MOST = 50; // images kept: a page in the background draws none
-const HALF = 1 / 120; // seconds: half of a screen's frame
+const SCREEN = 1.5 / 60; // seconds until what is drawn is seen: it is shown with the screen's next frame
 
 export class Player {
   constructor(canvas, rate) {
@@ -92,7 +92,7 @@ export class Player {
 
   draw() {
     if (this.base === null) return;
-    const due = this.heard() + HALF;
+    const due = this.heard() + SCREEN;
     let newest = null;
     while (this.images.length && this.images[0].pts <= due) {
       if (newest) {

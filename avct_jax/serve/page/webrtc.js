@@ -2,6 +2,9 @@
 import { Refusal, request } from "./server.js";
 
 const GATHER = 2000; // ms in which this machine's addresses are found
+// ms that each waits: left to themselves, browsers let audio come up to 100 ms after its image. A device plays
+// what it takes some 30 ms later.
+const BUFFER = { audio: 90, video: 120 };
 
 export class Watcher {
   constructor(video, lost) {
@@ -18,6 +21,7 @@ export class Watcher {
     peer.onconnectionstatechange = () => {
       if (peer.connectionState === "failed") this.lost("WebRTC found no way to the server; try the WebSocket.");
     };
+    for (const receiver of peer.getReceivers()) receiver.jitterBufferTarget = BUFFER[receiver.track.kind];
     this.video.srcObject = this.media;
     await peer.setLocalDescription();
     await gathered(peer);
