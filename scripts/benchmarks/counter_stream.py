@@ -1,4 +1,4 @@
-"""A stream whose images carry their frame's number and whose audio clicks at known frames, and a server of it."""
+"""A stream whose images carry their number and whose audio clicks at known frames, and a server of it."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,8 @@ import numpy as np
 import uvicorn
 from jaxtyping import Int16, UInt8
 
-from avct_jax.live import async_stream, frames, latency
+from avct_jax.live import async_stream, frames
+from avct_jax.live import latency as latencies
 from avct_jax.serve import app, server
 from avct_jax.serve.settings import ServerSettings
 
@@ -53,24 +54,36 @@ class CounterStream(async_stream.AsyncStream):
     """A stream without a face: it says what it hears at once, or clicks."""
 
     frame_rate, sample_rate = FRAME_RATE, RATE
-    notes = ("a picture of numbers",)  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
-    size = latency = None  # pyright: ignore
 
     def __init__(self, size: int = SIDE, *, clicks: bool = False):
         """Begin; with `clicks` it is never silent."""
-        self.size, self._clicks = (size, size), clicks
-        self.latency = latency.StreamLatency(2, 0)
+        self._side, self._clicks, self._closed = size, clicks, False
+        self._latency = latencies.StreamLatency(2, 0)
         self.heard = np.zeros(0, np.int16)
         self.pushed = self.flushed = self.interrupted = 0
-        self._closed = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width, px."""
+        return self._side, self._side
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One line."""
+        return ("a picture of numbers",)
+
+    @property
+    def latency(self) -> latencies.StreamLatency:
+        """Nothing is measured."""
+        return self._latency
 
     async def push_audio(
-        self, data: Any, rate: int, last_chunk: bool = False, *, phonemes: Any = None
+        self, data: Any, sample_rate: Any, last_chunk: bool = False, *, phonemes: Any = None
     ) -> None:
         """Say a piece of audio."""
         data = np.asarray(data)
         self.pushed += len(data)
-        taken = data[(np.arange(len(data) * RATE // rate) * rate // RATE)]
+        taken = data[np.arange(len(data) * RATE // sample_rate) * sample_rate // RATE]
         self.heard = np.concatenate([self.heard, taken.astype(np.int16)])
 
     async def flush(self) -> None:
@@ -122,8 +135,9 @@ def serving(settings: ServerSettings, open_stream: Callable[..., Any] | None) ->
     with contextlib.closing(server.listen(settings)) as listener:
         config = uvicorn.Config(
             app.create_app(settings, open_stream=open_stream),
-            log_level="warning", access_log=False, loop="asyncio", http="h11", ws="websockets-sansio",
-            ws_max_size=settings.limits.image + 1000, ws_per_message_deflate=False, timeout_graceful_shutdown=2,
+            log_level="warning", access_log=False, loop="asyncio", http="h11",
+            ws="websockets-sansio", ws_max_size=settings.limits.image + 1000, ws_per_message_deflate=False,
+            timeout_graceful_shutdown=2,
         )  # fmt: skip
         running = uvicorn.Server(config)
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
