@@ -29,7 +29,10 @@ RUNGS = {
     "train": 5,
     "convert": 6,
     "animator": 6,
+    "compile_cache": 0,
+    "demo": 1,
     "live": 6,
+    "serve": 7,
     "presets": 6,
     "": 6,  # the public names
     "evaluation": 7,  # it trains, animates and measures

@@ -1,20 +1,26 @@
 """How a live stream keeps time on this machine: what `avct bench --live` measures."""
 
+import contextlib
 import dataclasses
 import resource
 import sys
 import time
+from collections.abc import Callable
+from concurrent import futures
 
 import numpy as np
 from jaxtyping import Float
 
 from avct_jax import demo
+from avct_jax.animator import factory
+from avct_jax.benchmark import cores
 from avct_jax.data.speech import audio_io, speech_features
 from avct_jax.live import latency, stream
 
 FRAME = speech_features.FRAME_SAMPLES
 WARM = 25  # frames = 1 s that are not counted
 REST = 25  # frames of idling after each reply
+HELD = 0.01  # share of images that may be repeated where streams are called held
 
 
 @dataclasses.dataclass
@@ -33,6 +39,8 @@ class LiveReport:
       frames: shown in all.
       repeated: of them with the image of the last one.
       memory: most that the process held, bytes.
+      cores: that it could use.
+      at_once: of so many streams at once, speaking, the share of images that were repeated.
     """
 
     size: int
@@ -46,22 +54,34 @@ class LiveReport:
     frames: int
     repeated: int
     memory: int
+    cores: int
+    at_once: dict[int, float]
 
 
 def measure(
-    *, size: int = stream.SIZE, chunk: int = stream.CHUNK, seconds: float = 30, replies: int = 5
+    *,
+    size: int = stream.SIZE,
+    chunk: int = stream.CHUNK,
+    seconds: float = 30,
+    replies: int = 5,
+    most_at_once: int = 6,
 ) -> LiveReport:
     """Let the demo's portrait speak by the clock: first replies at once, then as from a microphone.
+
+    Then more and more streams speak at once, for a third of the time each, until images are repeated.
 
     Args:
       size: side of the frames, px.
       chunk: frames drawn by one call.
       seconds: how long the microphone is on.
       replies: how many come at once, of a second each.
+      most_at_once: streams.
     """
     with demo.sentence() as path:
         wav = audio_io.read_audio(path)
-    with stream.Stream(demo.portrait(), size=size, chunk=chunk) as live:
+    animator = factory.load()
+    open_stream = lambda: stream.Stream(demo.portrait(), animator=animator, size=size, chunk=chunk)
+    with open_stream() as live:
         _show(live, WARM)
         for _ in range(replies):
             live.push_audio(wav[: speech_features.SAMPLE_RATE], speech_features.SAMPLE_RATE, last_chunk=True)
@@ -77,8 +97,32 @@ def measure(
         cpu = (time.process_time() - began) / frames
     return LiveReport(
         size, chunk, heard.algorithmic, first, heard.first_frame, heard.frame, heard.lateness, cpu, frames,
-        heard.repeated, _most_memory(),
+        heard.repeated, _most_memory(), cores.count(), _at_once(open_stream, wav, frames // 3, most_at_once),
     )  # fmt: skip
+
+
+def _at_once(
+    open_stream: Callable[[], stream.Stream], wav: Float[np.ndarray, " n"], frames: int, most: int
+) -> dict[int, float]:
+    """Let more and more streams speak at once, until they repeat images; the share of those."""
+    found: dict[int, float] = {}
+    for count in range(1, most + 1):
+        with contextlib.ExitStack() as stack:
+            lives = [stack.enter_context(open_stream()) for _ in range(count)]
+            with futures.ThreadPoolExecutor(count) as pool:
+                list(pool.map(lambda live: _speak(live, wav, frames), lives))
+            found[count] = sum(live.latency.repeated for live in lives) / (frames * count)
+        if found[count] > HELD:
+            break
+    return found
+
+
+def _speak(live: stream.Stream, wav: Float[np.ndarray, " n"], frames: int) -> None:
+    _show(live, WARM)
+    live.restart_latency()
+    for piece in _pieces(wav, frames):
+        live.push_audio(piece, speech_features.SAMPLE_RATE)
+        live.next_frame()
 
 
 def table(report: LiveReport) -> str:
@@ -97,9 +141,17 @@ def table(report: LiveReport) -> str:
         "",
         f"delay by design: {1000 * sum(report.algorithmic.values()):.0f} ms = {design}",
         f"processor time: {1000 * report.cpu:.1f} ms a frame, of 40 ms on each core",
+        f"on {report.cores} cores: {_held(report.at_once)}",
         f"images repeated: {report.repeated}; memory: {report.memory / 2**20:.0f} MiB at most",
     ]
     return "\n".join(lines)
+
+
+def _held(at_once: dict[int, float]) -> str:
+    """How many streams are held, and what one more costs."""
+    held = max((count for count, share in at_once.items() if share <= HELD), default=0)
+    more = "".join(f"; {n} repeat {100 * s:.0f}% of their images" for n, s in at_once.items() if s > HELD)
+    return f"{held} speaking at once in real time{more}"
 
 
 def _show(live: stream.Stream, frames: int) -> None:

@@ -7,7 +7,7 @@ import importlib.resources
 import logging
 import pathlib
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import fastapi
@@ -15,12 +15,13 @@ from fastapi import exceptions, responses, staticfiles
 
 import avct_jax
 from avct_jax import errors
-from avct_jax.serve import sessions_api, stream_protocol, stream_socket, videos_api, whep
 from avct_jax.serve.guard import Guard
 from avct_jax.serve.server_metrics import CONTENT_TYPE, ServerMetrics
-from avct_jax.serve.sessions import LiveSessions, Open
 from avct_jax.serve.settings import ServerSettings
-from avct_jax.serve.video_jobs import Busy, VideoJobs
+from avct_jax.serve.streams import sessions_api, stream_protocol, stream_socket, whep
+from avct_jax.serve.streams.sessions import LiveSessions, Open
+from avct_jax.serve.videos import videos_api
+from avct_jax.serve.videos.video_jobs import WORKER, Busy, VideoJobs
 
 THREADS = 64  # a paced stream waits in one for its next frame
 RETRY = 15  # seconds after which who was refused may ask again
@@ -28,11 +29,18 @@ ABOUT = "One portrait and one voice in, a talking face out; see /openapi.json."
 _log = logging.getLogger(__name__)
 
 
-def create_app(settings: ServerSettings, *, open_stream: Open | None = None, warm: bool = True) -> Guard:
+def create_app(
+    settings: ServerSettings,
+    *,
+    open_stream: Open | None = None,
+    worker: Sequence[str] = WORKER,
+    warm: bool = True,
+) -> Guard:
     """Make the ASGI application.
 
     Args:
       open_stream: makes live streams, for tests.
+      worker: arguments of Python, for the process that draws videos.
       warm: streams are compiled at the start.
     """
 
@@ -41,7 +49,7 @@ def create_app(settings: ServerSettings, *, open_stream: Open | None = None, war
         pool = concurrent.futures.ThreadPoolExecutor(THREADS, "avct-serve")
         asyncio.get_running_loop().set_default_executor(pool)
         with tempfile.TemporaryDirectory(prefix="avct-serve-") as folder:
-            tasks = _begin(app, settings, pathlib.Path(folder), open_stream, warm)
+            tasks = _begin(app, settings, pathlib.Path(folder), open_stream, worker, warm)
             try:
                 yield
             finally:
@@ -63,12 +71,17 @@ def create_app(settings: ServerSettings, *, open_stream: Open | None = None, war
 
 
 def _begin(
-    app: fastapi.FastAPI, settings: ServerSettings, folder: pathlib.Path, open_stream: Any, warm: bool
+    app: fastapi.FastAPI,
+    settings: ServerSettings,
+    folder: pathlib.Path,
+    open_stream: Any,
+    worker: Sequence[str],
+    warm: bool,
 ) -> list[asyncio.Task]:
     """Make what the routes use, and start what runs beside them."""
     state, metrics = app.state, ServerMetrics()
     state.metrics = metrics
-    state.jobs = VideoJobs(settings, folder, metrics.saw)
+    state.jobs = VideoJobs(settings, folder, metrics.saw, worker)
     state.sessions = LiveSessions(settings, folder, open_stream)
     state.peers = whep.Peers(state.sessions, settings)
     metrics.watch(state.jobs, state.sessions, state.peers)

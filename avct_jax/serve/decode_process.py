@@ -9,6 +9,7 @@ from typing import Any
 FILE = 1_500_000_000  # bytes that are written at most: ten minutes of floats at 48 kHz, or a raw image
 RATE = 48_000
 FILES = 64  # open at once
+LONG = "it lasts {:.0f} s; {} s are the most, cut it"
 
 
 def main() -> None:
@@ -69,10 +70,11 @@ def _audio(source: pathlib.Path, target: pathlib.Path, limits: dict[str, Any]) -
 
     most = limits["audio_seconds"]
     told = container.probe(source).duration
-    samples = soundtrack.listen(source, sample_rate=RATE).samples if told <= most else []
-    seconds = max(told if told > most else 0.0, len(samples) / RATE)
-    if seconds > most:
-        raise errors.UserError(f"it lasts {seconds:.0f} s; {most} s are the most, cut it")
+    if told > most:
+        raise errors.UserError(LONG.format(told, most))
+    samples = soundtrack.listen(source, sample_rate=RATE).samples
+    if len(samples) > most * RATE:  # the file did not say so
+        raise errors.UserError(LONG.format(len(samples) / RATE, most))
     wavfile.write(target, RATE, pcm.whole(samples))
     return len(samples) / RATE
 

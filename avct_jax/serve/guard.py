@@ -38,16 +38,20 @@ HEADERS = {
 
 
 class Guard:
-    """An ASGI application around another one, which sees no request that is refused."""
+    """An ASGI application around another one, which sees no request that is refused.
+
+    Attributes:
+      inner: the other one.
+    """
 
     def __init__(self, app: Any, settings: ServerSettings):
         """Guard an application."""
-        self._app, self._settings = app, settings
+        self.inner, self._settings = app, settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it in a line."""
         if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
+            await self.inner(scope, receive, send)
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         refusal = self._refusal(scope, headers)
@@ -56,14 +60,14 @@ class Guard:
                 await receive()
                 await send({"type": "websocket.close", "code": 1008, "reason": refusal[1]})
                 return
-            await self._app(scope, receive, send)
+            await self.inner(scope, receive, send)
             return
         send = _with_headers(send)
         if refusal:
             await _refuse(send, *refusal)
             return
         limit = body_limit(scope["path"], self._settings.limits)
-        await self._app(scope, _Body(receive, limit, self._settings.limits.body_seconds), send)
+        await self.inner(scope, _Body(receive, limit, self._settings.limits.body_seconds), send)
 
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
         """The status and line with which a request is refused, or None."""
@@ -125,8 +129,8 @@ def body_limit(path: str, limits: Limits) -> int:
 
 def _bears(scope: Scope, headers: dict[str, str], token: str) -> bool:
     kind, _, given = headers.get("authorization", "").partition(" ")
-    if kind.lower() != "bearer" and scope["type"] == "websocket":
-        offered = scope.get("subprotocols", ())
+    if kind.lower() != "bearer":
+        offered = scope.get("subprotocols", ()) if scope["type"] == "websocket" else ()
         given = next((n.removeprefix(SUBPROTOCOL) for n in offered if n.startswith(SUBPROTOCOL)), "")
     return hmac.compare_digest(given.strip().encode(), token.encode())
 

@@ -27,11 +27,32 @@ def listen(settings: ServerSettings) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=WAITING)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         why = getattr(error, "strerror", None) or str(error)
         raise errors.UserError(
             f"{settings.host}:{port} cannot be listened on: {why}; choose --port"
         ) from None
+
+
+def make(
+    settings: ServerSettings, application: Any, *, certificate: str | None = None, key: str | None = None
+) -> uvicorn.Server:
+    """Make the server of an ASGI application.
+
+    Raises:
+      UserError: the certificate or its key cannot be read.
+    """
+    config = uvicorn.Config(
+        application, log_level="warning", access_log=False, server_header=False,
+        loop="asyncio", http="h11", ws="websockets-sansio", ws_max_size=settings.limits.image + 1000,
+        ws_ping_interval=PING, ws_ping_timeout=PING, ws_per_message_deflate=False,
+        timeout_graceful_shutdown=CLOSING, ssl_certfile=certificate, ssl_keyfile=key,
+    )  # fmt: skip
+    try:
+        config.load()
+    except OSError as error:
+        raise errors.UserError(f"the certificate or its key cannot be read: {error}") from None
+    return uvicorn.Server(config)
 
 
 def serve(
@@ -44,26 +65,16 @@ def serve(
     """Serve until a signal ends it.
 
     Args:
-      certificate, key: files, for https.
+      certificate: file of it, for https.
+      key: file of the certificate's key.
       listening: is told the address.
 
     Raises:
       UserError: the port cannot be had, or the certificate not be read.
     """
-    limits = settings.limits
-    options: dict[str, Any] = dict(
-        log_level="warning", access_log=False, server_header=False,
-        loop="asyncio", http="h11", ws="websockets-sansio", ws_max_size=limits.image + 1000,
-        ws_ping_interval=PING, ws_ping_timeout=PING, ws_per_message_deflate=False,
-        timeout_graceful_shutdown=CLOSING, ssl_certfile=certificate, ssl_keyfile=key,
-    )  # fmt: skip
     with contextlib.closing(listen(settings)) as listener:
-        config = uvicorn.Config(app.create_app(settings), **options)
-        try:
-            config.load()
-        except OSError as error:
-            raise errors.UserError(f"the certificate or its key cannot be read: {error}") from None
+        made = make(settings, app.create_app(settings), certificate=certificate, key=key)
         host, port = listener.getsockname()[:2]
         name = f"[{host}]" if ":" in host else host
         listening(f"{'https' if certificate else 'http'}://{name}:{port}")
-        uvicorn.Server(config).run(sockets=[listener])
+        made.run(sockets=[listener])

@@ -6,8 +6,8 @@ from typing import Any
 import prometheus_client
 from prometheus_client import core, registry
 
-from avct_jax.serve.sessions import LiveSessions
-from avct_jax.serve.video_jobs import VideoJob, VideoJobs
+from avct_jax.serve.streams.sessions import LiveSessions
+from avct_jax.serve.videos.video_jobs import QueuedVideo, VideoJobs
 
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 QUANTILES = ("p50", "p95", "p99")
@@ -31,7 +31,7 @@ class ServerMetrics:
         """Look at these from now on."""
         self.registry.register(_Live(jobs, sessions, peers))
 
-    def saw(self, job: VideoJob) -> None:
+    def saw(self, job: QueuedVideo) -> None:
         """Count a video that is over."""
         self._videos.labels(job.state).inc()
         self._drawing.inc(job.seconds)

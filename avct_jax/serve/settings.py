@@ -86,8 +86,10 @@ class ServerSettings:
         """Refuse what is not safe.
 
         Raises:
-          UserError: others could reach it without a token, or the token is weak.
+          UserError: others could reach it without a token, or the token is weak, or there is no such port.
         """
+        if not 0 <= self.port <= 65_535:
+            raise errors.UserError(f"--port {self.port} is none; choose 1 to 65535, or 0 for a free one")
         if self.token is not None and not WORDS.fullmatch(self.token):
             raise errors.UserError(WEAK)
         if self.token is None and not is_loopback(self.host):

@@ -9,7 +9,7 @@ from avct_jax import errors
 PIECE = 1 << 20  # bytes
 LONGEST = 1000  # characters of a consent
 CONSENT = fastapi.Form(description="who in the picture agreed to this, and how; kept with the video")
-NO_CONSENT = "say in `consent` who in the picture agreed to this, and how: 'I am the person in the picture', for example"
+NO_CONSENT = "say in `consent` who in the picture agreed to this, and how: 'It is me', for example"
 
 
 def check_consent(consent: str) -> None:

@@ -74,11 +74,37 @@ sys.exit(main.main(["bench", *sys.argv[1:]]))
 def test_live_bench_prints_delays_by_their_parts_as_text_and_as_json(monkeypatch, capsys):
     row = latency.Percentiles(0.01, 0.02, 0.03)
     report = live_latency.LiveReport(
-        256, 2, {"chunk": 0.08, "mouth": 0.2}, row, row, row, row, 0.0312, 750, 3, 300 * 2**20
+        256,
+        2,
+        {"chunk": 0.08, "mouth": 0.2},
+        row,
+        row,
+        row,
+        row,
+        0.0312,
+        750,
+        3,
+        300 * 2**20,
+        2,
+        {1: 0.0, 2: 0.004, 3: 0.25},
     )
     monkeypatch.setattr(live_latency, "measure", lambda: report)
     assert main.main(["bench", "--live"]) == 0
     text = capsys.readouterr().out
     assert "280 ms = 80 chunk + 200 mouth" in text and "31.2 ms a frame" in text and "repeated: 3" in text
+    assert "on 2 cores: 2 speaking at once in real time; 3 repeat 25% of their images" in text
     assert main.main(["bench", "--live", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["algorithmic"] == {"chunk": 0.08, "mouth": 0.2}
+
+
+def test_a_bench_uses_no_more_cores_than_it_is_told():
+    code = """
+import os, sys
+from avct_jax.benchmark import live_latency
+from avct_jax.cli import main
+live_latency.measure = lambda: sys.exit(f"{len(os.sched_getaffinity(0))} cores")
+main.main(["bench", "--live", "--cores", sys.argv[1]])
+"""
+    run = lambda count: subprocess.run([sys.executable, "-c", code, count], stderr=subprocess.PIPE, text=True)
+    assert "1 cores" in run("1").stderr
+    assert "avct: --cores 4096: this process may use" in run("4096").stderr

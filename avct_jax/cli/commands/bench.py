@@ -12,6 +12,7 @@ examples:
   avct bench --size lite --frames 32
   avct bench --json > bench.json
   avct bench --live
+  avct bench --live --cores 1
 
 Weights are random: speed does not depend on their values. GFLOP are counted by XLA's cost analysis of each
 program before optimisation (a multiplication and an addition are two). The share is of this machine's float32
@@ -32,7 +33,8 @@ class Options:
       size: which of them
       frames: frames a call (default: 8 for the mesh, 16 for lite, 4 for paper)
       rounds: repetitions
-      live: how a live stream keeps time, by the clock
+      live: how a live stream keeps time, by the clock, and how many streams are held at once
+      cores: of the processor, that may be used (default: all)
       json: print JSON
     """
 
@@ -40,12 +42,17 @@ class Options:
     frames: option.MaybePositive = None
     rounds: option.Positive = 5
     live: option.Flag = False
+    cores: option.MaybePositive = None
     json: option.Flag = False
     shown: option.Shown = option.Shown()
 
 
 def run(options: Options) -> int:
     """Do it."""
+    if options.cores is not None:
+        from avct_jax.benchmark import cores
+
+        cores.use(options.cores)
     from avct_jax import compile_cache
     from avct_jax.cli import terminal
 

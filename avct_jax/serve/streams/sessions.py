@@ -14,7 +14,7 @@ from avct_jax.data.speech import pcm
 from avct_jax.live.async_stream import AsyncStream
 from avct_jax.live.frames import StreamFrame
 from avct_jax.serve.settings import Limits, ServerSettings
-from avct_jax.serve.video_jobs import Busy
+from avct_jax.serve.videos.video_jobs import Busy
 
 FULL = "{} streams are open, as many as this server holds; try again when one is closed"
 WATCHED = "this stream is watched already; close the other view, or open a new stream"

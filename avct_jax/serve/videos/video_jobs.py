@@ -11,7 +11,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from avct_jax import errors
@@ -21,6 +21,7 @@ State = Literal["queued", "running", "done", "failed", "cancelled"]
 LINE = 1_000_000  # bytes of a line of the worker's
 SWEEP = 10.0  # seconds between looks for what has grown old
 VIDEO = "video.mp4"
+WORKER = ("-m", "avct_jax.serve.videos.video_worker")
 LOST = "the process that draws ended ({}); ask again, for a smaller size or shorter audio"
 BUSY = "{} jobs wait already; try again in a minute"
 
@@ -30,7 +31,7 @@ class Busy(errors.UserError):
 
 
 @dataclasses.dataclass(eq=False)
-class VideoJob:
+class QueuedVideo:
     """A video that was asked for.
 
     Attributes:
@@ -72,21 +73,26 @@ class VideoJobs:
     """The queue, and the process that draws."""
 
     def __init__(
-        self, settings: ServerSettings, folder: pathlib.Path, saw: Callable[[VideoJob], None] = lambda _: None
+        self,
+        settings: ServerSettings,
+        folder: pathlib.Path,
+        saw: Callable[[QueuedVideo], None] = lambda _: None,
+        worker: Sequence[str] = WORKER,
     ):
         """Begin with an empty queue.
 
         Args:
           folder: in which jobs have theirs.
           saw: told of each job that is over.
+          worker: arguments of Python, for the process that draws.
         """
         self.keep_seconds = settings.keep_seconds
-        self._settings, self._folder, self._saw = settings, folder, saw
-        self._jobs: dict[str, VideoJob] = {}
-        self._waiting: collections.deque[VideoJob] = collections.deque()
+        self._settings, self._folder, self._saw, self._command = settings, folder, saw, worker
+        self._jobs: dict[str, QueuedVideo] = {}
+        self._waiting: collections.deque[QueuedVideo] = collections.deque()
         self._there = asyncio.Event()
         self._worker: asyncio.subprocess.Process | None = None
-        self._running: VideoJob | None = None
+        self._running: QueuedVideo | None = None
 
     @property
     def waiting(self) -> int:
@@ -108,14 +114,14 @@ class VideoJobs:
         folder.mkdir(mode=0o700)
         return folder
 
-    def submit(self, folder: pathlib.Path, request: dict[str, Any], consent: str) -> VideoJob:
+    def submit(self, folder: pathlib.Path, request: dict[str, Any], consent: str) -> QueuedVideo:
         """Queue a job whose files are in its folder.
 
         Raises:
           Busy: as many wait as may.
         """
         self.check_room()
-        job = VideoJob(folder.name, folder, request, consent)
+        job = QueuedVideo(folder.name, folder, request, consent)
         record = {"consent": consent, "created": job.created, "request": request}
         (folder / "request.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
         self._jobs[job.id] = job
@@ -123,15 +129,15 @@ class VideoJobs:
         self._there.set()
         return job
 
-    def get(self, name: str) -> VideoJob | None:
+    def get(self, name: str) -> QueuedVideo | None:
         """The job of an id."""
         return self._jobs.get(name)
 
-    def place(self, job: VideoJob) -> int | None:
+    def place(self, job: QueuedVideo) -> int | None:
         """How many jobs come before one that waits; None where it does not wait."""
         return self._waiting.index(job) + (self._running is not None) if job in self._waiting else None
 
-    async def delete(self, job: VideoJob) -> None:
+    async def delete(self, job: QueuedVideo) -> None:
         """Cancel a job, and remove all of it."""
         if job in self._waiting:
             self._waiting.remove(job)
@@ -157,7 +163,7 @@ class VideoJobs:
             sweeping.cancel()
             await self._stop_worker()
 
-    async def _draw(self, job: VideoJob) -> None:
+    async def _draw(self, job: QueuedVideo) -> None:
         job.state = "running"
         try:
             worker = await self._warm_worker()
@@ -177,7 +183,7 @@ class VideoJobs:
                 how = signal.Signals(-status).name if status < 0 else f"status {status}"
                 self._end(job, "failed", LOST.format(how))
 
-    def _hear(self, job: VideoJob, said: dict[str, Any]) -> None:
+    def _hear(self, job: QueuedVideo, said: dict[str, Any]) -> None:
         if "progress" in said:
             job.progress = tuple(said["progress"])
         elif "refused" in said:
@@ -188,14 +194,14 @@ class VideoJobs:
             job.notes += [line.replace(f"{job.folder}/", "") for line in done["notes"]]
             self._end(job, "done")
 
-    def _end(self, job: VideoJob, state: State, error: str | None = None) -> None:
+    def _end(self, job: QueuedVideo, state: State, error: str | None = None) -> None:
         job.state, job.error, job.finished = state, error, time.time()
         self._saw(job)
 
     async def _warm_worker(self) -> asyncio.subprocess.Process:
         if self._worker is None or self._worker.returncode is not None:
             self._worker = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "avct_jax.serve.video_worker", self._settings.checkpoint or "",
+                sys.executable, *self._command, self._settings.checkpoint or "",
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=LINE,
                 start_new_session=True,
             )  # fmt: skip

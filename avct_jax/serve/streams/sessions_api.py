@@ -8,8 +8,9 @@ import numpy as np
 import pydantic
 from scipy.io import wavfile
 
-from avct_jax.serve import safe_decode, stream_socket, upload
-from avct_jax.serve.sessions import LiveSession, LiveSessions
+from avct_jax.serve import safe_decode, upload
+from avct_jax.serve.streams import stream_socket
+from avct_jax.serve.streams.sessions import LiveSession, LiveSessions
 
 router = fastapi.APIRouter(prefix="/v1/sessions", tags=["live"])
 

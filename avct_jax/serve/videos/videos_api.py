@@ -12,7 +12,7 @@ from avct_jax import errors
 from avct_jax.animator import inputs
 from avct_jax.serve import safe_decode, upload
 from avct_jax.serve.settings import Limits
-from avct_jax.serve.video_jobs import VideoJob, VideoJobs
+from avct_jax.serve.videos.video_jobs import QueuedVideo, VideoJobs
 
 router = fastapi.APIRouter(prefix="/v1/videos", tags=["videos"])
 NO_VIDEO = "there is no such video; it may have been kept for as long as this server keeps them"
@@ -42,13 +42,13 @@ def _jobs(request: fastapi.Request) -> VideoJobs:
 Jobs = Annotated[VideoJobs, fastapi.Depends(_jobs)]
 
 
-def _job(name: str, jobs: Jobs) -> VideoJob:
+def _job(name: str, jobs: Jobs) -> QueuedVideo:
     if (job := jobs.get(name)) is None:
         raise fastapi.HTTPException(404, NO_VIDEO)
     return job
 
 
-Job = Annotated[VideoJob, fastapi.Depends(_job)]
+Job = Annotated[QueuedVideo, fastapi.Depends(_job)]
 
 
 @router.post("", status_code=202)
@@ -113,7 +113,7 @@ async def delete_video(job: Job, jobs: Jobs) -> None:
     await jobs.delete(job)
 
 
-def _state(job: VideoJob, jobs: VideoJobs) -> VideoState:
+def _state(job: QueuedVideo, jobs: VideoJobs) -> VideoState:
     done, total = job.progress
     ready = job.state == "done"
     return VideoState(

@@ -29,7 +29,7 @@ class _Message(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid")
 
 
-class Start(_Message):
+class StartMessage(_Message):
     """Opens a stream, or joins one that `POST /v1/sessions` has opened; the portrait follows in bytes."""
 
     type: Literal["start"]
@@ -42,30 +42,30 @@ class Start(_Message):
     still: bool = False
 
 
-class Flush(_Message):
+class FlushMessage(_Message):
     """The reply ends here."""
 
     type: Literal["flush"]
 
 
-class Interrupt(_Message):
+class InterruptMessage(_Message):
     """Drop what has not been shown."""
 
     type: Literal["interrupt"]
 
 
-class Phonemes(_Message):
+class PhonemesMessage(_Message):
     """Says what the coming audio says: [symbol, start, end], seconds since the reply began."""
 
     type: Literal["phonemes"]
     phonemes: list[tuple[str, float, float]]
 
 
-Command = Flush | Interrupt | Phonemes
-_READ: Any = pydantic.TypeAdapter(Annotated[Start | Command, pydantic.Field(discriminator="type")])
+Command = FlushMessage | InterruptMessage | PhonemesMessage
+_READ: Any = pydantic.TypeAdapter(Annotated[StartMessage | Command, pydantic.Field(discriminator="type")])
 
 
-def read(text: str) -> Start | Command:
+def read(text: str) -> StartMessage | Command:
     """Take a client's message.
 
     Raises:

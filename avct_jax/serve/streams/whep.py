@@ -14,10 +14,10 @@ from aiortc import mediastreams
 from fastapi import responses
 
 from avct_jax import errors
-from avct_jax.serve.sessions import LiveSession, LiveSessions
-from avct_jax.serve.sessions_api import Sessions
 from avct_jax.serve.settings import ServerSettings
-from avct_jax.serve.stream_socket import NO_SESSION
+from avct_jax.serve.streams.sessions import LiveSession, LiveSessions
+from avct_jax.serve.streams.sessions_api import Sessions
+from avct_jax.serve.streams.stream_socket import NO_SESSION
 
 router = fastapi.APIRouter(prefix="/whep", tags=["live"])
 SDP = "application/sdp"

@@ -11,10 +11,11 @@ from fastapi import websockets
 
 from avct_jax import errors
 from avct_jax.live.frames import StreamFrame
-from avct_jax.serve import safe_decode, stream_protocol, upload
-from avct_jax.serve.sessions import LiveSession, LiveSessions
+from avct_jax.serve import safe_decode, upload
 from avct_jax.serve.settings import Limits
-from avct_jax.serve.video_jobs import Busy
+from avct_jax.serve.streams import stream_protocol
+from avct_jax.serve.streams.sessions import LiveSession, LiveSessions
+from avct_jax.serve.videos.video_jobs import Busy
 
 router = fastapi.APIRouter()
 SUBPROTOCOL = "avct"
@@ -56,19 +57,19 @@ async def _serve(socket: fastapi.WebSocket, sessions: LiveSessions, limits: Limi
         await _end(socket, GONE, session.why)
 
 
-async def _start(socket: fastapi.WebSocket, limits: Limits) -> stream_protocol.Start:
+async def _start(socket: fastapi.WebSocket, limits: Limits) -> stream_protocol.StartMessage:
     try:
         text = (await asyncio.wait_for(socket.receive(), limits.body_seconds)).get("text")
     except TimeoutError:
         raise errors.UserError("no start message came") from None
     start = stream_protocol.read(text or "")
-    if not isinstance(start, stream_protocol.Start):
+    if not isinstance(start, stream_protocol.StartMessage):
         raise errors.UserError('begin with {"type": "start", ...}')
     return start
 
 
 async def _opened(
-    socket: fastapi.WebSocket, start: stream_protocol.Start, sessions: LiveSessions, limits: Limits
+    socket: fastapi.WebSocket, start: stream_protocol.StartMessage, sessions: LiveSessions, limits: Limits
 ) -> LiveSession:
     """The stream that a client names, or a new one of the portrait that it sends."""
     if start.session:
@@ -97,7 +98,7 @@ async def _opened(
 
 
 async def _talk(
-    socket: fastapi.WebSocket, session: LiveSession, start: stream_protocol.Start, limits: Limits
+    socket: fastapi.WebSocket, session: LiveSession, start: stream_protocol.StartMessage, limits: Limits
 ) -> None:
     """Take and give until one of both ends; what went wrong goes on."""
     outbox = Outbox(socket, session, limits)
@@ -126,11 +127,11 @@ async def _listen(socket: fastapi.WebSocket, session: LiveSession, rate: int, li
             phonemes = []
             continue
         match stream_protocol.read(message.get("text") or ""):
-            case stream_protocol.Flush():
+            case stream_protocol.FlushMessage():
                 await session.stream.flush()
-            case stream_protocol.Interrupt():
+            case stream_protocol.InterruptMessage():
                 await session.interrupt()
-            case stream_protocol.Phonemes(phonemes=told):
+            case stream_protocol.PhonemesMessage(phonemes=told):
                 phonemes += told
             case _:
                 raise errors.UserError("the stream has been started already")
@@ -145,6 +146,11 @@ class Outbox:
         self._waiting: collections.deque[tuple[StreamFrame, bool]] = collections.deque()
         self._there = asyncio.Event()
 
+    @property
+    def behind(self) -> int:
+        """How many frames wait."""
+        return len(self._waiting)
+
     async def fill(self) -> None:
         """Take the stream's frames as they come.
 
@@ -154,10 +160,9 @@ class Outbox:
         frames = self._session.watch()
         async with contextlib.aclosing(frames):
             async for frame in frames:
-                behind = len(self._waiting)
-                if behind > self._limits.hopeless:
+                if self.behind > self._limits.hopeless:
                     raise errors.UserError(SLOW)
-                shown = behind <= self._limits.backlog
+                shown = self.behind <= self._limits.backlog
                 self._session.dropped += not shown
                 self._waiting.append((frame, shown))
                 self._there.set()

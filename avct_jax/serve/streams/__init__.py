@@ -1,0 +1,1 @@
+"""Live streams: by requests, by WebSocket, by WebRTC."""

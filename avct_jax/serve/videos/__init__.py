@@ -1,0 +1,1 @@
+"""Videos by jobs: a queue, the process that draws, requests."""

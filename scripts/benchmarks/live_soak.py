@@ -1,0 +1,151 @@
+"""A live stream for an hour of its own time, faster than the clock: does memory grow, does audio drift?
+
+    python scripts/benchmarks/live_soak.py --hours 1 --pace 4 --json soak.json
+
+The demo's portrait says parts of the demo's sentence, of random length, in random pieces; some replies are
+interrupted. Where the machine draws slower than the pace asks, images are repeated, as on a slow machine.
+"""
+
+import argparse
+import json
+import random
+import sys
+import threading
+import time
+
+import numpy as np
+
+from avct_jax import demo, progress
+from avct_jax.data.speech import audio_io, pcm
+from avct_jax.live import clock, stream
+
+WARM = 1500  # frames = a minute, in which memory may still grow
+EVERY = 1500  # frames between looks at memory
+
+
+class FastClock(clock.RealClock):
+    """The machine's clock, run faster."""
+
+    def __init__(self, pace: float):
+        """Run it so many times as fast."""
+        self._pace = pace
+
+    def now(self) -> float:
+        """Seconds that never go back."""
+        return super().now() * self._pace
+
+    def sleep(self, condition: threading.Condition, seconds: float) -> None:
+        """Wait until a frame is due."""
+        super().sleep(condition, seconds / self._pace)
+
+    def wait(self, condition: threading.Condition, seconds: float | None) -> None:
+        """Wait for another thread's notice."""
+        super().wait(condition, None if seconds is None else seconds / self._pace)
+
+
+def resident() -> int:
+    """Bytes that the process holds now."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * 4096
+
+
+class Talker:
+    """Pushes replies at random, and knows what has to come out."""
+
+    def __init__(self, live: stream.Stream, voice: np.ndarray, seed: int):
+        """Begin to talk."""
+        self._live, self._voice, self._random = live, voice, random.Random(seed)
+        self.expected: list[np.ndarray] = []
+        self.replies = self.interrupted = 0
+
+    def talk(self) -> None:
+        """Push one reply, in pieces."""
+        length = self._random.randint(4000, 80_000)
+        begin = self._random.randrange(len(self._voice))
+        reply = np.take(self._voice, np.arange(begin, begin + length), mode="wrap")
+        done = 0
+        while done < length:
+            count = self._random.randint(100, 20_000)
+            self._live.push_audio(reply[done : done + count], pcm.RATE)
+            done += count
+        self._live.flush()
+        self.replies += 1
+        self.expected.append(reply)
+
+
+def soak(hours: float, pace: float, size: int, seed: int) -> dict[str, float]:
+    """Run it; what was seen."""
+    with demo.sentence() as path:
+        voice = pcm.whole(audio_io.read_audio(path))
+    frames = int(hours * 3600 * stream.Stream.frame_rate)
+    ends = wrong = 0
+    memory: list[int] = []
+    heard: list[np.ndarray] = []
+    with stream.Stream(demo.portrait(), size=size, clock=FastClock(pace)) as live:
+        talker, began = Talker(live, voice, seed), None
+        rest = random.Random(seed + 1)
+        wait, cut = 25, None
+        for count in range(frames):
+            frame = live.next_frame()
+            assert frame is not None
+            began = time.monotonic() if began is None else began
+            if frame.audio is not None:
+                heard.append(frame.audio)
+            if frame.end_of_speech:
+                ends += 1
+                wrong += not _same(heard, talker.expected.pop())
+                heard, wait, cut = [], rest.randint(0, 75), None
+            elif cut is not None and len(heard) >= cut:
+                live.interrupt()
+                talker.interrupted += 1
+                wrong += not _begins(heard, talker.expected.pop())
+                heard, wait, cut = [], rest.randint(0, 25), None
+            elif wait is not None and (wait := wait - 1) < 0:
+                talker.talk()
+                wait, cut = None, rest.randint(1, 20) if rest.random() < 0.3 else None
+            if count >= WARM and count % EVERY == 0:
+                memory.append(resident())
+                progress.note(f"{count} of {frames} frames, {memory[-1] / 2**20:.1f} MiB")
+        spent = (time.monotonic() - (began or 0.0)) * pace
+        repeated = live.latency.repeated
+        drift = spent - (frames - 1) / live.frame_rate
+    first, last = np.mean(memory[:5]), np.mean(memory[-5:])
+    return {
+        "frames": frames, "pace": pace, "replies": talker.replies, "interrupted": talker.interrupted,
+        "ends": ends, "wrong_replies": wrong, "repeated": repeated, "drift_s": round(drift, 3),
+        "memory_begin_MiB": round(first / 2**20, 1), "memory_end_MiB": round(last / 2**20, 1),
+        "memory_growth": round(float(last / first - 1), 4),
+        "memory_spread": round((max(memory) - min(memory)) / min(memory), 4),
+    }  # fmt: skip
+
+
+def _same(heard, reply):
+    found = np.concatenate(heard)
+    return np.array_equal(found[: len(reply)], reply) and not found[len(reply) :].any()
+
+
+def _begins(heard, reply):
+    found = np.concatenate([*heard, np.zeros(0, np.int16)])[: len(reply)]
+    return np.array_equal(found, reply[: len(found)])
+
+
+def main() -> int:
+    """Do it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--hours", type=float, default=1.0)
+    parser.add_argument("--pace", type=float, default=4.0)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json")
+    options = parser.parse_args()
+    found = soak(options.hours, options.pace, options.size, options.seed)
+    for name, value in found.items():
+        print(f"{name:<20}{value}")
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump(found, file, indent=2)
+    return int(bool(found["wrong_replies"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

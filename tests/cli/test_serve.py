@@ -1,0 +1,74 @@
+"""`avct serve`: what it refuses before it listens, and how it ends."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+import zipfile
+
+import pytest
+
+from avct_jax.cli import main
+from avct_jax.cli.commands import serve
+from tests.serve import serve_parts
+
+
+@pytest.mark.parametrize(
+    "words, line",
+    [
+        (["--host", "0.0.0.0"], "--host 0.0.0.0 lets other machines in; give --token-file"),
+        (["--port", "70000"], "--port 70000 is none; choose 1 to 65535"),
+        (["--port", "x"], "--port: 'x' must be a whole number, 0 or more"),
+        (["--tls-key", "k.pem"], "--tls-certificate and --tls-key go together"),
+        (["--token-file", "missing"], "--token-file 'missing' cannot be read: No such file"),
+        (["--streams", "0"], "--streams: '0' must be a whole number above 0"),
+        (["--checkpoint", "missing.safetensors"], "missing.safetensors"),
+    ],
+)
+def test_what_is_wrong_is_told_before_the_port_is_opened(words, line, capsys, monkeypatch):
+    monkeypatch.delenv("AVCT_TOKEN", raising=False)
+    assert main.main(["serve", *words]) == main.REFUSED
+    told = capsys.readouterr().err.strip()
+    assert line in told and "\n" not in told and told.startswith("avct: ")
+
+
+def test_a_checkpoint_of_pytorch_is_told(capsys, tmp_path):
+    path = tmp_path / "weights.pth"
+    torch_like = {"archive/data.pkl": b"", "archive/version": b"3"}
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in torch_like.items():
+            file.writestr(name, content)
+    assert main.main(["serve", "--checkpoint", str(path)]) == main.REFUSED
+    assert "avct convert" in capsys.readouterr().err
+
+
+def test_a_missing_extra_is_told(capsys, monkeypatch):
+    monkeypatch.setattr(serve, "PARTS", ("fastapi", "no_such_package"))
+    assert main.main(["serve"]) == main.REFUSED
+    assert (
+        "needs no_such_package, which is not installed: pip install 'avct-jax[serve]'"
+        in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_it_tells_its_address_answers_and_ends_by_a_signal(number, code, tmp_path):
+    command = [sys.executable, "-m", "avct_jax", "serve", "--port", "0"]
+    environment = os.environ | {"TMPDIR": str(tmp_path), "JAX_PLATFORMS": "cpu"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr is not None
+        (address,) = re.findall(
+            r"^avct: (http://127.0.0.1:\d+) \(Ctrl-C ends it\)$", process.stderr.readline()
+        )
+
+        def answer():
+            with urllib.request.urlopen(f"{address}/healthz", timeout=60) as found:
+                return found.status == 200
+
+        serve_parts.wait_until(answer)
+        process.send_signal(number)
+        assert process.wait(60) == code
+        assert "Traceback" not in process.stderr.read()
+    assert not [name for name in os.listdir(tmp_path) if name.startswith("avct-serve")]

@@ -1,0 +1,205 @@
+"""Live by WebSocket."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+from starlette import testclient, websockets
+
+from avct_jax.serve.streams import stream_protocol, stream_socket
+from tests.serve import serve_parts
+
+
+@pytest.fixture
+def client(tmp_path, request):
+    options = getattr(request, "param", {})
+    with testclient.TestClient(
+        serve_parts.application(tmp_path, **options), base_url=serve_parts.HOME
+    ) as client:
+        yield client
+
+
+def take(socket, true, most=2000):
+    """Take messages until `true` of the frame's last; images, audio and JSON."""
+    images, audio, told = [], [], []
+    for _ in range(most):
+        message = socket.receive()
+        if message["type"] == "websocket.close":
+            raise websockets.WebSocketDisconnect(message["code"], message["reason"])
+        if (text := message.get("text")) is not None:
+            told.append(json.loads(text))
+            continue
+        kind, flags, index, pts = stream_protocol.HEAD.unpack(message["bytes"][:16])
+        row = (index, pts, flags, message["bytes"][16:])
+        (images if kind == stream_protocol.JPEG else audio).append(row)
+        if kind == stream_protocol.JPEG and true(row):
+            return images, audio, told
+    raise AssertionError("it did not come")
+
+
+ENDED = lambda row: row[2] & stream_protocol.END_OF_SPEECH
+
+
+def said(audio):
+    """The samples of some messages."""
+    return np.frombuffer(b"".join(row[3] for row in audio), "<i2")
+
+
+def refusal(socket):
+    """The line with which a stream ends, which is said and is why it is closed."""
+    told = socket.receive_json()
+    assert told["type"] == "error" and "\n" not in told["message"]
+    with pytest.raises(websockets.WebSocketDisconnect) as closed:
+        while True:
+            socket.receive_json()
+    assert told["message"].startswith(closed.value.reason)
+    return told["message"], closed.value.code
+
+
+def test_a_reply_comes_out_whole_with_its_frames(client):
+    pcm = serve_parts.samples(1.0)
+    with serve_parts.connect(client) as socket:
+        ready = serve_parts.start(socket, sample_rate=16000)
+        assert ready["type"] == "ready" and (ready["frame_rate"], ready["sample_rate"]) == (25, 16000)
+        assert ready["size"] == 32 and ready["notes"] == ["drawn in grey"]
+        for begin in range(0, len(pcm), 700):
+            socket.send_bytes(pcm[begin : begin + 700].tobytes())
+        socket.send_text('{"type": "flush"}')
+        images, audio, _ = take(socket, ENDED)
+        np.testing.assert_array_equal(said(audio), pcm)
+        assert [row[0] for row in images] == list(range(len(images)))
+        assert np.allclose([row[1] for row in images], np.arange(len(images)) * 0.04)
+        assert {row[0] for row in audio} <= {row[0] for row in images} and len(audio) == 25
+        speaking = [row[0] for row in images if row[2] & stream_protocol.SPEAKING]
+        assert speaking == [row[0] for row in audio]
+
+
+def test_other_rates_are_resampled(client):
+    with serve_parts.connect(client) as socket:
+        serve_parts.start(socket, sample_rate=48000)
+        socket.send_bytes(serve_parts.samples(0.6, 48000).tobytes())
+        socket.send_text('{"type": "flush"}')
+        _, audio, _ = take(socket, ENDED)
+        assert len(audio) == 15 and np.abs(said(audio)[1000:-1000]).max() > 7000
+
+
+def test_an_interruption_drops_the_reply(client):
+    loud, soft = np.full(16000 * 4, 9000, np.int16), np.full(6400, 50, np.int16)
+    with serve_parts.connect(client) as socket:
+        serve_parts.start(socket)
+        socket.send_bytes(loud.tobytes())
+        take(socket, lambda row: row[2] & stream_protocol.SPEAKING)
+        socket.send_text('{"type": "interrupt"}')
+        socket.send_bytes(soft.tobytes())
+        socket.send_text('{"type": "flush"}')
+        images, audio, _ = take(socket, ENDED)
+        heard = said(audio)
+        assert len(heard) < len(loud) and np.count_nonzero(heard == 50) == 6400
+        assert np.all(np.diff(np.flatnonzero(heard == 50)) == 1) and heard[-6400] == 50
+        assert sum(bool(ENDED(row)) for row in images) == 1
+
+
+def test_idle_frames_come_and_latency_is_told(client):
+    with serve_parts.connect(client) as socket:
+        serve_parts.start(socket)
+        images, audio, told = take(socket, lambda row: row[0] == 51)
+        assert not audio and not any(row[2] for row in images)
+        assert [message["type"] for message in told] == ["latency", "latency"]
+        assert (
+            told[1]["sent"] == 51
+            and told[1]["dropped"] == 0
+            and set(told[1]["lateness"]) == {"p50", "p95", "p99"}
+        )
+
+
+def test_hints_are_taken(client):
+    with serve_parts.connect(client) as socket:
+        serve_parts.start(socket)
+        socket.send_text('{"type": "phonemes", "phonemes": [["AA", 0.0, 0.3]]}')
+        socket.send_bytes(serve_parts.samples(0.4).tobytes())
+        socket.send_text('{"type": "flush"}')
+        assert len(take(socket, ENDED)[1]) == 10
+
+
+@pytest.mark.parametrize(
+    "text, line",
+    [
+        ("{", "Invalid JSON"),
+        ('{"type": "flush"}', 'begin with {"type": "start", ...}'),
+        ('{"type": "start", "consent": ""}', "say in `consent` who"),
+        ('{"type": "start", "session": "x"}', "no such stream"),
+        ('{"type": "start", "consent": "me", "size": "x"}', "size"),
+    ],
+)
+def test_a_wrong_start_ends_in_a_line(client, text, line):
+    with serve_parts.connect(client) as socket:
+        socket.send_text(text)
+        message, code = refusal(socket)
+        assert line in message and code == stream_socket.POLICY
+
+
+@pytest.mark.parametrize(
+    "image, options, line",
+    [
+        (b"text", {}, "is not an image"),
+        (None, {}, "send the portrait's bytes"),
+        (serve_parts.png(), {"size": 1024}, "no face was found"),
+    ],
+)
+def test_a_wrong_portrait_ends_in_a_line_and_leaves_nothing(client, image, options, line):
+    with serve_parts.connect(client) as socket:
+        socket.send_text(json.dumps({"type": "start", "consent": "me", **options}))
+        socket.send_text("{}") if image is None else socket.send_bytes(image)
+        assert line in refusal(socket)[0]
+    sessions = client.app.inner.state.sessions
+    assert sessions.count == 0 and not list(sessions._folder.iterdir())
+
+
+@pytest.mark.parametrize("wrong", ["{", '{"type": "start"}', '{"type": "dance"}', b"odd"])
+def test_a_wrong_message_ends_the_stream_in_a_line(client, wrong):
+    with serve_parts.connect(client) as socket:
+        serve_parts.start(socket)
+        socket.send_text(wrong) if isinstance(wrong, str) else socket.send_bytes(wrong)
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            message = socket.receive()
+            if "error" in (message.get("text") or ""):
+                break
+        assert json.loads(message["text"])["message"]
+    serve_parts.wait_until(lambda: client.app.inner.state.sessions.count == 0)
+
+
+@pytest.mark.parametrize("client", [{"limits": serve_parts.limits(ahead_seconds=2.0)}], indirect=True)
+def test_audio_far_ahead_is_refused(client):
+    with serve_parts.connect(client) as socket:
+        serve_parts.start(socket)
+        for _ in range(3):
+            socket.send_bytes(serve_parts.samples(1.0).tobytes())
+        with pytest.raises(websockets.WebSocketDisconnect, match="more than 2 s of audio") as closed:
+            take(socket, lambda row: False)
+        assert closed.value.code == stream_socket.POLICY
+
+
+@pytest.mark.parametrize("client", [{"limits": serve_parts.limits(streams=1)}], indirect=True)
+def test_no_more_streams_than_are_allowed(client):
+    with serve_parts.connect(client) as first:
+        serve_parts.start(first)
+        with serve_parts.connect(client) as second:
+            second.send_text(json.dumps({"type": "start", "consent": "me"}))
+            message, code = refusal(second)
+            assert "1 streams are open" in message and code == stream_socket.TOO_BUSY
+    serve_parts.wait_until(lambda: client.app.inner.state.sessions.count == 0)
+    with serve_parts.connect(client) as third:
+        assert serve_parts.start(third)["type"] == "ready"
+
+
+@pytest.mark.parametrize("client", [{"limits": serve_parts.limits(silent_seconds=0.2)}], indirect=True)
+def test_a_stream_that_nobody_speaks_to_is_closed_and_says_why(client, monkeypatch):
+    from avct_jax.serve.streams import sessions
+
+    monkeypatch.setattr(sessions, "SWEEP", 0.05)
+    with serve_parts.connect(client) as socket:
+        serve_parts.start(socket)
+        with pytest.raises(websockets.WebSocketDisconnect, match="nobody spoke to the stream for 0 s"):
+            take(socket, lambda row: False)
