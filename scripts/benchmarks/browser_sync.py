@@ -1,10 +1,11 @@
-"""How well images and audio fit in the page of `avct serve`, in headless Chromium, by WebSocket and by WebRTC.
+"""How well images and audio fit in the page of `avct serve`, in Chromium, by WebSocket and by WebRTC.
 
   python -m scripts.benchmarks.browser_sync --clicks 60 --json sync.json     two minutes
   python -m scripts.benchmarks.browser_sync --true                           a true face, two cores or more
 
-Frames carry their number as pixels, every 20th a click (counter_stream.py); a probe beside the page's own programs notes
-when the screen shows each number, and when the device plays each click. Needs chromium and the extra `browser`.
+Frames carry their number as pixels, every 20th a click (counter_stream.py); a probe beside the page's own
+programs notes when the screen shows each number, and when the device plays each click. Needs chromium and the
+extra `browser`.
 """
 
 import argparse
@@ -52,9 +53,7 @@ def portrait() -> dict[str, Any]:
 
 def measure(browser: Any, address: str, way: str, clicks: int) -> list[dict[str, Any]]:
     """Watch a stream in one way; a row for each way to tell when audio is heard."""
-    page = browser.new_page(
-        viewport={"width": 900, "height": 700}, bypass_csp=True
-    )  # for the probe's worklet
+    page = browser.new_page(bypass_csp=True)  # for the probe's worklet
     page.set_default_timeout(PATIENCE)
     tap = json.dumps((HERE / "sync_tap.js").read_text())
     page.add_init_script(f"window.tapSource = {tap};\n" + (HERE / "sync_probe.js").read_text())
@@ -67,10 +66,8 @@ def measure(browser: Any, address: str, way: str, clicks: int) -> list[dict[str,
     if way == "webrtc":
         page.evaluate("() => void watchVideo()")
     end = time.monotonic() + sync_report.SETTLED + 2 * clicks * CLICK + 20
-    while (
-        page.evaluate("() => heard.length") < clicks + sync_report.SETTLED / CLICK + 2
-        and time.monotonic() < end
-    ):
+    wanted = clicks + sync_report.SETTLED / CLICK + 2
+    while page.evaluate("() => heard.length") < wanted and time.monotonic() < end:
         page.wait_for_timeout(500)
     seen, heard = page.evaluate("() => [seen, heard]")
     figures = {name: page.inner_text(f"#figure-{name}") for name in ("late", "shown", "repeated", "dropped")}

@@ -1,4 +1,4 @@
-"""The tab Video of the page, in Chromium: over a queue that answers as it is told, and once over the true one."""
+"""The tab Video of the page, in Chromium: over a queue that answers as it is told, and over the true one."""
 
 import numpy as np
 import pytest
