@@ -68,7 +68,8 @@ def page(opened, settings=None, *, open_stream=None, fragment="", width=1200, re
         shown.goto(f"{address}/{fragment}")
         yield shown
         context.close()
-    assert [line for line in said if not any(part in line for part in rejects)] == []
+    if unexpected := [line for line in said if not any(part in line for part in rejects)]:
+        pytest.fail(f"the console says: {unexpected}")
 
 
 def picture():

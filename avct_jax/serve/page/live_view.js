@@ -53,7 +53,8 @@ async function start() {
     shows("live");
     tell("Live");
   } catch (error) {
-    if (live === opened) await stop();
+    if (live !== opened) return; // it was stopped
+    await stop();
     throw error;
   }
 }
@@ -194,8 +195,11 @@ function shows(state) {
   show($("webrtc"), isLive && byWebrtc);
   show($("badge"), isLive);
   show($("figures"), isLive);
-  show($("live-start"), state === "idle");
-  show($("live-stop"), state !== "idle");
+  const [shown, hidden] = state === "idle" ? [$("live-start"), $("live-stop")] : [$("live-stop"), $("live-start")];
+  const focused = document.activeElement === hidden;
+  show(shown, true);
+  show(hidden, false);
+  if (focused) shown.focus();
   show($("picture-change"), state === "idle" && Boolean(picture()));
   for (const id of ["microphone", "interrupt", "live-audio", "live-text-say"]) $(id).disabled = !isLive;
   $("picture").disabled = state !== "idle";
@@ -209,5 +213,4 @@ function shows(state) {
   }
 }
 
-export const isLive = () => live !== null;
 export const leaveLive = stop;

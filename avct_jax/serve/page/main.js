@@ -1,8 +1,8 @@
 // The page of `avct serve`.
 import { commandLine, startCommand } from "./command.js";
 import { $, complain, settle, show } from "./dom.js";
-import { isLive, leaveLive, startLive } from "./live_view.js";
-import { chosenFace, offerFaces, onPicture, picture, startPicture } from "./picture.js";
+import { leaveLive, startLive } from "./live_view.js";
+import { chosenFace, offerFaces, onFace, onPicture, picture, startPicture } from "./picture.js";
 import { readForms, readHash } from "./server.js";
 import { offerFields, options, startSettings } from "./settings.js";
 import { showResult, startVideo, transcript, videoAudio } from "./video_view.js";
@@ -23,6 +23,7 @@ async function begin() {
   });
   startVideo(tellCommand);
   onPicture(pictureChanged);
+  onFace(tellCommand);
   startTabs();
   $("alert-close").addEventListener("click", settle);
   tellCommand();
@@ -44,11 +45,9 @@ async function offer() {
 }
 
 function pictureChanged() {
-  if (!isLive()) {
-    show($("preview"), Boolean(picture()));
-    if (picture()) $("stage").dataset.shows = "picture";
-    showResult(tab === "video");
-  }
+  showResult(false); // a finished video is there again when the tab is opened
+  $("stage").dataset.shows = "picture";
+  show($("preview"), true);
   tellCommand();
 }
 

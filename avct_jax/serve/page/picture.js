@@ -13,7 +13,8 @@ const changed = new EventTarget();
 export const picture = () => file;
 export const chosenFace = () => face;
 export const consent = () => $("consent").value.trim();
-export const onPicture = (act) => changed.addEventListener("change", act);
+export const onPicture = (act) => changed.addEventListener("picture", act);
+export const onFace = (act) => changed.addEventListener("face", act);
 
 export function startPicture() {
   takeFiles($("stage"), $("picture"), take);
@@ -22,10 +23,7 @@ export function startPicture() {
     $("consent").value = "I am the person in the picture.";
     $("consent").dispatchEvent(new Event("input"));
   });
-  $("consent").addEventListener("input", () => {
-    $("consent").removeAttribute("aria-invalid");
-    changed.dispatchEvent(new Event("change"));
-  });
+  $("consent").addEventListener("input", () => $("consent").removeAttribute("aria-invalid"));
   $("preview").addEventListener("load", placeFaces);
   $("preview").addEventListener("error", () => {
     if (file) $("picture-name").textContent = `${file.name}: this browser cannot show it, the server may read it`;
@@ -64,7 +62,7 @@ function take(given) {
   preview.alt = `The chosen picture, ${given.name}`;
   $("picture-name").textContent = given.name;
   show($("picture-change"), true);
-  changed.dispatchEvent(new Event("change"));
+  changed.dispatchEvent(new Event("picture"));
   if (findsFaces) findFaces();
 }
 
@@ -121,7 +119,7 @@ function faceButton(number, [left, top, right, bottom]) {
     face = (next + boxes.length) % boxes.length;
     placeFaces();
     $("faces").children[face].focus();
-    changed.dispatchEvent(new Event("change"));
+    changed.dispatchEvent(new Event("face"));
   };
   button.addEventListener("click", () => choose(number));
   button.addEventListener("keydown", (event) => {

@@ -111,11 +111,12 @@ function play(content, { frames, seconds, notes }) {
   $("job-state").textContent = `Ready: ${frames} frames, ${seconds.toFixed(1)} s`;
   $("notes").replaceChildren(...notes.map((line) => Object.assign(document.createElement("li"), { textContent: line })));
   show($("notes"), notes.length > 0);
-  showResult(true);
-  video.play().catch(() => {}); // it has controls
+  showResult(isOpen());
+  if (isOpen()) video.play().catch(() => {}); // it has controls
   tell("The video is ready");
 }
 
+const isOpen = () => !$("panel-video").hidden;
 const stem = (name) => name.replace(/\.[^.]*$/, "");
 
 // The stage belongs to the tab that is open.
@@ -147,7 +148,7 @@ async function forget() {
     $("result").load();
     URL.revokeObjectURL(made);
     made = null;
-    showResult(true);
+    showResult(isOpen());
   }
   if (!left) return;
   left.following.abort();

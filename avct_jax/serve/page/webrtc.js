@@ -54,9 +54,9 @@ export class Watcher {
 
   async close() {
     this.closed = true;
-    this.peer?.close();
     this.video.srcObject = null;
     if (this.location) await request(this.location, { method: "DELETE" }).catch(() => {}); // it may be gone
+    this.peer?.close();
   }
 }
 
