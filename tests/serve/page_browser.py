@@ -93,6 +93,11 @@ def ready(shown):
     shown.click("#consent-me")
 
 
+def command(shown):
+    """The command line that is shown, its lines joined as a shell does."""
+    return shown.inner_text("#command").replace("\\\n  ", "")
+
+
 def number(shown, selector="#canvas"):
     """The frame's number that a canvas or video shows, as counter_stream burns it."""
     return shown.evaluate(READ, selector)

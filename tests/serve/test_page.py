@@ -41,7 +41,7 @@ def test_page_shows_live_frames_and_says_a_recording(opened):
         assert stream.pushed == rate and stream.flushed == 1
         shown.click("#live-stop")
         shown.wait_for_selector("#preview:visible")
-        assert shown.inner_text("#command") == (
+        assert page_browser.command(shown) == (
             "avct animate --image 'A friend'\\''s face.png' --audio ./-voice.wav --size 512 --seed 7 --still"
         )
 
@@ -152,7 +152,7 @@ def test_page_offers_what_the_forms_have(opened):
         page_browser.ready(shown)
         shown.click("[role=radio] >> nth=1")
         assert shown.get_attribute("[role=radio] >> nth=1", "aria-checked") == "true"
-        assert shown.inner_text("#command").endswith("--audio SPEECH.wav --mouth 1.5 --face 2")
+        assert page_browser.command(shown).endswith("--audio SPEECH.wav --mouth 1.5 --face 2")
 
 
 FACES = [{"box": [4, 4, 20, 20]}, {"box": [26, 4, 44, 24]}]

@@ -85,7 +85,7 @@ def test_page_tells_how_far_a_video_is_and_plays_it(opened, video):
         assert shown.inner_text("#notes") == "the largest of 2 faces speaks"
         shown.click("#job-delete")
         shown.wait_for_selector("#preview:visible")
-        command = shown.inner_text("#command")
+        command = page_browser.command(shown)
     assert command.endswith("--audio ./-voice.wav --transcript 'It'\\''s what is said.'")
     assert queue.asked[-1] == "DELETE videos/one"
     assert b"I am the person in the picture." in queue.form and b"It's what is said." in queue.form

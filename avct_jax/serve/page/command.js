@@ -15,7 +15,7 @@ export function commandLine(image, audio, options) {
     const option = `--${name.replaceAll("_", "-")}`;
     words.push(value === true ? option : `${option} ${quote(String(value))}`);
   }
-  return words.join(" ");
+  return words.join(" \\\n  ");
 }
 
 export function startCommand() {
