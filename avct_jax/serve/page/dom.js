@@ -11,6 +11,7 @@ export function complain(error) {
   if (error?.name === "AbortError" || error?.name === "TokenRefused") return;
   $("alert-text").textContent = String(error?.message ?? error);
   show($("alert"), true);
+  $("alert").scrollIntoView({ block: "nearest" });
 }
 
 export function settle() {
