@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from avct_jax.animator.factory import Animator, Report, load
+    from avct_jax.animator.portrait import faces
     from avct_jax.errors import UserError
     from avct_jax.live.async_stream import AsyncStream
     from avct_jax.live.frames import StreamFrame
@@ -24,6 +25,7 @@ __all__ = [
     "Stream",
     "StreamFrame",
     "UserError",
+    "faces",
     "load",
     "relative_transfer",
 ]
@@ -37,6 +39,7 @@ _HOMES = {
     "Stream": "live.stream",
     "StreamFrame": "live.frames",
     "UserError": "errors",
+    "faces": "animator.portrait",
     "load": "animator.factory",
     "relative_transfer": "motion",
 }

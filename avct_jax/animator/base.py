@@ -12,23 +12,21 @@ from jaxtyping import Float, Int, UInt8
 from avct_jax import arguments, errors
 from avct_jax.animator import notes as gathering
 from avct_jax.animator import options, stopwatch
-from avct_jax.data.faces import crop, face_detector, head_pose
-from avct_jax.data.media import image_io, soundtrack, video_io
+from avct_jax.data.faces import head_pose
+from avct_jax.data.media import soundtrack, video_io
 from avct_jax.data.phonemes import recognition
 from avct_jax.data.phonemes import symbols as phoneme_labels
-from avct_jax.data.portrait import upright
 from avct_jax.data.speech import audio_io, voice
 from avct_jax.files import atomic_write
 
 LENGTH_SLACK = (25, 0.1)  # frames, or share, by which given poses may differ from the audio in length
-TURNED = 30.0  # degrees by which a face may be turned in the image's plane, unremarked
-CUT = 0.02  # of the face's size beyond the image's edge; whole faces keep away from it by 0.06 and more
 
 Path = options.Path
 Image = options.Image
 Audio = options.Audio
 Poses = options.Poses
 Phonemes = options.Phonemes
+Face = options.Face
 Request = options.Request
 
 
@@ -127,6 +125,10 @@ class Animator(abc.ABC):
         recogniser: recognition.Method = "auto",
         poses: Poses | None = None,
         still: bool = False,
+        head_motion: float = 1.0,
+        blink: float = 1.0,
+        mouth: float = 1.0,
+        face: Face | None = None,
         cropped: bool = False,
         size: int | None = None,
         seed: int | None = None,
@@ -146,6 +148,12 @@ class Animator(abc.ABC):
           poses: .npy (t, 6), OpenFace csv or an array (rad, mm), instead of the head motion that is made up;
             of the mesh family the first is the portrait's own.
           still: the head keeps its pose.
+          head_motion: factor on how far the head turns and shifts, 0 to 3; 0 is `still`. Of the mesh family,
+            and so are the next two.
+          blink: factor on how often the eyes blink, 0 to 4.
+          mouth: factor on how far the mouth moves, 0 to 2.
+          face: which of several: its number from the left, from 1, or a place in it, (x, y) in px of the
+            image; by default the largest. `avct_jax.faces` lists them.
           cropped: the image is a head's square already and is taken whole, as a clip of `avct preprocess`
             must be to compare with the video of it.
           size: side of the video, px: 256 to 1024 of the mesh family, by default the head's size in the
@@ -167,7 +175,8 @@ class Animator(abc.ABC):
         video_io.check_writable(output)
         given = filter(arguments.is_path, (image, audio, poses, phonemes))
         atomic_write.refuse_overwriting(output, *given)
-        request = Request(phonemes, transcript, recogniser, poses, still, cropped, size, seed, audio_track)
+        told = (phonemes, transcript, recogniser, poses, still, cropped, size, seed, audio_track)
+        request = Request(*told, head_motion, blink, mouth, face)
         ready = self._prepare_request(image, audio, request, clock)
         writer = video_io.VideoWriter(output, size=ready.size, audio=ready.audio)
         with writer, contextlib.closing(self.draw(ready.portrait, ready.track, clock)) as frames:
@@ -188,6 +197,10 @@ class Animator(abc.ABC):
         recogniser: recognition.Method = "auto",
         poses: Poses | None = None,
         still: bool = False,
+        head_motion: float = 1.0,
+        blink: float = 1.0,
+        mouth: float = 1.0,
+        face: Face | None = None,
         cropped: bool = False,
         size: int | None = None,
         seed: int | None = None,
@@ -198,7 +211,8 @@ class Animator(abc.ABC):
         Yields:
           RGB, in 8 bits.
         """
-        request = Request(phonemes, transcript, recogniser, poses, still, cropped, size, seed, audio_track)
+        told = (phonemes, transcript, recogniser, poses, still, cropped, size, seed, audio_track)
+        request = Request(*told, head_motion, blink, mouth, face)
         ready = self._prepare_request(image, audio, request)
         yield from self.draw(ready.portrait, ready.track)
 
@@ -212,6 +226,10 @@ class Animator(abc.ABC):
         recogniser: recognition.Method = "auto",
         poses: Poses | None = None,
         still: bool = False,
+        head_motion: float = 1.0,
+        blink: float = 1.0,
+        mouth: float = 1.0,
+        face: Face | None = None,
         cropped: bool = False,
         size: int | None = None,
         seed: int | None = None,
@@ -221,7 +239,8 @@ class Animator(abc.ABC):
 
         `animate` and `frames` begin with it; arguments are theirs, and so are the errors.
         """
-        request = Request(phonemes, transcript, recogniser, poses, still, cropped, size, seed, audio_track)
+        told = (phonemes, transcript, recogniser, poses, still, cropped, size, seed, audio_track)
+        request = Request(*told, head_motion, blink, mouth, face)
         return self._prepare_request(image, audio, request)
 
     def _prepare_request(
@@ -249,62 +268,6 @@ class Animator(abc.ABC):
         self, image: Image, audio: Audio, request: Request, notes: list[str], clock: stopwatch.Stopwatch
     ) -> PreparedAnimation:
         """Read what was given, and find out how the face moves; decisions go to `notes`."""
-
-
-class CroppedPortrait(NamedTuple):
-    """An image, upright, and where the head is in it.
-
-    Attributes:
-      pixels: RGB.
-      square: around the head.
-      points: of its face, px; None: not looked for.
-    """
-
-    pixels: UInt8[np.ndarray, "h w 3"]
-    square: crop.Square
-    points: Any
-
-
-def read_portrait(
-    image: Image, landmarker: Any, notes: list[str], *, least: int, cropped: bool = False, find: bool = True
-) -> CroppedPortrait:
-    """Read an image and find its largest face.
-
-    Args:
-      image: a file, a Pillow image, or pixels.
-      landmarker: finds faces, see `landmarker`.
-      notes: gets a line for what is worth telling.
-      least: side of a square, px, below which it is noted that the video will look soft.
-      cropped: the image is taken whole.
-      find: else no face is looked for.
-
-    Raises:
-      UserError: it cannot be read, is cropped and not square, or has no face.
-    """
-    is_file = arguments.is_path(image)
-    pixels = image_io.read_image(image) if is_file else image_io.from_pixels(image)
-    name = repr(os.fspath(image)) if is_file else "the image"
-    height, width = pixels.shape[:2]
-    if cropped and height != width:
-        raise errors.UserError(f"{name} is {width}x{height} px; a cropped image must be square")
-    whole = crop.Square(0, 0, width)
-    if not find:
-        return CroppedPortrait(pixels, whole, None)
-    found = upright.find(pixels, landmarker, turn=not cropped)
-    if found is None:
-        raise errors.UserError(f"no face was found in {name}; use a portrait seen from the front")
-    if found.faces > 1:
-        notes.append(f"{found.faces} faces in {name}: animating the largest")
-    if found.turned:
-        notes.append(f"the face lay in {name}: the image is turned by {found.turned} degrees clockwise")
-    if abs(turned := upright.roll(found.points)) > TURNED:
-        notes.append(f"the face is turned by {turned:.0f} degrees; an image that is upright gives more")
-    if upright.beyond_edge(found.points, found.pixels.shape) > CUT:
-        notes.append("the face is cut off by the image's edge, and drawn from what is there; show it whole")
-    square = whole if cropped else crop.face_square(found.points, found.pixels.shape)
-    if square.size < least:
-        notes.append(f"the face is small ({square.size} px with its surroundings): the video will look soft")
-    return CroppedPortrait(found.pixels, square, found.points)
 
 
 def hear(
@@ -368,17 +331,6 @@ def read_poses(poses: Poses, count: int, notes: list[str]) -> Float[np.ndarray, 
     if arguments.is_path(poses):
         return fit_poses(head_pose.read_poses(poses), count, repr(os.fspath(poses)), notes)
     return fit_poses(head_pose.from_array(poses), count, "the array", notes)
-
-
-def landmarker(name: str) -> Any:
-    """Return who finds faces: "mediapipe" (built in) or "face-alignment" (an extra)."""
-    if name == "mediapipe":
-        return face_detector.FaceLandmarker()
-    if name != "face-alignment":
-        raise errors.UserError(f"landmarks {name!r} are not known; choose mediapipe or face-alignment")
-    from avct_jax.data.faces import face_alignment_backend
-
-    return face_alignment_backend.FaceAlignmentLandmarker()
 
 
 def fit_poses(

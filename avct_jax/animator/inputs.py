@@ -6,7 +6,7 @@ from typing import Any
 import safetensors
 
 from avct_jax import arguments, errors
-from avct_jax.animator import base
+from avct_jax.animator import base, portrait, scales
 from avct_jax.data.faces import face_alignment_backend, head_pose
 from avct_jax.data.media import image_io, soundtrack
 from avct_jax.data.phonemes import decoders, pronunciation, recognition, symbols
@@ -36,6 +36,8 @@ def look(
     if checkpoint is not None:
         mesh, only = _family(checkpoint)
         check_only_size(asked.size, only)
+        if mesh is False:
+            scales.refuse_for_keypoints(asked.scales)
     if mesh:
         check_size(asked.size)
     check_landmarks(landmarks, mesh=bool(mesh))
@@ -52,6 +54,8 @@ def look(
         head_pose.read_poses(asked.poses)
     if arguments.is_path(image):
         image_io.check_kind(image)
+        if asked.face is not None and landmarks == "mediapipe":
+            portrait.check_face(image, asked.face)
     if arguments.is_path(audio):
         soundtrack.check_tracks(audio, asked.audio_track)
 

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from avct_jax import weights_file
-from avct_jax.animator import base, inputs, stopwatch
+from avct_jax.animator import base, inputs, scales, stopwatch
+from avct_jax.animator import portrait as portraits
 from avct_jax.data.faces import crop, head_pose
 from avct_jax.data.phonemes import symbols as phonemes
 from avct_jax.data.speech import speech_features, voice
@@ -43,7 +44,7 @@ class KeypointAnimator(base.Animator, family="keypoints"):
         self.config = system.config
         self.variables: Any = jax.device_put(jax.tree.map(jnp.asarray, dict(system.variables)))
         self.chunk = max(chunk, 2 * self.config.avct.window_radius)
-        self._landmarker = base.landmarker(landmarks)
+        self._landmarker = portraits.landmarker(landmarks)
         bind = functools.partial
         self._start = jax.jit(bind(keypoint_inference.start, self.config))
         self._animate_chunk = jax.jit(bind(keypoint_inference.animate_chunk, self.config))
@@ -52,10 +53,11 @@ class KeypointAnimator(base.Animator, family="keypoints"):
 
     def _ready(self, image, audio, request, notes, clock) -> base.PreparedAnimation:
         inputs.check_only_size(request.size, self.config.image_size)
+        scales.refuse_for_keypoints(request.scales)
         with clock("image"):
             looked_for = not (request.cropped and request.poses is not None)
             portrait, first_pose = self._read_portrait(
-                image, notes, cropped=request.cropped, with_pose=looked_for
+                image, notes, cropped=request.cropped, with_pose=looked_for, face=request.face
             )
         with clock("sound"):
             features = functools.partial(speech_features.features, f0=self.config.pitch)
@@ -99,10 +101,12 @@ class KeypointAnimator(base.Animator, family="keypoints"):
                 block = np.asarray(ready)
             yield block[: count - done]
 
-    def _read_portrait(self, image: base.Image, notes: list[str], *, cropped=False, with_pose=True):
+    def _read_portrait(
+        self, image: base.Image, notes: list[str], *, cropped=False, with_pose=True, face=None
+    ):
         size = self.config.image_size
-        found = base.read_portrait(
-            image, self._landmarker, notes, least=size // 2, cropped=cropped, find=with_pose
+        found = portraits.read_portrait(
+            image, self._landmarker, notes, least=size // 2, cropped=cropped, find=with_pose, face=face
         )
         cut = crop.crop(found.pixels, found.square, size)
         return cut, head_pose.from_landmarks(crop.to_crop(found.points, found.square)) if with_pose else None
@@ -110,7 +114,7 @@ class KeypointAnimator(base.Animator, family="keypoints"):
     def _poses(self, features, first_pose, request, notes):
         if request.poses is not None:
             return base.read_poses(request.poses, len(features), notes)
-        if request.still:
+        if request.head_motion == 0:
             return np.repeat(first_pose[None], len(features), axis=0)
         return self._predicted_poses(features, first_pose)
 

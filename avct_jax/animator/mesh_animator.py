@@ -14,6 +14,7 @@ from scipy.spatial import transform
 
 from avct_jax import weights_file
 from avct_jax.animator import base, inputs, stopwatch
+from avct_jax.animator import portrait as portraits
 from avct_jax.data.faces import crop, head_motion_bank
 from avct_jax.data.portrait import portrait_layers
 from avct_jax.data.speech import mesh_features, voice
@@ -52,7 +53,7 @@ class MeshAnimator(base.Animator, family="mesh"):
         self.config = system.config
         self.variables: Any = jax.device_put(jax.tree.map(jnp.asarray, dict(system.variables)))
         self.chunk = chunk
-        self._landmarker = base.landmarker(landmarks)
+        self._landmarker = portraits.landmarker(landmarks)
         self._prepare = jax.jit(mesh_inference.prepare)
         self._predict = jax.jit(functools.partial(mesh_inference.predict, self.config))
         self._draw = jax.jit(functools.partial(mesh_inference.draw_bytes, self.config))
@@ -65,7 +66,9 @@ class MeshAnimator(base.Animator, family="mesh"):
     def _ready(self, image, audio, request, notes, clock) -> base.PreparedAnimation:
         inputs.check_size(request.size)
         with clock("image"):
-            portrait, pixels = self._read_portrait(image, notes, cropped=request.cropped, size=request.size)
+            portrait, pixels = self._read_portrait(
+                image, notes, cropped=request.cropped, size=request.size, face=request.face
+            )
         with clock("sound"):
             listen = functools.partial(mesh_features.listen, recognise=self._recognise)
             speech, heard = base.hear(audio, listen, notes, request.audio_track)
@@ -81,7 +84,7 @@ class MeshAnimator(base.Animator, family="mesh"):
         with clock("motion"):
             seed = _seed_of(pixels) if request.seed is None else request.seed
             turned = head_turn(np.asarray(portrait.portrait.head))
-            track = self._track(speech, seed, request.poses, request.still, notes, turned)
+            track = self._track(speech, seed, request.poses, request.scales, notes, turned)
         return base.PreparedAnimation(portrait, track, len(pixels), len(track.speech), speech.seconds, heard)
 
     def draw(
@@ -120,28 +123,36 @@ class MeshAnimator(base.Animator, family="mesh"):
         layers = portrait_layers.make(pixels, points, canonical)
         return self._prepare(mesh_inference.Layers(*map(jnp.asarray, layers)))
 
-    def _read_portrait(self, image, notes, *, cropped=False, size=None):
-        found = base.read_portrait(
-            image, self._landmarker, notes, least=inputs.SIZES[0] // 2, cropped=cropped
+    def _read_portrait(self, image, notes, *, cropped=False, size=None, face=None):
+        found = portraits.read_portrait(
+            image, self._landmarker, notes, least=inputs.SIZES[0] // 2, cropped=cropped, face=face
         )
         side = size or size_for(found.square.size)
         cut = crop.crop(found.pixels, found.square, side)
         return self.prepare_portrait(cut, to_unit(found.points, found.square, side)), cut
 
-    def _track(self, speech, seed, poses, still, notes, turned=None) -> MeshTrack:
-        scale = 0.0 if still or poses is not None else 1.0
+    def _track(self, speech, seed, poses, scales, notes, turned=None) -> MeshTrack:
         behaviour = head_motion_bank.behave(
-            speech.loudness, speech.silent, seed=seed, scale=scale, turned=turned
+            speech.loudness,
+            speech.silent,
+            seed=seed,
+            scale=scales.head_motion if poses is None else 0.0,
+            blink_rate=scales.blink,
+            turned=turned,
         )
         if poses is not None:
             rotation, shift = since_first(base.read_poses(poses, len(speech.silent), notes))
             behaviour = behaviour._replace(rotation=rotation, shift=shift)
-        return MeshTrack(self.predict(speech, behaviour), behaviour)
+        return MeshTrack(self.predict(speech, behaviour, scales.mouth), behaviour)
 
     def predict(
-        self, speech: voice.Speech, behaviour: head_motion_bank.Behaviour
+        self, speech: voice.Speech, behaviour: head_motion_bank.Behaviour, scale: float = 1.0
     ) -> Float[np.ndarray, "t k"]:
-        """Predict how the mouth moves, in calls of one fixed shape."""
+        """Predict how the mouth moves, in calls of one fixed shape.
+
+        Args:
+          scale: factor on its motion, 0 to 2.
+        """
         count, radius = len(speech.silent), self.config.speech_motion.window_radius
         poses = np.concatenate([behaviour.rotation, behaviour.shift], 1)
         whole = mesh_inference.SpeechWindow(speech.posteriors, speech.audio, poses)
@@ -151,14 +162,11 @@ class MeshAnimator(base.Animator, family="mesh"):
             heard = mesh_inference.stretch(whole, begin - radius, SPEECH_CHUNK + 2 * radius)
             predicted.append(np.asarray(self._predict(self.variables, heard, style)))
         moved = np.concatenate(predicted)[:count]
-        gain = self._liveliness(moved, speech.silent)
+        gain, opening = self._liveliness(moved, speech.silent), mesh_inference.opening(self.variables)
         livelier = speech_motion.amplify(
-            jnp.asarray(moved),
-            gain,
-            mesh_inference.centre(self.config),
-            mesh_inference.opening(self.variables),
+            jnp.asarray(moved), gain * max(scale, 1.0), mesh_inference.centre(self.config), opening
         )
-        return np.asarray(livelier)
+        return speech_motion.rescale(np.asarray(livelier), moved, gain, scale, np.asarray(opening))
 
     def _liveliness(self, moved, silent) -> float:
         """The factor that brings lips to people's usual opening; less sure of it for a short recording."""

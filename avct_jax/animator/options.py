@@ -1,11 +1,14 @@
 """What an animation may be told."""
 
+import math
+import numbers
 import os
 import typing
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from avct_jax import arguments, errors
+from avct_jax.animator import scales as factors
 from avct_jax.data.faces import head_pose
 from avct_jax.data.phonemes import recognition
 from avct_jax.data.phonemes import symbols as phoneme_labels
@@ -14,6 +17,7 @@ Path = str | os.PathLike
 Image = Any  # a Path, or what image_io.from_pixels takes
 Audio = Any  # a Path, or what audio_io.from_samples takes
 Poses = Any  # a Path, or what head_pose.from_array takes
+Face = Any  # a number from 1, or a pair of px
 Phonemes = Any  # a Path, or what symbols.from_indices takes
 
 
@@ -29,6 +33,15 @@ class Request(NamedTuple):
     size: int | None = None
     seed: int | None = None
     audio_track: int | None = None
+    head_motion: float = 1.0
+    blink: float = 1.0
+    mouth: float = 1.0
+    face: Face | None = None
+
+    @property
+    def scales(self) -> factors.Scales:
+        """Factors on what the face does."""
+        return factors.Scales(self.head_motion, self.blink, self.mouth)
 
     def checked(self) -> "Request":
         """Bring what is in memory to its form, and refuse what contradicts itself.
@@ -42,6 +55,11 @@ class Request(NamedTuple):
             raise errors.UserError(f"the recogniser is {self.recogniser!r}; choose of {', '.join(known)}")
         if self.poses is not None and self.still:
             raise errors.UserError("poses are given and --still is too; leave one of them out")
+        asked = scales_of(self.still, *self.scales)
+        if self.poses is not None and self.head_motion != 1:
+            raise errors.UserError("poses are given and head_motion is too; leave one of them out")
+        if self.cropped and self.face is not None:
+            raise errors.UserError("a cropped image is taken whole and face is given; leave one of them out")
         if self.phonemes is not None and self.transcript is not None:
             raise errors.UserError("phonemes and a transcript are given; leave one of them out")
         return self._replace(
@@ -52,7 +70,48 @@ class Request(NamedTuple):
             audio_track=arguments.whole_number(self.audio_track, "the sound track", least=1),
             still=arguments.flag(self.still, "still"),
             cropped=arguments.flag(self.cropped, "cropped"),
+            face=face_of(self.face),
+            **asked._asdict(),
         )
+
+
+def scales_of(still: Any, head_motion: Any, blink: Any, mouth: Any) -> factors.Scales:
+    """Take factors on what a face does.
+
+    Args:
+      still: head_motion is 0.
+
+    Raises:
+      UserError: one is of another kind or out of its range, or a head is to be still and to move.
+    """
+    found = factors.Scales(head_motion, blink, mouth).checked()
+    if not arguments.flag(still, "still"):
+        return found
+    if found.head_motion not in (0, 1):
+        raise errors.UserError(
+            f"still is given and a head_motion of {head_motion:g} is too; leave one of them out"
+        )
+    return found._replace(head_motion=0.0)
+
+
+def face_of(given: Any) -> tuple[float, float] | int | None:
+    """Take which face of a picture is meant.
+
+    Args:
+      given: its number, from 1; or a place in it, x and y in px; or None.
+
+    Raises:
+      UserError: it is something else.
+    """
+    if given is None or isinstance(given, numbers.Integral):
+        return arguments.whole_number(given, "the face", least=1)
+    try:
+        x, y = (float(value) for value in given)
+        if math.isfinite(x) and math.isfinite(y) and not isinstance(given, str):
+            return x, y
+    except (TypeError, ValueError):
+        pass
+    raise errors.UserError(f"the face is {given!r}; give its number, from 1, or a place in it, (x, y) in px")
 
 
 def _taken(given: Any, take: Callable[[Any], Any]) -> Any:

@@ -75,6 +75,28 @@ def whole(least: int, said: str) -> Callable[[str], int]:
     return read
 
 
+def factor(most: float, *, off: bool = False) -> Any:
+    """How a factor from 0 to `most` is read; with `off` that word is 0."""
+    said = f"must be a number from 0 to {most:g}" + (", or off" if off else "") + "; 1 is usual"
+
+    def read(text: str) -> float:
+        with contextlib.suppress(ValueError):
+            value = 0.0 if off and text == "off" else float(text)
+            if 0 <= value <= most:
+                return value
+        raise ValueError(f"{text!r} {said}")
+
+    return read_by(read)
+
+
+def _face(text: str) -> int | tuple[float, ...]:
+    with contextlib.suppress(ValueError):
+        found = int(text) if text.isdecimal() else tuple(float(word) for word in text.split(","))
+        if (isinstance(found, int) and found > 0) or (isinstance(found, tuple) and len(found) == 2):
+            return found
+    raise ValueError(f"{text!r} must be a face's number, from 1, or a place in it, such as 120,80")
+
+
 def _some(*words: str) -> list[str]:
     if words:
         return list(words)
@@ -99,6 +121,7 @@ MaybeFile = Annotated[MaybeText, shown_as("FILE")]
 MaybeFolder = Annotated[MaybeText, shown_as("DIR")]
 MaybePositive = Annotated[MaybeNumber, POSITIVE, shown_as("N")]
 MaybeNatural = Annotated[MaybeNumber, read_by(whole(0, ", 0 or more")), shown_as("N")]
+MaybeFace = Annotated[Any, read_by(_face), shown_as("N|X,Y")]
 SomeFiles = Annotated[list[str], tyro.conf.Positional, read_by(_some, "*"), shown_as("FILE ...")]
 SomeNames = Annotated[list[str] | None, read_by(_some, "*"), shown_as("NAME ...")]
 AnyFile = Annotated[MaybeText, read_by(_maybe, "*"), shown_as("[FILE]")]  # "": the option alone

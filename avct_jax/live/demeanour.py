@@ -20,15 +20,25 @@ BROW_PEAK = max(n * (n + 1) / 2 * BROW_PACE**3 * (1 - BROW_PACE) ** (n - 1) for 
 STRESS_GAP = 15  # frames
 IDLE = 0.5  # of the head's motion while nobody speaks
 RESERVE = 2 * bank.FADE + 12  # frames of head motion that are laid ahead
+SCALE_PACE, SCALE_NEAR = 0.3, 1e-3  # of the way to another scale, a frame: 89 % in 10; so near is there
 GAZE_MEAN = 3  # frames over which the eyes jump
 HEAD, EYELIDS, EYES, EYEBROWS = range(4)  # what is drawn by lot
 
 
 class Settings(NamedTuple):
-    """What does not change: `scale` is a factor on head and brows, `low` and `high` are limits, rad."""
+    """What no frame changes.
+
+    Attributes:
+      seed: decides all that is drawn by lot.
+      scale: factor on the head's motion, and below 1 on the brows; heads ease from one to another.
+      blink: factor on how often the eyes blink.
+      low, high: limits of the head's turn, rad.
+      bank: head motion.
+    """
 
     seed: int
     scale: float
+    blink: float
     low: Float[np.ndarray, " 3"]
     high: Float[np.ndarray, " 3"]
     bank: bank.Bank
@@ -40,10 +50,12 @@ class Demeanour(NamedTuple):
     Attributes:
       path: head motion of the coming frames.
       start: of the way from the portrait's pose, what is left.
+      scale: of the motion, eased, the slow pole last.
       drawn: how many stretches, blinks, looks and brows there were.
       activity, nod, stress, brow: filters, the slow pole last.
       stresses: the last two of `stress`.
       calm: frames since the last stress.
+      lids: the time by which eyes blink, frames; it goes as fast as they blink often.
       blink: when the next comes, whether it waits for a pause, and how far the present one is.
       looks: of the last frames.
       left: frames of the present look.
@@ -52,6 +64,7 @@ class Demeanour(NamedTuple):
 
     path: Float[np.ndarray, "m 6"]
     start: Float[np.ndarray, " 6"]
+    scale: tuple[float, ...]
     drawn: tuple[int, int, int, int] = (0, 0, 0, 0)
     activity: tuple[float, ...] = (0.0, 0.0)
     nod: tuple[float, ...] = (0.0, 0.0)
@@ -59,7 +72,8 @@ class Demeanour(NamedTuple):
     brow: tuple[float, ...] = (0.0, 0.0, 0.0)
     stresses: tuple[float, float] = (0.0, 0.0)
     calm: int = STRESS_GAP
-    blink: tuple[int, bool, int] = (0, False, -1)
+    lids: float = 0.0
+    blink: tuple[float, bool, int] = (0.0, False, -1)
     look: tuple[float, float] = (0.0, 0.0)
     looks: Float[np.ndarray, "g 2"] = np.zeros((GAZE_MEAN, 2))
     left: int = 0
@@ -69,24 +83,26 @@ class Demeanour(NamedTuple):
 def settings(
     seed: int,
     *,
-    still: bool = False,
+    head_motion: float = 1.0,
+    blink: float = 1.0,
     turned: Float[np.ndarray, " 3"] | None = None,
     stretches: bank.Bank | None = None,
 ) -> Settings:
-    """Decide what does not change.
+    """Decide what no frame changes.
 
     Args:
       seed: decides all that is drawn by lot.
-      still: head and brows keep still.
+      head_motion: factor on the head's motion; 0: head and brows keep still.
+      blink: factor on how often the eyes blink; 0: never.
       turned: rotation vector (rad) of the portrait's own head.
     """
     limits = bank.room(np.zeros(3) if turned is None else turned)
-    return Settings(seed, 0.0 if still else 1.0, *limits, stretches or bank.embedded())
+    return Settings(seed, head_motion, blink, *limits, stretches or bank.embedded())
 
 
 def begin(fixed: Settings) -> Demeanour:
     """Begin in the portrait's pose, the eyes open."""
-    state = _lay(fixed, Demeanour(np.zeros((0, 6)), np.zeros(6)))
+    state = _lay(fixed, Demeanour(np.zeros((0, 6)), np.zeros(6), (fixed.scale, fixed.scale)))
     first = int(_lot(fixed, EYELIDS, 0).uniform(0.4, 1.0) * bank.BLINK_GAP * bank.FRAME_RATE)
     waits = bool(_lot(fixed, EYELIDS, 0).random() < bank.BLINK_AT_PAUSE)
     return state._replace(start=state.path[0], blink=(first, waits, -1))
@@ -123,7 +139,7 @@ def _pose(fixed, state, motion):
     """Rotation and shift within what the portrait bears."""
     calmed = motion * (IDLE + (1 - IDLE) * state.activity[-1])
     calmed[:, 0] += bank.NOD * state.nod[-1]
-    scaled = bank.SPREAD * fixed.scale * calmed
+    scaled = bank.SPREAD * state.scale[-1] * calmed
     shifts = np.full(3, bank.SHIFT_LIMIT)
     turned = bank.soft_limit(scaled[:, :3], fixed.low, fixed.high)
     return np.concatenate([turned, bank.soft_limit(scaled[:, 3:], shifts, shifts)], 1)
@@ -132,14 +148,16 @@ def _pose(fixed, state, motion):
 def _step(fixed, state, lively, silent):
     state = _lay(fixed, state)
     state = state._replace(
+        scale=ease(state.scale, fixed.scale),
         activity=_follow(state.activity, float(not silent[AHEAD]), ACTIVITY_PACE),
         nod=_follow(state.nod, float(lively[NOD_AHEAD]), NOD_PACE),
     )
     state = _raise_brows(fixed, state, float(lively[AHEAD]))
     pose = _pose(fixed, state, state.path[:1] - state.start)[0]
     state, shut = _blink(fixed, state, bool(silent[0]))
+    state = state._replace(lids=state.lids + fixed.blink)
     state = _look(fixed, state)
-    brow = fixed.scale * state.brow[-1]
+    brow = min(state.scale[-1], 1.0) * state.brow[-1]
     row = bank.Behaviour(pose[:3], pose[3:], np.full(2, shut), state.looks.mean(0), np.array(brow))
     rest = state.start * np.exp(-1 / bank.SETTLE)
     return state._replace(path=state.path[1:], start=rest, frame=state.frame + 1), row
@@ -175,6 +193,12 @@ def _follow(poles: tuple[float, ...], value: float, pace: float) -> tuple[float,
     return tuple(found)
 
 
+def ease(poles: tuple[float, ...], target: float) -> tuple[float, ...]:
+    """Go on a frame towards another scale, and be there at last."""
+    found = _follow(poles, target, SCALE_PACE)
+    return (target,) * len(found) if max(abs(x - target) for x in found) < SCALE_NEAR else found
+
+
 def _raise_brows(fixed, state, lively: float):
     """Brows go up on some of the stresses, known AHEAD of the frame."""
     stress = _follow(state.stress, lively, STRESS_PACE)
@@ -194,7 +218,8 @@ def _raise_brows(fixed, state, lively: float):
 def _blink(fixed, state, silent: bool) -> tuple[Demeanour, float]:
     """Shut the eyes at random gaps, some of them put off to the next pause."""
     due, waits, phase = state.blink
-    if phase < 0 and state.frame >= due and (not waits or silent or state.frame >= due + bank.PAUSE_AWAY):
+    latest = due + bank.PAUSE_AWAY * min(fixed.blink, 1.0)
+    if phase < 0 and fixed.blink and state.lids >= due and (not waits or silent or state.lids >= latest):
         phase = 0
     if phase < 0:
         return state, 0.0
@@ -204,8 +229,8 @@ def _blink(fixed, state, silent: bool) -> tuple[Demeanour, float]:
     drawn = _count(state, EYELIDS)
     rng = _lot(fixed, EYELIDS, drawn[EYELIDS])
     gap = np.clip(rng.lognormal(np.log(bank.BLINK_GAP), bank.BLINK_SPREAD), bank.BLINK_LEAST, bank.BLINK_MOST)
-    begun = state.frame + 1 - len(bank.BLINK)
-    due = max(begun + int(gap * bank.FRAME_RATE), state.frame + 1)
+    begun = state.lids - fixed.blink * (len(bank.BLINK) - 1)
+    due = max(begun + int(gap * bank.FRAME_RATE), state.lids + fixed.blink * (1 + bank.BLINK_REST))
     waits = bool(rng.random() < bank.BLINK_AT_PAUSE)
     return state._replace(blink=(due, waits, -1), drawn=drawn), shut
 

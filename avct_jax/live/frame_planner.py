@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int16
 
+from avct_jax.animator import scales as factors
 from avct_jax.data.faces import head_motion_bank
 from avct_jax.data.phonemes import hints
 from avct_jax.data.speech import hearing, pcm
@@ -30,6 +31,7 @@ class Face(NamedTuple):
       lips: where they are.
       manner: how far they usually open.
       poses: of the last frames, rotation vector (rad) and shift (eye distances).
+      opening: scale of the mouth's motion, eased, the slow pole last.
     """
 
     index: int
@@ -37,6 +39,7 @@ class Face(NamedTuple):
     lips: mouth.Lips
     manner: mouth.Manner
     poses: Float[np.ndarray, "r 6"]
+    opening: tuple[float, ...]
 
 
 @dataclasses.dataclass(eq=False)
@@ -63,22 +66,27 @@ class FramePlan:
 class FramePlanner:
     """Replies in, planned frames out."""
 
-    def __init__(self, heard_by: ears.Ears, moves: mouth.Mouth, settings: demeanour.Settings):
+    def __init__(
+        self, heard_by: ears.Ears, moves: mouth.Mouth, settings: demeanour.Settings, opening: float = 1.0
+    ):
         """Begin with a face at rest.
 
         Args:
           heard_by: what recognises phonemes.
           moves: the mouth, for chunks of the same length.
           settings: head, eyes and brows.
+          opening: factor on the mouth's motion, 0 to 2.
         """
         self.chunk, self.ahead = heard_by.chunk, heard_by.ahead
         self.planned: collections.deque[FramePlan] = collections.deque()
         self._ears, self._mouth, self._settings = heard_by, moves, settings
         self._replies: collections.deque[Reply] = collections.deque()
+        self._opening = opening
         self._heard: hearing.Hearing | None = None  # of the reply before
         poses = np.zeros((moves.radius, 6), np.float32)
         state = demeanour.begin(settings)
-        self._shown = self._planned_to = Face(0, state, moves.lips_at_rest(), mouth.Manner(), poses)
+        begun = Face(0, state, moves.lips_at_rest(), mouth.Manner(), poses, (opening, opening))
+        self._shown = self._planned_to = begun
 
     @property
     def speaking(self) -> bool:
@@ -99,6 +107,16 @@ class FramePlanner:
     def index(self) -> int:
         """Number of the next frame to be taken."""
         return self._shown.index
+
+    @property
+    def scales(self) -> factors.Scales:
+        """Factors on what the face does, which it goes towards."""
+        return factors.Scales(self._settings.scale, self._settings.blink, self._opening)
+
+    def adjust(self, wanted: factors.Scales) -> None:
+        """Go towards other factors, from the next frame that is planned."""
+        self._settings = self._settings._replace(scale=wanted.head_motion, blink=wanted.blink)
+        self._opening = wanted.mouth
 
     def push(self, pcm_: Any, sample_rate: Any, *, phonemes: Any = None) -> None:
         """Take a piece of the present reply, or begin one.
@@ -192,13 +210,17 @@ class FramePlanner:
         planned = np.concatenate([behaviour.rotation, behaviour.shift], 1)
         coming = demeanour.poses_ahead(self._settings, state, count - m.radius - len(planned))
         poses = np.concatenate([face.poses, planned, coming])
-        return m.predict(logs, audio, inside, hints.floors(reply.hints, first, count), poses, face.manner)
+        said, opening = hints.floors(reply.hints, first, count), face.opening
+        for _ in range(self.chunk):
+            opening = demeanour.ease(opening, self._opening)
+        return m.predict(logs, audio, inside, said, poses, face.manner, opening[-1])
 
     def _plan(self, i, state, behaviour, lips, manner, audio=None):
         row = {name: rows[i] for name, rows in behaviour._asdict().items()}
         face = self._planned_to
         pose = np.concatenate([row["rotation"], row["shift"]])[None]
-        after = Face(face.index + 1, state, lips, manner, np.concatenate([face.poses[1:], pose]))
+        poses, opening = np.concatenate([face.poses[1:], pose]), demeanour.ease(face.opening, self._opening)
+        after = Face(face.index + 1, state, lips, manner, poses, opening)
         controls = face_mesh.Controls(lips.shown, **row)
         self._planned_to = after
         return FramePlan(face.index, controls, audio, False, after)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from avct_jax import arguments, errors
+from avct_jax.animator import scales as factors
 from avct_jax.data.speech import pcm
 from avct_jax.live import clock as clocks
 from avct_jax.live import frame_planner, frames
@@ -120,6 +121,33 @@ class FrameStream:
             if self._paced:  # at once: the next image may be late, its frame must not
                 self._planner.plan_idle(self._chunk)
         self._tell()
+
+    @property
+    def scales(self) -> factors.Scales:
+        """Factors on head motion, blinks and mouth, which the face goes towards."""
+        return self._planner.scales
+
+    def adjust(
+        self, *, head_motion: float | None = None, blink: float | None = None, mouth: float | None = None
+    ) -> None:
+        """Do more or less from the next chunk that is planned, from any thread.
+
+        Head and mouth go there within some 10 frames, so nothing jumps. What is not named stays.
+
+        Args:
+          head_motion: factor on how far the head turns and shifts, 0 to 3; below 1 on the brows as well.
+          blink: factor on how often the eyes blink, 0 to 4.
+          mouth: factor on how far the mouth moves, 0 to 2.
+
+        Raises:
+          UserError: one is no number or out of its range, which leaves all as they were; or the stream is
+            closed.
+        """
+        with self._planning:
+            self._check_open()
+            self._planner.adjust(
+                self._planner.scales.adjusted(head_motion=head_motion, blink=blink, mouth=mouth)
+            )
 
     def restart_latency(self) -> None:
         """Forget what has been measured so far."""

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 
 from avct_jax.inference import live_inference, mesh_inference
 from avct_jax.models import mesh_system
+from avct_jax.models.mesh import speech_motion
 
 LIVELINESS = (0.7, 1.7)  # least and most factor on a mouth's motion, as in mesh_animator.py
 USUAL = 1.15  # the factor that most voices come to
@@ -72,12 +73,17 @@ class Mouth:
         said: Float[np.ndarray, "m 2 s"],
         poses: Float[np.ndarray, "m 6"],
         manner: Manner,
+        scale: float = 1.0,
     ) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
-        """Predict a chunk's coefficients, as they are and with the liveliness that `manner` lacks."""
+        """Predict a chunk's coefficients, as they are and with the liveliness that `manner` lacks.
+
+        Args:
+          scale: factor on the latter's motion, 0 to 2.
+        """
         gain = liveliness(manner, self.amplitude)
-        given = (logs, audio, inside, said, poses.astype(np.float32), np.float32(gain))
-        spoken, lively = self._predict(live_inference.Known(*map(jnp.asarray, given)))
-        return np.asarray(spoken), np.asarray(lively)
+        given = (logs, audio, inside, said, poses.astype(np.float32), np.float32(gain * max(scale, 1.0)))
+        spoken, lively = map(np.asarray, self._predict(live_inference.Known(*map(jnp.asarray, given))))
+        return spoken, speech_motion.rescale(lively, spoken, gain, scale, self.opening)
 
     def lips_at_rest(self) -> Lips:
         """Begin with the mouth shut."""

@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 
 from avct_jax import errors
 from avct_jax.animator import base, factory, inputs, mesh_animator
+from avct_jax.animator import portrait as portraits
 from avct_jax.data.faces import crop
 from avct_jax.inference import mesh_inference
 from avct_jax.models import mesh_system
@@ -50,14 +51,21 @@ def animator(checkpoint: base.Path | None, given: base.Animator | None = None) -
     return found
 
 
-def read(found: mesh_animator.MeshAnimator, image: base.Image, size: int) -> LivePortrait:
+def read(
+    found: mesh_animator.MeshAnimator, image: base.Image, size: int, face: base.Face | None = None
+) -> LivePortrait:
     """Read an image and ready the head in it, `size` px.
 
+    Args:
+      face: which of several, see `Animator.animate`.
+
     Raises:
-      UserError: it cannot be read, or has no face.
+      UserError: it cannot be read, or has no such face.
     """
     notes: list[str] = []
-    seen = base.read_portrait(image, base.landmarker("mediapipe"), notes, least=inputs.SIZES[0] // 2)
+    seen = portraits.read_portrait(
+        image, portraits.landmarker("mediapipe"), notes, least=inputs.SIZES[0] // 2, face=face
+    )
     pixels = crop.crop(seen.pixels, seen.square, size)
     drawn = found.prepare_portrait(pixels, mesh_animator.to_unit(seen.points, seen.square, size))
     turned = mesh_animator.head_turn(np.asarray(drawn.portrait.head))

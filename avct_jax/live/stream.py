@@ -3,10 +3,11 @@
 import numpy as np
 
 from avct_jax import arguments, errors
-from avct_jax.animator import base, inputs
+from avct_jax.animator import base, inputs, options
 from avct_jax.data.speech import pcm
 from avct_jax.live import clock as clocks
-from avct_jax.live import demeanour, ears, frame_planner, frame_stream, mouth, portrait
+from avct_jax.live import demeanour, ears, frame_planner, frame_stream, portrait
+from avct_jax.live import mouth as mouths
 
 CHUNK = 2  # frames drawn by one call: a frame costs the same in chunks of 8, and comes 240 ms sooner
 MOST = 16  # frames
@@ -43,6 +44,10 @@ class Stream(frame_stream.FrameStream):
         seed: int | None = None,
         chunk: int = CHUNK,
         still: bool = False,
+        head_motion: float = 1.0,
+        blink: float = 1.0,
+        mouth: float = 1.0,
+        face: base.Face | None = None,
         recogniser: str = "network",
         paced: bool = True,
         queue: int = QUEUE,
@@ -58,6 +63,11 @@ class Stream(frame_stream.FrameStream):
           seed: decides blinks, gaze and head motion; by default the image does.
           chunk: frames drawn by one call, 1 to 16; each delays by 40 ms.
           still: the head keeps its pose.
+          head_motion: factor on how far the head turns and shifts, 0 to 3; 0 is `still`. `adjust` changes
+            this and the next two later.
+          blink: factor on how often the eyes blink, 0 to 4.
+          mouth: factor on how far the mouth moves, 0 to 2.
+          face: which of several, by its number from the left or a place in it, see `Animator.animate`.
           recogniser: of phonemes: "network", the checkpoint's own, or "hama", which knows more voices and is
             what `Animator.animate` hears with; it waits for 360 ms more of audio, and takes half as much
             processor time again.
@@ -77,14 +87,20 @@ class Stream(frame_stream.FrameStream):
             raise errors.UserError(f"the chunk is {chunk} frames; {MOST} are the most, {CHUNK} is usual")
         if queue < 2 * chunk:
             raise errors.UserError(f"the queue is {queue} frames; give two chunks or more, {2 * chunk}")
-        still, paced = arguments.flag(still, "still"), arguments.flag(paced, "paced")
+        paced = arguments.flag(paced, "paced")
+        asked, face = options.scales_of(still, head_motion, blink, mouth), options.face_of(face)
         found = portrait.animator(checkpoint, animator)
         heard_by = ears.choose(recogniser, found.config, found.variables, chunk)
-        moves = mouth.Mouth(found.config, found.variables, heard_by.chunk)
-        read = portrait.read(found, image, size)
-        settings = demeanour.settings(read.seed if seed is None else seed, still=still, turned=read.turned)
+        moves = mouths.Mouth(found.config, found.variables, heard_by.chunk)
+        read = portrait.read(found, image, size, face)
+        settings = demeanour.settings(
+            read.seed if seed is None else seed,
+            head_motion=asked.head_motion,
+            blink=asked.blink,
+            turned=read.turned,
+        )
         draw = portrait.Drawer(found, read.drawn, chunk)
-        new_session = lambda: frame_planner.FramePlanner(heard_by, moves, settings)
+        new_session = lambda: frame_planner.FramePlanner(heard_by, moves, settings, asked.mouth)
         _rehearse(new_session(), draw, chunk)
         self.notes, self.size = read.notes, (size, size)
         super().__init__(new_session(), draw, chunk=chunk, paced=paced, queue=queue, clock=clock)

@@ -15,6 +15,8 @@ from fastapi import exceptions, responses, staticfiles
 
 import avct_jax
 from avct_jax import errors
+from avct_jax.data.speech import speaker
+from avct_jax.serve import faces_api, voice
 from avct_jax.serve.guard import Guard
 from avct_jax.serve.server_metrics import CONTENT_TYPE, ServerMetrics
 from avct_jax.serve.settings import ServerSettings
@@ -34,6 +36,7 @@ def create_app(
     *,
     open_stream: Open | None = None,
     worker: Sequence[str] = WORKER,
+    new_speaker: Any = speaker.HibariSpeaker,
     warm: bool = True,
 ) -> Guard:
     """Make the ASGI application.
@@ -41,6 +44,7 @@ def create_app(
     Args:
       open_stream: makes live streams, for tests.
       worker: arguments of Python, for the process that draws videos.
+      new_speaker: makes the voice of texts.
       warm: streams are compiled at the start.
     """
 
@@ -49,7 +53,7 @@ def create_app(
         pool = concurrent.futures.ThreadPoolExecutor(THREADS, "avct-serve")
         asyncio.get_running_loop().set_default_executor(pool)
         with tempfile.TemporaryDirectory(prefix="avct-serve-") as folder:
-            tasks = _begin(app, settings, pathlib.Path(folder), open_stream, worker, warm)
+            tasks = _begin(app, settings, pathlib.Path(folder), open_stream, worker, new_speaker, warm)
             try:
                 yield
             finally:
@@ -63,7 +67,7 @@ def create_app(
         docs_url=None, redoc_url=None,  # they load programs from elsewhere
     )  # fmt: skip
     app.state.settings = settings
-    for part in (videos_api, sessions_api, stream_socket, whep):
+    for part in (faces_api, videos_api, sessions_api, stream_socket, whep):
         app.include_router(part.router)
     _add_pages(app)
     _add_handlers(app)
@@ -76,6 +80,7 @@ def _begin(
     folder: pathlib.Path,
     open_stream: Any,
     worker: Sequence[str],
+    new_speaker: Any,
     warm: bool,
 ) -> list[asyncio.Task]:
     """Make what the routes use, and start what runs beside them."""
@@ -83,6 +88,7 @@ def _begin(
     state.metrics = metrics
     state.jobs = VideoJobs(settings, folder, metrics.saw, worker)
     state.sessions = LiveSessions(settings, folder, open_stream)
+    state.voice = voice.ServerVoice(settings.limits.text, new_speaker)
     state.peers = whep.Peers(state.sessions, settings)
     metrics.watch(state.jobs, state.sessions, state.peers)
     tasks = [asyncio.create_task(state.jobs.run()), asyncio.create_task(state.sessions.run())]
@@ -107,8 +113,13 @@ def _add_pages(app: fastapi.FastAPI) -> None:
 
     @app.get("/healthz", tags=["server"])
     async def healthz() -> dict[str, str | bool]:
-        """Whether the server is there, and whether its first stream would open at once."""
-        return {"status": "ok", "ready": app.state.sessions.ready, "version": avct_jax.__version__}
+        """Whether it is there, whether its first stream would open at once, and whether it speaks texts."""
+        return {
+            "status": "ok",
+            "ready": app.state.sessions.ready,
+            "speaks": app.state.voice.there,
+            "version": avct_jax.__version__,
+        }
 
     @app.get("/metrics", tags=["server"], response_class=responses.PlainTextResponse)
     async def metrics() -> responses.Response:

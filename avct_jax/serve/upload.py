@@ -24,6 +24,11 @@ def check_consent(consent: str) -> None:
         raise errors.UserError(f"`consent` has {len(consent)} characters; {LONGEST} are the most")
 
 
+def nameless(error: errors.UserError, folder: pathlib.Path) -> errors.UserError:
+    """The same failure without our folder's name, which is none of the client's business."""
+    return errors.UserError(str(error).replace(f"{folder}/", ""))
+
+
 async def save(given: fastapi.UploadFile, path: pathlib.Path, most: int, what: str) -> None:
     """Write what was uploaded to a file.
 

@@ -12,6 +12,7 @@ import random
 import sys
 import threading
 import time
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,7 @@ class Talker:
         self.expected.append(reply)
 
 
-def soak(hours: float, pace: float, size: int, seed: int) -> dict[str, float]:
+def soak(hours: float, pace: float, size: int, seed: int) -> dict[str, Any]:
     """Run it; what was seen."""
     with demo.sentence() as path:
         voice = pcm.whole(audio_io.read_audio(path))
@@ -131,7 +132,7 @@ def _begins(heard, reply):
 
 def main() -> int:
     """Do it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Run a live stream for an hour of its own time.")
     parser.add_argument("--hours", type=float, default=1.0)
     parser.add_argument("--pace", type=float, default=4.0)
     parser.add_argument("--size", type=int, default=256)

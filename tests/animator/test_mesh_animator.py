@@ -13,20 +13,21 @@ import skimage.data
 from scipy.spatial import transform
 
 from avct_jax import demo, errors, weights_file
-from avct_jax.animator import base, factory, mesh_animator
+from avct_jax.animator import base, factory, mesh_animator, scales
 from avct_jax.data.faces import face_basis
 from avct_jax.data.media import video_io
 from avct_jax.data.speech import audio_io, mesh_features
 from avct_jax.inference import mesh_inference
 from avct_jax.models import mesh_system
 from avct_jax.models.mesh import face_mesh, mouth_painter, speech_motion
-from tests import quick
+from tests import portraits, quick
 
 TINY = mesh_system.MeshSystemConfig(
     speech_motion=speech_motion.SpeechMotionConfig(d_model=16, num_heads=2, feedforward=16),
     mouth_painter=mouth_painter.MouthPainterConfig(channels=(8, 8), canvas=2),
 )
 SIZE = 256  # px, the least of a video
+STILL = scales.Scales(head_motion=0.0)
 SMALL = 128  # of frames whose program has to be compiled anew
 
 
@@ -68,7 +69,9 @@ def test_network_of_the_checkpoint_hears_in_hamas_place(tmp_path, wav, monkeypat
     variables = random_variables(config)
     weights_file.save(tmp_path / "n.safetensors", weights_file.System(config, variables))
     animator = factory.load(tmp_path / "n.safetensors")
-    track = lambda audio: animator._track(mesh_features.listen(audio, animator._recognise), 1, None, True, [])
+    track = lambda audio: animator._track(
+        mesh_features.listen(audio, animator._recognise), 1, None, STILL, []
+    )
     assert np.abs(track(wav).speech - track(wav[::-1].copy()).speech).max() > 0.01
     del variables["phoneme_net"]
     weights_file.save(tmp_path / "none.safetensors", weights_file.System(config, variables))
@@ -108,7 +111,7 @@ def test_poses_are_taken_since_the_first(animator, wav):
     poses[:, 5] = 250
     poses[10:, 1] = 0.1
     speech = mesh_features.listen(wav)
-    track = animator._track(speech, 0, poses, False, [])
+    track = animator._track(speech, 0, poses, scales.Scales(), [])
     np.testing.assert_allclose(track.behaviour.rotation[:6], 0, atol=1e-6)
     np.testing.assert_allclose(track.behaviour.rotation[14:, 1], 0.1, atol=1e-6)
 
@@ -143,13 +146,35 @@ def test_lips_open_as_far_as_peoples_do(animator):
 
 
 def test_still_heads_blink_and_move_nothing_else(animator, wav):
-    track = animator._track(mesh_features.listen(wav), 0, None, True, [])
+    track = animator._track(mesh_features.listen(wav), 0, None, STILL, [])
     assert not track.behaviour.rotation.any() and not track.behaviour.shift.any()
+
+
+def test_scales_of_the_mouth_move_it_alone(animator, wav):
+    speech, way = mesh_features.listen(wav), np.asarray(mesh_inference.opening(animator.variables))
+    tracks = {
+        factor: animator._track(speech, 0, None, scales.Scales(mouth=factor), [])
+        for factor in (0.0, 0.5, 1.0, 2.0)
+    }
+    usual = tracks[1.0].speech
+    assert not tracks[0.0].speech.any(), "at rest: shut"
+    np.testing.assert_allclose(tracks[0.5].speech, 0.5 * usual, rtol=1e-5)
+    assert 1.6 < (tracks[2.0].speech @ way).std() / (usual @ way).std() < 2.2
+    for track in tracks.values():
+        for one, other in zip(track.behaviour, tracks[1.0].behaviour, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_scales_of_head_and_blinks_leave_the_mouths_amplitude(animator, wav):
+    speech = mesh_features.listen(wav)
+    predict = lambda **given: animator._track(speech, 0, None, scales.Scales(**given), []).speech
+    np.testing.assert_array_equal(predict(blink=0.0), predict())
+    assert np.corrcoef(predict(head_motion=3.0).ravel(), predict().ravel())[0, 1] > 0.95
 
 
 def test_mouths_are_the_same_in_calls_of_any_length(animator, wav, monkeypatch):
     speech = mesh_features.listen(wav)
-    behaviour = animator._track(speech, 0, None, False, []).behaviour
+    behaviour = animator._track(speech, 0, None, scales.Scales(), []).behaviour
     whole = animator.predict(speech, behaviour)
     monkeypatch.setattr(mesh_animator, "SPEECH_CHUNK", 7)
     np.testing.assert_allclose(animator.predict(speech, behaviour), whole, rtol=1e-3, atol=1e-3)
@@ -158,7 +183,7 @@ def test_mouths_are_the_same_in_calls_of_any_length(animator, wav, monkeypatch):
 def test_told_phonemes_change_the_mouth(animator, wav):
     speech = mesh_features.listen(wav)
     told = mesh_features.told(speech, np.full(19, 21, np.int32))
-    behaviour = animator._track(speech, 0, None, True, []).behaviour
+    behaviour = animator._track(speech, 0, None, STILL, []).behaviour
     assert np.abs(animator.predict(told, behaviour) - animator.predict(speech, behaviour)).max() > 1e-3
 
 
@@ -219,6 +244,15 @@ def test_frames_and_prepare_take_what_animate_takes():
     takes = lambda function: set(inspect.signature(function).parameters)
     assert takes(base.Animator.animate) - {"output", "progress"} == takes(base.Animator.frames)
     assert takes(base.Animator.prepare) == takes(base.Animator.frames)
+
+
+def test_a_face_of_several_is_animated(animator, wav):
+    picture = portraits.two_faces()
+    ready = {face: animator.prepare(picture, wav, face=face, size=SIZE) for face in (None, 1, 2)}
+    skin = {face: np.asarray(one.portrait.portrait.skin) for face, one in ready.items()}
+    np.testing.assert_array_equal(skin[2], skin[None])
+    assert np.abs(skin[1] - skin[2]).max() > 0.02
+    assert ready[1].notes[0] == "2 faces in the image: animating number 1"
 
 
 def test_what_is_prepared_draws_the_frames_and_bears_the_notes(animator, wav):

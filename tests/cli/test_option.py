@@ -137,3 +137,21 @@ def test_animate_is_asked_what_was_typed():
     assert (found.speech.audio_track, found.speech.recogniser, found.speech.transcript) == (2, "hama", "a b")
     assert (found.head.still, found.head.poses, found.video.seed, found.video.size) == (True, None, 0, None)
     assert found.output == "None"
+    words = "--image a --audio b --head-motion 0.5 --blink off --mouth 2"
+    found = option.parse(animate.Options, words.split(), "avct animate").head
+    assert (found.head_motion, found.blink, found.mouth) == (0.5, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--head-motion 4", "--head-motion: '4' must be a number from 0 to 3; 1 is usual"),
+        ("--blink never", "--blink: 'never' must be a number from 0 to 4, or off; 1 is usual"),
+        ("--mouth nan", "--mouth: 'nan' must be a number from 0 to 2; 1 is usual"),
+        ("--still --head-motion 2", "--head-motion: not allowed with --still"),
+    ],
+)
+def test_factors_out_of_range_are_refused(words, said):
+    with pytest.raises(errors.UserError) as caught:
+        option.parse(animate.Options, ["--image", "a", "--audio", "b", *words.split()], "avct animate")
+    assert str(caught.value).startswith(said)

@@ -57,11 +57,11 @@ class DeafEars:
 class OpenMouth(mouth.Mouth):
     """Opens wide whatever is said; no network."""
 
-    def predict(self, logs, audio, inside, said, poses, manner):
+    def predict(self, logs, audio, inside, said, poses, manner, scale=1.0):
         """As Mouth: one coefficient is 1."""
         wide = np.zeros((self.chunk, self.components), np.float32)
         wide[:, 0] = 1
-        return wide, wide
+        return wide, np.float32(scale) * wide
 
 
 @functools.cache

@@ -80,9 +80,55 @@ def test_idle_head_is_calmer_and_has_no_nods(fixed):
 
 
 def test_still_head_has_living_eyes():
-    kept = show(demeanour.settings(3, still=True), *voice(200))
+    kept = show(demeanour.settings(3, head_motion=0.0), *voice(200))
     assert not kept.rotation.any() and not kept.shift.any() and not kept.brow.any()
     assert kept.blink.max() == 1 and kept.gaze.any()
+
+
+def test_scale_moves_the_head_alone(minute):
+    found = show(demeanour.settings(3, head_motion=2.0), *voice(1500))
+    ratio = found.rotation.std(0) / minute.rotation.std(0)
+    assert (ratio > 1.4).all() and (ratio < 2).all()
+    for name in ("blink", "gaze", "brow"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(minute, name))
+
+
+def test_blink_rate_changes_how_often_eyes_blink_and_nothing_else(minute):
+    count = lambda found: (np.diff((found.blink[:, 0] > 0.9).astype(int)) == 1).sum()
+    often = show(demeanour.settings(3, blink=2.0), *voice(1500))
+    never = show(demeanour.settings(3, blink=0.0), *voice(1500))
+    assert 1.6 < count(often) / count(minute) < 2.4 and not never.blink.any()
+    for found in (often, never):
+        for name in ("rotation", "shift", "gaze", "brow"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(minute, name))
+
+
+def change(before, after, frames=100):
+    """Frames of a voice, 100 of them after the settings have changed."""
+    loudness, silent = voice(frames + 100)
+    first = slice(frames + AHEAD)
+    states, one = demeanour.advance(before, demeanour.begin(before), loudness[first], silent[first])
+    _, other = demeanour.advance(after, states[-1], loudness[frames:], silent[frames:])
+    return head_motion_bank.Behaviour(*(np.concatenate(x) for x in zip(one, other, strict=True)))
+
+
+def test_head_eases_to_another_scale_within_some_ten_frames(fixed, minute):
+    found = change(fixed, fixed._replace(scale=0.0))
+    np.testing.assert_array_equal(found.rotation[:100], change(fixed, fixed).rotation[:100])
+    moving = np.abs(change(fixed, fixed).rotation[112:]).max()
+    assert moving > 0.02 and np.abs(found.rotation[112:]).max() < 0.1 * moving
+    assert not found.rotation[130:].any() and not found.brow[130:].any()
+    up = change(fixed._replace(scale=0.0), fixed._replace(scale=3.0))
+    for one in (found, up):
+        assert np.abs(np.diff(np.degrees(one.rotation[95:115]), axis=0)).max() < 3  # of 8 in all
+    assert np.degrees(np.abs(up.rotation[100] - up.rotation[99])).max() < 1
+
+
+def test_blinks_stop_and_begin_again_at_once_and_are_whole(fixed):
+    quiet = change(fixed, fixed._replace(blink=0.0))
+    assert quiet.blink[:100].any() and not quiet.blink[100 + len(head_motion_bank.BLINK) :].any()
+    begun = change(fixed._replace(blink=0.0), fixed._replace(blink=4.0))
+    assert not begun.blink[:100].any() and begun.blink[100:130].max() == 1
 
 
 def test_seed_decides(fixed, minute):

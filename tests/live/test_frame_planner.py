@@ -176,6 +176,18 @@ def test_idle_frames_live_and_do_not_fill_the_memory():
     assert grown < 200_000
 
 
+def test_mouth_eases_to_another_scale(no_pitch):
+    session = live_parts.new_session()
+    session.push(np.ones(16000 * 4, np.int16), 16000)
+    before = [plan.controls.speech[0] for plan in spoken(session, 40)]
+    assert before[-1] == 1
+    session.adjust(session.scales.adjusted(mouth=0.5))
+    assert session.scales == (1.0, 1.0, 0.5)
+    after = np.array([plan.controls.speech[0] for plan in spoken(session, 40)])
+    assert 0.5 < after[4] < 0.95 and after[12] < 0.55 and after[-1] == 0.5
+    assert np.abs(np.diff([before[-1], *after])).max() < 0.3
+
+
 def test_long_reply_is_forgotten_as_it_is_said(no_pitch):
     session = live_parts.new_session()
     for _ in range(12):

@@ -108,6 +108,19 @@ def test_bad_sound_is_refused_in_one_line_and_changes_nothing(stream, given, rat
     assert list(stream) == [] and stream.flush() is False
 
 
+def test_scales_are_adjusted_while_it_runs(stream):
+    stream.adjust(blink=0.0, mouth=2.0)
+    stream.adjust(head_motion=0.5)
+    assert stream.scales == (0.5, 0.0, 2.0)
+    with pytest.raises(errors.UserError, match=r"mouth is 3\.0; it must be a number from 0 to 2, 1 is usual"):
+        stream.adjust(head_motion=1.0, mouth=3.0)
+    assert stream.scales == (0.5, 0.0, 2.0)
+    assert not any(frame.image[0, 0, 2] for frame in stream.idle(300)), "no blink"
+    stream.close()
+    with pytest.raises(errors.UserError, match="closed"):
+        stream.adjust(mouth=1.0)
+
+
 def test_closed_stream_takes_and_gives_nothing(stream):
     stream.push_audio(SECOND, 16000)
     stream.close()
@@ -236,6 +249,8 @@ def test_async_stream_has_the_methods_of_an_avatar_runtime():
                 if frame.end_of_speech:
                     break
             stream.interrupt()
+            await stream.adjust(head_motion=0.0)
+            assert stream.stream.scales.head_motion == 0
             async for frame in stream.run():
                 found.append(frame)
                 if len(found) > 45:

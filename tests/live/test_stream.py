@@ -7,6 +7,8 @@ import skimage.data
 import avct_jax
 from avct_jax import errors, weights_file
 from avct_jax.animator import factory
+from avct_jax.live import portrait as live_portrait
+from tests import portraits
 from tests.live import live_parts
 
 
@@ -50,6 +52,14 @@ def test_one_source_of_networks_is_enough(animator):
         avct_jax.Stream(skimage.data.astronaut(), checkpoint="no.safetensors", animator=animator)
 
 
+def test_a_face_of_several_is_picked(animator):
+    with pytest.raises(errors.UserError, match="face 3 is not in the image, which has 2 faces"):
+        avct_jax.Stream(portraits.two_faces(), animator=animator, face=3)
+    read = [live_portrait.read(animator, portraits.two_faces(), 256, face) for face in (None, 1, 2)]
+    assert read[0].seed == read[2].seed != read[1].seed, "the image decides"
+    assert read[1].notes[0] == "2 faces in the image: animating number 1"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -58,6 +68,9 @@ def test_one_source_of_networks_is_enough(animator):
         ({"chunk": 40}, "the chunk is 40"),
         ({"queue": 3}, "the queue is 3"),
         ({"seed": -1}, "the seed is -1"),
+        ({"face": 0}, "the face is 0"),
+        ({"mouth": 2.5}, "mouth is 2.5"),
+        ({"still": True, "head_motion": 2.0}, "still is given and a head_motion of 2"),
     ],
 )
 def test_options_are_refused_before_the_work(options, message):

@@ -13,6 +13,7 @@ from scipy.io import wavfile
 from starlette import testclient
 
 from avct_jax import errors
+from avct_jax.data.speech import speaker
 from avct_jax.live import async_stream, frame_stream
 from avct_jax.serve import app, server
 from avct_jax.serve import settings as server_settings
@@ -73,10 +74,30 @@ class Grey:
         return np.stack([np.full((self.side, self.side, 3), level, np.uint8) for level in levels])
 
 
-async def open_stream(image, *, size=256, seed=None, still=False, **_):
+OPENED = []  # what streams were opened with
+
+
+class Monotone:
+    """Speaks each sentence as 0.4 s of one level, which tells its number."""
+
+    def speak_sentences(self, text):
+        """As HibariSpeaker."""
+        for number, _ in enumerate(text.split("."), 1):
+            level = np.full(6400, 100 * number, np.int16)
+            yield speaker.SpokenText(level, 16000, [("AA", 0.4 * (number - 1), 0.4 * number)])
+
+    def speak(self, text):
+        """As HibariSpeaker."""
+        pieces = list(self.speak_sentences(text))
+        rows = [row for piece in pieces for row in piece.phonemes]
+        return speaker.SpokenText(np.concatenate([piece.pcm for piece in pieces]), 16000, rows)
+
+
+async def open_stream(image, **options):
     """As AsyncStream.create, for images that have no face."""
-    if size == 1024:
-        raise errors.UserError("no face was found")
+    OPENED.append(options)
+    if options.get("size") == 1024:
+        raise errors.UserError(f"no face was found in {image!r}")
     stream = frame_stream.FrameStream(live_parts.new_session(), Grey(32), paced=True)
     stream.size, stream.notes = (32, 32), ("drawn in grey",)
     return async_stream.AsyncStream(stream)
@@ -86,8 +107,9 @@ def application(tmp_path, **options):
     """The application without networks."""
     script, opens = tmp_path / "worker.py", options.pop("opens", open_stream)
     script.write_text(WORKER)
+    speaks = options.pop("speaks", Monotone)
     settings = server_settings.ServerSettings(**options)
-    return app.create_app(settings, open_stream=opens, worker=[str(script)], warm=False)
+    return app.create_app(settings, open_stream=opens, worker=[str(script)], new_speaker=speaks, warm=False)
 
 
 def limits(**changed):

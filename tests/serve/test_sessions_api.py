@@ -58,6 +58,22 @@ def test_an_interruption_by_request(client):
         take(socket, lambda row: not row[2] & stream_protocol.SPEAKING)
 
 
+def test_texts_and_directions_by_request(client):
+    name = open_session(client, mouth="1.5").json()["id"]
+    assert serve_parts.OPENED[-1]["mouth"] == 1.5 and serve_parts.OPENED[-1]["size"] == 256
+    with serve_parts.connect(client) as socket:
+        serve_parts.start(socket, session=name)
+        assert client.post(f"/v1/sessions/{name}/text", data={"text": "One. Two"}).status_code == 202
+        _, audio, _ = take(socket, ENDED)
+        assert said(audio).tolist() == [100] * 6400 + [200] * 6400
+    stream = client.app.inner.state.sessions.get(name).stream.stream
+    assert client.post(f"/v1/sessions/{name}/adjust", data={"blink": "0"}).status_code == 204
+    assert stream.scales.blink == 0
+    for wrong, line in (({"blink": "5"}, "blink is 5.0"), ({"blink": "x"}, "blink: ")):
+        answer = client.post(f"/v1/sessions/{name}/adjust", data=wrong)
+        assert answer.status_code == 422 and line in answer.json()["detail"]
+
+
 def test_one_watches_at_a_time_others_may_speak(client):
     name = open_session(client).json()["id"]
     with serve_parts.connect(client) as watcher:
@@ -84,10 +100,7 @@ def test_closing_a_stream_tells_its_watcher(client):
 
 
 @pytest.mark.parametrize("client", [{"limits": serve_parts.limits(lonely_seconds=0.1)}], indirect=True)
-def test_a_stream_that_nobody_watches_is_closed(client, monkeypatch):
-    from avct_jax.serve.streams import sessions
-
-    monkeypatch.setattr(sessions, "SWEEP", 0.05)
+def test_a_stream_that_nobody_watches_is_closed(client):
     name = open_session(client).json()["id"]
     serve_parts.wait_until(lambda: client.get(f"/v1/sessions/{name}").status_code == 404)
     assert not list(client.app.inner.state.sessions._folder.iterdir())
@@ -105,6 +118,7 @@ def test_a_stream_that_nobody_watches_is_closed(client, monkeypatch):
 def test_what_is_wrong_is_told_in_a_line(client, changed, status, line):
     answer = open_session(client, **changed)
     assert answer.status_code == status and line in answer.json()["detail"]
+    assert "/tmp" not in answer.text
     assert not list(client.app.inner.state.sessions._folder.iterdir())
 
 

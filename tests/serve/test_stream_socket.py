@@ -1,13 +1,16 @@
 """Live by WebSocket."""
 
+import asyncio
 import json
+import pathlib
 import time
 
 import numpy as np
 import pytest
 from starlette import testclient, websockets
 
-from avct_jax.serve.streams import stream_protocol, stream_socket
+from avct_jax.data.speech import speaker
+from avct_jax.serve.streams import sessions, stream_protocol, stream_socket
 from tests.serve import serve_parts
 
 
@@ -122,6 +125,48 @@ def test_hints_are_taken(client):
         assert len(take(socket, ENDED)[1]) == 10
 
 
+def test_a_text_is_said_sentence_by_sentence(client):
+    with serve_parts.connect(client) as socket:
+        serve_parts.start(socket)
+        socket.send_text('{"type": "text", "text": "One. Two"}')
+        _, audio, _ = take(socket, ENDED)
+        assert said(audio).tolist() == [100] * 6400 + [200] * 6400
+
+
+def test_an_interruption_ends_a_text_that_is_still_being_spoken():
+    class Endless:
+        async def sentences(self, text):
+            while True:
+                yield speaker.SpokenText(np.full(6400, 9, np.int16), 16000)
+                await asyncio.sleep(0)
+                if session._interruptions == 0 and session._ahead > 2:
+                    await session.interrupt()
+
+    async def whole():
+        nonlocal session
+        stream = await serve_parts.open_stream("")
+        session = sessions.LiveSession("x", stream, "me", pathlib.Path(), serve_parts.limits())
+        await asyncio.wait_for(session.say_text(Endless(), "x"), 60)
+        assert session._ahead == 0 and not stream.stream._planner.speaking
+        await stream.shutdown()
+
+    session = None
+    asyncio.run(whole())
+
+
+def test_a_stream_is_directed_at_its_start_and_later(client):
+    told = {"head_motion": 0.5, "blink": 2.0, "mouth": 1.5, "face": 2, "seed": 3, "still": False, "size": 512}
+    with serve_parts.connect(client) as socket:
+        name = serve_parts.start(socket, **told)["session"]
+        assert serve_parts.OPENED[-1] == told
+        socket.send_text('{"type": "adjust", "mouth": 0.5}')
+        stream = client.app.inner.state.sessions.get(name).stream.stream
+        serve_parts.wait_until(lambda: stream.scales.mouth == 0.5)
+        socket.send_text('{"type": "adjust", "mouth": 9}')
+        with pytest.raises(websockets.WebSocketDisconnect, match="mouth is 9"):
+            take(socket, lambda row: False)
+
+
 @pytest.mark.parametrize(
     "text, line",
     [
@@ -195,10 +240,7 @@ def test_no_more_streams_than_are_allowed(client):
 
 
 @pytest.mark.parametrize("client", [{"limits": serve_parts.limits(silent_seconds=0.2)}], indirect=True)
-def test_a_stream_that_nobody_speaks_to_is_closed_and_says_why(client, monkeypatch):
-    from avct_jax.serve.streams import sessions
-
-    monkeypatch.setattr(sessions, "SWEEP", 0.05)
+def test_a_stream_that_nobody_speaks_to_is_closed_and_says_why(client):
     with serve_parts.connect(client) as socket:
         serve_parts.start(socket)
         with pytest.raises(websockets.WebSocketDisconnect, match="nobody spoke to the stream for 0 s"):

@@ -9,10 +9,14 @@ import re
 import httpx2
 import numpy as np
 import pytest
+from scipy.io import wavfile
 from starlette import testclient
 
 import avct_jax
+from avct_jax import errors
 from avct_jax.data.media import container
+from avct_jax.data.phonemes import symbols
+from avct_jax.data.speech import speaker
 from avct_jax.serve import app, settings
 from tests import portraits
 from tests.serve import serve_parts
@@ -55,6 +59,37 @@ def test_a_part_of_a_video_is_fetched(client):
     assert part.status_code == 206 and part.content == whole[3:10]
 
 
+def test_a_face_is_directed(client):
+    told = {"head_motion": 0.5, "blink": 2.0, "mouth": 1.5, "face": 2}
+    answer = serve_parts.post_video(client, **{name: str(value) for name, value in told.items()})
+    video = json.loads(client.get(over(client, answer)["content"]).content)
+    assert {name: video[name] for name in told} == told
+
+
+def test_a_text_is_spoken_and_its_phonemes_are_told(client):
+    answer = serve_parts.post_video(client, audio=None, text="One. Two.")
+    video = json.loads(client.get(over(client, answer)["content"]).content)
+    rate, spoken = wavfile.read(io.BytesIO(pathlib.Path(video["audio"]).read_bytes()))
+    assert (
+        rate == 16000
+        and spoken[:6400].tolist() == [100] * 6400
+        and spoken[6400:12800].tolist() == [200] * 6400
+    )
+    assert [symbols.SYMBOLS[label] for label in video["phonemes"]] == ["AA"] * len(video["phonemes"])
+    assert len(video["phonemes"]) == -(-len(spoken) // 640)
+
+
+@pytest.mark.parametrize("client", [{"speaks": speaker.HibariSpeaker}], indirect=True)
+def test_without_a_voice_texts_are_refused_with_the_remedy(client, monkeypatch):
+    def missing():
+        raise errors.UserError(speaker.MISSING)
+
+    monkeypatch.setattr(speaker, "check_installed", missing)
+    assert client.get("/healthz").json()["speaks"] is False
+    answer = serve_parts.post_video(client, audio=None, text="One.")
+    assert answer.status_code == 422 and "pip install 'avct-jax[speak]'" in answer.json()["detail"]
+
+
 def test_files_have_names_of_the_servers(client):
     told = json.loads(client.get(over(client, serve_parts.post_video(client))["content"]).content)
     folder = pathlib.Path(told["output"]).parent
@@ -86,6 +121,14 @@ def test_a_video_is_deleted_with_all_that_was_given(client):
         ({"size": "100"}, 422, "size 100 px must be even and from 256"),
         ({"size": "large"}, 422, "size: Input should be a valid integer"),
         ({"seed": "-1"}, 422, "seed: "),
+        ({"mouth": "2.5"}, 422, "mouth: Input should be less than or equal to 2"),
+        ({"head_motion": "nan"}, 422, "head_motion: "),
+        ({"face": "0"}, 422, "face: "),
+        ({"audio": None}, 422, "give a recording as `audio`, or what is to be said as `text`"),
+        ({"text": "Hello."}, 422, "give a recording as `audio`, or what is to be said as `text`"),
+        ({"audio": None, "text": "Hi.", "transcript": "Hi."}, 422, "give a recording as `audio`, or"),
+        ({"audio": None, "text": "x" * 5001}, 422, "5001 characters; 5000 are the most"),
+        ({"audio": None, "text": "..."}, 422, "holds no word"),
     ],
 )
 def test_what_is_wrong_is_told_in_a_line(client, changed, status, line):
@@ -132,8 +175,9 @@ def test_a_full_queue_says_when_to_come_again(client):
 def test_the_openapi_document_names_the_fields(client):
     found = client.get("/openapi.json").json()
     form = found["components"]["schemas"]["Body_create_video_v1_videos_post"]
-    assert set(form["required"]) == {"image", "audio", "consent"}
-    assert {"size", "seed", "still", "transcript"} <= set(form["properties"])
+    assert set(form["required"]) == {"image", "consent"}
+    how = {"size", "seed", "still", "head_motion", "blink", "mouth", "face"}
+    assert how | {"audio", "text", "transcript"} <= set(form["properties"])
 
 
 def test_the_true_worker_draws_a_video(tmp_path):

@@ -1,12 +1,17 @@
 """`avct animate`: a portrait and a voice become a talking video."""
 
+import contextlib
 import dataclasses
 import logging
+import os
 import pathlib
+import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import tyro
 
+from avct_jax import errors
 from avct_jax.cli import option
 
 log = logging.getLogger(__name__)
@@ -17,12 +22,17 @@ examples:
   avct animate --image face.jpg --audio speech.wav --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --transcript "Hello, world." --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --transcript-file words.txt
+  avct animate --image face.jpg --text "Hello, world." --output talk.mp4
   avct animate --image face.jpg --audio interview.mov --still --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --poses openface.csv --output talk.mp4
+  avct animate --image face.jpg --audio speech.wav --head-motion 0.5 --blink off --mouth 1.2
+  avct animate --image group.jpg --list-faces
+  avct animate --image group.jpg --face 2 --audio speech.wav --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --size 256 --seed 7 --output talk.mp4
 """
 
 
+SPOKEN = tyro.conf.create_mutex_group(required=False, title="what is spoken: one of these")
 SAID = tyro.conf.create_mutex_group(required=False, title="what is said")
 MOVED = tyro.conf.create_mutex_group(required=False, title="how the head moves")
 
@@ -49,16 +59,22 @@ class SpeechOptions:
 
 @dataclasses.dataclass(frozen=True)
 class HeadOptions:
-    """How the head moves.
+    """How head, eyes and mouth move.
 
     Attributes:
       poses: an OpenFace csv, or .npy with a row of rx ry rz (rad) tx ty tz (mm) for each frame (default:
         made up, as people's heads move)
       still: the head keeps the portrait's pose; eyes still blink
+      head_motion: how far the head moves against what is usual, 0 to 3; 0 is --still
+      blink: how often the eyes blink against what is usual, 0 to 4; 0 or off: never
+      mouth: how far the mouth moves against what is usual, 0 to 2
     """
 
     poses: Annotated[option.MaybeFile, MOVED] = None
     still: Annotated[option.Flag, MOVED] = False
+    head_motion: Annotated[float, MOVED, option.factor(3.0), option.shown_as("SCALE")] = 1.0
+    blink: Annotated[float, option.factor(4.0, off=True), option.shown_as("RATE")] = 1.0
+    mouth: Annotated[float, option.factor(2.0), option.shown_as("SCALE")] = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,46 +104,144 @@ class VideoOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class FaceOptions:
+    """Whose face it is, where there are several.
+
+    Attributes:
+      face: its number from the left, from 1, or a place in it, px (default: the largest)
+      list_faces: say where the faces are, write the image with their numbers, and end
+    """
+
+    face: option.MaybeFace = None
+    list_faces: option.Flag = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Options:
     """Make the pictured face speak: H.264 and AAC, 25 frames/s, as long as the audio.
 
     Attributes:
       image: a portrait: jpg, png, webp, ...
       audio: a recording, or a video whose audio is taken
+      text: what is to be said, in English, by a synthetic voice (extra `speak`)
+      text_file: a file of text that holds it
       output: the video: .mp4, .mov or .mkv (default: IMAGE_says_AUDIO.mp4, here)
     """
 
     image: option.File
-    audio: option.File
+    audio: Annotated[option.MaybeFile, SPOKEN] = None
+    text: Annotated[option.MaybeText, SPOKEN, option.shown_as("TEXT")] = None
+    text_file: Annotated[option.MaybeFile, SPOKEN] = None
     output: option.MaybeFile = None
     speech: SpeechOptions = SpeechOptions()
     head: HeadOptions = HeadOptions()
     network: NetworkOptions = NetworkOptions()
     video: VideoOptions = VideoOptions()
+    who: FaceOptions = FaceOptions()
     shown: option.Shown = option.Shown()
 
 
 def run(options: Options) -> int:
     """Do it."""
-    speech, drawn, checkpoint = options.speech, options.video, options.network.checkpoint
-    output = options.output or default_output(options.image, options.audio)
+    if options.who.list_faces:
+        return list_faces(options.image, options.output)
+    spoken = options.audio or options.text_file or in_a_name(options.text)
+    if spoken is None:
+        missing = "the following arguments are required: --audio, or --text or --text-file"
+        raise errors.UserError(f"{missing}; see `avct animate --help`")
+    output = options.output or default_output(options.image, spoken)
+    speech = options.speech
     given = (options.image, options.audio, speech.phonemes, options.head.poses, speech.transcript_file)
-    check(output, *given, checkpoint=checkpoint)
+    check(output, *given, options.text_file, checkpoint=options.network.checkpoint)
+    text = text_of(options)
+    request = request_of(options)
+    look(options.image, options.audio, output, request, options.network, options.shown)
+    with contextlib.ExitStack() as kept:
+        audio = options.audio
+        if text is not None:
+            audio, phonemes = kept.enter_context(speaking(text, options.shown))
+            request = request._replace(phonemes=phonemes)
+        return animate(options.image, audio, output, request, options.network, options.shown)
+
+
+def request_of(options: Options) -> Any:
+    """What an animator is asked, beside image, audio and output."""
     from avct_jax.animator import base
     from avct_jax.files import text_file
 
-    request = base.Request(
+    speech, head = options.speech, options.head
+    return base.Request(
         phonemes=speech.phonemes,
         transcript=text_file.read(file) if (file := speech.transcript_file) else speech.transcript,
         recogniser=speech.recogniser,
-        poses=options.head.poses,
-        still=options.head.still,
-        size=drawn.size,
-        seed=drawn.seed,
+        poses=head.poses,
+        still=head.still,
+        size=options.video.size,
+        seed=options.video.seed,
         audio_track=speech.audio_track,
+        head_motion=head.head_motion,
+        blink=head.blink,
+        mouth=head.mouth,
+        face=options.who.face,
     )
-    look(options.image, options.audio, output, request, options.network, options.shown)
-    return animate(options.image, options.audio, output, request, options.network, options.shown)
+
+
+def in_a_name(text: str | None) -> str | None:
+    """What of a text may stand in a file's name."""
+    return None if text is None else re.sub(r"\W+", "_", text[:LONGEST_STEM]).strip("_") or "text"
+
+
+def text_of(options: Options) -> str | None:
+    """The text that is to be said; None where a recording is.
+
+    Raises:
+      UserError: it cannot be spoken, or something is given that only a recording has.
+    """
+    from avct_jax.files import text_file
+
+    text = text_file.read(file) if (file := options.text_file) else options.text
+    if text is None:
+        return None
+    for name in ("transcript", "transcript_file", "phonemes", "audio_track"):
+        if getattr(options.speech, name) is not None:
+            option_name = f"--{name.replace('_', '-')}"
+            raise errors.UserError(f"{option_name} is of a recording, and a text is given; leave one out")
+    from avct_jax.data.speech import speaker
+
+    speaker.check_installed()
+    return speaker.checked(text)
+
+
+@contextlib.contextmanager
+def speaking(text: str, shown: option.Shown) -> Iterator[tuple[str, Any]]:
+    """Speak a text, and give a file of it and its phonemes while the context is open."""
+    import tempfile
+
+    from avct_jax import progress
+    from avct_jax.data.speech import speaker
+
+    with progress.Progress("speaking", unit="sentences", quiet=shown.quiet):
+        spoken = speaker.HibariSpeaker().speak(text)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "text.wav")
+        speaker.write_wav(path, spoken)
+        yield path, spoken.labels
+
+
+def list_faces(image: str, output: str | None) -> int:
+    """Say where the faces of an image are, and write it with their numbers."""
+    if output is not None:
+        raise errors.UserError("--list-faces makes no video; leave --output out")
+    option.check_files("", image)
+    from avct_jax.animator import portrait
+    from avct_jax.cli import terminal
+
+    drawn = f"{pathlib.Path(image).stem[:LONGEST_STEM]}_faces.png"
+    found = portrait.number_faces(image, drawn)
+    for face in found:
+        terminal.show_result(str(face))
+    terminal.show_result(f"wrote {drawn}: pick with --face N, or --face X,Y of a place in one")
+    return 0
 
 
 def default_output(image: str, audio: str) -> str:

@@ -6,6 +6,7 @@ one after another, chosen so that the head moves where the voice is lively, and 
 syllables.
 """
 
+import copy
 import functools
 import importlib.resources
 from typing import NamedTuple
@@ -29,6 +30,7 @@ SHIFT_LIMIT = 0.06  # eye distances
 # Blinks of 79 in 176 s of talking people: 27 a minute; gaps are log-normal. Fewer here: some fall together.
 BLINK_GAP, BLINK_SPREAD, BLINK_LEAST, BLINK_MOST = 2.3, 0.55, 0.6, 8.0  # median s, of the logarithm, s, s
 BLINK = np.array([0.45, 1.0, 0.95, 0.6, 0.3, 0.1])  # share shut, frame by frame: 120 ms below half open
+BLINK_REST = 2  # frames at least with open eyes between two blinks, however often they come
 BLINK_AT_PAUSE = 0.5  # chance that a blink waits for the next pause, if that is near
 PAUSE_AWAY = 20  # frames
 # Brows go up on some of the stresses: loudness (standard deviations) from which a peak is one, the share of
@@ -79,6 +81,7 @@ def behave(
     *,
     seed: int,
     scale: float = 1.0,
+    blink_rate: float = 1.0,
     turned: Float[np.ndarray, " 3"] | None = None,
     bank: Bank | None = None,
 ) -> Behaviour:
@@ -87,7 +90,8 @@ def behave(
     Args:
       loudness: log energy of each frame.
       silent: frames in which nobody speaks.
-      scale: factor on the motion of head and brows; 0 keeps them still, eyes still live.
+      scale: factor on the motion of the head, and below 1 of the brows; 0 keeps them still, eyes still live.
+      blink_rate: factor on how often the eyes blink; nothing else hangs on it.
       turned: rotation vector (rad) of the portrait's own head; not told, it looks at the viewer.
     """
     rng = np.random.default_rng((seed, 7))
@@ -95,16 +99,19 @@ def behave(
     motion = head_motion(lively, rng, bank or embedded())
     motion[:, 0] += NOD * ndimage.gaussian_filter1d(lively * ~silent, 2)
     motion -= motion[:1] * np.exp(-np.arange(len(motion)) / SETTLE)[:, None]
-    scale = SPREAD * scale
-    rotation = soft_limit(scale * motion[:, :3], *room(np.zeros(3) if turned is None else turned))
-    shift = soft_limit(scale * motion[:, 3:], *2 * [np.full(3, SHIFT_LIMIT)])
+    spread = SPREAD * scale
+    rotation = soft_limit(spread * motion[:, :3], *room(np.zeros(3) if turned is None else turned))
+    shift = soft_limit(spread * motion[:, 3:], *2 * [np.full(3, SHIFT_LIMIT)])
+    own = copy.deepcopy(rng)
     blink = blinks(silent, rng)
+    if blink_rate != 1:  # gaze and brows are drawn as after the usual blinks
+        blink = blinks(silent, own, blink_rate)
     return Behaviour(
         rotation.astype(np.float32),
         shift.astype(np.float32),
         np.repeat(blink[:, None], 2, 1),
         gaze(len(silent), rng),
-        (scale / SPREAD * brows(lively, silent, rng)).astype(np.float32),
+        (min(scale, 1.0) * brows(lively, silent, rng)).astype(np.float32),
     )
 
 
@@ -165,17 +172,26 @@ def join(before: Float[np.ndarray, "n 6"], after: Float[np.ndarray, "m 6"]) -> F
     return np.concatenate([before[:-FADE], both, after[FADE:]])
 
 
-def blinks(silent: Bool[np.ndarray, " t"], rng: np.random.Generator) -> Float[np.ndarray, " t"]:
-    """Draw when eyes shut: at random gaps, some of them put off to the next pause."""
+def blinks(
+    silent: Bool[np.ndarray, " t"], rng: np.random.Generator, rate: float = 1.0
+) -> Float[np.ndarray, " t"]:
+    """Draw when eyes shut: at random gaps, some of them put off to the next pause.
+
+    Args:
+      rate: factor on how often; 0: never.
+    """
     shut = np.zeros(len(silent) + len(BLINK), np.float32)
-    time = rng.uniform(0.4, 1.0) * BLINK_GAP
+    if rate == 0:
+        return shut[: len(silent)]
+    away, least = int(PAUSE_AWAY / max(rate, 1.0)), (len(BLINK) + BLINK_REST) / FRAME_RATE
+    time = rng.uniform(0.4, 1.0) * BLINK_GAP / rate
     while (frame := int(time * FRAME_RATE)) < len(silent):
-        pauses = np.flatnonzero(silent[frame : frame + PAUSE_AWAY])
+        pauses = np.flatnonzero(silent[frame : frame + away])
         if len(pauses) and rng.random() < BLINK_AT_PAUSE:
             frame += int(pauses[0])
         shut[frame : frame + len(BLINK)] = np.maximum(shut[frame : frame + len(BLINK)], BLINK)
         gap = np.clip(rng.lognormal(np.log(BLINK_GAP), BLINK_SPREAD), BLINK_LEAST, BLINK_MOST)
-        time = frame / FRAME_RATE + gap
+        time = frame / FRAME_RATE + max(gap / rate, least)
     return shut[: len(silent)]
 
 

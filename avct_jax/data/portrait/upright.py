@@ -5,16 +5,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from avct_jax.data.faces import face_detector
+from avct_jax.data.faces import face_box, face_detector
+from avct_jax.data.portrait import pictured_face
 
 SIDEWAYS = 45.0  # degrees of roll from which a quarter turn brings a face nearer to upright
 # Of 11 portraits upright, and turned by a quarter either way, the landmark network is sure by 1.00; the one
 # that it took for a face standing on its head got 0.77.
 SURE = 0.9
+SAME = 0.5  # of a picked face's size, within which it is found again in the turned image
 
 
 class UprightFace(NamedTuple):
-    """An image's largest face.
+    """One face of an image.
 
     Attributes:
       pixels: the image, turned clockwise by `turned` degrees.
@@ -28,20 +30,27 @@ class UprightFace(NamedTuple):
     turned: int = 0
 
 
-def find(pixels: UInt8[np.ndarray, "h w 3"], landmarker: Any, *, turn: bool = True) -> UprightFace | None:
-    """Find the largest face of an image, and turn that by quarters where the face is not upright.
+def find(
+    pixels: UInt8[np.ndarray, "h w 3"],
+    landmarker: Any,
+    *,
+    turn: bool = True,
+    picked: pictured_face.PicturedFace | None = None,
+) -> UprightFace | None:
+    """Find a face of an image, and turn that by quarters where the face is not upright.
 
     Args:
       landmarker: such as face.FaceLandmarker.
       turn: else the image stays as it is.
+      picked: which face; the largest where not told.
 
     Returns:
       None where no face is found, whichever way up.
     """
-    found = _look(pixels, landmarker, 0)
+    found = _look(pixels, landmarker, 0, picked)
     if not turn or (found and _is_upright(found)):
         return found
-    others = [one for degrees in (90, 180, 270) if (one := _look(pixels, landmarker, degrees))]
+    others = [one for degrees in (90, 180, 270) if (one := _look(pixels, landmarker, degrees, picked))]
     return min(filter(_is_upright, others), key=lambda one: abs(roll(one.points)), default=found)
 
 
@@ -63,8 +72,24 @@ def _is_upright(found: UprightFace) -> bool:
     return found.score >= SURE and abs(roll(found.points)) <= SIDEWAYS
 
 
-def _look(pixels: UInt8[np.ndarray, "h w 3"], landmarker: Any, degrees: int) -> UprightFace | None:
-    turned = np.ascontiguousarray(np.rot90(pixels, -degrees // 90)) if degrees else pixels
+def _look(
+    pixels: UInt8[np.ndarray, "h w 3"],
+    landmarker: Any,
+    degrees: int,
+    picked: pictured_face.PicturedFace | None,
+) -> UprightFace | None:
+    turned = pictured_face.turn(pixels, degrees)
     faces = landmarker.detect(turned)
-    found = landmarker.landmarks(turned, faces[0]) if faces else None
+    if picked is not None:
+        at = pictured_face.turn_point(picked.centre, pixels.shape, degrees)
+        chosen = _nearest(faces, at, SAME * picked.size)
+    else:
+        chosen = faces[0] if faces else None
+    found = landmarker.landmarks(turned, chosen) if chosen else None
     return UprightFace(turned, found.points, float(found.score), len(faces), degrees) if found else None
+
+
+def _nearest(faces: list[face_box.FaceBox], at: tuple[float, float], reach: float) -> face_box.FaceBox | None:
+    """The face whose middle is nearest to a place, within `reach` px of it."""
+    away = lambda face: float(np.hypot(*((face.box[:2] + face.box[2:]) / 2 - np.asarray(at))))
+    return min((face for face in faces if away(face) <= reach), key=away, default=None)

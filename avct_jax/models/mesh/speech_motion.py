@@ -10,6 +10,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from avct_jax import face_topology as topology
@@ -155,3 +156,26 @@ def amplify(
     raised = gain * spoken
     share = jnp.maximum(raised @ gap, 0) / jnp.maximum(taken @ gap, 1e-6)
     return raised - jnp.minimum(share, 1)[:, None] * taken[None]
+
+
+def rescale(
+    amplified: Float[Any, "n k"],
+    spoken: Float[Any, "n k"],
+    gain: float,
+    scale: float,
+    gap: Float[Any, " k"],
+) -> Float[Any, "n k"]:
+    """Finish what `amplify` began with gain * max(scale, 1): a mouth that moves `scale` times as far.
+
+    More than usual is farther from the centre, so that lips part wider and shut no less often; but they are
+    pressed no harder than usual, where they would cross. Less than usual is nearer to rest: shut.
+
+    Args:
+      gain: that is usual.
+      scale: 1 changes nothing.
+      gap: of `opening`.
+    """
+    if scale <= 1:
+        return amplified * np.float32(scale)
+    pressed = np.minimum(gain * (spoken @ gap), 0) - amplified @ gap
+    return amplified + (np.maximum(pressed, 0) / (gap @ gap))[:, None] * gap[None]

@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import contextlib
 import pathlib
 import secrets
 import shutil
@@ -13,8 +14,10 @@ from avct_jax import errors
 from avct_jax.data.speech import pcm
 from avct_jax.live.async_stream import AsyncStream
 from avct_jax.live.frames import StreamFrame
+from avct_jax.serve import upload
 from avct_jax.serve.settings import Limits, ServerSettings
 from avct_jax.serve.videos.video_jobs import Busy
+from avct_jax.serve.voice import ServerVoice
 
 FULL = "{} streams are open, as many as this server holds; try again when one is closed"
 WATCHED = "this stream is watched already; close the other view, or open a new stream"
@@ -45,6 +48,7 @@ class LiveSession:
         self.closed = asyncio.Event()
         self.why = ""
         self.watched_until = self.heard = time.monotonic()
+        self._interruptions = 0
         self._watchers, self._ahead, self._most = 0, 0.0, limits.ahead_seconds
 
     async def say(
@@ -62,11 +66,34 @@ class LiveSession:
         self._ahead += len(samples) / sample_rate
         await self.stream.push_audio(samples, sample_rate, last_chunk, phonemes=phonemes)
 
+    async def say_text(self, voice: ServerVoice, text: str) -> None:
+        """Say a text as a reply of its own, as soon as its sentences are spoken.
+
+        Raises:
+          UserError: it cannot be spoken, or too much waits to be said.
+        """
+        dropped = self._interruptions
+        async with contextlib.aclosing(voice.sentences(text)) as pieces:
+            async for piece in pieces:
+                if self._interruptions != dropped:
+                    return
+                await self.say(piece.pcm, piece.sample_rate, phonemes=piece.phonemes)
+        await self.stream.flush()
+
+    async def adjust(self, **factors: float | None) -> None:
+        """Do more or less from now on, see `Stream.adjust`.
+
+        Raises:
+          UserError: one is out of its range.
+        """
+        await self.stream.adjust(**factors)
+
     async def interrupt(self) -> None:
         """Drop all that has not been handed over."""
         self.heard = time.monotonic()
         await asyncio.to_thread(self.stream.interrupt)
         self._ahead = 0.0
+        self._interruptions += 1
 
     async def watch(self) -> AsyncGenerator[StreamFrame, None]:
         """Yield frames as they are due, until the stream is closed.
@@ -166,9 +193,11 @@ class LiveSessions:
         self._opening += 1
         try:
             async with self._lock:
-                stream = await self._open(str(image), **options)
+                stream = await self._open(str(image), **options | {"size": options.get("size") or WARM})
             session = LiveSession(folder.name, stream, consent, folder, self._settings.limits)
             self._sessions[session.id] = session
+        except errors.UserError as error:
+            raise upload.nameless(error, folder) from None
         finally:
             self._opening -= 1
         self.opened += 1
@@ -186,11 +215,12 @@ class LiveSessions:
 
     async def run(self) -> None:
         """Close streams that nobody needs, until cancelled; then all."""
+        limits = self._settings.limits
         try:
             while True:
-                await asyncio.sleep(SWEEP)
+                await asyncio.sleep(min(SWEEP, limits.lonely_seconds, limits.silent_seconds))
                 for session in self:
-                    if why := session.idle_too_long(self._settings.limits):
+                    if why := session.idle_too_long(limits):
                         await self.close(session, why)
         finally:
             for session in self:

@@ -8,7 +8,7 @@ import numpy as np
 import pydantic
 from scipy.io import wavfile
 
-from avct_jax.serve import safe_decode, upload
+from avct_jax.serve import direction, safe_decode, upload
 from avct_jax.serve.streams import stream_socket
 from avct_jax.serve.streams.sessions import LiveSession, LiveSessions
 
@@ -52,9 +52,7 @@ async def create_session(
     sessions: Sessions,
     image: Annotated[fastapi.UploadFile, fastapi.File(description="a portrait")],
     consent: Annotated[str, upload.CONSENT],
-    size: Annotated[int, fastapi.Form(description="side, px: 256 to 1024, even")] = 256,
-    seed: Annotated[int | None, fastapi.Form(ge=0)] = None,
-    still: Annotated[bool, fastapi.Form(description="the head keeps its pose")] = False,
+    how: direction.Form,
 ) -> SessionState:
     """Open a stream; it is closed when nobody has watched it for a minute."""
     upload.check_consent(consent)
@@ -63,8 +61,7 @@ async def create_session(
     try:
         await upload.save(image, folder / "given", limits.image, "image")
         await safe_decode.image(folder / "given", folder / "image.png", limits)
-        options = {"size": size, "seed": seed, "still": still}
-        session = await sessions.create(folder, folder / "image.png", consent, **options)
+        session = await sessions.create(folder, folder / "image.png", consent, **how.options())
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -98,6 +95,27 @@ async def say_audio(
     rate, samples = wavfile.read(heard)
     await session.say(np.asarray(samples, np.int16), rate, last_chunk=True)
     return {"seconds": decoded.seconds}
+
+
+@router.post("/{name}/text", status_code=202)
+async def say_text(
+    request: fastapi.Request,
+    session: Session,
+    text: Annotated[str, fastapi.Form(description="what is said, in English")],
+) -> None:
+    """Say a text; it is spoken sentence by sentence."""
+    await session.say_text(request.app.state.voice, text)
+
+
+@router.post("/{name}/adjust", status_code=204)
+async def adjust(
+    session: Session,
+    head_motion: Annotated[float | None, fastapi.Form(description=direction.FAR)] = None,
+    blink: Annotated[float | None, fastapi.Form(description=direction.OFTEN)] = None,
+    mouth: Annotated[float | None, fastapi.Form(description=direction.WIDE)] = None,
+) -> None:
+    """Do more or less from now on."""
+    await session.adjust(head_motion=head_motion, blink=blink, mouth=mouth)
 
 
 @router.post("/{name}/interrupt", status_code=204)

@@ -17,6 +17,7 @@ import pydantic
 from avct_jax import errors
 from avct_jax.data.speech import pcm
 from avct_jax.live.frames import StreamFrame
+from avct_jax.serve import direction
 
 HEAD = struct.Struct("<BBxxId")
 JPEG, PCM = 1, 2
@@ -29,7 +30,7 @@ class _Message(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid")
 
 
-class StartMessage(_Message):
+class StartMessage(direction.Direction):
     """Opens a stream, or joins one that `POST /v1/sessions` has opened; the portrait follows in bytes."""
 
     type: Literal["start"]
@@ -37,9 +38,6 @@ class StartMessage(_Message):
     consent: str = ""
     sample_rate: int = pydantic.Field(pcm.RATE, ge=pcm.RATES[0], le=pcm.RATES[1])
     watch: bool = pydantic.Field(True, description="frames are wanted; WebRTC may have them instead")
-    size: int = 256
-    seed: int | None = pydantic.Field(None, ge=0)
-    still: bool = False
 
 
 class FlushMessage(_Message):
@@ -61,7 +59,23 @@ class PhonemesMessage(_Message):
     phonemes: list[tuple[str, float, float]]
 
 
-Command = FlushMessage | InterruptMessage | PhonemesMessage
+class TextMessage(_Message):
+    """Says a text, in English, as a reply of its own."""
+
+    type: Literal["text"]
+    text: str
+
+
+class AdjustMessage(_Message):
+    """Does more or less from now on; what is not named stays."""
+
+    type: Literal["adjust"]
+    head_motion: float | None = None
+    blink: float | None = None
+    mouth: float | None = None
+
+
+Command = TextMessage | AdjustMessage | FlushMessage | InterruptMessage | PhonemesMessage
 _READ: Any = pydantic.TypeAdapter(Annotated[StartMessage | Command, pydantic.Field(discriminator="type")])
 
 

@@ -90,8 +90,7 @@ async def _opened(
     try:
         (folder / "given").write_bytes(given)
         await safe_decode.image(folder / "given", folder / "image.png", limits)
-        options = {"size": start.size, "seed": start.seed, "still": start.still}
-        return await sessions.create(folder, folder / "image.png", start.consent, **options)
+        return await sessions.create(folder, folder / "image.png", start.consent, **start.options())
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -131,6 +130,10 @@ async def _listen(socket: fastapi.WebSocket, session: LiveSession, rate: int, li
                 await session.stream.flush()
             case stream_protocol.InterruptMessage():
                 await session.interrupt()
+            case stream_protocol.TextMessage(text=text):
+                await session.say_text(socket.app.state.voice, text)
+            case stream_protocol.AdjustMessage() as how:
+                await session.adjust(**how.model_dump(exclude={"type"}))
             case stream_protocol.PhonemesMessage(phonemes=told):
                 phonemes += told
             case _:

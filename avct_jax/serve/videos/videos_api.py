@@ -10,7 +10,7 @@ from fastapi import responses
 
 from avct_jax import errors
 from avct_jax.animator import inputs
-from avct_jax.serve import safe_decode, upload
+from avct_jax.serve import direction, safe_decode, upload
 from avct_jax.serve.settings import Limits
 from avct_jax.serve.videos.video_jobs import QueuedVideo, VideoJobs
 
@@ -57,40 +57,59 @@ async def create_video(
     jobs: Jobs,
     image: Annotated[fastapi.UploadFile, fastapi.File(description="a portrait")],
     consent: Annotated[str, upload.CONSENT],
-    audio: Annotated[fastapi.UploadFile, fastapi.File(description="a recording, or a video's audio")],
-    transcript: Annotated[str | None, fastapi.Form(description="what is said, in English")] = None,
-    size: Annotated[int | None, fastapi.Form(description="side, px: 256 to 1024, even")] = None,
-    seed: Annotated[int | None, fastapi.Form(ge=0)] = None,
-    still: Annotated[bool, fastapi.Form(description="the head keeps its pose")] = False,
+    how: direction.Form,
+    audio: Annotated[
+        fastapi.UploadFile | None, fastapi.File(description="a recording, or a video's audio")
+    ] = None,
+    text: Annotated[
+        str | None, fastapi.Form(description="instead of audio: what is said, in English")
+    ] = None,
+    transcript: Annotated[
+        str | None, fastapi.Form(description="what the audio says, in English: lips follow it better")
+    ] = None,
 ) -> VideoState:
     """Queue a video; 429 where too many wait."""
     upload.check_consent(consent)
     jobs.check_room()
-    inputs.check_size(size)
+    inputs.check_size(how.size)
+    if (audio is None) == (not text) or (text and transcript):
+        raise errors.UserError("give a recording as `audio`, or what is to be said as `text`")
     folder = jobs.new_folder()
     try:
-        files = await _decoded(folder, image, audio, request.app.state.settings.limits)
-        options = {"transcript": transcript or None, "size": size, "seed": seed, "still": still}
-        job = jobs.submit(folder, {**files, **options}, consent)
+        limits, voice = request.app.state.settings.limits, request.app.state.voice
+        files: dict[str, Any] = {"image": str(await _decoded_image(folder, image, limits))}
+        files["audio"] = str(heard := folder / "audio.wav")
+        if audio is not None:
+            await _decode_audio(folder, audio, heard, limits)
+        else:
+            files["phonemes"] = await voice.write(text, heard)
+        options = how.options() | {"transcript": transcript or None}
+        job = jobs.submit(folder, files | options, consent)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return _state(job, jobs)
 
 
-async def _decoded(
-    folder: pathlib.Path, image: fastapi.UploadFile, audio: fastapi.UploadFile, limits: Limits
-) -> dict[str, Any]:
-    """Write the files under names of our own, and decode them."""
-    given, heard = folder / "given", folder / "audio.wav"
+async def _decoded_image(folder: pathlib.Path, image: fastapi.UploadFile, limits: Limits) -> pathlib.Path:
+    """Write a portrait under a name of our own, and decode it."""
+    given, seen = folder / "given", folder / "image.png"
     await upload.save(image, given, limits.image, "image")
-    await safe_decode.image(given, folder / "image.png", limits)
+    await safe_decode.image(given, seen, limits)
+    given.unlink()
+    return seen
+
+
+async def _decode_audio(
+    folder: pathlib.Path, audio: fastapi.UploadFile, heard: pathlib.Path, limits: Limits
+) -> None:
+    """Write a recording under a name of our own, and decode it."""
+    given = folder / "given"
     await upload.save(audio, given, limits.audio, "audio")
     decoded = await safe_decode.audio(given, heard, limits)
     given.unlink()
     if not decoded.seconds:
         raise errors.UserError("the audio is empty; give a recording with speech in it")
-    return {"image": str(folder / "image.png"), "audio": str(heard)}
 
 
 @router.get("/{name}")

@@ -55,6 +55,38 @@ def test_still_head_still_blinks(voice):
     assert not behaviour.brow.any()
 
 
+def differing(one, other):
+    """Names of the parts in which two behaviours differ."""
+    return [name for name in one._fields if (getattr(one, name) != getattr(other, name)).any()]
+
+
+def test_scale_moves_the_head_alone_and_calms_brows(voice):
+    usual = bank.behave(*voice, seed=1)
+    half, most = (bank.behave(*voice, seed=1, scale=scale) for scale in (0.5, 3.0))
+    spread = lambda found: found.rotation.std(0) / usual.rotation.std(0)
+    assert differing(half, usual) == ["rotation", "shift", "brow"]
+    assert differing(most, usual) == ["rotation", "shift"]
+    assert (spread(half) > 0.48).all() and (spread(half) < 0.6).all()
+    assert (spread(most) > 1.7).all() and (spread(most) < 3).all()
+    assert (np.abs(most.rotation) <= bank.ROTATION_LIMIT).all()
+    np.testing.assert_allclose(half.brow, 0.5 * usual.brow, atol=1e-7)
+
+
+def blink_count(blink):
+    return (np.diff((blink[:, 0] > 0.9).astype(int)) == 1).sum()
+
+
+def test_blink_rate_changes_how_often_eyes_blink_and_nothing_else(voice):
+    usual = [bank.behave(*voice, seed=seed) for seed in range(4)]
+    counts = {1.0: sum(blink_count(found.blink) for found in usual)}
+    for rate in (0.0, 0.5, 2.0, 4.0):
+        found = [bank.behave(*voice, seed=seed, blink_rate=rate) for seed in range(4)]
+        assert all(differing(one, other) == ["blink"] for one, other in zip(found, usual, strict=True))
+        counts[rate] = sum(blink_count(one.blink) for one in found)
+    assert counts[0.0] == 0 and 0.4 < counts[0.5] / counts[1.0] < 0.65
+    assert 1.7 < counts[2.0] / counts[1.0] < 2.3 and 3 < counts[4.0] / counts[1.0] < 4.5
+
+
 def test_brows_go_up_on_some_stresses(voice):
     loudness = voice[0]
     brow = np.concatenate([bank.behave(*voice, seed=seed).brow for seed in range(4)])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from avct_jax.animator import base
+from avct_jax.animator import portrait as portraits
 from avct_jax.data.faces import face_detector
 from avct_jax.data.portrait import upright
 
@@ -36,5 +36,5 @@ def test_a_image_without_a_face_has_none_whichever_way_up(landmarker):
 @pytest.mark.parametrize("cut, said", [((0, 0), 0), ((115, 0), 1), ((0, 100), 1)])
 def test_a_face_cut_by_the_edge_is_told(landmarker, cut, said):
     notes = []
-    base.read_portrait(HEAD[cut[1] :, cut[0] :].copy(), landmarker, notes, least=10)
+    portraits.read_portrait(HEAD[cut[1] :, cut[0] :].copy(), landmarker, notes, least=10)
     assert sum("cut off by the image's edge" in note for note in notes) == said, notes

@@ -190,6 +190,26 @@ def test_gain_widens_around_the_centre_and_leaves_shut_lips_shut():
     np.testing.assert_allclose(amplify(spoken, 1.5, 0 * centre), 1.5 * spoken, rtol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [0.0, 0.5, 1.0, 1.5, 2.0])
+def test_scaled_mouths_move_so_far_and_press_no_harder(scale):
+    gap, centre = np.array([0.05, 0.0, 0.02], np.float32), np.array([1.0, 0.3, 0.5], np.float32)
+    spoken = np.random.default_rng(0).normal(0, 0.8, (400, 3)).astype(np.float32) + centre
+    amplify = lambda gain: np.asarray(speech_motion.amplify(*map(jnp.asarray, (spoken, gain, centre, gap))))
+    usual, most = amplify(1.2), amplify(1.2 * max(scale, 1))
+    found = speech_motion.rescale(most, spoken, 1.2, scale, gap)
+    before, after = usual @ gap, found @ gap
+    pressed = before < 0
+    assert 20 < pressed.sum() < 200 and after[~pressed].min() > -1e-6, "lips do not cross"
+    np.testing.assert_allclose(after[pressed], min(scale, 1) * before[pressed], atol=1e-6)
+    if scale > 1:
+        far = before > 0.05
+        middle = centre @ gap
+        np.testing.assert_allclose((after - middle)[far], scale * (before - middle)[far], atol=1e-5)
+        np.testing.assert_array_equal(found[after > 1e-3], most[after > 1e-3])
+    else:
+        np.testing.assert_array_equal(found, np.float32(scale) * usual)
+
+
 def test_mean_speech_is_that_of_other_people_who_train():
     known = made_set(clips=4)
     known = known._replace(persons=("me", "a", "b", "b"), held_out=np.array([False, False, True, False]))

@@ -1,0 +1,55 @@
+"""How a face does what it does, as clients ask for it: the same fields in forms and messages."""
+
+from typing import Annotated, Any
+
+import fastapi
+import pydantic
+
+from avct_jax.animator import scales
+
+SIZE = "side, px: 256 to 1024, even"
+FACE = "which of several, by its number from the left, see /v1/faces"
+FAR, OFTEN, WIDE = (
+    f"factor on how {what}, 0 to {scales.MOST[name]:g}"
+    for what, name in (
+        ("far the head moves", "head_motion"),
+        ("often the eyes blink", "blink"),
+        ("far the mouth moves", "mouth"),
+    )
+)
+
+
+class Direction(pydantic.BaseModel):
+    """Options of `Animator.animate` and `Stream`."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    size: int | None = pydantic.Field(None, description=SIZE)
+    seed: int | None = pydantic.Field(None, ge=0)
+    still: bool = False
+    head_motion: float = pydantic.Field(1.0, description=FAR, ge=0, le=scales.MOST["head_motion"])
+    blink: float = pydantic.Field(1.0, description=OFTEN, ge=0, le=scales.MOST["blink"])
+    mouth: float = pydantic.Field(1.0, description=WIDE, ge=0, le=scales.MOST["mouth"])
+    face: int | None = pydantic.Field(None, ge=1, description=FACE)
+
+    def options(self) -> dict[str, Any]:
+        """As keyword arguments."""
+        return {name: getattr(self, name) for name in Direction.model_fields}
+
+
+def of_form(
+    size: Annotated[int | None, fastapi.Form(description=SIZE)] = None,
+    seed: Annotated[int | None, fastapi.Form(ge=0)] = None,
+    still: Annotated[bool, fastapi.Form(description="the head keeps its pose")] = False,
+    head_motion: Annotated[float, fastapi.Form(description=FAR, ge=0, le=scales.MOST["head_motion"])] = 1.0,
+    blink: Annotated[float, fastapi.Form(description=OFTEN, ge=0, le=scales.MOST["blink"])] = 1.0,
+    mouth: Annotated[float, fastapi.Form(description=WIDE, ge=0, le=scales.MOST["mouth"])] = 1.0,
+    face: Annotated[int | None, fastapi.Form(ge=1, description=FACE)] = None,
+) -> Direction:
+    """Read it from a form."""
+    return Direction(
+        size=size, seed=seed, still=still, head_motion=head_motion, blink=blink, mouth=mouth, face=face
+    )
+
+
+Form = Annotated[Direction, fastapi.Depends(of_form)]

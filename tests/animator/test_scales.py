@@ -1,0 +1,43 @@
+"""Factors on what a face does: what is taken, and what is refused in one line."""
+
+import numpy as np
+import pytest
+
+from avct_jax import errors
+from avct_jax.animator import base, inputs, scales
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"head_motion": 3.1}, "head_motion is 3.1; it must be a number from 0 to 3, 1 is usual"),
+        ({"blink": -1}, "blink is -1; it must be a number from 0 to 4, 1 is usual"),
+        ({"blink": "off"}, "blink is 'off'; it must be a number from 0 to 4, 1 is usual"),
+        ({"mouth": True}, "mouth is True; it must be a number from 0 to 2, 1 is usual"),
+        ({"mouth": float("nan")}, "mouth is nan; it must be a number from 0 to 2, 1 is usual"),
+        ({"still": True, "head_motion": 2}, "still is given and a head_motion of 2 is too; leave one"),
+        (
+            {"poses": np.zeros((9, 6)), "head_motion": 0.5},
+            "poses are given and head_motion is too; leave one",
+        ),
+    ],
+)
+def test_what_is_out_of_range_or_contradicts_itself_is_refused(given, said):
+    with pytest.raises(errors.UserError) as caught:
+        base.Request(**given).checked()
+    assert str(caught.value).startswith(said) and "\n" not in str(caught.value)
+
+
+def test_still_is_no_head_motion():
+    assert base.Request(still=True, mouth=2).checked().scales == scales.Scales(0.0, 1.0, 2.0)
+    assert base.Request(head_motion=np.float32(0.5)).checked().scales == scales.Scales(0.5)
+
+
+@pytest.mark.parametrize(("name", "given"), [("head_motion", 2.0), ("blink", 0.0), ("mouth", 1.5)])
+def test_learned_keypoints_refuse_what_they_cannot_do(name, given, tiny_checkpoint):
+    request = base.Request(**{name: given}, phonemes=np.zeros(3, np.int32))
+    option = f"--{name.replace('_', '-')}"
+    said = f"{option} {given:g} needs a checkpoint of the mesh family.*; leave {option} out"
+    with pytest.raises(errors.UserError, match=said):
+        inputs.look(None, None, request, checkpoint=tiny_checkpoint)
+    inputs.look(None, None, request._replace(head_motion=0.0, blink=1, mouth=1), checkpoint=tiny_checkpoint)
