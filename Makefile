@@ -10,7 +10,7 @@ FIND := for p in python3 python3.13 python3.12 python3.14 python3.11; do \
 PYTHON ?= $(shell $(FIND))
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test test-fast test-lowest lint types docs clean
+.PHONY: demo test test-fast test-lowest test-browser lint types docs clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -31,6 +31,11 @@ test-lowest:
 	uv venv --quiet --allow-existing --python "$(PYTHON)" .venv-lowest
 	uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct -e '.[dev]'
 	$(DEVICE_FREE) .venv-lowest/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not gpu"
+
+# The page of `avct serve` in a browser: Debian's chromium (apt install chromium), driven by playwright.
+test-browser: $(VENV)/.dev
+	$(call install,-c requirements-dev.lock -e '.[dev,browser]')
+	$(DEVICE_FREE) $(RUN) -m pytest tests/serve/test_page.py tests/serve/test_page_video.py
 
 lint: $(VENV)/.dev
 	$(RUN) -m ruff check .

@@ -50,6 +50,8 @@ SLOW = [
     "mouth_painter",
     "mouth_patches",
     "odd_input",
+    "page",
+    "page_video",
     "painter_stage",
     "phoneme_net",
     "portrait_teeth",

@@ -1,0 +1,104 @@
+// The page of `avct serve`.
+import { commandLine, startCommand } from "./command.js";
+import { $, complain, settle, show } from "./dom.js";
+import { leaveLive, startLive } from "./live_view.js";
+import { chosenFace, offerFaces, onFace, onPicture, picture, startPicture } from "./picture.js";
+import { readForms, readHash } from "./server.js";
+import { offerFields, options, startSettings } from "./settings.js";
+import { showResult, startVideo, transcript, videoAudio } from "./video_view.js";
+
+const EVERY = { warming: 1500, ready: 15_000, gone: 3000 }; // ms between looks at the server
+const STATES = { warming: "Warming up", ready: "Ready", gone: "No answer" };
+let said = null; // file that was said last, live
+let tab = "live";
+
+async function begin() {
+  readHash();
+  startPicture();
+  startSettings(tellCommand);
+  startCommand();
+  startLive((file) => {
+    said = file;
+    tellCommand();
+  });
+  startVideo(tellCommand);
+  onPicture(pictureChanged);
+  onFace(tellCommand);
+  startTabs();
+  $("alert-close").addEventListener("click", settle);
+  tellCommand();
+  watchServer();
+  for (const kind of ["dragover", "drop"]) {
+    addEventListener(kind, (event) => event.preventDefault()); // a file beside its place is not opened
+  }
+  await offer();
+}
+
+async function offer() {
+  try {
+    const forms = await readForms();
+    offerFields(forms);
+    offerFaces("/v1/faces" in forms);
+  } catch (error) {
+    complain(error);
+  }
+}
+
+function pictureChanged() {
+  showResult(false); // a finished video is there again when the tab is opened
+  $("stage").dataset.shows = "picture";
+  show($("preview"), true);
+  tellCommand();
+}
+
+function tellCommand() {
+  const audio = tab === "video" ? videoAudio() : said;
+  const wanted = { ...options() };
+  if (chosenFace() !== null) wanted.face = chosenFace() + 1;
+  if (tab === "video" && transcript()) wanted.transcript = transcript();
+  $("command").textContent = commandLine(picture()?.name ?? "PORTRAIT.jpg", audio?.name ?? "SPEECH.wav", wanted);
+}
+
+function startTabs() {
+  const tabs = [...document.querySelectorAll("[role=tab]")];
+  const choose = (chosen) => {
+    for (const other of tabs) {
+      const on = other === chosen;
+      other.setAttribute("aria-selected", String(on));
+      other.tabIndex = on ? 0 : -1;
+      show($(other.getAttribute("aria-controls")), on);
+    }
+    tab = chosen.id.replace("tab-", "");
+    settle();
+    if (tab === "video") leaveLive().catch(complain);
+    showResult(tab === "video");
+    if (tab === "live") show($("preview"), Boolean(picture()));
+    tellCommand();
+  };
+  tabs.forEach((button, number) => {
+    button.addEventListener("click", () => choose(button));
+    button.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1, Home: -number, End: tabs.length - 1 - number }[event.key];
+      if (step === undefined) return;
+      event.preventDefault();
+      const next = tabs[(number + step + tabs.length) % tabs.length];
+      choose(next);
+      next.focus();
+    });
+  });
+}
+
+async function watchServer() {
+  let state = "gone";
+  try {
+    const answer = await fetch("/healthz");
+    state = (await answer.json()).ready ? "ready" : "warming";
+  } catch {
+    // it is gone, and may come back
+  }
+  $("ready").dataset.state = state;
+  if ($("ready").textContent !== STATES[state]) $("ready").textContent = STATES[state];
+  setTimeout(watchServer, EVERY[state]);
+}
+
+begin();

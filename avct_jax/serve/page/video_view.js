@@ -1,0 +1,156 @@
+// The tab Video.
+import { $, complain, onClick, settle, show, takeFiles, tell } from "./dom.js";
+import { chosenFace, consent, isReady, picture } from "./picture.js";
+import { request } from "./server.js";
+import { faultOfSettings, knows, options } from "./settings.js";
+
+const EVERY = 700; // ms between looks at a job
+const MOST = 50_000_000; // bytes, the server's limit
+let audio = null;
+let job = null; // {id, following} of the server's
+let made = null; // address of the video, in this page
+
+export const videoAudio = () => audio;
+
+export function startVideo(changed) {
+  takeFiles($("video-audio-drop"), $("video-audio"), (file) => {
+    settle();
+    if (file.size > MOST) {
+      complain(`The recording has ${Math.ceil(file.size / 1e6)} MB; 50 MB are the most.`);
+      return;
+    }
+    audio = file;
+    $("video-audio-name").replaceChildren(Object.assign(document.createElement("strong"), { textContent: file.name }));
+    $("video-audio-name").append(` · ${(file.size / 1e6).toFixed(1)} MB`);
+    changed();
+  });
+  $("transcript").addEventListener("input", changed);
+  onClick($("video-make"), make);
+  onClick($("job-delete"), remove);
+}
+
+export const transcript = () => (knows("transcript") ? $("transcript").value.trim() : "");
+
+async function make() {
+  const fault = faultOfSettings();
+  if (fault) throw new Error(fault);
+  if (!isReady()) return;
+  const text = knows("text") ? $("video-text").value.trim() : "";
+  if (!audio && !text) {
+    $("video-audio").focus();
+    throw new Error("Choose a recording of what is to be said.");
+  }
+  await forget();
+  const body = form(text);
+  state("Sending the files", null);
+  try {
+    const answer = await (await request("/v1/videos", { method: "POST", body })).json();
+    job = { id: answer.id, following: new AbortController() };
+    await follow(job, answer);
+  } catch (error) {
+    if (!job) show($("job"), false);
+    throw error;
+  } finally {
+    $("video-make").disabled = false;
+  }
+}
+
+function form(text) {
+  const body = new FormData();
+  body.append("image", picture());
+  if (audio && !text) body.append("audio", audio);
+  else body.append("text", text);
+  body.append("consent", consent());
+  if (transcript()) body.append("transcript", transcript());
+  if (chosenFace() !== null) body.append("face", chosenFace());
+  for (const [name, value] of Object.entries(options())) body.append(name, value);
+  return body;
+}
+
+async function follow(followed, answer) {
+  const { signal } = followed.following;
+  while (["queued", "running"].includes(answer.state)) {
+    tellState(answer);
+    await new Promise((resolve) => setTimeout(resolve, EVERY));
+    if (signal.aborted) return;
+    answer = await (await request(`/v1/videos/${followed.id}`, { signal })).json();
+  }
+  if (answer.state !== "done") {
+    await forget();
+    throw new Error(answer.error ?? `The video was ${answer.state}.`);
+  }
+  const content = await (await request(answer.content, { signal })).blob();
+  if (!signal.aborted) play(content, answer);
+}
+
+function tellState({ state: now, queue_position: place, frames_done: done, frames }) {
+  if (now === "queued") state(place ? `In the queue: ${place} before it` : "Next in the queue", null);
+  else if (frames) state(`Drawing: ${done} of ${frames} frames`, done / frames);
+  else state("Listening to the recording", null);
+}
+
+function state(line, share) {
+  show($("job"), true);
+  show($("job-progress"), true);
+  show($("job-download"), false);
+  $("video-make").disabled = true;
+  $("job-delete").textContent = "Cancel";
+  if ($("job-state").textContent !== line) $("job-state").textContent = line;
+  if (share === null) $("job-progress").removeAttribute("value");
+  else $("job-progress").value = share;
+}
+
+function play(content, { frames, seconds, notes }) {
+  made = URL.createObjectURL(content);
+  const [video, link] = [$("result"), $("job-download")];
+  video.src = link.href = made;
+  link.download = `${stem(picture().name)}_says_${stem(audio?.name ?? "text")}.mp4`;
+  show($("job-progress"), false);
+  show(link, true);
+  $("job-delete").textContent = "Delete";
+  $("job-state").textContent = `Ready: ${frames} frames, ${seconds.toFixed(1)} s`;
+  $("notes").replaceChildren(...notes.map((line) => Object.assign(document.createElement("li"), { textContent: line })));
+  show($("notes"), notes.length > 0);
+  showResult(isOpen());
+  if (isOpen()) video.play().catch(() => {}); // it has controls
+  tell("The video is ready");
+}
+
+const isOpen = () => !$("panel-video").hidden;
+const stem = (name) => name.replace(/\.[^.]*$/, "");
+
+// The stage belongs to the tab that is open.
+export function showResult(open) {
+  const shown = open && made !== null;
+  show($("result"), shown);
+  if (!shown) $("result").pause();
+  if (shown) $("stage").dataset.shows = "result";
+  else if (!document.body.dataset.live || document.body.dataset.live === "idle") {
+    $("stage").dataset.shows = picture() ? "picture" : "nothing";
+  }
+  if (open) show($("preview"), !shown && Boolean(picture()));
+}
+
+async function remove() {
+  const known = job?.id;
+  await forget();
+  if (known) tell("The video was deleted");
+}
+
+// Let go of a job, here and on the server.
+async function forget() {
+  const left = job;
+  job = null;
+  show($("job"), false);
+  show($("notes"), false);
+  if (made) {
+    $("result").removeAttribute("src");
+    $("result").load();
+    URL.revokeObjectURL(made);
+    made = null;
+    showResult(isOpen());
+  }
+  if (!left) return;
+  left.following.abort();
+  await request(`/v1/videos/${left.id}`, { method: "DELETE" }).catch(() => {}); // it may be gone already
+}

@@ -1,0 +1,169 @@
+"""The page of `avct serve` in Chromium, over streams of numbers."""
+
+import json
+
+import pytest
+
+from avct_jax.serve.settings import Limits, ServerSettings
+from tests.serve import page_browser
+
+TOKEN = "a-token-of-some-length"
+
+
+@pytest.fixture(scope="module")
+def opened():
+    """One browser for all tests."""
+    with page_browser.browser() as found:
+        yield found
+
+
+def test_page_shows_live_frames_and_says_a_recording(opened):
+    streams = page_browser.Streams()
+    with page_browser.page(opened, open_stream=streams.open) as shown:
+        page_browser.ready(shown)
+        shown.click("#settings summary")
+        shown.select_option("#size", "512")
+        shown.fill("#seed", "7")
+        shown.check("#still")
+        shown.click("#live-start")
+        shown.wait_for_selector("#canvas:visible")
+        shown.wait_for_function("() => Number(document.querySelector('#figure-shown').textContent) >= 10")
+        first = page_browser.number(shown)
+        shown.wait_for_timeout(400)
+        assert first < page_browser.number(shown) < 1000
+        assert streams.options == [{"size": 512, "seed": 7, "still": True}]
+        assert shown.evaluate("() => document.querySelector('#canvas').width") == 512
+        shown.set_input_files("#live-audio", page_browser.recording(1.0))
+        shown.wait_for_selector("#badge[data-speaking=true]")
+        shown.wait_for_selector("#badge[data-speaking=false]")
+        [stream] = streams.opened
+        rate = shown.evaluate("() => new AudioContext().sampleRate")
+        assert stream.pushed == rate and stream.flushed == 1
+        shown.click("#live-stop")
+        shown.wait_for_selector("#preview:visible")
+        assert page_browser.command(shown) == (
+            "avct animate --image 'A friend'\\''s face.png' --audio ./-voice.wav --size 512 --seed 7 --still"
+        )
+
+
+def test_page_hears_the_microphone_until_it_is_interrupted(opened):
+    streams = page_browser.Streams()
+    with page_browser.page(opened, open_stream=streams.open) as shown:
+        page_browser.ready(shown)
+        shown.click("#live-start")
+        shown.click("#microphone:enabled")
+        shown.wait_for_selector("#badge[data-speaking=true]")
+        [stream] = streams.opened
+        assert stream.pushed > 0
+        shown.click("#microphone[aria-pressed=true]")
+        shown.click("#interrupt")
+        shown.wait_for_selector("#badge[data-speaking=false]")
+        assert (stream.flushed, stream.interrupted) == (1, 1)
+
+
+def test_page_plays_a_stream_by_webrtc(opened):
+    with page_browser.page(opened) as shown:
+        page_browser.ready(shown)
+        shown.check("input[value=webrtc]")
+        shown.click("#live-start")
+        shown.wait_for_function("() => Number(document.querySelector('#figure-shown').textContent) >= 25")
+        count = (
+            "() => new Promise((done) => document.querySelector('#webrtc').requestVideoFrameCallback("
+            "(_, frame) => done(frame.presentedFrames)))"
+        )
+        assert shown.evaluate(count) < shown.evaluate(count)
+        assert page_browser.number(shown, "#webrtc") >= 20
+        shown.set_input_files("#live-audio", page_browser.recording(1.0))
+        shown.wait_for_function("() => Number(document.querySelector('#figure-shown').textContent) >= 100")
+        shown.click("#live-stop")
+        shown.wait_for_selector("#preview:visible")
+
+
+def test_page_asks_for_the_token_and_keeps_it(opened):
+    settings = ServerSettings(port=0, token=TOKEN)
+    with page_browser.page(opened, settings, rejects=["401"]) as shown:
+        shown.wait_for_selector("#token-dialog[open]")
+        shown.fill("#token", "not-the-right-one")
+        shown.press("#token", "Enter")
+        shown.wait_for_function(
+            "() => document.querySelector('#token-wrong').textContent.includes('not this server')"
+        )
+        shown.fill("#token", TOKEN)
+        shown.press("#token", "Enter")
+        shown.wait_for_selector("#token-dialog", state="hidden")
+        shown.reload()
+        page_browser.ready(shown)
+        shown.click("#live-start")
+        shown.wait_for_selector("#canvas:visible")
+        assert not shown.is_visible("#token-dialog")
+
+
+def test_page_takes_the_token_of_its_address(opened):
+    settings = ServerSettings(port=0, token=TOKEN)
+    with page_browser.page(opened, settings, fragment=f"#token={TOKEN}") as shown:
+        page_browser.ready(shown)
+        shown.click("#live-start")
+        shown.wait_for_selector("#canvas:visible")
+        assert "token" not in shown.url
+
+
+def test_page_shows_the_line_with_which_the_server_refuses(opened):
+    settings = ServerSettings(port=0, limits=Limits(streams=0))
+    with page_browser.page(opened, settings) as shown:
+        shown.click("#live-start")
+        assert shown.inner_text("#alert-text") == "Choose a picture first."
+        shown.set_input_files("#picture", page_browser.picture())
+        shown.click("#live-start")
+        assert shown.get_attribute("#consent", "aria-invalid") == "true"
+        page_browser.ready(shown)
+        shown.click("#live-start")
+        shown.wait_for_selector("text=0 streams are open, as many as this server holds")
+        assert shown.get_attribute("#alert", "role") == "alert"
+        assert shown.is_visible("#live-start")
+
+
+def test_page_fits_a_narrow_screen(opened):
+    with page_browser.page(opened, width=380) as shown:
+        page_browser.ready(shown)
+        width = "() => document.documentElement.scrollWidth"
+        assert shown.evaluate(width) == 380
+        shown.click("#tab-video")
+        assert shown.evaluate(width) == 380
+
+
+def test_page_tabs_are_moved_by_keys(opened):
+    with page_browser.page(opened) as shown:
+        shown.focus("#tab-live")
+        shown.keyboard.press("ArrowRight")
+        assert shown.evaluate("() => document.activeElement.id") == "tab-video"
+        assert shown.is_visible("#panel-video") and not shown.is_visible("#panel-live")
+        assert shown.get_attribute("#tab-video", "aria-selected") == "true"
+
+
+def test_page_offers_what_the_forms_have(opened):
+    with page_browser.page(opened) as shown:
+        shown.route("**/openapi.json", _with_more)
+        shown.route("**/v1/faces", lambda route: route.fulfill(json={"faces": FACES}))
+        assert not shown.is_visible("#mouth")
+        shown.reload()
+        shown.click("#settings summary")
+        shown.fill("#mouth", "1.5")
+        assert shown.get_attribute("#mouth", "max") == "3"
+        page_browser.ready(shown)
+        shown.click("[role=radio] >> nth=1")
+        assert shown.get_attribute("[role=radio] >> nth=1", "aria-checked") == "true"
+        assert page_browser.command(shown).endswith("--audio SPEECH.wav --mouth 1.5 --face 2")
+
+
+FACES = [{"box": [4, 4, 20, 20]}, {"box": [26, 4, 44, 24]}]
+
+
+def _with_more(route):
+    """A newer server's forms."""
+    found = route.fetch().json()
+    [schema] = [
+        s for name, s in found["components"]["schemas"].items() if name.startswith("Body_create_video")
+    ]
+    schema["properties"]["mouth"] = {"type": "number", "minimum": 0, "maximum": 3, "default": 1.0}
+    found["paths"]["/v1/faces"] = {"post": {}}
+    route.fulfill(body=json.dumps(found), content_type="application/json")
