@@ -1,7 +1,8 @@
 """`avct_jax.AsyncStream`: a paced stream for asyncio, with the methods of bitHuman's runtime."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import functools
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from avct_jax.live import frame_stream, frames, stream
@@ -39,23 +40,34 @@ class AsyncStream:
         *,
         phonemes: frame_stream.Phonemes | None = None,
     ) -> None:
-        """Say a piece of audio, see `Stream.push_audio`."""
-        await asyncio.to_thread(
-            self.stream.push_audio, data, sample_rate, phonemes=phonemes, last_chunk=last_chunk
+        """Say a piece of audio, see `Stream.push_audio`; an interruption meanwhile drops it too."""
+        await self._of_this_reply(
+            functools.partial(
+                self.stream.push_audio, data, sample_rate, phonemes=phonemes, last_chunk=last_chunk
+            )
         )
 
     async def flush(self) -> None:
         """End the present reply."""
-        await asyncio.to_thread(self.stream.flush)
+        await self._of_this_reply(self.stream.flush)
 
     def interrupt(self) -> None:
         """Drop all that has not been yielded."""
         self.stream.interrupt()
 
     async def run(self) -> AsyncIterator[frames.StreamFrame]:
-        """Yield frames when they are due, without end."""
-        while (frame := await asyncio.to_thread(self.stream.next_frame)) is not None:
-            yield frame
+        """Yield frames when they are due, without end.
+
+        A thread waits for them but does not take them: none gets lost when the task is cancelled, and none
+        that an interruption dropped comes after it.
+        """
+        while (due := await asyncio.to_thread(self.stream.wait_until_due)) is not None:
+            if (frame := self.stream.take_due(due)) is not None:
+                yield frame
+
+    async def _of_this_reply(self, call: Callable[[], Any]) -> None:
+        """Call in a thread; a task that is cancelled by an interruption leaves it behind, running."""
+        await asyncio.to_thread(self.stream.unless_interrupted, self.stream.interruptions, call)
 
     async def shutdown(self) -> None:
         """End the stream; `run` ends too."""
