@@ -7,7 +7,7 @@ import symtable
 
 ROOT = pathlib.Path(__file__).parent.parent
 FILES = sorted(p.relative_to(ROOT) for top in ("avct_jax", "scripts") for p in (ROOT / top).rglob("*.py"))
-# motion < layers < models < inference | train < presets < evaluation < cli, scripts.
+# motion < layers < models < inference | train < presets < agents, evaluation < cli, scripts.
 # The longest name that a module's own begins with says where it stands.
 RUNGS = {
     "errors": 0,
@@ -32,6 +32,7 @@ RUNGS = {
     "live": 6,
     "presets": 6,
     "": 6,  # the public names
+    "agents": 7,
     "evaluation": 7,  # it trains, animates and measures
 }
 TOP = 8  # cli, and what only it uses; scripts

@@ -233,7 +233,7 @@ class FrameStream:
             return None if due is None else self.take_due(due)
 
     def wait_until_due(self) -> float | None:
-        """Wait for the next frame of a paced stream, and say when it was due; None where the stream is closed.
+        """Wait for the next frame of a paced stream; return when it was due, None where the stream is closed.
 
         Raises:
           Exception: drawing failed.

@@ -1,0 +1,272 @@
+"""The avatar in a Pipecat pipeline: every sample once with its image, and nothing of what was dropped."""
+
+import asyncio
+import pathlib
+
+import numpy as np
+import pytest
+import skimage.data
+
+pytest.importorskip("pipecat", reason="needs the extra pipecat: make test-agents")
+
+from pipecat.frames import frames
+from pipecat.pipeline.worker import PipelineParams
+from pipecat.processors.frame_processor import FrameDirection
+from pipecat.tests import utils
+
+from avct_jax import weights_file
+from avct_jax.agents import pipecat_service
+from avct_jax.animator import factory
+from avct_jax.data.media import soundtrack
+from avct_jax.data.speech import pcm
+from avct_jax.live import async_stream
+from tests.agents import agent_parts
+from tests.live import live_parts
+
+VOICES = pathlib.Path(__file__).parent.parent / "voices"
+pytestmark = pytest.mark.usefixtures("no_pitch")
+
+
+def run(stream, sent, options=None, **more):
+    service = pipecat_service.AvctVideoService(stream=stream, **(options or {}))
+    down, up = asyncio.run(utils.run_test(service, frames_to_send=sent, **more))
+    assert stream.ended
+    return down, up
+
+
+def spoken(samples, rate=16000, channels=1, context="a", pieces=3000):
+    audio = [samples[i : i + pieces].tobytes() for i in range(0, len(samples), pieces)]
+    return [frames.TTSAudioRawFrame(piece, rate, channels, context_id=context) for piece in audio]
+
+
+def reply(*args, context="a", **options):
+    return [
+        frames.TTSStartedFrame(context_id=context),
+        *spoken(*args, context=context, **options),
+        frames.TTSStoppedFrame(context_id=context),
+    ]
+
+
+def of(down, kind):
+    return [frame for frame in down if isinstance(frame, kind)]
+
+
+def heard(down):
+    return agent_parts.joined([frame.audio for frame in of(down, frames.TTSAudioRawFrame)])
+
+
+def places(down, *kinds):
+    return [i for i, frame in enumerate(down) if isinstance(frame, kinds)]
+
+
+def test_every_sample_comes_once_with_its_image():
+    stream = agent_parts.KeepingStream()
+    down, up = run(stream, [utils.SleepFrame(0.05), *reply(agent_parts.ramp(20001))])
+    images, audio = of(down, frames.OutputImageRawFrame), of(down, frames.TTSAudioRawFrame)
+    np.testing.assert_array_equal(heard(down)[:20001], agent_parts.ramp(20001))
+    assert len(audio) == 32 and not heard(down)[20001:].any() and not of(up, frames.ErrorFrame)
+    assert [i.image for i in images] == [f.image.tobytes() for f in stream.frames]
+    assert {(i.size, i.format, i.sync_with_audio) for i in images} == {((1, 1), "RGB", True)}
+    assert {(a.sample_rate, a.num_channels, a.context_id) for a in audio} == {(16000, 1, "a")}
+    before = {f.audio.tobytes(): f.image.tobytes() for f in stream.frames if f.speaking}
+    pairs = [(down[i - 1].image, down[i].audio) for i in places(down, frames.TTSAudioRawFrame)]
+    assert len(pairs) == 32 and all(before[sound] == image for image, sound in pairs)
+    (started,), (stopped,) = places(down, frames.TTSStartedFrame), places(down, frames.TTSStoppedFrame)
+    said = places(down, frames.TTSAudioRawFrame)
+    assert started == said[0] - 2 and stopped == said[-1] + 1
+    assert said[0] > 3, "idle images come before"
+
+
+def test_24_khz_stereo_becomes_16_khz_mono():
+    left = np.round(9000 * np.sin(np.arange(24000) / 20)).astype(np.int16)
+    stereo = np.stack([left, left // 2], 1).reshape(-1)
+    down, _ = run(agent_parts.KeepingStream(), reply(stereo, 24000, 2, pieces=2 * 480))
+    resampler = pcm.Resampler()
+    mono = np.round((left.astype(float) + left // 2) / 2).astype(np.int16)
+    expected = np.append(resampler.push(mono, 24000), resampler.finish())
+    np.testing.assert_array_equal(heard(down)[: len(expected)], expected)
+
+
+def test_replies_are_told_one_after_the_other():
+    sent = [*reply(agent_parts.ramp(9000), context="a"), *reply(agent_parts.ramp(5000, 20000), context="b")]
+    down, _ = run(agent_parts.KeepingStream(), sent)
+    marks = [f for f in down if isinstance(f, frames.TTSStartedFrame | frames.TTSStoppedFrame)]
+    order = [(type(f).__name__, f.context_id) for f in marks]
+    assert order == [(f"TTS{what}Frame", context) for context in "ab" for what in ("Started", "Stopped")]
+    contexts = [f.context_id for f in of(down, frames.TTSAudioRawFrame)]
+    assert contexts == ["a"] * 15 + ["b"] * 8
+    np.testing.assert_array_equal(heard(down)[9600:14600], agent_parts.ramp(5000, 20000))
+
+
+def test_context_that_changes_ends_a_reply():
+    sent = [*spoken(agent_parts.ramp(9000), context="a"), *reply(agent_parts.ramp(5000), context="b")]
+    down, _ = run(agent_parts.KeepingStream(), sent)
+    assert [f.context_id for f in of(down, frames.TTSAudioRawFrame)] == ["a"] * 15 + ["b"] * 8
+
+
+def test_reply_without_audio_is_told_at_once():
+    down, _ = run(agent_parts.KeepingStream(), reply(np.zeros(0, np.int16)))
+    assert len(of(down, frames.TTSStartedFrame)) == len(of(down, frames.TTSStoppedFrame)) == 1
+    assert not of(down, frames.TTSAudioRawFrame)
+
+
+@pytest.mark.parametrize("direction", FrameDirection)
+def test_nothing_of_an_interrupted_reply_comes_after_the_interruption(direction):
+    stream = agent_parts.KeepingStream()
+    first = [frames.TTSStartedFrame(context_id="a"), *spoken(np.full(16000 * 60, 1, np.int16), pieces=16000)]
+    service = pipecat_service.AvctVideoService(stream=stream)
+    sent = [*first, utils.SleepFrame(0.3)]
+
+    async def interrupt():
+        while sum(f.speaking for f in stream.frames) < 20:
+            await asyncio.sleep(0.001)
+        await service.queue_frame(frames.InterruptionFrame(), direction)
+        await service.queue_frame(frames.TTSStoppedFrame(context_id="a"))
+        for frame in reply(np.full(8000, 2, np.int16), context="b"):
+            await service.queue_frame(frame)
+
+    async def talk():
+        return await asyncio.gather(utils.run_test(service, frames_to_send=sent), interrupt())
+
+    (down, up), _ = asyncio.run(talk())
+    assert stream.ended
+    if direction is FrameDirection.DOWNSTREAM:
+        (cut,) = places(down, frames.InterruptionFrame)
+        assert not set(heard(down[cut:])) & {1} and set(heard(down[:cut])) == {1}
+        assert [f.context_id for f in of(down[:cut], frames.TTSStoppedFrame)] == []
+    else:
+        assert len(of(up, frames.InterruptionFrame)) == 1
+    sound = heard(down)
+    assert 20 * 640 <= (sound == 1).sum() < 16000 * 50 and (sound == 2).sum() == 8000
+    assert (np.diff(sound.astype(int)) != 0).sum() == 2 - (8000 % 640 == 0), "one after the other"
+    assert [f.context_id for f in of(down, frames.TTSStartedFrame)] == ["a", "b"]
+
+
+def test_reply_that_may_not_be_interrupted_is_said():
+    first = spoken(agent_parts.ramp(16000))
+    for frame in first:
+        frame.interruptible = False
+    sent = [
+        *first,
+        utils.SleepFrame(0.02),
+        frames.InterruptionFrame(),
+        *reply(agent_parts.ramp(700), context="b"),
+    ]
+    down, _ = run(agent_parts.KeepingStream(), sent)
+    np.testing.assert_array_equal(heard(down)[:16000], agent_parts.ramp(16000))
+    flags = [f.interruptible for f in of(down, frames.TTSAudioRawFrame)]
+    assert flags == [False] * 25 + [True] * 2
+
+
+def test_speech_whose_end_is_not_told_is_said_all_the_same(monkeypatch):
+    monkeypatch.setattr(pipecat_service, "QUIET", 0.05)
+    sent = [*spoken(agent_parts.ramp(6400)), utils.SleepFrame(0.4)]
+    sent += [*spoken(agent_parts.ramp(6400, 9000)), frames.TTSStoppedFrame(context_id="a")]
+    down, _ = run(agent_parts.KeepingStream(), sent)
+    expected = np.append(agent_parts.ramp(6400), agent_parts.ramp(6400, 9000))
+    np.testing.assert_array_equal(heard(down), expected)
+    assert len(of(down, frames.TTSStoppedFrame)) == 1
+    assert places(down, frames.TTSStoppedFrame)[0] > places(down, frames.TTSAudioRawFrame)[-1]
+
+
+def timed(word, seconds, context):
+    frame = frames.TTSTextFrame(word, "word", context_id=context)
+    frame.pts = round(seconds * 1e9)
+    return frame
+
+
+def test_words_with_times_become_phonemes():
+    """A TTS service counts from the clock, or from the last word before: 1000 s here."""
+    sent = [*spoken(agent_parts.ramp(3000), context="a"), timed("hello", 1000, "a")]
+    sent += [
+        timed("boat", 1000.3, "b"),
+        timed("call", 1000.6, "b"),
+        *reply(agent_parts.ramp(3000), context="b"),
+    ]
+    stream = agent_parts.KeepingStream()
+    down, _ = run(stream, sent)
+    assert [f.text for f in of(down, frames.TTSTextFrame)] == ["hello", "boat", "call"]
+    rows = [row for rows in stream.pushed[1:] for row in rows]
+    assert [row.symbol for row in rows] == ["B", "OW", "T", "K", "AO", "L"]
+    np.testing.assert_allclose([row.start for row in rows[:4]], [0.3, 0.4, 0.5, 0.6], atol=1e-6)
+    silent = agent_parts.KeepingStream()
+    run(
+        silent,
+        [timed("boat", 1000.3, "b"), *reply(agent_parts.ramp(3000), context="b")],
+        {"word_hints": False},
+    )
+    assert not any(silent.pushed)
+
+
+def test_time_to_the_first_byte_is_measured_but_not_of_a_dropped_reply():
+    params = PipelineParams(enable_metrics=True)
+    down, _ = run(agent_parts.KeepingStream(), reply(agent_parts.ramp(9000)), pipeline_params=params)
+    found = [
+        d.value
+        for f in of(down, frames.MetricsFrame)
+        for d in f.data
+        if type(d).__name__ == "TTFBMetricsData"
+    ]
+    assert len([value for value in found if value > 0]) == 1
+    sent = [*spoken(agent_parts.ramp(300)), utils.SleepFrame(0.05), frames.InterruptionFrame()]
+    down, _ = run(agent_parts.KeepingStream(), sent, pipeline_params=params)
+    assert not [d for f in of(down, frames.MetricsFrame) for d in f.data if getattr(d, "value", 0) > 0]
+
+
+def test_cancellation_closes_at_once():
+    stream = agent_parts.KeepingStream()
+    sent = [
+        *spoken(np.ones(16000 * 60, np.int16), pieces=16000),
+        utils.SleepFrame(0.05),
+        frames.CancelFrame(),
+    ]
+    down, _ = run(stream, sent, send_end_frame=False)
+    assert len(heard(down)) < 16000 * 60
+
+
+def test_bot_keeps_its_voice_where_drawing_fails():
+    stream = agent_parts.KeepingStream(agent_parts.broken)
+    down, up = run(stream, [utils.SleepFrame(0.1), *reply(agent_parts.ramp(9000), 24000)])
+    (error,) = of(up, frames.ErrorFrame)
+    assert "the avatar failed" in error.error and "no memory" in error.error
+    audio = of(down, frames.TTSAudioRawFrame)
+    np.testing.assert_array_equal(heard(down), agent_parts.ramp(9000))
+    assert {a.sample_rate for a in audio} == {24000} and len(of(down, frames.TTSStoppedFrame)) == 1
+
+
+def test_bot_keeps_its_voice_where_the_portrait_cannot_be_read():
+    service = pipecat_service.AvctVideoService("no.jpg", size=256)
+    down, up = asyncio.run(
+        utils.run_test(service, frames_to_send=reply(agent_parts.ramp(900)), start_timeout=60)
+    )
+    (error,) = of(up, frames.ErrorFrame)
+    assert "could not start" in error.error and "no.jpg" in error.error
+    np.testing.assert_array_equal(heard(down), agent_parts.ramp(900))
+
+
+def test_audio_that_cannot_be_used_is_left_out():
+    bad = frames.TTSAudioRawFrame(b"123", 16000, 1, context_id="a")
+    down, up = run(agent_parts.KeepingStream(), [bad, *reply(agent_parts.ramp(640))])
+    assert "3 bytes" in of(up, frames.ErrorFrame)[0].error
+    np.testing.assert_array_equal(heard(down), agent_parts.ramp(640))
+    assert len(of(down, frames.TTSStoppedFrame)) == 1
+
+
+def test_true_stream_says_a_voice():
+    voice = soundtrack.listen(str(VOICES / "flite.flac"), sample_rate=24000).samples[: 24000 * 2]
+    samples = np.round(voice * 32767).astype(np.int16)
+    animator = factory.make(weights_file.System(live_parts.TINY, live_parts.variables()))
+
+    async def talk():
+        stream = await async_stream.AsyncStream.create(skimage.data.astronaut(), animator=animator, seed=1)
+        service = pipecat_service.AvctVideoService(stream=stream)
+        down, _ = await utils.run_test(service, frames_to_send=reply(samples, 24000, pieces=480))
+        return stream, down
+
+    stream, down = asyncio.run(talk())
+    resampler = pcm.Resampler()
+    expected = np.append(resampler.push(samples, 24000), resampler.finish())
+    np.testing.assert_array_equal(heard(down)[: len(expected)], expected)
+    images = of(down, frames.OutputImageRawFrame)
+    assert {image.size for image in images} == {(256, 256)} and len({i.image for i in images}) > 1
+    assert not stream.stream._worker.is_alive()
