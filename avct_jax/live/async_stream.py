@@ -74,6 +74,11 @@ class AsyncStream:
         await asyncio.to_thread(self.stream.close)
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the images, px."""
+        return self.stream.size
+
+    @property
     def latency(self) -> frame_stream.StreamLatency:
         """Delay by design and as measured."""
         return self.stream.latency

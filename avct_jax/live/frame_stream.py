@@ -33,6 +33,7 @@ class FrameStream:
 
     frame_rate = frame_planner.FRAME_RATE
     sample_rate = pcm.RATE
+    size: tuple[int, int]  # width and height, px
 
     def __init__(
         self,
