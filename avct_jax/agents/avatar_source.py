@@ -53,7 +53,7 @@ def mono(audio: bytes | memoryview, channels: int) -> Int16[np.ndarray, " n"]:
     raw = bytes(audio)
     if len(raw) % (2 * channels):
         raise errors.UserError(
-            f"{len(raw)} bytes of audio are given; {channels} channel(s) of 16 bits have {2 * channels} a sample"
+            f"{len(raw)} bytes of audio are given; {channels} channels of 16 bits have {2 * channels}"
         )
     samples = np.frombuffer(raw, "<i2").astype(np.int16).reshape(-1, channels)
     return samples[:, 0] if channels == 1 else np.round(samples.mean(1)).astype(np.int16)

@@ -5,8 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 
-reason = "needs pipecat-bithuman: make test-agents"
-pytest.importorskip("pipecat_bithuman", reason=reason)
+pytest.importorskip("pipecat_bithuman", reason="needs pipecat-bithuman: make test-agents")
 
 import pipecat_bithuman
 from pipecat.frames import frames
@@ -51,7 +50,11 @@ def test_stream_has_the_protocols_methods():
 
 def test_reply_is_said_whole_and_ends():
     stream = agent_parts.KeepingStream()
-    sent = [utils.SleepFrame(0.05), *reply(agent_parts.ramp(20001)), *reply(agent_parts.ramp(700), context="b")]
+    sent = [
+        utils.SleepFrame(0.05),
+        *reply(agent_parts.ramp(20001)),
+        *reply(agent_parts.ramp(700), context="b"),
+    ]
     down, up = asyncio.run(utils.run_test(service_of(stream), frames_to_send=sent))
     sound = heard(down)
     np.testing.assert_array_equal(sound[:20001], agent_parts.ramp(20001))
@@ -59,7 +62,9 @@ def test_reply_is_said_whole_and_ends():
     assert len(sound) == 34 * 640 and not of(up, frames.ErrorFrame)
     images = of(down, frames.OutputImageRawFrame)
     assert [image.image for image in images] == [f.image.tobytes() for f in stream.frames[: len(images)]]
-    pairs = [(down[i - 1].image, f.audio) for i, f in enumerate(down) if isinstance(f, frames.TTSAudioRawFrame)]
+    pairs = [
+        (down[i - 1].image, f.audio) for i, f in enumerate(down) if isinstance(f, frames.TTSAudioRawFrame)
+    ]
     assert pairs == [(f.image.tobytes(), f.audio_chunk.bytes) for f in stream.frames if f.speaking]
     ends = [i for i, f in enumerate(down) if isinstance(f, frames.TTSStoppedFrame)]
     assert [len(heard(down[:end])) // 640 for end in ends] == [32, 34]
@@ -70,7 +75,9 @@ def test_resampled_reply_is_said_whole():
     stream = agent_parts.KeepingStream()
     samples = np.round(9000 * np.cos(np.arange(24000) / 20)).astype(np.int16)
     down, _ = asyncio.run(utils.run_test(service_of(stream), frames_to_send=reply(samples, 24000)))
-    np.testing.assert_allclose(heard(down)[100:15900], 9000 * np.cos(np.arange(100, 15900) * 1.5 / 20), atol=20)
+    np.testing.assert_allclose(
+        heard(down)[100:15900], 9000 * np.cos(np.arange(100, 15900) * 1.5 / 20), atol=20
+    )
 
 
 def test_interruption_leaves_nothing_of_the_reply():

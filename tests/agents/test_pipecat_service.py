@@ -11,7 +11,7 @@ pytest.importorskip("pipecat", reason="needs the extra pipecat: make test-agents
 
 from pipecat.frames import frames
 from pipecat.pipeline.worker import PipelineParams
-from pipecat.processors.frame_processor import FrameDirection
+from pipecat.processors import frame_processor
 from pipecat.tests import utils
 
 from avct_jax import weights_file
@@ -110,7 +110,7 @@ def test_reply_without_audio_is_told_at_once():
     assert not of(down, frames.TTSAudioRawFrame)
 
 
-@pytest.mark.parametrize("direction", FrameDirection)
+@pytest.mark.parametrize("direction", frame_processor.FrameDirection)
 def test_nothing_of_an_interrupted_reply_comes_after_the_interruption(direction):
     stream = agent_parts.KeepingStream()
     first = [frames.TTSStartedFrame(context_id="a"), *spoken(np.full(16000 * 60, 1, np.int16), pieces=16000)]
@@ -130,7 +130,7 @@ def test_nothing_of_an_interrupted_reply_comes_after_the_interruption(direction)
 
     (down, up), _ = asyncio.run(talk())
     assert stream.ended
-    if direction is FrameDirection.DOWNSTREAM:
+    if direction is frame_processor.FrameDirection.DOWNSTREAM:
         (cut,) = places(down, frames.InterruptionFrame)
         assert not set(heard(down[cut:])) & {1} and set(heard(down[:cut])) == {1}
         assert [f.context_id for f in of(down[:cut], frames.TTSStoppedFrame)] == []
@@ -270,3 +270,24 @@ def test_true_stream_says_a_voice():
     images = of(down, frames.OutputImageRawFrame)
     assert {image.size for image in images} == {(256, 256)} and len({i.image for i in images}) > 1
     assert not stream.stream._worker.is_alive()
+
+
+def test_example_makes_a_pipeline(monkeypatch):
+    from pipecat.transports import base_transport
+
+    from scripts.examples import pipecat_avatar
+
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+
+    class Transport(base_transport.BaseTransport):
+        """Nowhere."""
+
+        input = output = lambda self: frame_processor.FrameProcessor()
+
+    async def make():
+        return pipecat_avatar.make_worker(Transport(), pipecat_service.AvctVideoService("face.jpg"))
+
+    (steps,) = [part for part in asyncio.run(make()).pipeline.processors if getattr(part, "processors", None)]
+    names = [type(part).__name__ for part in steps.processors]
+    assert names[-4:-1] == ["AvctVideoService", "FrameProcessor", "LLMAssistantAggregator"]
+    assert asyncio.iscoroutinefunction(pipecat_avatar.bot)

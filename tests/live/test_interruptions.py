@@ -40,7 +40,9 @@ class Account:
     def push(self):
         """Push a piece of noise of any length and rate, which may be the last of its reply."""
         if not self.replies or self.replies[-1]["ended"]:
-            self.replies.append({"sound": np.zeros(0, np.int16), "ended": False, "resampler": pcm.Resampler()})
+            self.replies.append(
+                {"sound": np.zeros(0, np.int16), "ended": False, "resampler": pcm.Resampler()}
+            )
         rate, last = int(self.rng.choice(RATES)), self.rng.random() < 0.2
         count = int(self.rng.integers(LONGEST * rate)) if self.rng.random() < 0.9 else 0
         piece = self.rng.integers(-9000, 9000, count).astype(np.int16)
