@@ -5,7 +5,7 @@ import itertools
 
 import numpy as np
 
-from avct_jax.live import async_stream, frame_stream
+from avct_jax.live import async_stream
 from tests.live import live_parts
 
 
@@ -21,8 +21,7 @@ class KeepingStream(async_stream.AsyncStream):
         """Begin."""
         count = itertools.count(1)
         numbered = lambda controls: np.array([[[[*divmod(next(count), 256), 0]]] for _ in controls], np.uint8)
-        session, self.clock = live_parts.new_session(), live_parts.FakeClock()
-        super().__init__(frame_stream.FrameStream(session, draw or numbered, paced=True, clock=self.clock))
+        super().__init__(live_parts.PacedStream(draw or numbered))
         self.frames, self.pushed = [], []
 
     async def run(self):

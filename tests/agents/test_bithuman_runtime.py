@@ -11,7 +11,9 @@ import pipecat_bithuman
 from pipecat.frames import frames
 from pipecat.tests import utils
 
-from tests.agents import agent_parts
+from tests.agents import agent_parts, pipecat_parts
+
+reply, of, heard = pipecat_parts.reply, pipecat_parts.of, pipecat_parts.heard
 
 pytestmark = pytest.mark.usefixtures("no_pitch")
 
@@ -21,25 +23,6 @@ def service_of(stream):
         return stream
 
     return pipecat_bithuman.BitHumanVideoService(runtime_factory=create)
-
-
-def reply(samples, rate=16000, context="a"):
-    return [
-        frames.TTSStartedFrame(context_id=context),
-        *(
-            frames.TTSAudioRawFrame(samples[i : i + 3000].tobytes(), rate, 1, context_id=context)
-            for i in range(0, len(samples), 3000)
-        ),
-        frames.TTSStoppedFrame(context_id=context),
-    ]
-
-
-def of(found, kind):
-    return [frame for frame in found if isinstance(frame, kind)]
-
-
-def heard(found):
-    return agent_parts.joined([frame.audio for frame in of(found, frames.TTSAudioRawFrame)])
 
 
 def test_stream_has_the_protocols_methods():
@@ -55,7 +38,8 @@ def test_reply_is_said_whole_and_ends():
         *reply(agent_parts.ramp(20001)),
         *reply(agent_parts.ramp(700), context="b"),
     ]
-    down, up = asyncio.run(utils.run_test(service_of(stream), frames_to_send=sent))
+    run_test = utils.run_test(service_of(stream), frames_to_send=sent, start_timeout=pipecat_parts.PATIENCE)
+    down, up = asyncio.run(run_test)
     sound = heard(down)
     np.testing.assert_array_equal(sound[:20001], agent_parts.ramp(20001))
     np.testing.assert_array_equal(sound[20480:21180], agent_parts.ramp(700))
@@ -83,20 +67,17 @@ def test_resampled_reply_is_said_whole():
 def test_interruption_leaves_nothing_of_the_reply():
     stream = agent_parts.KeepingStream()
     service = service_of(stream)
-    sent = [*reply(np.full(16000 * 60, 1, np.int16)), utils.SleepFrame(0.3)]
 
-    async def interrupt():
-        while sum(f.speaking for f in stream.frames) < 20:
-            await asyncio.sleep(0.001)
+    async def talk(worker):
+        for frame in reply(np.full(16000 * 60, 1, np.int16), pieces=16000):
+            await worker.queue_frame(frame)
+        await pipecat_parts.until(lambda: sum(f.speaking for f in stream.frames) > 20)
         await service.queue_frame(frames.InterruptionFrame())
         for frame in reply(np.full(8000, 2, np.int16), context="b"):
-            await service.queue_frame(frame)
+            await worker.queue_frame(frame)
 
-    async def talk():
-        return await asyncio.gather(utils.run_test(service, frames_to_send=sent), interrupt())
-
-    (down, _), _ = asyncio.run(talk())
-    (cut,) = [i for i, f in enumerate(down) if isinstance(f, frames.InterruptionFrame)]
+    down = pipecat_parts.converse(service, talk)
+    (cut,) = pipecat_parts.places(down, frames.InterruptionFrame)
     assert set(heard(down[:cut])) == {1} and not set(heard(down[cut:])) & {1}
     assert (heard(down[cut:]) == 2).sum() == 8000 and stream.ended
     assert [f.context_id for f in of(down, frames.TTSStoppedFrame)] == ["b"]

@@ -20,43 +20,21 @@ from avct_jax.animator import factory
 from avct_jax.data.media import soundtrack
 from avct_jax.data.speech import pcm
 from avct_jax.live import async_stream
-from tests.agents import agent_parts
+from tests.agents import agent_parts, pipecat_parts
 from tests.live import live_parts
 
+spoken, reply, of = pipecat_parts.spoken, pipecat_parts.reply, pipecat_parts.of
+heard, places = pipecat_parts.heard, pipecat_parts.places
 VOICES = pathlib.Path(__file__).parent.parent / "voices"
 pytestmark = pytest.mark.usefixtures("no_pitch")
 
 
 def run(stream, sent, options=None, **more):
     service = pipecat_service.AvctVideoService(stream=stream, **(options or {}))
-    down, up = asyncio.run(utils.run_test(service, frames_to_send=sent, **more))
+    run_test = utils.run_test(service, frames_to_send=sent, start_timeout=pipecat_parts.PATIENCE, **more)
+    down, up = asyncio.run(run_test)
     assert stream.ended
     return down, up
-
-
-def spoken(samples, rate=16000, channels=1, context="a", pieces=3000):
-    audio = [samples[i : i + pieces].tobytes() for i in range(0, len(samples), pieces)]
-    return [frames.TTSAudioRawFrame(piece, rate, channels, context_id=context) for piece in audio]
-
-
-def reply(*args, context="a", **options):
-    return [
-        frames.TTSStartedFrame(context_id=context),
-        *spoken(*args, context=context, **options),
-        frames.TTSStoppedFrame(context_id=context),
-    ]
-
-
-def of(down, kind):
-    return [frame for frame in down if isinstance(frame, kind)]
-
-
-def heard(down):
-    return agent_parts.joined([frame.audio for frame in of(down, frames.TTSAudioRawFrame)])
-
-
-def places(down, *kinds):
-    return [i for i, frame in enumerate(down) if isinstance(frame, kinds)]
 
 
 def test_every_sample_comes_once_with_its_image():
@@ -113,33 +91,28 @@ def test_reply_without_audio_is_told_at_once():
 @pytest.mark.parametrize("direction", frame_processor.FrameDirection)
 def test_nothing_of_an_interrupted_reply_comes_after_the_interruption(direction):
     stream = agent_parts.KeepingStream()
-    first = [frames.TTSStartedFrame(context_id="a"), *spoken(np.full(16000 * 60, 1, np.int16), pieces=16000)]
     service = pipecat_service.AvctVideoService(stream=stream)
-    sent = [*first, utils.SleepFrame(0.3)]
+    first = [frames.TTSStartedFrame(context_id="a"), *spoken(np.full(16000 * 60, 1, np.int16), pieces=16000)]
+    second = reply(np.full(8000, 2, np.int16), context="b")
 
-    async def interrupt():
-        while sum(f.speaking for f in stream.frames) < 20:
-            await asyncio.sleep(0.001)
+    async def talk(worker):
+        for frame in first:
+            await worker.queue_frame(frame)
+        await pipecat_parts.until(lambda: sum(f.speaking for f in stream.frames) > 20)
         await service.queue_frame(frames.InterruptionFrame(), direction)
-        await service.queue_frame(frames.TTSStoppedFrame(context_id="a"))
-        for frame in reply(np.full(8000, 2, np.int16), context="b"):
-            await service.queue_frame(frame)
+        for frame in [frames.TTSStoppedFrame(context_id="a"), *second]:
+            await worker.queue_frame(frame)
 
-    async def talk():
-        return await asyncio.gather(utils.run_test(service, frames_to_send=sent), interrupt())
-
-    (down, up), _ = asyncio.run(talk())
+    down = pipecat_parts.converse(service, talk)
     assert stream.ended
-    if direction is frame_processor.FrameDirection.DOWNSTREAM:
-        (cut,) = places(down, frames.InterruptionFrame)
-        assert not set(heard(down[cut:])) & {1} and set(heard(down[:cut])) == {1}
-        assert [f.context_id for f in of(down[:cut], frames.TTSStoppedFrame)] == []
-    else:
-        assert len(of(up, frames.InterruptionFrame)) == 1
-    sound = heard(down)
-    assert 20 * 640 <= (sound == 1).sum() < 16000 * 50 and (sound == 2).sum() == 8000
-    assert (np.diff(sound.astype(int)) != 0).sum() == 2 - (8000 % 640 == 0), "one after the other"
+    sound, began = heard(down), places(down, frames.TTSStartedFrame)
+    cut = places(down, frames.InterruptionFrame, frames.TTSStoppedFrame)[0]
     assert [f.context_id for f in of(down, frames.TTSStartedFrame)] == ["a", "b"]
+    assert began[0] < cut < began[1] and set(heard(down[:cut])) == {1} and not set(heard(down[cut:])) & {1}
+    assert 20 * 640 <= (sound == 1).sum() < 16000 * 60 and (sound == 2).sum() == 8000
+    assert (direction is frame_processor.FrameDirection.DOWNSTREAM) == isinstance(
+        down[cut], frames.InterruptionFrame
+    )
 
 
 def test_reply_that_may_not_be_interrupted_is_said():
@@ -160,11 +133,18 @@ def test_reply_that_may_not_be_interrupted_is_said():
 
 def test_speech_whose_end_is_not_told_is_said_all_the_same(monkeypatch):
     monkeypatch.setattr(pipecat_service, "QUIET", 0.05)
-    sent = [*spoken(agent_parts.ramp(6400)), utils.SleepFrame(0.4)]
-    sent += [*spoken(agent_parts.ramp(6400, 9000)), frames.TTSStoppedFrame(context_id="a")]
-    down, _ = run(agent_parts.KeepingStream(), sent)
-    expected = np.append(agent_parts.ramp(6400), agent_parts.ramp(6400, 9000))
-    np.testing.assert_array_equal(heard(down), expected)
+    stream = agent_parts.KeepingStream()
+    first, second = agent_parts.ramp(6400), agent_parts.ramp(6400, 9000)
+
+    async def talk(worker):
+        for frame in spoken(first, pieces=6400):
+            await worker.queue_frame(frame)
+        await pipecat_parts.until(lambda: sum(f.speaking for f in stream.frames) == 10)
+        for frame in [*spoken(second, pieces=6400), frames.TTSStoppedFrame(context_id="a")]:
+            await worker.queue_frame(frame)
+
+    down = pipecat_parts.converse(pipecat_service.AvctVideoService(stream=stream), talk)
+    np.testing.assert_array_equal(heard(down), np.append(first, second))
     assert len(of(down, frames.TTSStoppedFrame)) == 1
     assert places(down, frames.TTSStoppedFrame)[0] > places(down, frames.TTSAudioRawFrame)[-1]
 
@@ -198,7 +178,8 @@ def test_words_with_times_become_phonemes():
     assert not any(silent.pushed)
 
 
-def test_time_to_the_first_byte_is_measured_but_not_of_a_dropped_reply():
+def test_time_to_the_first_byte_is_measured_but_not_of_a_dropped_reply(monkeypatch):
+    monkeypatch.setattr(pipecat_service, "QUIET", 1e9)
     params = PipelineParams(enable_metrics=True)
     down, _ = run(agent_parts.KeepingStream(), reply(agent_parts.ramp(9000)), pipeline_params=params)
     found = [
@@ -225,19 +206,31 @@ def test_cancellation_closes_at_once():
 
 
 def test_bot_keeps_its_voice_where_drawing_fails():
-    stream = agent_parts.KeepingStream(agent_parts.broken)
-    down, up = run(stream, [utils.SleepFrame(0.1), *reply(agent_parts.ramp(9000), 24000)])
-    (error,) = of(up, frames.ErrorFrame)
-    assert "the avatar failed" in error.error and "no memory" in error.error
-    audio = of(down, frames.TTSAudioRawFrame)
+    stream, errors = agent_parts.KeepingStream(agent_parts.broken), []
+    service = pipecat_service.AvctVideoService(stream=stream)
+
+    @service.event_handler("on_error")
+    async def _note(_, frame):
+        errors.append(frame.error)
+
+    async def talk(worker):
+        await pipecat_parts.until(lambda: errors)
+        for frame in reply(agent_parts.ramp(9000), 24000):
+            await worker.queue_frame(frame)
+
+    down = pipecat_parts.converse(service, talk)
+    assert len(errors) == 1 and "the avatar failed" in errors[0] and "no memory" in errors[0]
     np.testing.assert_array_equal(heard(down), agent_parts.ramp(9000))
-    assert {a.sample_rate for a in audio} == {24000} and len(of(down, frames.TTSStoppedFrame)) == 1
+    assert {a.sample_rate for a in of(down, frames.TTSAudioRawFrame)} == {24000} and stream.ended
+    assert len(of(down, frames.TTSStoppedFrame)) == 1
 
 
 def test_bot_keeps_its_voice_where_the_portrait_cannot_be_read():
     service = pipecat_service.AvctVideoService("no.jpg", size=256)
     down, up = asyncio.run(
-        utils.run_test(service, frames_to_send=reply(agent_parts.ramp(900)), start_timeout=60)
+        utils.run_test(
+            service, frames_to_send=reply(agent_parts.ramp(900)), start_timeout=pipecat_parts.PATIENCE
+        )
     )
     (error,) = of(up, frames.ErrorFrame)
     assert "could not start" in error.error and "no.jpg" in error.error

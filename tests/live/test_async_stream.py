@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from avct_jax.data.speech import streaming_features
-from avct_jax.live import async_stream, frame_stream
+from avct_jax.live import async_stream
 from tests.live import live_parts
 
 SECOND = np.arange(1, 16001, dtype=np.int16)
@@ -21,10 +21,7 @@ def _no_pitch(monkeypatch):
 
 
 def new_stream():
-    paced = frame_stream.FrameStream(
-        live_parts.new_session(), live_parts.draw, paced=True, clock=live_parts.FakeClock()
-    )
-    return async_stream.AsyncStream(paced)
+    return async_stream.AsyncStream(live_parts.PacedStream())
 
 
 def test_cancelled_reader_loses_no_frame():
