@@ -33,10 +33,10 @@ test-lowest:
 test-agents: test-agents-pipecat test-agents-livekit
 
 test-agents-%: .venv-agents-%/.made
-	$(DEVICE_FREE) .venv-agents-$*/bin/python -m pytest -n 0 tests/agents
+	$(DEVICE_FREE) .venv-agents-$*/bin/python -m pytest tests/agents
 
 .PRECIOUS: .venv-agents-%/.made
-AGENTS_TESTS := 'pytest>=8' 'pytest-xdist>=3.7' 'beartype>=0.23' 'scikit-image>=0.25'
+AGENTS_TESTS := 'pytest>=8' 'beartype>=0.23' 'scikit-image>=0.25'
 OTHERS_pipecat := pipecat-bithuman
 
 .venv-agents-%/.made: pyproject.toml

@@ -6,6 +6,8 @@ import dataclasses
 import time
 from typing import Any
 
+import numpy as np
+
 from avct_jax import errors
 from avct_jax.agents import avatar_source
 from avct_jax.animator import base
@@ -246,25 +248,30 @@ class AvctVideoService(ai_service.AIService):
             await self._fail("the avatar failed", errors.UserError("its stream was closed"))
 
     async def _hand_over(self, frame: live_frames.StreamFrame) -> None:
+        """Push an image, and what is said with it."""
         utterance = self._utterances[0] if self._utterances else None
-        said = utterance is not None and (frame.speaking or frame.end_of_speech)
-        if said:
-            await self._push_all(utterance.before)
-            utterance.before = []
-        height, width = frame.image.shape[:2]
-        image = frames.OutputImageRawFrame(image=frame.image.tobytes(), size=(width, height), format="RGB")
-        image.sync_with_audio = self._sync_with_audio
-        await self.push_frame(image)
-        if said and frame.audio_chunk is not None:
+        if utterance is None or not (frame.speaking or frame.end_of_speech):
+            await self._push_image(frame.image)
+            if time.monotonic() - self._heard_at > QUIET:
+                await self._flush()
+            return
+        await self._push_all(utterance.before)
+        utterance.before = []
+        await self._push_image(frame.image)
+        if frame.audio_chunk is not None:
             await self.stop_ttfb_metrics()
             await self._push_audio(frame.audio_chunk, utterance)
-        if said and frame.end_of_speech:
+        if frame.end_of_speech:
             self._utterances.popleft()
             await self._push_all(utterance.after)
             if not self._utterances:
                 self._said.set()
-        elif frame.audio is None and time.monotonic() - self._heard_at > QUIET:
-            await self._flush()
+
+    async def _push_image(self, image: np.ndarray) -> None:
+        height, width = image.shape[:2]
+        frame = frames.OutputImageRawFrame(image=image.tobytes(), size=(width, height), format="RGB")
+        frame.sync_with_audio = self._sync_with_audio
+        await self.push_frame(frame)
 
     async def _push_audio(self, chunk: live_frames.AudioChunk, utterance: Utterance) -> None:
         audio = frames.TTSAudioRawFrame(chunk.bytes, chunk.sample_rate, 1, context_id=utterance.context)

@@ -6,6 +6,8 @@ pip install 'avct-jax[livekit]'; the server and its keys are read from LIVEKIT_U
 LIVEKIT_API_SECRET. Speech and language models run in LiveKit's inference service.
 """
 
+# pyright: reportMissingImports=false
+
 import os
 
 from livekit import agents

@@ -3,6 +3,8 @@
 pip install 'avct-jax[pipecat]' 'pipecat-ai[runner,webrtc]'; OpenAI's key is read from OPENAI_API_KEY.
 """
 
+# pyright: reportMissingImports=false
+
 import os
 
 from pipecat.audio.vad import silero
