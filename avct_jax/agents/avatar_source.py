@@ -41,7 +41,14 @@ class AvatarSource:
           UserError: as `Stream`.
         """
         await asyncio.to_thread(pronunciation.pronunciations, "hello")  # the dictionary takes 0.5 s
-        return self._stream or await async_stream.AsyncStream.create(self._image, **self._options)
+        if self._stream is None:
+            self._stream = await async_stream.AsyncStream.create(self._image, **self._options)
+        return self._stream
+
+    async def close(self) -> None:
+        """Shut the stream down, a given one too."""
+        if self._stream is not None:
+            await self._stream.shutdown()
 
 
 def mono(audio: bytes | memoryview, channels: int) -> Int16[np.ndarray, " n"]:

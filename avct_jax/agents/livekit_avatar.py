@@ -126,7 +126,6 @@ class AvatarSession(avatar.AvatarSession):
         super().__init__()
         self._source = avatar_source.AvatarSource(image, stream, options)
         self._word_hints = word_hints
-        self._stream: async_stream.AsyncStream | None = None
         self._runner: Any = None
 
     @property
@@ -145,19 +144,19 @@ class AvatarSession(avatar.AvatarSession):
         Raises:
           UserError: the portrait or what is asked for cannot be used.
         """
-        self._stream = await self._source.open()
+        stream = await self._source.open()
         await super().start(agent_session, room)
-        width, height = self._stream.size
+        width, height = stream.size
         options = avatar.AvatarOptions(
             video_width=width,
             video_height=height,
-            video_fps=self._stream.frame_rate,
-            audio_sample_rate=self._stream.sample_rate,
+            video_fps=stream.frame_rate,
+            audio_sample_rate=stream.sample_rate,
             audio_channels=1,
         )
         # Any rate: where the agent resamples, the words' times are lost.
         audio = avatar.QueueAudioOutput(wait_playback_start=True)
-        generator = Generator(self._stream, word_hints=self._word_hints)
+        generator = Generator(stream, word_hints=self._word_hints)
         self._runner = avatar.AvatarRunner(room=room, audio_recv=audio, video_gen=generator, options=options)
         await self._runner.start()
         agent_session.output.replace_audio_tail(audio)
@@ -171,8 +170,7 @@ class AvatarSession(avatar.AvatarSession):
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.aclose()
-        if self._stream is not None:
-            await self._stream.shutdown()
+        await self._source.close()
 
 
 def _video(image: np.ndarray) -> Any:

@@ -23,6 +23,7 @@ except ModuleNotFoundError as error:
     raise avatar_source.missing("Pipecat", "pipecat") from error
 
 DOWN = frame_processor.FrameDirection.DOWNSTREAM
+OPENING = 15.0  # seconds that a pipeline waits for its avatar; it is given up by Pipecat after 20
 QUIET = 0.4  # seconds without audio after which what is there is said, though no TTSStoppedFrame came
 NONE = object()  # no context
 MARGIN = 5.0  # seconds that a bot's last words may take longer than they are
@@ -81,7 +82,7 @@ class AvctVideoService(ai_service.AIService):
         self._source = avatar_source.AvatarSource(image, stream, options)
         self._sync_with_audio, self._word_hints = sync_with_audio, word_hints
         self._stream: async_stream.AsyncStream | None = None
-        self._failure: Exception | None = None
+        self._opening: asyncio.Task[async_stream.AsyncStream] | None = None
         self._task: asyncio.Task | None = None
         self._lock = asyncio.Lock()  # what is pushed, dropped and handed over is so one after the other
         self._said = asyncio.Event()
@@ -93,12 +94,10 @@ class AvctVideoService(ai_service.AIService):
         return True
 
     async def setup(self, setup: Any) -> None:
-        """Make the avatar while other processors are set up."""
+        """Make the avatar while other processors are set up; if it takes long, the bot begins without it."""
         await super().setup(setup)
-        try:
-            self._stream = await self._source.open()
-        except Exception as error:
-            self._failure = error  # told when the pipeline has started: nobody listens yet
+        self._opening = asyncio.create_task(self._source.open())
+        await asyncio.wait([self._opening], timeout=OPENING)
 
     async def stop(self, frame: Any) -> None:
         """Say what there is, then close."""
@@ -134,10 +133,10 @@ class AvctVideoService(ai_service.AIService):
                 await self.push_frame(frame, direction)
         elif isinstance(frame, frames.StartFrame):
             await self.push_frame(frame, direction)
-            if self._stream is not None:
-                self._task = self.create_task(self._show(self._stream))
-            elif self._failure is not None:
-                await self._fail("the avatar could not start", self._failure)
+            if self._opening is not None:
+                if self._opening.done() and not self._opening.exception():
+                    self._stream = self._opening.result()  # before any audio comes
+                self._task = self.create_task(self._show(self._opening))
         elif self._stream is None or direction != DOWN:
             await self.push_frame(frame, direction)
         elif isinstance(frame, frames.TTSAudioRawFrame):
@@ -234,8 +233,13 @@ class AvctVideoService(ai_service.AIService):
             self._began = max(self._last_pts, self.get_clock().get_time())
             self._words, self._phonemes = word_times.WordTimes(), []
 
-    async def _show(self, stream: async_stream.AsyncStream) -> None:
+    async def _show(self, opening: asyncio.Task[async_stream.AsyncStream]) -> None:
         """Hand frames over until the stream ends."""
+        try:
+            stream = self._stream = await opening
+        except Exception as error:
+            await self._fail("the avatar could not start", error)
+            return
         try:
             async for frame in stream.run():
                 drops = self._drops
@@ -302,20 +306,22 @@ class AvctVideoService(ai_service.AIService):
 
     async def _fail(self, what: str, error: Exception) -> None:
         """Report it, and be without a face from now on."""
-        stream, self._stream = self._stream, None
+        self._stream = None
         held = [frame for utterance in self._utterances for frame in (*utterance.before, *utterance.after)]
         held += self._before
         self._forget()
         await self._push_all(held)
         await self.push_error(f"{what}, the bot goes on without it: {error}", exception=error)
-        if stream is not None:
-            await stream.shutdown()
+        await self._source.close()
 
     async def _close(self) -> None:
         task, self._task = self._task, None
         if task is not None:
             await self.cancel_task(task)
-        stream, self._stream = self._stream, None
+        self._stream = None
         self._forget()
-        if stream is not None:
-            await stream.shutdown()
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+        await self._source.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -30,7 +31,21 @@ class AsyncStream:
         Raises:
           UserError: as `Stream`.
         """
-        return cls(await asyncio.to_thread(stream.Stream, *args, **options, paced=True))
+        made, abandoned = [], threading.Event()
+
+        def make():
+            made.append(stream.Stream(*args, **options, paced=True))
+            if abandoned.is_set():
+                made[0].close()
+
+        try:
+            await asyncio.to_thread(make)
+        except asyncio.CancelledError:  # the thread goes on; what it makes is nobody's
+            abandoned.set()
+            for nobodys in made:
+                nobodys.close()
+            raise
+        return cls(made[0])
 
     async def push_audio(
         self,

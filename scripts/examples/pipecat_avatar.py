@@ -5,6 +5,7 @@ pip install 'avct-jax[pipecat]' 'pipecat-ai[runner,webrtc]'; OpenAI's key is rea
 
 # pyright: reportMissingImports=false
 
+import functools
 import os
 
 from pipecat.audio.vad import silero
@@ -15,7 +16,10 @@ from pipecat.services.openai import llm, stt, tts
 from pipecat.transports import base_transport
 from pipecat.workers import runner
 
+import avct_jax
 from avct_jax.agents import pipecat_service
+
+load = functools.cache(avct_jax.load)  # later conversations need not compile
 
 
 def make_worker(transport, avatar):
@@ -35,7 +39,7 @@ async def bot(arguments):
     both = {"audio_in_enabled": True, "audio_out_enabled": True, "video_out_enabled": True}
     parameters = lambda: base_transport.TransportParams(**both, **size)
     transport = await utils.create_transport(arguments, {"webrtc": parameters})
-    avatar = pipecat_service.AvctVideoService(os.environ.get("AVATAR", "face.jpg"))
+    avatar = pipecat_service.AvctVideoService(os.environ.get("AVATAR", "face.jpg"), animator=load())
     workers = runner.WorkerRunner()
     await workers.add_workers(make_worker(transport, avatar))
     await workers.run()

@@ -2,6 +2,7 @@
 
 import asyncio
 import pathlib
+import threading
 
 import numpy as np
 import pytest
@@ -113,6 +114,31 @@ def test_nothing_of_an_interrupted_reply_comes_after_the_interruption(direction)
     assert (direction is frame_processor.FrameDirection.DOWNSTREAM) == isinstance(
         down[cut], frames.InterruptionFrame
     )
+
+
+def test_frame_that_was_on_its_way_is_interrupted_too(monkeypatch):
+    stream, gate = agent_parts.KeepingStream(), threading.Event()
+    service = pipecat_service.AvctVideoService(stream=stream)
+    speaking, wait = lambda: sum(f.speaking for f in stream.frames), stream.stream.wait_until_due
+    gate.set()
+    monkeypatch.setattr(stream.stream, "wait_until_due", lambda: gate.wait() and wait())
+
+    async def talk(worker):
+        for frame in spoken(np.full(16000 * 60, 1, np.int16), pieces=16000):
+            await worker.queue_frame(frame)
+        await pipecat_parts.until(lambda: speaking() > 20)
+        gate.clear()
+        await asyncio.sleep(0.05)  # what the gate had let through is handed over
+        async with service._lock:
+            await service.queue_frame(frames.InterruptionFrame())
+            await pipecat_parts.until(lambda: service._lock._waiters)
+            seen = speaking()
+            gate.set()
+            await pipecat_parts.until(lambda: speaking() > seen)
+
+    down = pipecat_parts.converse(service, talk)
+    (cut,) = places(down, frames.InterruptionFrame)
+    assert len(heard(down[:cut])) and not len(heard(down[cut:]))
 
 
 def test_reply_that_may_not_be_interrupted_is_said():
@@ -235,6 +261,39 @@ def test_bot_keeps_its_voice_where_the_portrait_cannot_be_read():
     (error,) = of(up, frames.ErrorFrame)
     assert "could not start" in error.error and "no.jpg" in error.error
     np.testing.assert_array_equal(heard(down), agent_parts.ramp(900))
+
+
+def test_bot_begins_before_an_avatar_that_takes_long(monkeypatch):
+    monkeypatch.setattr(pipecat_service, "OPENING", 0)
+    stream, ready = agent_parts.KeepingStream(), asyncio.Event()
+    service = pipecat_service.AvctVideoService(stream=stream)
+
+    async def open_later():
+        await ready.wait()
+        return stream
+
+    monkeypatch.setattr(service._source, "open", open_later)
+
+    async def talk(worker):
+        for frame in reply(agent_parts.ramp(900), 24000):
+            await worker.queue_frame(frame)
+        while not service.has_passed:
+            await asyncio.sleep(0.001)
+        ready.set()
+        await pipecat_parts.until(lambda: stream.frames)
+        for frame in reply(agent_parts.ramp(1280)):
+            await worker.queue_frame(frame)
+
+    service.has_passed = False
+
+    @service.event_handler("on_after_push_frame")
+    async def _note(_, frame):
+        service.has_passed |= isinstance(frame, frames.TTSStoppedFrame)
+
+    down = pipecat_parts.converse(service, talk)
+    np.testing.assert_array_equal(heard(down), [*agent_parts.ramp(900), *agent_parts.ramp(1280)])
+    assert [f.sample_rate for f in of(down, frames.TTSAudioRawFrame)] == [24000, 16000, 16000]
+    assert stream.ended
 
 
 def test_audio_that_cannot_be_used_is_left_out():

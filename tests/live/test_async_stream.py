@@ -104,3 +104,29 @@ def test_what_waits_for_a_thread_is_dropped_by_an_interruption(what):
             return reply.ended, reply._samples
 
     assert asyncio.run(talk()) == (False, 8000)
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_stream_that_nobody_waits_for_any_more_is_closed(monkeypatch, early):
+    made, go, there = [], threading.Event(), threading.Event()
+
+    def make(*_, **__):
+        go.wait(5)
+        made.append(live_parts.PacedStream())
+        there.set()
+        return made[0]
+
+    monkeypatch.setattr(async_stream.stream, "Stream", make)
+
+    async def talk():
+        task = asyncio.create_task(async_stream.AsyncStream.create("face.jpg"))
+        await asyncio.sleep(0.01)
+        if not early:
+            go.set()
+            there.wait(5)  # the task has not heard of it yet
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        go.set()
+        return task.cancelled()
+
+    assert asyncio.run(talk()) and not made[0]._worker.is_alive()
