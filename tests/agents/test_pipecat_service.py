@@ -138,7 +138,9 @@ def test_frame_that_was_on_its_way_is_interrupted_too(monkeypatch):
 
     down = pipecat_parts.converse(service, talk)
     (cut,) = places(down, frames.InterruptionFrame)
+    late = [f for f in stream.frames if f.speaking][-1].image.tobytes()
     assert len(heard(down[:cut])) and not len(heard(down[cut:]))
+    assert late not in {image.image for image in of(down, frames.OutputImageRawFrame)}
 
 
 def test_reply_that_may_not_be_interrupted_is_said():
