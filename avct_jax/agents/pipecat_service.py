@@ -224,7 +224,8 @@ class AvctVideoService(ai_service.AIService):
         self._enter(frame.context_id)
         self._last_pts = max(self._last_pts, frame.pts)
         start = (frame.pts - self._began) / 1e9
-        self._phonemes += await asyncio.to_thread(self._words.add, frame.text, start)
+        found = await asyncio.to_thread(self._words.add, frame.text, start)
+        self._phonemes += found
 
     def _enter(self, context: str | None) -> None:
         """Note when a context's words are counted from, as the TTS service does at its first audio."""
