@@ -300,10 +300,13 @@ def test_bot_begins_before_an_avatar_that_takes_long(monkeypatch):
 
 def test_audio_that_cannot_be_used_is_left_out():
     bad = frames.TTSAudioRawFrame(b"123", 16000, 1, context_id="a")
-    down, up = run(agent_parts.KeepingStream(), [bad, *reply(agent_parts.ramp(640))])
-    assert "3 bytes" in of(up, frames.ErrorFrame)[0].error
+    sent = [bad, frames.TTSStoppedFrame(context_id="a"), *reply(agent_parts.ramp(640), context="b")]
+    down, up = run(agent_parts.KeepingStream(), sent)
+    (error,) = of(up, frames.ErrorFrame)
+    assert "3 bytes" in error.error
     np.testing.assert_array_equal(heard(down), agent_parts.ramp(640))
-    assert len(of(down, frames.TTSStoppedFrame)) == 1
+    assert [f.context_id for f in of(down, frames.TTSAudioRawFrame)] == ["b"]
+    assert [f.context_id for f in of(down, frames.TTSStoppedFrame)] == ["a", "b"]
 
 
 def test_true_stream_says_a_voice():
