@@ -268,6 +268,8 @@ def test_session_plays_segments_and_tells_how_they_ended(monkeypatch):
         await output.wait_for_playout()
         await face.aclose()
         await face.aclose()
+        running = {task.get_coro().__qualname__ for task in asyncio.all_tasks()}
+        assert not {name for name in running if name.startswith("AvatarRunner")}
         return stream, room, told
 
     stream, room, told = asyncio.run(run())
