@@ -60,6 +60,7 @@ class CounterStream(async_stream.AsyncStream):
         self._side, self._clicks, self._closed = size, clicks, False
         self._latency = latencies.StreamLatency(2, 0)
         self.heard = np.zeros(0, np.int16)
+        self.factors: dict[str, float | None] = {}
         self.pushed = self.flushed = self.interrupted = 0
 
     @property
@@ -89,6 +90,10 @@ class CounterStream(async_stream.AsyncStream):
     async def flush(self) -> None:
         """Count it."""
         self.flushed += 1
+
+    async def adjust(self, **factors: float | None) -> None:
+        """Remember it."""
+        self.factors = factors
 
     def interrupt(self) -> None:
         """Say no more."""
