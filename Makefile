@@ -16,8 +16,11 @@ RUN := $(VENV)/bin/python
 demo: $(VENV)/.demo
 	$(VENV)/bin/avct demo --output demo.mp4 --verbose
 
-test: $(VENV)/.dev lint types
-	$(DEVICE_FREE) $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Types are checked beside the tests: pyright uses one core, and tells in the end.
+test: $(VENV)/.dev lint
+	@log=$$(mktemp); $(MAKE) --no-print-directory types >"$$log" 2>&1 & types=$$!; status=0; \
+	$(DEVICE_FREE) $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder || status=$$?; \
+	wait $$types || status=1; cat "$$log"; rm -f "$$log"; exit $$status
 
 # For the inner loop: what does not compile much, in two minutes.
 test-fast: $(VENV)/.dev

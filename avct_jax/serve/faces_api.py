@@ -14,7 +14,7 @@ from avct_jax.serve import safe_decode, upload
 router = fastapi.APIRouter(prefix="/v1/faces", tags=["videos"])
 
 
-class FaceBox(pydantic.BaseModel):
+class FaceFound(pydantic.BaseModel):
     """One face."""
 
     number: int = pydantic.Field(description="from the left, from 1: `face` of other requests")
@@ -28,7 +28,7 @@ class PicturedFaces(pydantic.BaseModel):
 
     width: int
     height: int
-    faces: list[FaceBox]
+    faces: list[FaceFound]
 
 
 @router.post("")
@@ -46,4 +46,4 @@ async def find_faces(
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     height, width = pixels.shape[:2]
-    return PicturedFaces(width=width, height=height, faces=[FaceBox(**face._asdict()) for face in found])
+    return PicturedFaces(width=width, height=height, faces=[FaceFound(**face._asdict()) for face in found])
