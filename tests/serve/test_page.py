@@ -62,7 +62,8 @@ def test_page_hears_the_microphone_until_it_is_interrupted(opened):
 
 
 def test_page_plays_a_stream_by_webrtc(opened):
-    with page_browser.page(opened) as shown:
+    streams = page_browser.Streams()
+    with page_browser.page(opened, open_stream=streams.open) as shown:
         page_browser.ready(shown)
         shown.check("input[value=webrtc]")
         shown.click("#live-start")
@@ -77,6 +78,12 @@ def test_page_plays_a_stream_by_webrtc(opened):
         shown.wait_for_function("() => Number(document.querySelector('#figure-shown').textContent) >= 100")
         shown.click("#live-stop")
         shown.wait_for_selector("#preview:visible")
+        assert streams.opened[0].closed
+        shown.click("#live-start")
+        shown.wait_for_selector("#webrtc:visible")
+        shown.goto("about:blank")  # who leaves frees the stream
+        while not streams.opened[1].closed:
+            shown.wait_for_timeout(50)
 
 
 def test_page_asks_for_the_token_and_keeps_it(opened):

@@ -36,7 +36,10 @@ export function startLive(said) {
     saidLast({ text });
     $("live-text").value = "";
   });
-  addEventListener("pagehide", () => live?.socket.close());
+  addEventListener("pagehide", () => {
+    live?.socket.close();
+    if (live) closeSession(live);
+  });
 }
 
 async function start() {
@@ -115,7 +118,7 @@ async function stop() {
 }
 
 async function closeSession({ session }) {
-  if (session) await request(`/v1/sessions/${session}`, { method: "DELETE" }).catch(() => {}); // it may be gone
+  if (session) await request(`/v1/sessions/${session}`, { method: "DELETE", keepalive: true }).catch(() => {}); // it may be gone
 }
 
 async function listen() {
