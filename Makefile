@@ -10,7 +10,7 @@ FIND := for p in python3 python3.13 python3.12 python3.14 python3.11; do \
 PYTHON ?= $(shell $(FIND))
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test test-fast test-lowest test-browser lint types docs clean
+.PHONY: demo test test-fast test-lowest test-browser test-agents lint types docs clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -37,6 +37,22 @@ test-browser: $(VENV)/.dev
 	$(call install,-c requirements-dev.lock -e '.[dev,browser]')
 	$(DEVICE_FREE) $(RUN) -m pytest tests/serve/test_page.py tests/serve/test_page_video.py
 
+# Voice agents' frameworks, an environment for each: 60 to 80 packages that pin what others share.
+test-agents: test-agents-pipecat test-agents-livekit
+
+test-agents-%: .venv-agents-%/.made
+	$(DEVICE_FREE) .venv-agents-$*/bin/python -m pytest tests/agents
+
+.PRECIOUS: .venv-agents-%/.made
+AGENTS_TESTS := 'pytest>=8' 'beartype>=0.23' 'scikit-image>=0.25'
+OTHERS_pipecat := pipecat-bithuman
+
+.venv-agents-%/.made: pyproject.toml
+	$(if $(UV),$(UV) venv --quiet --allow-existing --python "$(PYTHON)" .venv-agents-$*,"$(PYTHON)" -m venv .venv-agents-$*)
+	$(if $(UV),$(UV) pip install --quiet --python .venv-agents-$*/bin/python,.venv-agents-$*/bin/python -m pip install \
+	--quiet --disable-pip-version-check) -e '.[$*]' $(AGENTS_TESTS) $(OTHERS_$*)
+	@touch $@
+
 lint: $(VENV)/.dev
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
@@ -50,7 +66,7 @@ docs: $(VENV)/.docs
 	$(DEVICE_FREE) OPENBLAS_NUM_THREADS=1 $(RUN) -m sphinx -W --keep-going -b html docs docs/_build/html
 
 clean:
-	rm -rf $(VENV) .jax_cache .pytest_cache .ruff_cache build dist docs/_build demo.mp4
+	rm -rf $(VENV) .venv-agents-* .jax_cache .pytest_cache .ruff_cache build dist docs/_build demo.mp4
 
 # The environment for working on the project can also show the demo: one installation serves both.
 $(VENV)/.dev: $(VENV)/.made pyproject.toml requirements-dev.lock

@@ -7,7 +7,7 @@ import symtable
 
 ROOT = pathlib.Path(__file__).parent.parent
 FILES = sorted(p.relative_to(ROOT) for top in ("avct_jax", "scripts") for p in (ROOT / top).rglob("*.py"))
-# motion < layers < models < inference | train < presets < evaluation < cli, scripts.
+# motion < layers < models < inference | train < presets < agents, evaluation < cli, scripts.
 # The longest name that a module's own begins with says where it stands.
 RUNGS = {
     "errors": 0,
@@ -35,6 +35,7 @@ RUNGS = {
     "serve": 7,
     "presets": 6,
     "": 6,  # the public names
+    "agents": 7,
     "evaluation": 7,  # it trains, animates and measures
 }
 TOP = 8  # cli, and what only it uses; scripts

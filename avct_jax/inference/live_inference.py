@@ -7,12 +7,13 @@ phoneme network and E_avct see one stretch, beyond which there are zeros as beyo
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from avct_jax import speech_format
 from avct_jax.inference import mesh_inference
 from avct_jax.layers import applied
 from avct_jax.models import mesh_system
+from avct_jax.models.frozen import hama_conformer
 from avct_jax.models.mesh import phoneme_net, speech_motion
 
 
@@ -49,6 +50,20 @@ def recognise(
     net, params = phoneme_net.PhonemeNet(config.phoneme_net), variables[mesh_system.HEARING]["params"]
     recognised = applied.function(phoneme_net.PhonemeNet.__call__, net, {"params": params})
     return jnp.maximum(recognised(features[None])[0], speech_motion.LEAST_LOG)
+
+
+def hear(
+    variables: hama_conformer.Variables, columns: Int[Array, " s"], wav: Float[Array, " n"]
+) -> Float[Array, "t s"]:
+    """Return hama's log-posteriors of a stretch of audio, every 20 ms.
+
+    Args:
+      variables: `hama_conformer.variables()`.
+      columns: of its tokens, that are wanted.
+      wav: 16 kHz, full scale 1; zeros where there is no audio or none yet.
+    """
+    heard = applied.function(hama_conformer.HamaConformer.__call__, hama_conformer.HamaConformer(), variables)
+    return jnp.maximum(heard(wav[None])[0][:, columns], speech_motion.LEAST_LOG)
 
 
 def predict(

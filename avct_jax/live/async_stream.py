@@ -1,7 +1,9 @@
 """`avct_jax.AsyncStream`: a paced stream for asyncio, with the methods of bitHuman's runtime."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import functools
+import threading
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from avct_jax.live import frame_stream, frames, stream
@@ -29,7 +31,21 @@ class AsyncStream:
         Raises:
           UserError: as `Stream`.
         """
-        return cls(await asyncio.to_thread(stream.Stream, *args, **options, paced=True))
+        made, abandoned = [], threading.Event()
+
+        def make():
+            made.append(stream.Stream(*args, **options, paced=True))
+            if abandoned.is_set():
+                made[0].close()
+
+        try:
+            await asyncio.to_thread(make)
+        except asyncio.CancelledError:  # the thread goes on; what it makes is nobody's
+            abandoned.set()
+            for nobodys in made:
+                nobodys.close()
+            raise
+        return cls(made[0])
 
     async def push_audio(
         self,
@@ -39,14 +55,16 @@ class AsyncStream:
         *,
         phonemes: frame_stream.Phonemes | None = None,
     ) -> None:
-        """Say a piece of audio, see `Stream.push_audio`."""
-        await asyncio.to_thread(
-            self.stream.push_audio, data, sample_rate, phonemes=phonemes, last_chunk=last_chunk
+        """Say a piece of audio, see `Stream.push_audio`; an interruption meanwhile drops it too."""
+        await self._of_this_reply(
+            functools.partial(
+                self.stream.push_audio, data, sample_rate, phonemes=phonemes, last_chunk=last_chunk
+            )
         )
 
     async def flush(self) -> None:
         """End the present reply."""
-        await asyncio.to_thread(self.stream.flush)
+        await self._of_this_reply(self.stream.flush)
 
     def interrupt(self) -> None:
         """Drop all that has not been yielded."""
@@ -59,9 +77,18 @@ class AsyncStream:
         await asyncio.to_thread(self.stream.adjust, head_motion=head_motion, blink=blink, mouth=mouth)
 
     async def run(self) -> AsyncIterator[frames.StreamFrame]:
-        """Yield frames when they are due, without end."""
-        while (frame := await asyncio.to_thread(self.stream.next_frame)) is not None:
-            yield frame
+        """Yield frames when they are due, without end.
+
+        A thread waits for them but does not take them: none gets lost when the task is cancelled, and none
+        that an interruption dropped comes after it.
+        """
+        while (due := await asyncio.to_thread(self.stream.wait_until_due)) is not None:
+            if (frame := self.stream.take_due(due)) is not None:
+                yield frame
+
+    async def _of_this_reply(self, call: Callable[[], Any]) -> None:
+        """Call in a thread; a task that is cancelled by an interruption leaves it behind, running."""
+        await asyncio.to_thread(self.stream.unless_interrupted, self.stream.interruptions, call)
 
     async def shutdown(self) -> None:
         """End the stream; `run` ends too."""

@@ -13,13 +13,12 @@ from avct_jax.data.speech import hearing, mesh_features
 from avct_jax.inference import live_inference
 from avct_jax.live.reply import Reply
 from avct_jax.models import mesh_system
+from avct_jax.models.frozen import hama_conformer
 
 AHEAD = 5  # frames after a chunk whose audio is waited for; twice as many are worth 0.001 of correlation
-HAMA_AHEAD = 8  # the same for hama's network, which knows the last frames of a recording less well
-HAMA_CHUNK = 8  # frames recognised by one call of hama's network, which costs as much as 28 of them
-HAMA_BACK = 15  # frames that it hears before those that are wanted
+HAMA_BACK = 15  # frames that hama's network hears before those that are wanted
 HAMA_LEAST_PEAK = 0.05  # of full scale: what is softer is not made louder
-SOURCES = ("network", "hama")
+SOURCES = ("hama", "network")
 
 
 @runtime_checkable
@@ -75,36 +74,54 @@ class NetworkEars:
         return np.asarray(self._recognise(jnp.asarray(features)))
 
 
+@functools.cache
+def _hama() -> Any:
+    """Compiled once for all streams of a look-ahead and a chunk."""
+    columns = mesh_features.columns()
+    program = jax.jit(live_inference.hear)
+    return functools.partial(program, jax.device_put(hama_conformer.variables()), jnp.asarray(columns))
+
+
 class HamaEars:
     """hama's network, which knows more voices: the last second is heard anew for each chunk."""
 
-    def __init__(self, radius: int):
-        """Load it.
+    def __init__(self, radius: int, chunk: int, ahead: int = AHEAD):
+        """Take hama's weights; compiles at the first call.
 
         Args:
           radius: frames before and after a chunk that are wanted too.
+          chunk: frames that are recognised at once.
+          ahead: frames after a chunk whose audio is waited for.
+
+        Raises:
+          UserError: hama is missing, or another one.
         """
-        self.chunk, self.ahead, self.back = HAMA_CHUNK, HAMA_AHEAD, radius + HAMA_BACK
-        self._radius = radius
+        self.chunk, self.ahead, self.back = chunk, ahead, radius + HAMA_BACK
+        self._radius, self._hear = radius, _hama()
 
     def hear(self, reply: Reply, begin: int, known: int) -> Float[np.ndarray, "m 2 56"]:
         """Return log-posteriors, see `Ears`."""
         first, count = begin - self._radius, self.chunk + 2 * self._radius
         sound = reply.sound(begin - self.back, known + hearing.AHEAD) / max(reply.peak, HAMA_LEAST_PEAK)
-        logs = mesh_features.hear_piece(sound.astype(np.float32))
+        logs = np.asarray(self._hear(jnp.asarray(sound, jnp.float32)))
         steps = mesh_features.STEPS
         index = steps * (np.arange(first, first + count)[:, None] - begin + self.back) + np.arange(steps)
-        return np.maximum(logs[np.minimum(index, len(logs) - 1)], mesh_features.LEAST_LOG).astype(np.float32)
+        return logs[np.minimum(index, len(logs) - 1)]
 
 
-def choose(source: str, config: mesh_system.MeshSystemConfig, variables: Any, chunk: int) -> Ears:
+def choose(
+    source: str, config: mesh_system.MeshSystemConfig, variables: Any, chunk: int, ahead: int = AHEAD
+) -> Ears:
     """Return the ears of a name.
 
+    Args:
+      ahead: frames after a chunk whose audio is waited for; the checkpoint's network waits for AHEAD.
+
     Raises:
-      UserError: the name is not known, or the checkpoint lacks the network.
+      UserError: the name is not known, or the network is missing.
     """
     if source not in SOURCES:
         raise errors.UserError(f"the recogniser is {source!r}; choose of {', '.join(SOURCES)}")
     if source == "hama":
-        return HamaEars(config.speech_motion.window_radius)
+        return HamaEars(config.speech_motion.window_radius, chunk, ahead)
     return NetworkEars(config, variables, chunk)

@@ -149,6 +149,17 @@ class FrameStream:
                 self._planner.scales.adjusted(head_motion=head_motion, blink=blink, mouth=mouth)
             )
 
+    @property
+    def interruptions(self) -> int:
+        """How many there were."""
+        return self._dropped
+
+    def unless_interrupted(self, since: int, call: Callable[[], Any]) -> None:
+        """Call what is about a reply, but not where there were more interruptions than `since`."""
+        with self._planning:
+            if self._dropped == since:
+                call()
+
     def restart_latency(self) -> None:
         """Forget what has been measured so far."""
         with self._changed:
@@ -247,23 +258,45 @@ class FrameStream:
         return frames.StreamFrame(self._last, plan.audio, pts, plan.index, speaking, plan.end_of_speech)
 
     def _next_paced(self) -> frames.StreamFrame | None:
+        with self._changed:  # an interruption waits, so that what was waited for is there
+            due = self.wait_until_due()
+            return None if due is None else self.take_due(due)
+
+    def wait_until_due(self) -> float | None:
+        """Wait for the next frame of a paced stream; return when it was due, None where the stream is closed.
+
+        Raises:
+          Exception: drawing failed.
+        """
         with self._changed:
             due = self._due()
             while not self._closed:
                 if self._failed is not None:
                     raise self._failed
                 now = self._clock.now()
-                late = self._planner.planned and self._last is not None and now - due >= BEHIND
                 if now < due:
                     self._clock.sleep(self._changed, due - now)
-                elif late or (self._planner.planned and self._planner.planned[0].image is not None):
-                    self.latency.saw_lateness(now - due)
-                    frame = self._take()
-                    self._tell()  # there is room
-                    return frame
+                elif self._is_there(now, due):
+                    return due
                 else:
                     self._clock.wait(self._changed, max(BEHIND - (now - due), 0.001))
         return None
+
+    def take_due(self, due: float) -> frames.StreamFrame | None:
+        """Take the frame that was waited for; None where an interruption has dropped it since."""
+        with self._changed:
+            now = self._clock.now()
+            if self._closed or not self._is_there(now, due):
+                return None
+            self.latency.saw_lateness(now - due)
+            frame = self._take()
+            self._tell()  # there is room
+            return frame
+
+    def _is_there(self, now: float, due: float) -> bool:
+        """Whether the next frame is drawn, or so late that the last image has to do."""
+        planned, late = self._planner.planned, self._last is not None and now - due >= BEHIND
+        return bool(planned) and (late or planned[0].image is not None)
 
     def _due(self) -> float:
         """When the next frame is; later for who was late to ask."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from avct_jax.data.faces import face_basis, head_motion_bank
 from avct_jax.data.speech import mesh_features
-from avct_jax.live import demeanour, ears, frame_planner, mouth
+from avct_jax.live import demeanour, ears, frame_planner, frame_stream, mouth
 from avct_jax.models import mesh_system
 from avct_jax.models.mesh import mouth_painter, phoneme_net, speech_motion
 
@@ -136,3 +136,16 @@ class FakeClock:
             self.time = max(self.time, self._until) if ends else self.time + seconds
             self._tick.notify_all()
             return not ends
+
+
+class PacedStream(frame_stream.FrameStream):
+    """A paced stream of small parts; once it is closed its clock waits for nobody."""
+
+    def __init__(self, draw=draw):
+        """Begin."""
+        super().__init__(new_session(), draw, paced=True, clock=FakeClock())
+
+    def close(self):
+        """End it."""
+        self._clock.stop()
+        super().close()

@@ -97,36 +97,6 @@ def test_sound_is_waited_for_and_no_longer_than_said(no_pitch):
     assert len(spoken(session)) == session.chunk
 
 
-def test_nothing_of_a_dropped_reply_is_shown_or_heard(no_pitch):
-    """200 replies cut at random moments; each sample says which one it is of."""
-    rng, session, index = np.random.default_rng(1), live_parts.new_session(), 0
-    for reply in range(1, 201):
-        pushed = heard = 0
-        for _ in range(rng.integers(1, 6)):
-            count = int(rng.integers(0, 9000))
-            session.push(np.full(count, reply, np.int16), 16000)
-            pushed += count
-            if rng.random() < 0.1:
-                session.flush()
-                break
-            if rng.random() < 0.3:
-                session.plan_speech()
-            if not session.planned and rng.random() < 0.2:
-                session.plan_idle(int(rng.integers(1, 5)))
-            for plan in spoken(session, int(rng.integers(0, 12))):
-                assert plan.index == index and (plan.audio is None or (plan.audio == reply).all())
-                heard += 0 if plan.audio is None else len(plan.audio)
-                index += 1
-        assert heard <= pushed
-        session.interrupt()
-        assert not session.planned and not session.speaking and not session.flush()
-        session.plan_idle(3)
-        after = [session.take() for _ in range(3)]
-        assert not any(p.end_of_speech or p.audio is not None for p in after)
-        assert after[-1].controls.speech[0] == 0
-        index += 3
-
-
 def test_mouth_shuts_in_three_frames_and_the_head_goes_on(voice):
     whole = [p.controls for p in at_once(voice)]
     session = live_parts.new_session(true=True)

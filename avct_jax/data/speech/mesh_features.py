@@ -74,7 +74,7 @@ def hear_piece(wav: Float[np.ndarray, " m"]) -> Float[np.ndarray, "n 56"]:
     padded = np.pad(wav, (0, max(0, speech_features.FRAME_SAMPLES - len(wav))))[None]
     given = {"waveform": padded, "waveform_lengths": np.array([padded.shape[1]])}
     logs, _ = _network().session.run(["log_probs", "out_lengths"], given)
-    return logs[0][:, _columns()]
+    return logs[0][:, columns()]
 
 
 def told(speech: voice.Speech, labels: Int[np.ndarray, " t"], *, share: float = 0.5) -> voice.Speech:
@@ -102,7 +102,8 @@ def _network() -> Any:
 
 
 @functools.cache
-def _columns() -> Int[np.ndarray, " 56"]:
+def columns() -> Int[np.ndarray, " 56"]:
+    """Which of hama's tokens TOKENS are."""
     names = list(_network().decoder_tokens)
     return np.array([names.index(token) for token in TOKENS])
 
