@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 import aiortc
-import httpx
+import httpx2
 import numpy as np
 from aiortc import mediastreams, rtp
 
@@ -65,7 +65,7 @@ async def watch(address: str, clicks: int) -> list[dict[str, Any]]:
     peer = aiortc.RTCPeerConnection()
     receivers = [peer.addTransceiver(kind, direction="recvonly").receiver for kind in ("video", "audio")]
     reports = Reports(peer)
-    async with httpx.AsyncClient(base_url=address, timeout=300) as client:
+    async with httpx2.AsyncClient(base_url=address, timeout=300) as client:
         portrait = browser_sync.portrait()
         files = {"image": (portrait["name"], portrait["buffer"])}
         opened = (await client.post("/v1/sessions", files=files, data={"consent": "public domain"})).json()
