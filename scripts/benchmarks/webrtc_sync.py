@@ -3,9 +3,8 @@
   python -m scripts.benchmarks.webrtc_sync --clicks 60 --json sync.json     one minute
   python -m scripts.benchmarks.webrtc_sync --true                           a true face, two cores or more
 
-Frames carry their number as pixels, every 20th a click (counter_stream.py). They are compared as they
-arrive, decoded, and by their RTP timestamps, which the sender's reports tie to one clock: by those players
-line them up.
+Frames carry their number as pixels, every 20th a click (counter_stream.py). They are compared as they arrive,
+decoded, and by RTP timestamps, which the sender's reports tie to one clock: by those players line them up.
 """
 
 import argparse
