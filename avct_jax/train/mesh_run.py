@@ -251,6 +251,7 @@ def _speech(config: SpeechTraining, clips, folder, given) -> PreparedStage:
 
 
 def _phonemes(config: PhonemeTraining, clips, folder, given) -> PreparedStage:
+    lips = _ruler(config, folder.parent, given) if config.stage.lips else {}
     hear = _hear(folder.parent / HEARD)
     known = speech_dataset.build(
         clips, face_basis.embedded(), hear, leave_out=config.leave_out, copies=config.copies
@@ -263,7 +264,6 @@ def _phonemes(config: PhonemeTraining, clips, folder, given) -> PreparedStage:
     sizes = config.system.phoneme_net
     rules = (config.stage, config.optimizer, config.compute)
     begun = {} if config.anew else given
-    lips = _ruler(config, folder.parent, given) if config.stage.lips else {}
     made = phoneme_stage.make_stage(sizes, *rules, **lips, init=begun, seed=config.seed)
     shares = (config.speaker_prob, 1 - config.speaker_prob - config.recordings_share, config.recordings_share)
     drawn = phoneme_dataset.PhonemeSource(
@@ -284,6 +284,10 @@ def _ruler(config: PhonemeTraining, run: pathlib.Path, given: Mapping[str, Any])
         raise errors.UserError(
             f"{run} has no {part}, which the loss of lips needs; name weights that have it with --init, as "
             "--init embedded, or set --stage.lips 0"
+        )
+    if config.frames < (window := found.config.speech_motion.window):
+        raise errors.UserError(
+            f"an example has {config.frames} frames; lips are compared over {window} or more: set --frames"
         )
     basis = face_basis.embedded()
     gap, style = speech_motion.opening(basis.components, basis.scales), jnp.float32(found.config.style)

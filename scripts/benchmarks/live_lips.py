@@ -4,9 +4,9 @@
 
 Both predict the mouth for the same head motion, the stream's; nothing is drawn. A stream that is given the
 whole recording at once hears no more of it for any frame than one whose audio arrives as it is said. Voices
-are sound files, and text files that name one a line, relative to themselves. `tokens` is the share of steps of
-20 ms in which the checkpoint's phoneme network and hama, each over the whole recording, find the same symbol
-the most likely, those that are blank to both left out.
+are sound files, and text files that name one a line, relative to themselves. `tokens` is the share of steps
+of 20 ms in which the checkpoint's phoneme network and hama, each over the whole recording, find the same
+symbol the most likely, those that are blank to both left out.
 """
 
 import argparse

@@ -69,7 +69,7 @@ def predict(
     """Ask E_avct what lips do by these log-posteriors."""
     quiet = jnp.full(logs.shape[-1], speech_motion.LEAST_LOG).at[speech_format.BLANK].set(0.0)
     heard = jnp.maximum(logs, speech_motion.LEAST_LOG)
-    said = jnp.where(goal.weight[..., None, None] > 0, heard, quiet)
+    said = jnp.where(goal.weight[..., None, None] > 0, heard, quiet[None, None, None])
     network = speech_motion.SpeechMotion(sizes)
     speak = applied.function(speech_motion.SpeechMotion.__call__, network, ruler.variables)
     poses = jnp.broadcast_to(goal.poses[:, None], (*goal.weight.shape, goal.poses.shape[-1]))

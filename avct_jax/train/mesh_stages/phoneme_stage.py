@@ -129,9 +129,7 @@ def make_stage(
         del key
         hidden = jnp.full(len(batch.logs), config.unknown > 0)
         features = hide_coming(jnp.asarray(batch.features), system.frames_ahead, hidden)
-        found: Any = network.apply(
-            {"params": current.network_states[PART].ema_variables["params"]}, features
-        )
+        found: Any = network.apply({"params": current.network_states[PART].ema_variables["params"]}, features)
         return losses_of(frozen, found, batch, goal_of(frozen, batch, jnp.zeros((len(features), 6))))
 
     def make_initial():
@@ -167,7 +165,7 @@ def hide_coming(
 ) -> Float[Array, "b m 4 columns"]:
     """Take away the last `ahead` frames of the examples that are `hidden`: their audio has not come yet."""
     coming = jnp.arange(features.shape[1]) >= features.shape[1] - ahead
-    return jnp.where((hidden[:, None] & coming)[..., None, None], 0.0, features)
+    return jnp.where((hidden[:, None] & coming[None])[..., None, None], 0.0, features)
 
 
 def vary(
