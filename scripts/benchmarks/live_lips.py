@@ -52,6 +52,7 @@ def planner(animator: Any, recogniser: str) -> Plan:
 def measure(animator: Any, plans: dict[str, Plan], wav: np.ndarray) -> dict[str, float]:
     """Correlation of one recording by recogniser, and `tokens` where the checkpoint has a network."""
     speech, row = mesh_features.listen(wav), {}
+    assert speech.posteriors is not None
     opening = np.asarray(mesh_inference.opening(animator.variables))
     for name, plan in plans.items():
         streamed, behaviour = plan(wav)

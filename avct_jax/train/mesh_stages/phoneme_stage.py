@@ -71,7 +71,7 @@ def make_stage(
     rule: optimizer.OptimizerConfig,
     compute: grad_accumulation.ComputeConfig,
     *,
-    sizes: speech_motion.SpeechMotionConfig | None = None,
+    sizes: speech_motion.SpeechMotionConfig = speech_motion.SpeechMotionConfig(),
     ruler: heard_lips.Ruler | None = None,
     init: Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -96,8 +96,8 @@ def make_stage(
         if not config.lips:
             return None
         audio = batch.features[:, system.frames_back :][:, : batch.logs.shape[1]]
-        given = (jnp.asarray(x) for x in (batch.logs, audio, batch.weight))
-        return heard_lips.aim(sizes, frozen, *given, poses)
+        logs, audio, weight = map(jnp.asarray, (batch.logs, audio, batch.weight))
+        return heard_lips.aim(sizes, frozen, logs, audio, weight, poses)
 
     def step(current, frozen, batch, key):
         network_state = current.network_states[PART]
@@ -141,6 +141,8 @@ def make_stage(
         return train_state.make_state({PART: init_params.begin(PART, init, make)}, adam)
 
     export = lambda current: {PART: current.network_states[PART].ema_variables}
+    if config.lips and ruler is None:
+        raise ValueError("the loss of lips needs E_avct")
     frozen = ruler if config.lips else {}
     return stage.Stage("phonemes", "phonemes", step, eval_step, None, make_initial, frozen, export)
 
