@@ -71,7 +71,7 @@ def make_stage(
     rule: optimizer.OptimizerConfig,
     compute: grad_accumulation.ComputeConfig,
     *,
-    sizes: speech_motion.SpeechMotionConfig = speech_motion.SpeechMotionConfig(),
+    sizes: speech_motion.SpeechMotionConfig | None = None,
     ruler: heard_lips.Ruler | None = None,
     init: Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -82,6 +82,7 @@ def make_stage(
       sizes, ruler: E_avct, by which lips are compared; needed where their weight is not 0.
       init: variables to begin from, by part; random where absent.
     """
+    sizes = sizes or speech_motion.SpeechMotionConfig()
     network = phoneme_net.PhonemeNet(system, dtype=compute.activations)
     adam = optimizer.make_optimizer(rule)
 
