@@ -107,7 +107,7 @@ def _add_pages(app: fastapi.FastAPI) -> None:
     page = str(importlib.resources.files("avct_jax") / "serve" / "page")
     app.mount("/static", staticfiles.StaticFiles(directory=page))
 
-    @app.get("/", include_in_schema=False)
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def index() -> responses.FileResponse:
         return responses.FileResponse(pathlib.Path(page) / "index.html")
 

@@ -50,6 +50,7 @@ class _Live(registry.Collector):
         gauge, counter = core.GaugeMetricFamily, core.CounterMetricFamily
         yield gauge("avct_videos_waiting", "Videos in the queue", self._jobs.waiting)
         yield gauge("avct_streams_open", "Live streams", self._sessions.count)
+        yield gauge("avct_streams_opening", "Live streams that are being opened", self._sessions.opening)
         yield gauge("avct_peers", "Watchers by WebRTC", self._peers.count)
         yield gauge("avct_ready", "Whether streams are compiled", float(self._sessions.ready))
         yield counter("avct_streams", "Live streams opened", self._sessions.opened)

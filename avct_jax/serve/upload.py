@@ -26,7 +26,8 @@ def check_consent(consent: str) -> None:
 
 def nameless(error: errors.UserError, folder: pathlib.Path) -> errors.UserError:
     """The same failure without our folder's name, which is none of the client's business."""
-    return errors.UserError(str(error).replace(f"{folder}/", ""))
+    said = str(error).replace(f"{folder}/", "").replace("`--list-faces` shows", "POST /v1/faces shows")
+    return errors.UserError(said)
 
 
 async def save(given: fastapi.UploadFile, path: pathlib.Path, most: int, what: str) -> None:

@@ -66,8 +66,12 @@ class ServerVoice:
         text = self.checked(text)
         async with self._lock:
             pieces = await asyncio.to_thread(lambda: iter(self._loaded().speak_sentences(text)))
-            while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-                yield piece
+        while True:
+            async with self._lock:  # between sentences others have their turn
+                piece = await asyncio.to_thread(next, pieces, None)
+            if piece is None:
+                return
+            yield piece
 
     def _loaded(self) -> Any:
         self._speaker = self._speaker or self._new()

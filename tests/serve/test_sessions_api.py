@@ -69,7 +69,12 @@ def test_texts_and_directions_by_request(client):
     stream = client.app.inner.state.sessions.get(name).stream.stream
     assert client.post(f"/v1/sessions/{name}/adjust", data={"blink": "0"}).status_code == 204
     assert stream.scales.blink == 0
-    for wrong, line in (({"blink": "5"}, "blink is 5.0"), ({"blink": "x"}, "blink: ")):
+    wrongs = (
+        ({"blink": "5"}, "blink is 5.0"),
+        ({"blink": "x"}, "blink: "),
+        ({}, "give one of head_motion, blink"),
+    )
+    for wrong, line in wrongs:
         answer = client.post(f"/v1/sessions/{name}/adjust", data=wrong)
         assert answer.status_code == 422 and line in answer.json()["detail"]
 

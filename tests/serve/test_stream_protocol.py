@@ -32,7 +32,7 @@ def test_audio_is_a_head_and_samples():
 
 def test_a_start_has_defaults():
     start = protocol.read('{"type": "start"}')
-    assert (start.sample_rate, start.size, start.watch, start.session) == (16000, 256, True, None)
+    assert (start.sample_rate, start.size, start.watch, start.session) == (16000, None, True, None)
     told = protocol.read('{"type": "phonemes", "phonemes": [["HH", 0, 0.06]]}')
     assert told.phonemes == [("HH", 0.0, 0.06)]
 

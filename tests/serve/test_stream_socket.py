@@ -292,3 +292,79 @@ def test_a_stream_that_nobody_speaks_to_is_closed_and_says_why(client):
         serve_parts.start(socket)
         with pytest.raises(websockets.WebSocketDisconnect, match="nobody spoke to the stream for 0 s"):
             take(socket, lambda row: False)
+
+
+def test_pieces_may_end_in_the_middle_of_a_sample(client):
+    pcm = serve_parts.samples(0.4).tobytes()
+    with serve_parts.connect(client) as socket:
+        serve_parts.start(socket)
+        for begin in range(0, len(pcm), 333):
+            socket.send_bytes(pcm[begin : begin + 333])
+        socket.send_text('{"type": "flush"}')
+        _, audio, _ = take(socket, ENDED)
+        assert b"".join(row[3] for row in audio) == pcm
+
+
+class Gate:
+    """Opens streams when it is told to."""
+
+    def __init__(self):
+        self.asked, self.open = threading.Event(), threading.Event()
+
+    async def __call__(self, image, **options):
+        self.asked.set()
+        await asyncio.to_thread(self.open.wait, 60)
+        return await serve_parts.open_stream(image, **options)
+
+
+def test_what_comes_before_a_stream_is_there_is_kept(tmp_path):
+    gate, pcm = Gate(), serve_parts.samples(0.4)
+    with serve_parts.new_client(tmp_path, opens=gate) as client, serve_parts.connect(client) as socket:
+        socket.send_text(json.dumps({"type": "start", "consent": "me"}))
+        socket.send_bytes(serve_parts.png())
+        gate.asked.wait(60)
+        socket.send_bytes(pcm.tobytes())
+        socket.send_text('{"type": "flush"}')
+        time.sleep(0.05)
+        gate.open.set()
+        assert socket.receive_json()["type"] == "ready"
+        np.testing.assert_array_equal(said(take(socket, ENDED)[1]), pcm)
+
+
+def test_who_goes_while_a_stream_is_opened_leaves_none(tmp_path):
+    gate = Gate()
+    with serve_parts.new_client(tmp_path, opens=gate) as client:
+        sessions = client.app.inner.state.sessions
+        with serve_parts.connect(client) as socket:
+            socket.send_text(json.dumps({"type": "start", "consent": "me"}))
+            socket.send_bytes(serve_parts.png())
+            gate.asked.wait(60)
+            assert (sessions.count, sessions.opening) == (0, 1)
+            socket.close()
+            time.sleep(0.05)
+            gate.open.set()
+            serve_parts.wait_until(lambda: sessions.opened == 1 and sessions.count == 0)
+        assert sessions.opening == 0
+        serve_parts.wait_until(lambda: not list(sessions._folder.iterdir()))
+
+
+def test_streams_have_a_few_sizes_lest_programs_fill_the_memory(client):
+    with serve_parts.connect(client) as socket:
+        socket.send_text(json.dumps({"type": "start", "consent": "me", "size": 700}))
+        socket.send_bytes(serve_parts.png())
+        assert "size 700 px is none of a live stream's here; choose of 256, 384" in refusal(socket)[0]
+
+
+class Broken:
+    """A voice with a fault of its own."""
+
+    def speak_sentences(self, text):
+        raise RecursionError("deep inside")
+
+
+def test_a_fault_of_ours_is_told_without_its_inside(tmp_path):
+    with serve_parts.new_client(tmp_path, speaks=Broken) as client, serve_parts.connect(client) as socket:
+        serve_parts.start(socket)
+        socket.send_text('{"type": "text", "text": "Hello"}')
+        found = next_told(socket, "error")
+        assert found["message"] == "this should not have happened: please report it"

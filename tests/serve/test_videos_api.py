@@ -57,6 +57,8 @@ def test_a_part_of_a_video_is_fetched(client):
     address = over(client, serve_parts.post_video(client))["content"]
     whole, part = client.get(address).content, client.get(address, headers={"range": "bytes=3-9"})
     assert part.status_code == 206 and part.content == whole[3:10]
+    head = client.head(address)
+    assert head.status_code == 200 and head.headers["content-length"] == str(len(whole)) and not head.content
 
 
 def test_a_face_is_directed(client):

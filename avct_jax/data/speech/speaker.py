@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import os
+import re
 import unicodedata
 import wave
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ MISSING = (
 )
 NO_WORD = "the text holds no word; write what is to be said, in English"
 LONG, MOST = 4000, 50_000  # characters of a text: from which its length is told, and which are refused
+DIGITS = 40  # of a number, that nobody reads
 CHARACTERS = 14  # of English text that are spoken in a second
 PAUSE = 0.2  # s of silence between sentences, beside what the voice itself leaves around them
 SPEEDS = (0.5, 2.0)
@@ -270,6 +272,10 @@ def checked(text: Any) -> str:
     length = f"the text has {len(text)} characters, some {len(text) / CHARACTERS / 60:.0f} minutes of speech"
     if len(text) > MOST:
         raise errors.UserError(f"{length}; {MOST} are the most, give parts of it")
+    if long := re.search(rf"\d{{{DIGITS},}}", text):
+        raise errors.UserError(
+            f"the text has a number of {len(long[0])} digits; write it as it is to be read"
+        )
     foreign = [word for word in text.split() if any(map(_is_foreign, word))]
     kept = "".join(" " if _is_foreign(letter) else letter for letter in text)
     if not pronunciation.can_be_said(kept):

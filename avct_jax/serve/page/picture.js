@@ -90,6 +90,7 @@ function placeFaces() {
   const { width, height, faces } = pictured;
   const group = $("faces");
   const several = faces.length > 1;
+  if (!faces.length) complain("No face was found in this picture; choose one seen from the front.");
   show(group, several);
   if (!several) return;
   const { clientWidth, clientHeight } = $("preview-fit");

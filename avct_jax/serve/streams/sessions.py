@@ -19,13 +19,27 @@ from avct_jax.serve.settings import Limits, ServerSettings
 from avct_jax.serve.videos.video_jobs import Busy
 from avct_jax.serve.voice import ServerVoice
 
-FULL = "{} streams are open, as many as this server holds; try again when one is closed"
+FULL = "{} streams are open or being opened, as many as this server holds; try again when one is closed"
 WATCHED = "this stream is watched already; close the other view, or open a new stream"
 AHEAD = "more than {:.0f} s of audio wait to be said; give the next when some of it has been"
 SWEEP = 5.0  # seconds between looks for streams that nobody needs
 WARM = 256  # px, of the streams that are compiled at the start
 
+SIZES = (256, 384, 512, 768, 1024)  # px: programs of each are compiled once, and kept
+
 Open = Callable[..., Any]  # AsyncStream.create, or a test's
+
+
+def checked_size(size: int | None) -> int:
+    """Take the side of a stream's frames, px.
+
+    Raises:
+      UserError: streams are not drawn at that.
+    """
+    if size is not None and size not in SIZES:
+        known = ", ".join(map(str, SIZES))
+        raise errors.UserError(f"size {size} px is none of a live stream's here; choose of {known}")
+    return size or WARM
 
 
 class LiveSession:
@@ -148,7 +162,8 @@ class LiveSessions:
         self._sessions: dict[str, LiveSession] = {}
         self._opening = 0
         self._animator: Any = None
-        self._lock = asyncio.Lock()  # compiling twice would take twice as long
+        # Compiling a size twice would take twice as long; other sizes need not wait for it.
+        self._locks: dict[int, asyncio.Lock] = collections.defaultdict(asyncio.Lock)
         self._over: collections.Counter[str] = collections.Counter()
         self.ready = False
         self.opened = 0
@@ -157,6 +172,11 @@ class LiveSessions:
     def count(self) -> int:
         """How many are open."""
         return len(self._sessions)
+
+    @property
+    def opening(self) -> int:
+        """How many are being opened; those whose client has gone meanwhile, too."""
+        return self._opening
 
     def __iter__(self):
         """Go through those that are open."""
@@ -195,13 +215,15 @@ class LiveSessions:
           UserError: as `Stream`.
         """
         self.check_room()
+        size = checked_size(options.get("size"))
         self._opening += 1
         try:
-            async with self._lock:
-                stream = await self._open(str(image), **options | {"size": options.get("size") or WARM})
+            async with self._locks[size]:
+                stream = await self._open(str(image), **options | {"size": size})
             session = LiveSession(folder.name, stream, consent, folder, self._settings.limits)
             self._sessions[session.id] = session
         except errors.UserError as error:
+            shutil.rmtree(folder, ignore_errors=True)
             raise upload.nameless(error, folder) from None
         finally:
             self._opening -= 1
@@ -235,7 +257,7 @@ class LiveSessions:
         """Compile what streams need, so that the first one opens at once."""
         from avct_jax import demo
 
-        async with self._lock:
+        async with self._locks[WARM]:
             stream = await self._open(demo.portrait(), size=WARM)
         await stream.shutdown()
         self.ready = True

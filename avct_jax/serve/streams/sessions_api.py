@@ -1,6 +1,8 @@
 """`/v1/sessions`: live streams by requests alone; their frames go to a WebSocket or to WebRTC."""
 
+import pathlib
 import shutil
+import tempfile
 from typing import Annotated, Any
 
 import fastapi
@@ -8,6 +10,7 @@ import numpy as np
 import pydantic
 from scipy.io import wavfile
 
+from avct_jax import errors
 from avct_jax.serve import direction, safe_decode, upload
 from avct_jax.serve.streams import stream_socket
 from avct_jax.serve.streams.sessions import LiveSession, LiveSessions
@@ -88,11 +91,11 @@ async def say_audio(
 ) -> dict[str, float]:
     """Say a recording."""
     limits = request.app.state.settings.limits
-    given, heard = (session.folder / name for name in ("given-audio", "audio.wav"))
-    await upload.save(audio, given, limits.audio, "audio")
-    decoded = await safe_decode.audio(given, heard, limits)
-    given.unlink()
-    rate, samples = wavfile.read(heard)
+    with tempfile.TemporaryDirectory(dir=session.folder) as folder:
+        given, heard = (pathlib.Path(folder) / name for name in ("given", "audio.wav"))
+        await upload.save(audio, given, limits.audio, "audio")
+        decoded = await safe_decode.audio(given, heard, limits)
+        rate, samples = wavfile.read(heard)
     await session.say(np.asarray(samples, np.int16), rate, last_chunk=True)
     return {"seconds": decoded.seconds}
 
@@ -115,6 +118,8 @@ async def adjust(
     mouth: Annotated[float | None, fastapi.Form(description=direction.WIDE)] = None,
 ) -> None:
     """Do more or less from now on."""
+    if head_motion is blink is mouth is None:
+        raise errors.UserError("give one of head_motion, blink and mouth, as a field of a form")
     await session.adjust(head_motion=head_motion, blink=blink, mouth=mouth)
 
 

@@ -3,7 +3,9 @@
 import asyncio
 import collections
 import contextlib
+import logging
 import shutil
+from collections.abc import Sequence
 from typing import Any
 
 import fastapi
@@ -12,16 +14,19 @@ from fastapi import websockets
 from avct_jax import errors
 from avct_jax.live.frames import StreamFrame
 from avct_jax.serve import safe_decode, upload
+from avct_jax.serve.guard import Message
 from avct_jax.serve.settings import Limits
 from avct_jax.serve.streams import stream_protocol
 from avct_jax.serve.streams.sessions import LiveSession, LiveSessions
 from avct_jax.serve.videos.video_jobs import Busy
 
 router = fastapi.APIRouter()
+_log = logging.getLogger(__name__)
 SUBPROTOCOL = "avct"
-POLICY, TOO_BUSY, GONE = 1008, 1013, 1001  # RFC 6455's codes of closing
+POLICY, TOO_BUSY, GONE, FAILED = 1008, 1013, 1001, 1011  # RFC 6455's codes of closing
 LATENCY_EVERY = 50  # frames
 WAITING = 1000  # messages of a client that have not been done
+ENDING = "the server is shutting down"
 SLOW = "this connection is too slow for the stream"
 NO_SESSION = "there is no such stream; it may have been closed"
 
@@ -40,17 +45,23 @@ async def stream(socket: fastapi.WebSocket) -> None:
         await _end(socket, POLICY, str(error))
     except (websockets.WebSocketDisconnect, RuntimeError):  # gone, or gone while we sent
         pass
+    except asyncio.CancelledError:  # the server ends
+        await _end(socket, GONE, ENDING)
+    except Exception:
+        _log.exception("a live stream failed")
+        await _end(socket, FAILED, "this should not have happened: please report it")
 
 
 async def _serve(socket: fastapi.WebSocket, sessions: LiveSessions, limits: Limits) -> None:
     start = await _start(socket, limits)
-    session = await _opened(socket, start, sessions, limits)
+    early: list[Message] = []
+    session = await _opened(socket, start, sessions, limits, early)
     try:
         ready = {"session": session.id, "size": session.size, "notes": session.notes}
         design = session.stream.latency.algorithmic
         rates = {"frame_rate": session.stream.frame_rate, "sample_rate": session.stream.sample_rate}
         await socket.send_text(stream_protocol.tell("ready", **ready, **rates, latency=design))
-        await _talk(socket, session, start, limits)
+        await _talk(socket, session, start, limits, early)
     finally:
         if not start.session:
             await sessions.close(session)
@@ -70,7 +81,11 @@ async def _start(socket: fastapi.WebSocket, limits: Limits) -> stream_protocol.S
 
 
 async def _opened(
-    socket: fastapi.WebSocket, start: stream_protocol.StartMessage, sessions: LiveSessions, limits: Limits
+    socket: fastapi.WebSocket,
+    start: stream_protocol.StartMessage,
+    sessions: LiveSessions,
+    limits: Limits,
+    early: list[Message],
 ) -> LiveSession:
     """The stream that a client names, or a new one of the portrait that it sends."""
     if start.session:
@@ -91,17 +106,56 @@ async def _opened(
     try:
         (folder / "given").write_bytes(given)
         await safe_decode.image(folder / "given", folder / "image.png", limits)
-        return await sessions.create(folder, folder / "image.png", start.consent, **start.options())
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    creating = sessions.create(folder, folder / "image.png", start.consent, **start.options())
+    return await _unless_gone(socket, sessions, asyncio.create_task(creating), early)
+
+
+async def _unless_gone(
+    socket: fastapi.WebSocket,
+    sessions: LiveSessions,
+    opening: asyncio.Task[LiveSession],
+    early: list[Message],
+) -> LiveSession:
+    """Wait for a stream, keeping what comes early; one whose client has gone meanwhile is closed."""
+    leaving = asyncio.create_task(_keep(socket, early))
+    await asyncio.wait((opening, leaving), return_when=asyncio.FIRST_COMPLETED)
+    if opening.done():
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        return opening.result()
+    opening.add_done_callback(lambda made: _close_unwanted(sessions, made))
+    raise leaving.exception() or websockets.WebSocketDisconnect(GONE)
+
+
+async def _keep(socket: fastapi.WebSocket, early: list[Message]) -> None:
+    """Keep what a client says, until it has gone.
+
+    Raises:
+      UserError: it says too much.
+    """
+    while (message := await socket.receive())["type"] != "websocket.disconnect":
+        early.append(message)
+        if len(early) > WAITING:
+            raise errors.UserError("wait for the ready message before you send so much")
+
+
+def _close_unwanted(sessions: LiveSessions, made: asyncio.Task[LiveSession]) -> None:
+    if not made.cancelled() and made.exception() is None:
+        asyncio.get_running_loop().create_task(sessions.close(made.result()))
 
 
 async def _talk(
-    socket: fastapi.WebSocket, session: LiveSession, start: stream_protocol.StartMessage, limits: Limits
+    socket: fastapi.WebSocket,
+    session: LiveSession,
+    start: stream_protocol.StartMessage,
+    limits: Limits,
+    early: list[Message],
 ) -> None:
     """Take and give until one of both ends; what went wrong goes on."""
-    outbox, inbox = Outbox(socket, session, limits), Inbox(socket, session, start.sample_rate)
+    outbox, inbox = Outbox(socket, session, limits), Inbox(socket, session, start.sample_rate, early)
     tasks: list[asyncio.Task] = [asyncio.create_task(inbox.take()), asyncio.create_task(inbox.do())]
     tasks.append(asyncio.create_task(session.closed.wait()))
     if start.watch:
@@ -119,11 +173,15 @@ async def _talk(
 class Inbox:
     """What a client says, done in order; an interruption overtakes the rest and drops it."""
 
-    def __init__(self, socket: fastapi.WebSocket, session: LiveSession, rate: int):
-        """Begin empty."""
+    def __init__(
+        self, socket: fastapi.WebSocket, session: LiveSession, rate: int, early: Sequence[Message] = ()
+    ):
+        """Begin with what came before the stream was there."""
         self._socket, self._session, self._rate = socket, session, rate
+        self._early = collections.deque(early)
         self._waiting: asyncio.Queue[bytes | stream_protocol.Command] = asyncio.Queue(WAITING)
         self._phonemes: list[tuple[str, float, float]] = []
+        self._odd = b""
 
     async def take(self) -> None:
         """Take messages until the client has gone.
@@ -132,7 +190,7 @@ class Inbox:
           UserError: one is none.
         """
         while True:
-            message = await self._socket.receive()
+            message = self._early.popleft() if self._early else await self._socket.receive()
             if message["type"] == "websocket.disconnect":
                 raise websockets.WebSocketDisconnect(message.get("code", 1000))
             if (sound := message.get("bytes")) is not None:
@@ -158,8 +216,12 @@ class Inbox:
             found = await self._waiting.get()
             if isinstance(found, bytes):
                 told, self._phonemes = self._phonemes, []
-                await self._session.say(found, self._rate, phonemes=told or None)
+                whole = self._odd + found
+                even = len(whole) // 2 * 2  # a piece may end in the middle of a sample
+                self._odd = whole[even:]
+                await self._session.say(whole[:even], self._rate, phonemes=told or None)
                 continue
+            self._odd = b""
             try:
                 await self._obey(found)
             except errors.UserError as error:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from avct_jax import errors
+from avct_jax.serve import upload
 from avct_jax.serve.settings import ServerSettings
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -187,7 +188,8 @@ class VideoJobs:
         if "progress" in said:
             job.progress = tuple(said["progress"])
         elif "refused" in said:
-            self._end(job, "failed", said["refused"].replace(f"{job.folder}/", ""))
+            line = str(upload.nameless(errors.UserError(said["refused"]), job.folder))
+            self._end(job, "failed", line)
         else:
             done = said["done"]
             job.progress, job.seconds = (done["frames"], done["frames"]), done["seconds"]

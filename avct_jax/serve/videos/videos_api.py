@@ -118,6 +118,7 @@ async def get_video(job: Job, jobs: Jobs) -> VideoState:
     return _state(job, jobs)
 
 
+@router.head("/{name}/content", include_in_schema=False)
 @router.get("/{name}/content", response_class=responses.FileResponse)
 async def get_content(job: Job) -> responses.FileResponse:
     """The finished video (mp4); 409 while it is not ready."""
