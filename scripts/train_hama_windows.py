@@ -73,6 +73,20 @@ class Windows(NamedTuple):
     poses: Float[Any, "b m 6"]
 
 
+class Reach(NamedTuple):
+    """What a stream's window holds beside a chunk, frames.
+
+    Attributes:
+      radius: whose posteriors the mouth sees, before and after the chunk.
+      back: of audio before the chunk.
+      ahead: of audio after it that are waited for.
+    """
+
+    radius: int
+    back: int
+    ahead: int
+
+
 def find(given: list[pathlib.Path]) -> list[pathlib.Path]:
     """Return all sound files."""
     return [file for path in given for file in (sorted(path.glob("*.wav")) if path.is_dir() else [path])]
@@ -92,7 +106,7 @@ def prepare(files: list[pathlib.Path], cache: pathlib.Path | None) -> list[Recor
     if cache and cache.exists():
         with np.load(cache) as stored:
             edges = stored["frames"].cumsum()[:-1]
-            parts = (np.split(stored[name], edges) for name in ("audio", "logs"))
+            parts = [np.split(stored[name], edges) for name in ("audio", "logs")]
             wavs = np.split(stored["wav"], edges * FRAME)
         return [Recording(*(x.astype(np.float32) for x in row)) for row in zip(wavs, *parts, strict=True)]
     heard = jax.jit(live_inference.hear)
@@ -115,23 +129,21 @@ def prepare(files: list[pathlib.Path], cache: pathlib.Path | None) -> list[Recor
     return recordings
 
 
-def cut(one: Recording, begin: int, heard_by: ears.HamaEars, radius: int) -> tuple[np.ndarray, ...]:
+def cut(one: Recording, begin: int, reach: Reach) -> tuple[np.ndarray, ...]:
     """Return the window of the chunk that begins at a frame: sound, logs, audio, inside."""
-    first, after = begin - heard_by.back, begin + CHUNK + heard_by.ahead + hearing.AHEAD
+    first, after = begin - reach.back, begin + CHUNK + reach.ahead + hearing.AHEAD
     known = one.wav[: after * FRAME]
     sound = np.zeros((after - first) * FRAME, np.float32)
     part = known[max(first, 0) * FRAME :]
     sound[max(-first, 0) * FRAME :][: len(part)] = part
-    index = np.arange(begin - radius, begin + CHUNK + radius)
+    index = np.arange(begin - reach.radius, begin + CHUNK + reach.radius)
     inside = (index >= 0) & (index < len(one.audio))
     near = np.clip(index, 0, len(one.audio) - 1)
     audio = np.where(inside[:, None, None], one.audio[near], 0)
     return sound / max(float(np.abs(known).max()), ears.HAMA_LEAST_PEAK), one.logs[near], audio, inside
 
 
-def batches(
-    recordings: list[Recording], size: int, heard_by: ears.HamaEars, radius: int, seed: int
-) -> Iterator[Windows]:
+def batches(recordings: list[Recording], size: int, reach: Reach, seed: int) -> Iterator[Windows]:
     """Yield random windows for ever; each frame is as likely."""
     rng = np.random.default_rng(seed)
     ends = np.cumsum([len(one.audio) for one in recordings])
@@ -140,17 +152,17 @@ def batches(
         for place in rng.integers(ends[-1], size=size):
             number = int(np.searchsorted(ends, place, side="right"))
             one = recordings[number]
-            rows.append(cut(one, int(place) - int(ends[number]) + len(one.audio), heard_by, radius))
+            rows.append(cut(one, int(place) - int(ends[number]) + len(one.audio), reach))
         sound, logs, audio, inside = (np.stack(part).astype(np.float32) for part in zip(*rows, strict=True))
         poses = POSE * rng.standard_normal((size, 1, 6), np.float32)
         yield Windows(sound, logs, audio, inside, np.broadcast_to(poses, (size, inside.shape[1], 6)))
 
 
-def make_loss(animator: Any, heard_by: ears.HamaEars, radius: int, shares: dict[str, float]) -> Any:
+def make_loss(animator: Any, reach: Reach, shares: dict[str, float]) -> Any:
     """Return what tells how far the lips of a batch are from those that are wanted, and the parts of that."""
     variables, columns = animator.variables, jnp.asarray(mesh_features.columns())
     gap = mesh_inference.opening(variables)
-    first = mesh_features.STEPS * (heard_by.back - radius)
+    first = mesh_features.STEPS * (reach.back - reach.radius)
 
     def move(logs: Float[Array, "m 2 s"], window: Windows) -> Float[Array, "n k"]:
         quiet = jnp.full(logs.shape, speech_motion.LEAST_LOG)
@@ -203,17 +215,16 @@ def train(recordings: list[Recording], arguments: argparse.Namespace) -> None:
     """Train, tell how it goes, and write weights."""
     animator: Any = avct_jax.load()
     radius = animator.config.speech_motion.window_radius
-    heard_by = ears.HamaEars(radius, CHUNK)
+    reach = Reach(radius, radius + ears.HAMA_BACK, ears.AHEAD)
     shares = {
-        "opening": 1.0, "coefficients": arguments.coefficients, "divergence": arguments.divergence
-    }  # fmt: skip
-    loss = make_loss(animator, heard_by, radius, shares)
+        "opening": 1.0,
+        "coefficients": arguments.coefficients,
+        "divergence": arguments.divergence,
+    }
+    loss = make_loss(animator, reach, shares)
     params = jax.tree.map(jnp.asarray, hama_conformer.variables()["params"])
     if arguments.begin:
-        begun = safetensors.numpy.load_file(arguments.begin)
-        params |= flax.traverse_util.unflatten_dict(
-            {tuple(name.split("/")): jnp.asarray(value, jnp.float32) for name, value in begun.items()}
-        )
+        params = jax.tree.map(jnp.asarray, hama_conformer.window_variables(arguments.begin)["params"])
     kept, learned = ({k: v for k, v in params.items() if (k in KEPT) == is_kept} for is_kept in (True, False))
     rates = optax.warmup_cosine_decay_schedule(0, arguments.rate, 50, arguments.steps, 0.02 * arguments.rate)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(rates, b2=0.99, weight_decay=1e-3))
@@ -227,7 +238,7 @@ def train(recordings: list[Recording], arguments: argparse.Namespace) -> None:
         return learned, mean, state, parts
 
     state, mean, told, begun = optimizer.init(learned), learned, [], time.monotonic()
-    source = batches(recordings, arguments.batch, heard_by, radius, arguments.seed)
+    source = batches(recordings, arguments.batch, reach, arguments.seed)
     for number in range(1, arguments.steps + 1):
         learned, mean, state, parts = step(learned, mean, state, next(source))
         told.append(jax.device_get(parts))
