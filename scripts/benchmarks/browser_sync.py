@@ -12,6 +12,7 @@ import argparse
 import io
 import json
 import pathlib
+import shutil
 import time
 from typing import Any
 
@@ -22,7 +23,7 @@ from avct_jax.live import async_stream
 from avct_jax.serve.settings import ServerSettings
 from scripts.benchmarks import counter_stream, sync_report
 
-CHROMIUM = "/usr/bin/chromium"
+NAMED = ("chromium", "chromium-browser", "google-chrome")  # by distributions
 FLAGS = ["--headless=new", "--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
 HERE = pathlib.Path(__file__).parent
 CLICK = counter_stream.EVERY / counter_stream.FRAME_RATE  # seconds from click to click
@@ -42,6 +43,11 @@ async def open_true(image: Any, **options: Any) -> counter_stream.CountedStream:
     """Open a true stream, marked."""
     made = await async_stream.AsyncStream.create(image, **options)
     return counter_stream.CountedStream(made.stream)
+
+
+def chromium() -> str | None:
+    """Where the browser is; None where it is not."""
+    return next((found for name in NAMED if (found := shutil.which(name))), None)
 
 
 def portrait() -> dict[str, Any]:
@@ -102,7 +108,7 @@ def main() -> None:
         counter_stream.serving(ServerSettings(port=0), opens) as address,
         sync_api.sync_playwright() as driver,
     ):
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = driver.chromium.launch(executable_path=chromium(), args=FLAGS)
         for way in chosen.ways:
             rows += measure(browser, address, way, chosen.clicks)
         browser.close()

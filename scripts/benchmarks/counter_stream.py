@@ -57,9 +57,10 @@ class CounterStream(async_stream.AsyncStream):
 
     def __init__(self, size: int = SIDE, *, clicks: bool = False):
         """Begin; with `clicks` it is never silent."""
-        self._side, self._clicks, self._closed = size, clicks, False
+        self._side, self._clicks, self.closed = size, clicks, False
         self._latency = latencies.StreamLatency(2, 0)
         self.heard = np.zeros(0, np.int16)
+        self.factors: dict[str, float | None] = {}
         self.pushed = self.flushed = self.interrupted = 0
 
     @property
@@ -90,6 +91,10 @@ class CounterStream(async_stream.AsyncStream):
         """Count it."""
         self.flushed += 1
 
+    async def adjust(self, **factors: float | None) -> None:
+        """Remember it."""
+        self.factors = factors
+
     def interrupt(self) -> None:
         """Say no more."""
         self.interrupted += 1
@@ -98,7 +103,7 @@ class CounterStream(async_stream.AsyncStream):
     async def run(self) -> AsyncIterator[frames.StreamFrame]:
         """Yield 25 frames a second."""
         start, index = time.monotonic(), 0
-        while not self._closed:
+        while not self.closed:
             await asyncio.sleep(max(0.0, start + index / FRAME_RATE - time.monotonic()))
             yield self.frame(index)
             index += 1
@@ -116,7 +121,7 @@ class CounterStream(async_stream.AsyncStream):
 
     async def shutdown(self) -> None:
         """End."""
-        self._closed = True
+        self.closed = True
 
 
 class CountedStream(async_stream.AsyncStream):

@@ -3,9 +3,8 @@
   python -m scripts.benchmarks.webrtc_sync --clicks 60 --json sync.json     one minute
   python -m scripts.benchmarks.webrtc_sync --true                           a true face, two cores or more
 
-Frames carry their number as pixels, every 20th a click (counter_stream.py). They are compared as they
-arrive, decoded, and by their RTP timestamps, which the sender's reports tie to one clock: by those players
-line them up.
+Frames carry their number as pixels, every 20th a click (counter_stream.py). They are compared as they arrive,
+decoded, and by RTP timestamps, which the sender's reports tie to one clock: by those players line them up.
 """
 
 import argparse
@@ -14,7 +13,7 @@ import time
 from typing import Any
 
 import aiortc
-import httpx
+import httpx2
 import numpy as np
 from aiortc import mediastreams, rtp
 
@@ -65,7 +64,7 @@ async def watch(address: str, clicks: int) -> list[dict[str, Any]]:
     peer = aiortc.RTCPeerConnection()
     receivers = [peer.addTransceiver(kind, direction="recvonly").receiver for kind in ("video", "audio")]
     reports = Reports(peer)
-    async with httpx.AsyncClient(base_url=address, timeout=300) as client:
+    async with httpx2.AsyncClient(base_url=address, timeout=300) as client:
         portrait = browser_sync.portrait()
         files = {"image": (portrait["name"], portrait["buffer"])}
         opened = (await client.post("/v1/sessions", files=files, data={"consent": "public domain"})).json()

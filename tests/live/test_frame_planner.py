@@ -11,6 +11,7 @@ from avct_jax.data.speech import mesh_features, pcm, streaming_features
 from avct_jax.inference import mesh_inference
 from avct_jax.live import demeanour, ears
 from avct_jax.live import frame_planner as session_module
+from avct_jax.live.reply import Reply
 from tests.live import live_parts
 
 
@@ -190,17 +191,18 @@ def test_voice_is_remembered_from_reply_to_reply(voice):
     assert session._heard.stream.estimates.weight > 100
 
 
-def test_hamas_network_hears_the_last_second_of_a_reply(monkeypatch, voice):
+@pytest.mark.parametrize("ahead", [5, 8])
+def test_hamas_network_hears_the_last_second_of_a_reply(monkeypatch, voice, ahead):
     heard = []
-    hear = lambda wav: heard.append(wav) or np.zeros((2 * len(wav) // 640, 56), np.float32)
-    monkeypatch.setattr(mesh_features, "hear_piece", hear)
-    told = ears.choose("hama", live_parts.TINY, {}, 2)
+    hear = lambda wav: heard.append(np.asarray(wav)) or np.zeros((2 * len(wav) // 640 + 1, 56), np.float32)
+    monkeypatch.setattr(ears, "_hama", lambda: hear)
+    told = ears.choose("hama", live_parts.TINY, {}, 2, ahead)
     moves = live_parts.OpenMouth(live_parts.TINY, live_parts.variables(), told.chunk)
     session = session_module.FramePlanner(told, moves, demeanour.settings(1, stretches=live_parts.bank()))
     session.push(voice[:32000], 16000)
     session.flush()
     sound = np.concatenate([p.audio for p in spoken(session)]) / 32768
-    window = (told.back + told.chunk + told.ahead + 2) * 640
+    window = (told.back + told.chunk + ahead + 2) * 640
     assert {len(wav) for wav in heard} == {window} and len(heard) == -(-len(sound) // 640 // told.chunk)
     expected = np.pad(sound, (told.back * 640, window))
     for i, wav in enumerate(heard):
@@ -208,6 +210,21 @@ def test_hamas_network_hears_the_last_second_of_a_reply(monkeypatch, voice):
         scale = np.abs(wav).max() / np.abs(piece).max()
         np.testing.assert_allclose(wav, scale * piece, atol=1e-4)
         assert np.abs(wav).max() <= 1 + 1e-5
+
+
+def test_hamas_answers_are_those_of_their_frames(voice):
+    """In the middle of a reply a window gives nearly what the whole recording gives."""
+    told, reply = ears.choose("hama", live_parts.TINY, {}, 2), Reply(40)
+    wav = voice[:32000] / np.abs(voice).max()
+    reply.push(wav.astype(np.float32), 16000)
+    reply.end()
+    assert reply.listen(50, None)
+    found = told.hear(reply, 25, 25 + 2 + told.ahead)
+    whole = mesh_features.posteriors(wav, 50)[25 - 5 : 25 + 2 + 5]
+    assert found.shape == whole.shape == (12, 2, 56)
+    agree = (found.argmax(-1) == whole.argmax(-1)).mean()
+    moved = (found.argmax(-1)[1:] == whole.argmax(-1)[:-1]).mean()
+    assert agree > 0.85 and agree > moved + 0.1
 
 
 def test_checkpoint_without_phoneme_network_is_refused():

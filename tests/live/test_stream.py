@@ -17,11 +17,17 @@ def animator():
     return factory.make(weights_file.System(live_parts.TINY, live_parts.variables()))
 
 
+@pytest.mark.parametrize("given, line", [(4, "choose from 5 to 12"), (13, "choose from 5 to 12")])
+def test_a_lookahead_out_of_range_is_told(animator, given, line):
+    with pytest.raises(avct_jax.UserError, match=line):
+        avct_jax.Stream(skimage.data.astronaut(), animator=animator, lookahead=given)
+
+
 def test_portrait_speaks_and_compiles_nothing_meanwhile(animator):
     with avct_jax.Stream(skimage.data.astronaut(), animator=animator, paced=False, seed=1) as stream:
         assert stream.size == (256, 256) and sum(stream.latency.algorithmic.values()) <= 0.45
         planner = stream._planner
-        parts = [planner._ears._recognise.func, planner._mouth._predict.func, stream._draw._draw.func]
+        parts = [planner._ears._hear.func, planner._mouth._predict.func, stream._draw._draw.func]
         compiled = [part._cache_size() for part in parts]
         assert min(compiled) > 0, "compiled before the first sound"
         (rest,) = stream.idle(1)

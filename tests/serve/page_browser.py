@@ -3,7 +3,6 @@
 import contextlib
 import io
 import pathlib
-import shutil
 
 import numpy as np
 import pytest
@@ -11,9 +10,8 @@ from PIL import Image
 from scipy.io import wavfile
 
 from avct_jax.serve.settings import ServerSettings
-from scripts.benchmarks import counter_stream
+from scripts.benchmarks import browser_sync, counter_stream
 
-CHROMIUM = "/usr/bin/chromium"
 NEEDS = "needs chromium and the extra `browser`: make test-browser"
 FLAGS = [
     "--headless=new", "--no-sandbox", "--autoplay-policy=no-user-gesture-required",
@@ -26,10 +24,10 @@ PATIENCE = 30_000  # ms
 def browser():
     """Chromium, driven; or the test is skipped."""
     api = pytest.importorskip("playwright.sync_api", reason=NEEDS)
-    if not shutil.which(CHROMIUM):
+    if not (path := browser_sync.chromium()):
         pytest.skip(NEEDS)
     with api.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        opened = driver.chromium.launch(executable_path=path, args=FLAGS)
         yield opened
         opened.close()
 

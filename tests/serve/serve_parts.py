@@ -99,7 +99,7 @@ async def open_stream(image, **options):
     if options.get("size") == 1024:
         raise errors.UserError(f"no face was found in {image!r}")
     stream = frame_stream.FrameStream(live_parts.new_session(), Grey(32), paced=True)
-    stream.size, stream.notes = (32, 32), ("drawn in grey",)
+    stream.size, stream.notes = (32, 32), (f"drawn in grey: {image}",)
     return async_stream.AsyncStream(stream)
 
 

@@ -32,7 +32,7 @@ def test_a_stream_is_opened_spoken_to_watched_and_closed(client):
     opened = answer.json()
     assert (opened["size"], opened["notes"], opened["consent"]) == (
         32,
-        ["drawn in grey"],
+        ["drawn in grey: image.png"],
         serve_parts.CONSENT,
     )
     address = f"/v1/sessions/{opened['id']}"

@@ -65,7 +65,7 @@ def test_a_reply_comes_out_whole_with_its_frames(client):
     with serve_parts.connect(client) as socket:
         ready = serve_parts.start(socket, sample_rate=16000)
         assert ready["type"] == "ready" and (ready["frame_rate"], ready["sample_rate"]) == (25, 16000)
-        assert ready["size"] == 32 and ready["notes"] == ["drawn in grey"]
+        assert ready["size"] == 32 and ready["notes"] == ["drawn in grey: image.png"]
         for begin in range(0, len(pcm), 700):
             socket.send_bytes(pcm[begin : begin + 700].tobytes())
         socket.send_text('{"type": "flush"}')

@@ -103,8 +103,8 @@ def _convolve(module: nn.Module, x):
     taps = module.param("taps", nn.initializers.zeros_init(), (TAPS, width))
     shift = module.param("shift", nn.initializers.zeros_init(), (width,))
     # One channel at a time: XLA's convolution takes many times as long as so many products.
-    mixed = sum(padded[:, tap : tap + steps] * taps[tap] for tap in range(TAPS))
-    return nn.Dense(width, name="convolution_out")(nn.silu(mixed + shift))
+    mixed = sum(padded[:, tap : tap + steps] * taps[None, None, tap] for tap in range(TAPS))
+    return nn.Dense(width, name="convolution_out")(nn.silu(mixed + shift[None, None]))
 
 
 @functools.cache

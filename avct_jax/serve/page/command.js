@@ -9,8 +9,9 @@ const quote = (word) => (PLAIN.test(word) ? word : `'${word.replaceAll("'", `'\\
 // The same of a file's name, so that it is no option either.
 const quoteFile = (name) => quote(name.startsWith("-") ? `./${name}` : name);
 
-export function commandLine(image, audio, options) {
-  const words = ["avct animate", `--image ${quoteFile(image)}`, `--audio ${quoteFile(audio)}`];
+export function commandLine(image, { audio, text }, options) {
+  const said = text ? `--text ${quote(text)}` : `--audio ${quoteFile(audio ?? "SPEECH.wav")}`;
+  const words = ["avct animate", `--image ${quoteFile(image)}`, said];
   for (const [name, value] of Object.entries(options)) {
     const option = `--${name.replaceAll("_", "-")}`;
     words.push(value === true ? option : `${option} ${quote(String(value))}`);

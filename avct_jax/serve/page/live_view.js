@@ -5,7 +5,7 @@ import { SoundSource } from "./microphone.js";
 import { chosenFace, consent, isReady, picture } from "./picture.js";
 import { Player } from "./player.js";
 import { request } from "./server.js";
-import { faultOfSettings, options } from "./settings.js";
+import { factors, faultOfSettings, options } from "./settings.js";
 import { Watcher } from "./webrtc.js";
 
 const EVERY = 500; // ms between looks at the figures
@@ -16,10 +16,10 @@ const HINTS = {
 const RATE = 16_000; // samples a second of streams
 const SIZE = 256; // px, of WebRTC's streams and others where none is chosen
 let live = null; // what is open
-let saidFile = () => {};
+let saidLast = () => {};
 
 export function startLive(said) {
-  saidFile = said;
+  saidLast = said;
   onClick($("live-start"), start);
   onClick($("live-stop"), () => stop());
   onClick($("microphone"), () => (live.sound.listening ? hush() : listen()));
@@ -30,10 +30,16 @@ export function startLive(said) {
     event.preventDefault();
     const text = $("live-text").value.trim();
     if (!live || !text) return;
+    live.sound.stopFile();
+    if (live.sound.listening) hush();
     live.socket.command("text", { text });
+    saidLast({ text });
     $("live-text").value = "";
   });
-  addEventListener("pagehide", () => live?.socket.close());
+  addEventListener("pagehide", () => {
+    live?.socket.close();
+    if (live) closeSession(live);
+  });
 }
 
 async function start() {
@@ -44,10 +50,12 @@ async function start() {
   const opened = (live = { byWebrtc, socket: null, player: null, watcher: null, sound: null, session: null });
   opened.socket = new LiveSocket(handlers(opened));
   opened.sound = new SoundSource((samples) => opened.socket.say(samples), () => opened.socket.command("flush"));
+  opened.told = JSON.stringify(factors());
   shows("opening");
   try {
     await (byWebrtc ? openWebrtc(opened) : openSocket(opened));
     if (live !== opened) return;
+    opened.ready = true;
     opened.timer = setInterval(() => tellCounts(opened), EVERY);
     mute($("mute").getAttribute("aria-pressed") === "true");
     shows("live");
@@ -110,7 +118,7 @@ async function stop() {
 }
 
 async function closeSession({ session }) {
-  if (session) await request(`/v1/sessions/${session}`, { method: "DELETE" }).catch(() => {}); // it may be gone
+  if (session) await request(`/v1/sessions/${session}`, { method: "DELETE", keepalive: true }).catch(() => {}); // it may be gone
 }
 
 async function listen() {
@@ -131,7 +139,7 @@ async function sayFile(file) {
   if (!live) return;
   settle();
   if (live.sound.listening) hush();
-  saidFile(file);
+  saidLast({ audio: file.name });
   tell(`${file.name} is being said`);
   try {
     await live.sound.sayFile(file);
@@ -143,6 +151,14 @@ async function sayFile(file) {
 function interrupt() {
   live.sound.stopFile();
   live.socket.command("interrupt");
+}
+
+// Do as the sliders say from now on.
+export function adjustLive() {
+  const told = JSON.stringify(factors());
+  if (!live?.ready || told === live.told || told === "{}") return;
+  live.told = told;
+  live.socket.command("adjust", factors());
 }
 
 function mute(muted) {

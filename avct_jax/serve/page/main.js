@@ -1,24 +1,27 @@
 // The page of `avct serve`.
 import { commandLine, startCommand } from "./command.js";
 import { $, complain, settle, show } from "./dom.js";
-import { leaveLive, startLive } from "./live_view.js";
+import { adjustLive, leaveLive, startLive } from "./live_view.js";
 import { chosenFace, offerFaces, onFace, onPicture, picture, startPicture } from "./picture.js";
-import { readForms, readHash } from "./server.js";
+import { readForms, readHash, request } from "./server.js";
 import { offerFields, options, startSettings } from "./settings.js";
-import { showResult, startVideo, transcript, videoAudio } from "./video_view.js";
+import { showResult, startVideo, videoSaid } from "./video_view.js";
 
 const EVERY = { warming: 1500, ready: 15_000, gone: 3000 }; // ms between looks at the server
 const STATES = { warming: "Warming up", ready: "Ready", gone: "No answer" };
-let said = null; // file that was said last, live
+let said = {}; // live, last: {audio: name} or {text}
 let tab = "live";
 
 async function begin() {
   readHash();
   startPicture();
-  startSettings(tellCommand);
+  startSettings(() => {
+    tellCommand();
+    adjustLive();
+  });
   startCommand();
-  startLive((file) => {
-    said = file;
+  startLive((what) => {
+    said = what;
     tellCommand();
   });
   startVideo(tellCommand);
@@ -37,7 +40,8 @@ async function begin() {
 async function offer() {
   try {
     const forms = await readForms();
-    offerFields(forms);
+    const { speaks } = await (await request("/healthz")).json();
+    offerFields(forms, speaks);
     offerFaces("/v1/faces" in forms);
   } catch (error) {
     complain(error);
@@ -52,11 +56,11 @@ function pictureChanged() {
 }
 
 function tellCommand() {
-  const audio = tab === "video" ? videoAudio() : said;
+  const { transcript, ...what } = tab === "video" ? videoSaid() : said;
   const wanted = { ...options() };
-  if (chosenFace() !== null) wanted.face = chosenFace() + 1;
-  if (tab === "video" && transcript()) wanted.transcript = transcript();
-  $("command").textContent = commandLine(picture()?.name ?? "PORTRAIT.jpg", audio?.name ?? "SPEECH.wav", wanted);
+  if (chosenFace() !== null) wanted.face = chosenFace();
+  if (transcript) wanted.transcript = transcript;
+  $("command").textContent = commandLine(picture()?.name ?? "PORTRAIT.jpg", what, wanted);
 }
 
 function startTabs() {

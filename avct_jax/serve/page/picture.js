@@ -4,8 +4,8 @@ import { request } from "./server.js";
 
 const MOST = 20_000_000; // bytes, the server's limit
 let file = null;
-let face = null; // number of the face that speaks; null: the server chooses
-let boxes = [];
+let face = null; // number of the face that speaks; null: the largest
+let pictured = { width: 1, height: 1, faces: [] }; // what the server found
 let asked = 0;
 let findsFaces = false;
 const changed = new EventTarget();
@@ -55,7 +55,7 @@ function take(given) {
   }
   file = given;
   face = null;
-  boxes = [];
+  pictured.faces = [];
   const preview = $("preview");
   URL.revokeObjectURL(preview.src);
   preview.src = URL.createObjectURL(given);
@@ -66,7 +66,7 @@ function take(given) {
   if (findsFaces) findFaces();
 }
 
-// Several faces: one is chosen. Needs `POST /v1/faces`: {"faces": [{"box": [left, top, right, bottom]}, ...]}, px.
+// Where there are several faces, have one chosen: `POST /v1/faces` finds them.
 export function offerFaces(offered) {
   findsFaces = offered;
   if (findsFaces && file) findFaces();
@@ -77,9 +77,9 @@ async function findFaces() {
   const body = new FormData();
   body.append("image", file);
   try {
-    const { faces } = await (await request("/v1/faces", { method: "POST", body })).json();
+    const found = await (await request("/v1/faces", { method: "POST", body })).json();
     if (turn !== asked) return;
-    boxes = faces.map((found) => found.box);
+    pictured = found;
     placeFaces();
   } catch (error) {
     if (turn === asked) complain(error);
@@ -87,47 +87,49 @@ async function findFaces() {
 }
 
 function placeFaces() {
-  const image = $("preview");
+  const { width, height, faces } = pictured;
   const group = $("faces");
-  const several = boxes.length > 1 && image.naturalWidth > 0;
+  const several = faces.length > 1;
   show(group, several);
   if (!several) return;
   const { clientWidth, clientHeight } = $("preview-fit");
-  const scale = Math.min(clientWidth / image.naturalWidth, clientHeight / image.naturalHeight);
-  const at = [(clientWidth - image.naturalWidth * scale) / 2, (clientHeight - image.naturalHeight * scale) / 2];
-  place(group, at[0], at[1], image.naturalWidth * scale, image.naturalHeight * scale);
-  group.replaceChildren(...boxes.map((box, number) => faceButton(number, box.map((edge) => edge * scale))));
+  const scale = Math.min(clientWidth / width, clientHeight / height);
+  place(group, (clientWidth - width * scale) / 2, (clientHeight - height * scale) / 2, width * scale, height * scale);
+  group.replaceChildren(...faces.map((_, index) => faceButton(index, scale)));
 }
 
 function place(element, left, top, width, height) {
   Object.assign(element.style, { left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` });
 }
 
-function faceButton(number, [left, top, right, bottom]) {
+function faceButton(index, scale) {
+  const { faces } = pictured;
+  const { number, box, largest } = faces[index];
+  const [left, top, right, bottom] = box.map((edge) => edge * scale);
   const button = document.createElement("button");
   const label = document.createElement("span");
-  const chosen = number === (face ?? 0);
-  label.textContent = String(number + 1);
+  const chosen = face === null ? largest : number === face;
+  label.textContent = String(number);
   button.append(label);
   button.type = "button";
   button.setAttribute("role", "radio");
   button.setAttribute("aria-checked", String(chosen));
-  button.setAttribute("aria-label", `Face ${number + 1} of ${boxes.length}`);
+  button.setAttribute("aria-label", `Face ${number} of ${faces.length}, from the left`);
   button.tabIndex = chosen ? 0 : -1;
   place(button, left, top, right - left, bottom - top);
-  const choose = (next) => {
-    face = (next + boxes.length) % boxes.length;
-    placeFaces();
-    $("faces").children[face].focus();
-    changed.dispatchEvent(new Event("face"));
-  };
-  button.addEventListener("click", () => choose(number));
+  button.addEventListener("click", () => choose(index));
   button.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-    if (step) {
-      event.preventDefault();
-      choose(number + step);
-    }
+    if (!step) return;
+    event.preventDefault();
+    choose((index + step + faces.length) % faces.length);
   });
   return button;
+}
+
+function choose(index) {
+  face = pictured.faces[index].number;
+  placeFaces();
+  $("faces").children[index].focus();
+  changed.dispatchEvent(new Event("face"));
 }

@@ -83,10 +83,11 @@ export class Player {
 
   // Stream time of what is heard now.
   heard() {
-    const { contextTime, performanceTime } = this.context.getOutputTimestamp();
+    const { contextTime = 0, performanceTime = 0 } = this.context.getOutputTimestamp?.() ?? {};
     const now = this.context.currentTime;
+    const latency = this.context.outputLatency || this.context.baseLatency || 0;
     const since = (performance.now() - performanceTime) / 1000;
-    const told = contextTime > 0 && since >= 0 && since < 1 ? contextTime + since : now - (this.context.baseLatency ?? 0);
+    const told = contextTime > 0 && since >= 0 && since < 1 ? contextTime + since : now - latency;
     return Math.min(told, now + 0.05) - this.base;
   }
 

@@ -27,11 +27,11 @@ export function readHash() {
 const token = () => sessionStorage.getItem(KEY) ?? "";
 
 // Fetch; asks for the token where it is missing, and raises the server's one line.
-export async function request(path, { method = "GET", body, headers = {}, signal } = {}) {
+export async function request(path, { method = "GET", body, headers = {}, ...more } = {}) {
   for (;;) {
     const given = token();
     const bearer = given ? { authorization: `Bearer ${given}` } : {};
-    const answer = await fetch(path, { method, body, headers: { ...headers, ...bearer }, signal }).catch((error) => {
+    const answer = await fetch(path, { method, body, headers: { ...headers, ...bearer }, ...more }).catch((error) => {
       throw error.name === "AbortError" ? error : new Refusal(0, SILENT);
     });
     if (answer.status === 401) {

@@ -13,8 +13,9 @@ export function startSettings(changed) {
 }
 
 // Show the fields that one of the forms has, and take the bounds that it tells.
-export function offerFields(forms) {
+export function offerFields(forms, speaks) {
   known = { ...forms["/v1/sessions"], ...forms["/v1/videos"] };
+  if (!speaks) delete known.text;
   for (const element of document.querySelectorAll("[data-field]")) show(element, element.dataset.field in known);
   for (const name of SLIDERS.filter((name) => name in known)) {
     const { minimum, maximum, default: usual } = known[name];
@@ -38,6 +39,10 @@ export function options() {
   }
   return found;
 }
+
+// What a stream that goes on can be told to do more or less: {mouth: 1.5, ...}
+export const factors = () =>
+  Object.fromEntries(SLIDERS.filter((name) => name in known).map((name) => [name, Number($(name).value)]));
 
 // Say why the seed cannot be taken, or "".
 export function faultOfSettings() {

@@ -10,8 +10,6 @@ let audio = null;
 let job = null; // {id, following} of the server's
 let made = null; // address of the video, in this page
 
-export const videoAudio = () => audio;
-
 export function startVideo(changed) {
   takeFiles($("video-audio-drop"), $("video-audio"), (file) => {
     settle();
@@ -24,24 +22,30 @@ export function startVideo(changed) {
     $("video-audio-name").append(` · ${(file.size / 1e6).toFixed(1)} MB`);
     changed();
   });
-  $("transcript").addEventListener("input", changed);
+  for (const id of ["transcript", "video-text"]) $(id).addEventListener("input", changed);
   onClick($("video-make"), make);
   onClick($("job-delete"), remove);
 }
 
-export const transcript = () => (knows("transcript") ? $("transcript").value.trim() : "");
+const typed = (field, id) => (knows(field) ? $(id).value.trim() : "");
+
+// What is to be said: {text}, or {audio: name, transcript}
+export function videoSaid() {
+  const text = typed("text", "video-text");
+  return text ? { text } : { audio: audio?.name, transcript: typed("transcript", "transcript") };
+}
 
 async function make() {
   const fault = faultOfSettings();
   if (fault) throw new Error(fault);
   if (!isReady()) return;
-  const text = knows("text") ? $("video-text").value.trim() : "";
+  const { text, transcript } = videoSaid();
   if (!audio && !text) {
     $("video-audio").focus();
-    throw new Error("Choose a recording of what is to be said.");
+    throw new Error(`Choose a recording${knows("text") ? ", or type what is to be said" : " of what is to be said"}.`);
   }
   await forget();
-  const body = form(text);
+  const body = form(text, transcript);
   state("Sending the files", null);
   try {
     const answer = await (await request("/v1/videos", { method: "POST", body })).json();
@@ -55,13 +59,13 @@ async function make() {
   }
 }
 
-function form(text) {
+function form(text, transcript) {
   const body = new FormData();
   body.append("image", picture());
-  if (audio && !text) body.append("audio", audio);
-  else body.append("text", text);
+  if (text) body.append("text", text);
+  else body.append("audio", audio);
   body.append("consent", consent());
-  if (transcript()) body.append("transcript", transcript());
+  if (transcript) body.append("transcript", transcript);
   if (chosenFace() !== null) body.append("face", chosenFace());
   for (const [name, value] of Object.entries(options())) body.append(name, value);
   return body;
@@ -104,7 +108,7 @@ function play(content, { frames, seconds, notes }) {
   made = URL.createObjectURL(content);
   const [video, link] = [$("result"), $("job-download")];
   video.src = link.href = made;
-  link.download = `${stem(picture().name)}_says_${stem(audio?.name ?? "text")}.mp4`;
+  link.download = `${stem(picture().name)}_says_${stem(videoSaid().audio ?? "text")}.mp4`;
   show($("job-progress"), false);
   show(link, true);
   $("job-delete").textContent = "Delete";

@@ -43,7 +43,10 @@ class LiveSession:
     def __init__(self, name: str, stream: AsyncStream, consent: str, folder: pathlib.Path, limits: Limits):
         """Name a stream."""
         self.id, self.stream, self.consent, self.folder = name, stream, consent, folder
-        self.size, self.notes = stream.size[0], stream.notes
+        self.size = stream.size[0]
+        self.notes = tuple(
+            line.replace(f"{folder}/", "") for line in stream.notes
+        )  # the folder is ours alone
         self.sent = self.dropped = 0
         self.closed = asyncio.Event()
         self.why = ""
