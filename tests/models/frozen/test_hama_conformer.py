@@ -6,6 +6,7 @@ import pathlib
 import jax
 import numpy as np
 import pytest
+from flax import traverse_util
 
 from avct_jax import errors
 from avct_jax.data.speech import audio_io, mesh_features
@@ -56,6 +57,46 @@ def test_recordings_of_a_batch_do_not_mix(hear, voice):
     together = np.asarray(hear(hama_conformer.variables(), both))
     alone = [np.asarray(hear(hama_conformer.variables(), one[None]))[0] for one in both]
     np.testing.assert_allclose(together, alone, atol=2e-3)
+
+
+def test_weights_of_windows_are_hamas_but_for_what_was_learned():
+    own, learned = (f()["params"] for f in (hama_conformer.variables, hama_conformer.window_variables))
+    assert jax.tree.map(np.shape, own) == jax.tree.map(np.shape, learned)
+    own, learned = (traverse_util.flatten_dict(params, sep="/") for params in (own, learned))
+    same = {name for name in own if np.array_equal(own[name], learned[name])}
+    assert same == {"cosines", "mel", "sines"}
+    for name, value in learned.items():
+        assert value.dtype == np.float32 and np.isfinite(value).all()
+        assert np.abs(value - own[name]).max() < 0.5, name  # fine-tuned, not anew
+
+
+def test_windows_are_heard_more_as_the_whole_is(hear, voice):
+    """What follows a chunk is not known in a window, and its weights make up for a part of that."""
+    wav = voice / np.abs(voice).max()
+    columns = mesh_features.columns()
+    whole = np.exp(mesh_features.posteriors(wav, len(wav) // 640))
+    off = {}
+    for name in ("variables", "window_variables"):
+        weights, errors_of = getattr(hama_conformer, name)(), []
+        for begin in range(20, len(whole) - 9, 2):
+            window = wav[(begin - 20) * 640 : (begin + 9) * 640]
+            found = np.exp(np.asarray(hear(weights, window[None]))[0, 40:54][:, columns])
+            errors_of.append(np.square(found - whole[begin : begin + 7].reshape(14, -1)).sum(-1).mean())
+        off[name] = np.mean(errors_of)
+    assert off["window_variables"] < 0.95 * off["variables"], off
+
+
+def test_numbers_of_a_window(hear, voice):
+    wav = voice[8000:26_560] / np.abs(voice).max()
+    found = np.asarray(hear(hama_conformer.window_variables(), wav[None]))[0]
+    best = np.array(hama.ASRModel().decoder_tokens)[found[30:54].argmax(-1)]
+    assert list(best) == GOLDEN_TOKENS
+    np.testing.assert_allclose(found[30:54].max(-1)[::4], GOLDEN_LOGS, atol=0.02)
+
+
+def test_window_weights_that_are_missing_are_told(tmp_path):
+    with pytest.raises(errors.UserError, match="cannot be read .* reinstall avct-jax"):
+        hama_conformer.window_variables(tmp_path / "none.safetensors")
 
 
 def test_another_hama_is_refused(monkeypatch):
