@@ -21,6 +21,7 @@ from avct_jax.train import begin_run, mesh_weights
 from avct_jax.train import run_weights as weights
 from avct_jax.train.core import loop, sharding
 from avct_jax.train.mesh_stages import (
+    heard_lips,
     mouth_patches,
     painter_stage,
     patch_source,
@@ -94,6 +95,7 @@ class PhonemeTraining(MeshTraining):
       copies: of each training clip that other voices say.
       recordings: a folder of further speech, read or synthesised; "" is none.
       recordings_share: of examples from that folder.
+      anew: the network begins at random, though there is one in the weights to begin from.
     """
 
     stage: phoneme_stage.PhonemeStageConfig = phoneme_stage.PhonemeStageConfig()
@@ -101,6 +103,7 @@ class PhonemeTraining(MeshTraining):
     copies: int = 1
     recordings: str = ""
     recordings_share: float = 0.2
+    anew: bool = False
 
 
 class PreparedStage(NamedTuple):
@@ -248,6 +251,7 @@ def _speech(config: SpeechTraining, clips, folder, given) -> PreparedStage:
 
 
 def _phonemes(config: PhonemeTraining, clips, folder, given) -> PreparedStage:
+    lips = _ruler(config, folder.parent, given) if config.stage.lips else {}
     hear = _hear(folder.parent / HEARD)
     known = speech_dataset.build(
         clips, face_basis.embedded(), hear, leave_out=config.leave_out, copies=config.copies
@@ -258,9 +262,9 @@ def _phonemes(config: PhonemeTraining, clips, folder, given) -> PreparedStage:
             sounds, phoneme_dataset.of_folder(pathlib.Path(config.recordings), hear)
         )
     sizes = config.system.phoneme_net
-    made = phoneme_stage.make_stage(
-        sizes, config.stage, config.optimizer, config.compute, init=given, seed=config.seed
-    )
+    rules = (config.stage, config.optimizer, config.compute)
+    begun = {} if config.anew else given
+    made = phoneme_stage.make_stage(sizes, *rules, **lips, init=begun, seed=config.seed)
     shares = (config.speaker_prob, 1 - config.speaker_prob - config.recordings_share, config.recordings_share)
     drawn = phoneme_dataset.PhonemeSource(
         sounds,
@@ -270,6 +274,25 @@ def _phonemes(config: PhonemeTraining, clips, folder, given) -> PreparedStage:
         shares=dict(zip(phoneme_dataset.GROUPS, shares, strict=True)),
     )
     return PreparedStage(made, drawn, "divergence", config.system)
+
+
+def _ruler(config: PhonemeTraining, run: pathlib.Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """E_avct of this run, or of the weights to begin from, to compare lips by."""
+    part, path = mesh_weights.OF_STAGE["speech"], mesh_weights.path_of(run, "speech")
+    found = mesh_weights.read(path) if path.exists() else mesh_weights.Weights(config.system, given)
+    if part not in found.variables:
+        raise errors.UserError(
+            f"{run} has no {part}, which the loss of lips needs; name weights that have it with --init, as "
+            "--init embedded, or set --stage.lips 0"
+        )
+    if config.frames < (window := found.config.speech_motion.window):
+        raise errors.UserError(
+            f"an example has {config.frames} frames; lips are compared over {window} or more: set --frames"
+        )
+    basis = face_basis.embedded()
+    gap, style = speech_motion.opening(basis.components, basis.scales), jnp.float32(found.config.style)
+    ruler = heard_lips.Ruler(found.variables[part], jnp.asarray(gap, jnp.float32), style)
+    return {"sizes": found.config.speech_motion, "ruler": ruler}
 
 
 _MAKERS: dict[str, Callable[..., PreparedStage]] = {

@@ -126,6 +126,12 @@ def clips(tmp_path_factory):
         ("speech", ["--manner", "nobody"], "nobody of the training is 'nobody'"),
         ("speech", ["--system.phoneme-source", "network"], "run `avct train phonemes` first"),
         ("phonemes", ["--recordings", "nowhere"], "no sound file in nowhere"),
+        ("phonemes", ["--stage.lips", "1"], "no speech_motion, which the loss of lips needs"),
+        (
+            "phonemes",
+            ["--stage.lips", "1", "--init", "embedded"],
+            "8 frames; lips are compared over 11 or more",
+        ),
         ("painter", ["--leave-out", ""], "may be used"),
     ],
 )

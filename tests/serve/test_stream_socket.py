@@ -3,6 +3,7 @@
 import asyncio
 import json
 import pathlib
+import threading
 import time
 
 import numpy as np
@@ -162,9 +163,55 @@ def test_a_stream_is_directed_at_its_start_and_later(client):
         socket.send_text('{"type": "adjust", "mouth": 0.5}')
         stream = client.app.inner.state.sessions.get(name).stream.stream
         serve_parts.wait_until(lambda: stream.scales.mouth == 0.5)
-        socket.send_text('{"type": "adjust", "mouth": 9}')
-        with pytest.raises(websockets.WebSocketDisconnect, match="mouth is 9"):
-            take(socket, lambda row: False)
+        for wrong, line in (
+            ({"type": "adjust", "mouth": 9}, "mouth is 9"),
+            ({"type": "text", "text": "..."}, "holds no word"),
+        ):
+            socket.send_text(json.dumps(wrong))
+            refused = next_told(socket, "refused")
+            assert line in refused["message"] and "\n" not in refused["message"]
+        take(socket, lambda row: True)  # the stream goes on
+        assert stream.scales.mouth == 0.5
+
+
+def next_told(socket, kind):
+    """The next JSON of a kind."""
+    while True:
+        text = socket.receive().get("text")
+        if text and (found := json.loads(text))["type"] == kind:
+            return found
+
+
+class Slow:
+    """A voice that takes for ever after its first sentence."""
+
+    def __init__(self):
+        self.more = threading.Event()
+
+    def speak_sentences(self, text):
+        yield speaker.SpokenText(np.full(6400, 100, np.int16), 16000)
+        self.more.wait(60)
+        yield speaker.SpokenText(np.full(6400, 200, np.int16), 16000)
+
+
+def test_an_interruption_overtakes_a_text_and_what_waits_behind_it(tmp_path):
+    slow = Slow()
+    with (
+        serve_parts.new_client(tmp_path, speaks=lambda: slow) as client,
+        serve_parts.connect(client) as socket,
+    ):
+        name = serve_parts.start(socket)["session"]
+        socket.send_text('{"type": "text", "text": "One. Two."}')
+        socket.send_bytes(np.full(6400, 300, np.int16).tobytes())
+        take(socket, lambda row: row[2] & stream_protocol.SPEAKING)
+        socket.send_text('{"type": "interrupt"}')
+        session = client.app.inner.state.sessions.get(name)
+        serve_parts.wait_until(lambda: session._interruptions == 1)
+        slow.more.set()
+        socket.send_bytes(np.full(6400, 400, np.int16).tobytes())
+        socket.send_text('{"type": "flush"}')
+        _, audio, _ = take(socket, ENDED)
+        assert set(said(audio)) <= {0, 100, 400} and np.count_nonzero(said(audio) == 400) == 6400
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ export class LiveSocket {
       const { type, ...rest } = JSON.parse(data);
       if (type === "ready") ready(rest);
       else if (type === "latency") this.on.latency(rest);
+      else if (type === "refused") this.on.refused(rest.message);
       else if (type === "error") this.said = rest.message;
       return;
     }

@@ -98,6 +98,7 @@ const handlers = (opened) => ({
   image: (pts, jpeg, speaking) => opened.player.takeImage(pts, jpeg, speaking),
   audio: (pts, samples) => opened.player.takeAudio(pts, samples),
   latency: tellLatency,
+  refused: complain,
   ended: (line) => live === opened && lost(line),
 });
 

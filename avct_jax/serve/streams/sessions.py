@@ -76,12 +76,14 @@ class LiveSession:
           UserError: it cannot be spoken, or too much waits to be said.
         """
         dropped = self._interruptions
+        await self.stream.flush()
         async with contextlib.aclosing(voice.sentences(text)) as pieces:
             async for piece in pieces:
                 if self._interruptions != dropped:
                     return
                 await self.say(piece.pcm, piece.sample_rate, phonemes=piece.phonemes)
-        await self.stream.flush()
+        if self._interruptions == dropped:
+            await self.stream.flush()
 
     async def adjust(self, **factors: float | None) -> None:
         """Do more or less from now on, see `Stream.adjust`.

@@ -21,6 +21,7 @@ router = fastapi.APIRouter()
 SUBPROTOCOL = "avct"
 POLICY, TOO_BUSY, GONE = 1008, 1013, 1001  # RFC 6455's codes of closing
 LATENCY_EVERY = 50  # frames
+WAITING = 1000  # messages of a client that have not been done
 SLOW = "this connection is too slow for the stream"
 NO_SESSION = "there is no such stream; it may have been closed"
 
@@ -100,8 +101,8 @@ async def _talk(
     socket: fastapi.WebSocket, session: LiveSession, start: stream_protocol.StartMessage, limits: Limits
 ) -> None:
     """Take and give until one of both ends; what went wrong goes on."""
-    outbox = Outbox(socket, session, limits)
-    tasks: list[asyncio.Task] = [asyncio.create_task(_listen(socket, session, start.sample_rate, limits))]
+    outbox, inbox = Outbox(socket, session, limits), Inbox(socket, session, start.sample_rate)
+    tasks: list[asyncio.Task] = [asyncio.create_task(inbox.take()), asyncio.create_task(inbox.do())]
     tasks.append(asyncio.create_task(session.closed.wait()))
     if start.watch:
         tasks += [asyncio.create_task(outbox.fill()), asyncio.create_task(outbox.send())]
@@ -115,29 +116,66 @@ async def _talk(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _listen(socket: fastapi.WebSocket, session: LiveSession, rate: int, limits: Limits) -> None:
-    phonemes: list[tuple[str, float, float]] = []
-    while True:
-        message = await socket.receive()
-        if message["type"] == "websocket.disconnect":
-            raise websockets.WebSocketDisconnect(message.get("code", 1000))
-        if (sound := message.get("bytes")) is not None:
-            await session.say(sound, rate, phonemes=phonemes or None)
-            phonemes = []
-            continue
-        match stream_protocol.read(message.get("text") or ""):
+class Inbox:
+    """What a client says, done in order; an interruption overtakes the rest and drops it."""
+
+    def __init__(self, socket: fastapi.WebSocket, session: LiveSession, rate: int):
+        """Begin empty."""
+        self._socket, self._session, self._rate = socket, session, rate
+        self._waiting: asyncio.Queue[bytes | stream_protocol.Command] = asyncio.Queue(WAITING)
+        self._phonemes: list[tuple[str, float, float]] = []
+
+    async def take(self) -> None:
+        """Take messages until the client has gone.
+
+        Raises:
+          UserError: one is none.
+        """
+        while True:
+            message = await self._socket.receive()
+            if message["type"] == "websocket.disconnect":
+                raise websockets.WebSocketDisconnect(message.get("code", 1000))
+            if (sound := message.get("bytes")) is not None:
+                await self._waiting.put(sound)
+                continue
+            match stream_protocol.read(message.get("text") or ""):
+                case stream_protocol.InterruptMessage():
+                    while not self._waiting.empty():
+                        self._waiting.get_nowait()
+                    await self._session.interrupt()
+                case stream_protocol.StartMessage():
+                    raise errors.UserError("the stream has been started already")
+                case command:
+                    await self._waiting.put(command)
+
+    async def do(self) -> None:
+        """Do what was taken; a text or an adjustment that is refused is told, and the stream goes on.
+
+        Raises:
+          UserError: audio cannot be taken.
+        """
+        while True:
+            found = await self._waiting.get()
+            if isinstance(found, bytes):
+                told, self._phonemes = self._phonemes, []
+                await self._session.say(found, self._rate, phonemes=told or None)
+                continue
+            try:
+                await self._obey(found)
+            except errors.UserError as error:
+                line = " ".join(str(error).split())
+                await self._socket.send_text(stream_protocol.tell("refused", message=line))
+
+    async def _obey(self, command: stream_protocol.Command) -> None:
+        match command:
             case stream_protocol.FlushMessage():
-                await session.stream.flush()
-            case stream_protocol.InterruptMessage():
-                await session.interrupt()
+                await self._session.stream.flush()
             case stream_protocol.TextMessage(text=text):
-                await session.say_text(socket.app.state.voice, text)
+                await self._session.say_text(self._socket.app.state.voice, text)
             case stream_protocol.AdjustMessage() as how:
-                await session.adjust(**how.model_dump(exclude={"type"}))
+                await self._session.adjust(**how.model_dump(exclude={"type"}))
             case stream_protocol.PhonemesMessage(phonemes=told):
-                phonemes += told
-            case _:
-                raise errors.UserError("the stream has been started already")
+                self._phonemes += told
 
 
 class Outbox:

@@ -1,7 +1,8 @@
 """The phoneme network learned from another that hears the whole audio: its log-posteriors, causal and small.
 
 What E_avct makes use of are logarithms, those of unlikely phonemes too: without them strangers' lips lose a
-fifth of their correlation. So beside the divergence, which likely phonemes decide, logarithms are compared.
+fifth of their correlation. So beside the divergence, which likely phonemes decide, logarithms are compared,
+and the lips that E_avct makes of them (heard_lips.py).
 """
 
 import dataclasses
@@ -13,9 +14,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from avct_jax import speech_format
-from avct_jax.models.mesh import phoneme_net
+from avct_jax.models.mesh import phoneme_net, speech_motion
 from avct_jax.train import losses
 from avct_jax.train.core import grad_accumulation, init_params, optimizer, train_state
+from avct_jax.train.mesh_stages import heard_lips
 from avct_jax.train.stages import stage
 
 PART = "phoneme_net"
@@ -40,7 +42,10 @@ class PhonemeStageConfig:
     """Weights and variations.
 
     Attributes:
-      logs: weight of the mean square of the difference of logarithms beside the divergence.
+      divergence, logs: weights of the divergence, and of the mean square of the difference of logarithms.
+      lips: weight of heard_lips.difference; 0 needs no E_avct.
+      poses: standard deviation of the head poses in which lips are compared, rad and eye distances.
+      unknown: share of examples of which nothing is heard after their last frame, as in a live stream.
       noise: of every feature, standard deviations.
       bands: of what a column is off by in a whole example: other microphones and rooms.
       tract: most by which an example's filter banks are stretched, logarithm: longer and shorter throats.
@@ -48,7 +53,11 @@ class PhonemeStageConfig:
       ema_decay: share of the parameters' moving average kept each step.
     """
 
+    divergence: float = 1.0
     logs: float = 0.05
+    lips: float = 0.0
+    poses: float = 0.05
+    unknown: float = 0.0
     noise: float = 0.2
     bands: float = 0.3
     tract: float = 0.15
@@ -62,28 +71,48 @@ def make_stage(
     rule: optimizer.OptimizerConfig,
     compute: grad_accumulation.ComputeConfig,
     *,
+    sizes: speech_motion.SpeechMotionConfig | None = None,
+    ruler: heard_lips.Ruler | None = None,
     init: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> stage.Stage:
     """Build the stage "phonemes".
 
     Args:
+      sizes, ruler: E_avct, by which lips are compared; needed where their weight is not 0.
       init: variables to begin from, by part; random where absent.
     """
+    sizes = sizes or speech_motion.SpeechMotionConfig()
     network = phoneme_net.PhonemeNet(system, dtype=compute.activations)
     adam = optimizer.make_optimizer(rule)
 
+    def losses_of(frozen, found, batch, goal):
+        metrics = phoneme_losses(config, found, batch)
+        if goal is None:
+            return metrics
+        lips = heard_lips.difference(sizes, frozen, found, goal)
+        return metrics | {"lips": lips, "total": metrics["total"] + config.lips * lips}
+
+    def goal_of(frozen, batch, poses):
+        if not config.lips:
+            return None
+        audio = batch.features[:, system.frames_back :][:, : batch.logs.shape[1]]
+        logs, audio, weight = map(jnp.asarray, (batch.logs, audio, batch.weight))
+        return heard_lips.aim(sizes, frozen, logs, audio, weight, poses)
+
     def step(current, frozen, batch, key):
-        del frozen
         network_state = current.network_states[PART]
-        keys = jax.random.split(jax.random.fold_in(key, current.step))
-        varied = batch._replace(features=vary(config, jnp.asarray(batch.features), keys[0]))
+        keys = jax.random.split(jax.random.fold_in(key, current.step), 4)
+        goal = goal_of(frozen, batch, config.poses * jax.random.normal(keys[2], (len(batch.logs), 6)))
+        features = vary(config, jnp.asarray(batch.features), keys[0])
+        hidden = jax.random.uniform(keys[3], (len(features),)) < config.unknown
+        varied = batch._replace(features=hide_coming(features, system.frames_ahead, hidden)), goal
 
         def gradients_of(stats, part, key):
             def loss_fn(params):
                 rngs = {"dropout": key}
-                found: Any = network.apply({"params": params}, part.features, train=True, rngs=rngs)
-                metrics = phoneme_losses(config, found, part)
+                found: Any = network.apply({"params": params}, part[0].features, train=True, rngs=rngs)
+                metrics = losses_of(frozen, found, *part)
                 return metrics["total"], metrics
 
             grads, metrics = jax.grad(loss_fn, has_aux=True)(network_state.params)
@@ -98,11 +127,11 @@ def make_stage(
         return after, {**metrics, **norm}
 
     def eval_step(current, frozen, batch, key):
-        del frozen, key
-        found: Any = network.apply(
-            {"params": current.network_states[PART].ema_variables["params"]}, jnp.asarray(batch.features)
-        )
-        return phoneme_losses(config, found, batch)
+        del key
+        hidden = jnp.full(len(batch.logs), config.unknown > 0)
+        features = hide_coming(jnp.asarray(batch.features), system.frames_ahead, hidden)
+        found: Any = network.apply({"params": current.network_states[PART].ema_variables["params"]}, features)
+        return losses_of(frozen, found, batch, goal_of(frozen, batch, jnp.zeros((len(features), 6))))
 
     def make_initial():
         zeros = jnp.zeros((1, system.frames_seen, system.rows, system.columns))
@@ -113,7 +142,10 @@ def make_stage(
         return train_state.make_state({PART: init_params.begin(PART, init, make)}, adam)
 
     export = lambda current: {PART: current.network_states[PART].ema_variables}
-    return stage.Stage("phonemes", "phonemes", step, eval_step, None, make_initial, {}, export)
+    if config.lips and ruler is None:
+        raise ValueError("the loss of lips needs E_avct")
+    frozen = ruler if config.lips else {}
+    return stage.Stage("phonemes", "phonemes", step, eval_step, None, make_initial, frozen, export)
 
 
 def phoneme_losses(
@@ -127,7 +159,16 @@ def phoneme_losses(
         "divergence": mean((jnp.exp(logs) * (logs - found)).sum(-1)),
         "logs": mean(jnp.square(off).mean(-1)),
     }
-    return terms | {"total": losses.total({"divergence": 1.0, "logs": config.logs}, terms)}
+    weights = {"divergence": config.divergence, "logs": config.logs}
+    return terms | {"total": losses.total(weights, terms)}
+
+
+def hide_coming(
+    features: Float[Array, "b m 4 columns"], ahead: int, hidden: Bool[Array, " b"]
+) -> Float[Array, "b m 4 columns"]:
+    """Take away the last `ahead` frames of the examples that are `hidden`: their audio has not come yet."""
+    coming = jnp.arange(features.shape[1]) >= features.shape[1] - ahead
+    return jnp.where((hidden[:, None] & coming[None])[..., None, None], 0.0, features)
 
 
 def vary(
