@@ -14,6 +14,12 @@ from avct_jax.files import tensor_package
 from avct_jax.models.frozen import hama_conformer
 
 hama = pytest.importorskip("hama", reason="needs hama")
+# What the weights of windows hear of one window: most likely tokens, and every fourth's logarithm.
+SAID = (
+    *("<wb>", *3 * ("<blank>",), "ɛ", "<blank>", "n", "<blank>", "<blank>", "<wb>", "<wb>", "ð"),
+    *("i", "<blank>", "<wb>", "b", "<blank>", "<blank>", "oʊ", *5 * ("<blank>",)),
+)
+LOGS = [-0.0296, -0.0412, -0.0687, -0.0219, -0.0039, -0.0013]
 
 
 @pytest.fixture(scope="module")
@@ -70,32 +76,16 @@ def test_weights_of_windows_are_hamas_but_for_what_was_learned():
         assert np.abs(value - own[name]).max() < 0.5, name  # fine-tuned, not anew
 
 
-def test_windows_are_heard_more_as_the_whole_is(hear, voice):
-    """What follows a chunk is not known in a window, and its weights make up for a part of that."""
-    wav = voice / np.abs(voice).max()
-    columns = mesh_features.columns()
-    whole = np.exp(mesh_features.posteriors(wav, len(wav) // 640))
-    off = {}
-    for name in ("variables", "window_variables"):
-        weights, errors_of = getattr(hama_conformer, name)(), []
-        for begin in range(20, len(whole) - 9, 2):
-            window = wav[(begin - 20) * 640 : (begin + 9) * 640]
-            found = np.exp(np.asarray(hear(weights, window[None]))[0, 40:54][:, columns])
-            errors_of.append(np.square(found - whole[begin : begin + 7].reshape(14, -1)).sum(-1).mean())
-        off[name] = np.mean(errors_of)
-    assert off["window_variables"] < 0.95 * off["variables"], off
-
-
 def test_numbers_of_a_window(hear, voice):
     wav = voice[8000:26_560] / np.abs(voice).max()
     found = np.asarray(hear(hama_conformer.window_variables(), wav[None]))[0]
     best = np.array(hama.ASRModel().decoder_tokens)[found[30:54].argmax(-1)]
-    assert list(best) == GOLDEN_TOKENS
-    np.testing.assert_allclose(found[30:54].max(-1)[::4], GOLDEN_LOGS, atol=0.02)
+    assert tuple(best) == SAID
+    np.testing.assert_allclose(found[30:54].max(-1)[::4], LOGS, atol=0.005)
 
 
 def test_window_weights_that_are_missing_are_told(tmp_path):
-    with pytest.raises(errors.UserError, match="cannot be read .* reinstall avct-jax"):
+    with pytest.raises(errors.UserError, match=r"cannot be read .* reinstall avct-jax"):
         hama_conformer.window_variables(tmp_path / "none.safetensors")
 
 
