@@ -7,8 +7,8 @@ A live stream knows some 0.8 s of audio before a chunk and 0.28 s after it, and 
 given such windows, and its log-posteriors are to move the lips, by the embedded E_avct, as those of the whole
 recording do. SOUNDS are sound files, or folders of .wav files. They are heard once, at 40 times the speed of
 speech, and kept in --cache. A step of 16 windows takes half a second of a CPU core. Weights of several
-trainings are averaged, and hama's with them (Wortsman et al. 2022, arXiv 2109.01903): what is known by heart of
-little sound goes, what hama knows of other voices stays.
+trainings are averaged, and hama's with them (Wortsman et al. 2022, arXiv 2109.01903): what is known by heart
+of little sound goes, what hama knows of other voices stays.
 """
 
 import argparse
@@ -20,13 +20,13 @@ from collections.abc import Iterator
 from concurrent import futures
 from typing import Any, NamedTuple
 
-import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import safetensors.numpy
+from flax import traverse_util
 from jaxtyping import Array, Float
+from safetensors import numpy as safetensors_numpy
 
 import avct_jax
 from avct_jax import speech_format
@@ -175,7 +175,7 @@ def make_loss(animator: Any, reach: Reach, shares: dict[str, float]) -> Any:
         return live_inference.predict(animator.config, variables, known)[0]
 
     def loss(params: Any, windows: Windows) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-        heard = hama_conformer.HamaConformer().apply({"params": params}, windows.sound)
+        heard: Any = hama_conformer.HamaConformer().apply({"params": params}, windows.sound)
         wanted, count = windows.logs, windows.logs.shape[1]
         logs = heard[:, first : first + mesh_features.STEPS * count, columns].reshape(wanted.shape)
         logs = jnp.maximum(logs, speech_format.LEAST_LOG)
@@ -186,7 +186,7 @@ def make_loss(animator: Any, reach: Reach, shares: dict[str, float]) -> Any:
             "coefficients": jnp.square(off).mean(),
             "divergence": apart.sum() / windows.inside.sum(),
         }
-        return sum(shares[name] * part for name, part in parts.items()), parts
+        return jnp.stack([shares[name] * part for name, part in parts.items()]).sum(), parts
 
     return loss
 
@@ -236,7 +236,9 @@ def train(recordings: list[Recording], arguments: argparse.Namespace) -> None:
     if arguments.begin:
         params = jax.tree.map(jnp.asarray, hama_conformer.window_variables(arguments.begin)["params"])
     kept, learned = ({k: v for k, v in params.items() if (k in KEPT) == is_kept} for is_kept in (True, False))
-    rates = optax.warmup_cosine_decay_schedule(0, arguments.rate, 50, arguments.steps, 0.02 * arguments.rate)
+    rates = optax.warmup_cosine_decay_schedule(
+        0, arguments.rate, min(50, arguments.steps // 2), arguments.steps, 0.02 * arguments.rate
+    )
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(rates, b2=0.99, weight_decay=1e-3))
 
     @jax.jit
@@ -270,8 +272,8 @@ def average(paths: list[pathlib.Path], learned: float) -> Any:
 
 def write(path: pathlib.Path, learned: Any) -> None:
     """Write weights by their names in the network, half precision."""
-    flat = flax.traverse_util.flatten_dict(learned, sep="/")
-    safetensors.numpy.save_file({name: np.asarray(value, np.float16) for name, value in flat.items()}, path)
+    flat = traverse_util.flatten_dict(learned, sep="/")
+    safetensors_numpy.save_file({name: np.asarray(value, np.float16) for name, value in flat.items()}, path)
 
 
 if __name__ == "__main__":
