@@ -79,11 +79,14 @@ def _hama() -> Any:
     """Compiled once for all streams of a look-ahead and a chunk."""
     columns = mesh_features.columns()
     program = jax.jit(live_inference.hear)
-    return functools.partial(program, jax.device_put(hama_conformer.variables()), jnp.asarray(columns))
+    return functools.partial(program, jax.device_put(hama_conformer.window_variables()), jnp.asarray(columns))
 
 
 class HamaEars:
-    """hama's network, which knows more voices: the last second is heard anew for each chunk."""
+    """hama's network, which knows more voices: the last second is heard anew for each chunk.
+
+    Its weights have learned what such a second tells of the whole (`hama_conformer.window_variables`).
+    """
 
     def __init__(self, radius: int, chunk: int, ahead: int = AHEAD):
         """Take hama's weights; compiles at the first call.

@@ -15,12 +15,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import traverse_util
 from jaxtyping import Array, Float
+from safetensors import numpy as safetensors_numpy
 
 from avct_jax import errors
 from avct_jax.files import tensor_package
 
 Variables = Mapping[str, Any]
+WINDOWS = pathlib.Path(__file__).parents[2] / "pretrained" / "hama_windows.safetensors"
 WINDOW, HOP = 400, 160  # samples of a spectrum
 STEP = 2 * HOP  # samples of an answer: 20 ms
 LEAST = 1e-10  # power
@@ -123,6 +126,24 @@ def variables() -> dict[str, Any]:
     if jax.tree.map(np.shape, params) != jax.tree.map(np.shape, expected):
         raise errors.UserError(OTHER)
     return {"params": params}
+
+
+def window_variables(path: pathlib.Path = WINDOWS) -> dict[str, Any]:
+    """Read the weights that hear a stream's windows as hama's hear whole recordings.
+
+    scripts/train_hama_windows.py made them of hama's; what makes spectra is hama's own.
+
+    Raises:
+      UserError: as `variables`, or the file is missing, or no safetensors file.
+    """
+    try:
+        flat = safetensors_numpy.load_file(path)
+    except Exception as error:
+        raise errors.UserError(f"{path} cannot be read ({error}); reinstall avct-jax") from None
+    learned = traverse_util.unflatten_dict(
+        {name: value.astype(np.float32) for name, value in flat.items()}, sep="/"
+    )
+    return {"params": variables()["params"] | learned}
 
 
 def _params(given: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import pathlib
 import jax
 import numpy as np
 import pytest
+from flax import traverse_util
 
 from avct_jax import errors
 from avct_jax.data.speech import audio_io, mesh_features
@@ -13,6 +14,12 @@ from avct_jax.files import tensor_package
 from avct_jax.models.frozen import hama_conformer
 
 hama = pytest.importorskip("hama", reason="needs hama")
+# What the weights of windows hear of one window: most likely tokens, and every fourth's logarithm.
+SAID = (
+    *("<wb>", *3 * ("<blank>",), "ɛ", "<blank>", "n", "<blank>", "<blank>", "<wb>", "<wb>", "ð"),
+    *("i", "<blank>", "<wb>", "b", "<blank>", "<blank>", "oʊ", *5 * ("<blank>",)),
+)
+LOGS = [-0.0296, -0.0412, -0.0687, -0.0219, -0.0039, -0.0013]
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +63,30 @@ def test_recordings_of_a_batch_do_not_mix(hear, voice):
     together = np.asarray(hear(hama_conformer.variables(), both))
     alone = [np.asarray(hear(hama_conformer.variables(), one[None]))[0] for one in both]
     np.testing.assert_allclose(together, alone, atol=2e-3)
+
+
+def test_weights_of_windows_are_hamas_but_for_what_was_learned():
+    own, learned = (f()["params"] for f in (hama_conformer.variables, hama_conformer.window_variables))
+    assert jax.tree.map(np.shape, own) == jax.tree.map(np.shape, learned)
+    own, learned = (traverse_util.flatten_dict(params, sep="/") for params in (own, learned))
+    same = {name for name in own if np.array_equal(own[name], learned[name])}
+    assert same == {"cosines", "mel", "sines"}
+    for name, value in learned.items():
+        assert value.dtype == np.float32 and np.isfinite(value).all()
+        assert np.abs(value - own[name]).max() < 0.5, name  # fine-tuned, not anew
+
+
+def test_numbers_of_a_window(hear, voice):
+    wav = voice[8000:26_560] / np.abs(voice).max()
+    found = np.asarray(hear(hama_conformer.window_variables(), wav[None]))[0]
+    best = np.array(hama.ASRModel().decoder_tokens)[found[30:54].argmax(-1)]
+    assert tuple(best) == SAID
+    np.testing.assert_allclose(found[30:54].max(-1)[::4], LOGS, atol=0.005)
+
+
+def test_window_weights_that_are_missing_are_told(tmp_path):
+    with pytest.raises(errors.UserError, match=r"cannot be read .* reinstall avct-jax"):
+        hama_conformer.window_variables(tmp_path / "none.safetensors")
 
 
 def test_another_hama_is_refused(monkeypatch):
