@@ -53,9 +53,18 @@ def test_a_missing_extra_is_told(capsys, monkeypatch):
     )
 
 
+# A shell that begins something in the background has it ignore Ctrl-C.
+HEARING_SIGNALS = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from avct_jax.cli import main
+sys.exit(main.main(["serve", "--port", "0"]))
+"""
+
+
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_it_tells_its_address_answers_and_ends_by_a_signal(number, code, tmp_path):
-    command = [sys.executable, "-m", "avct_jax", "serve", "--port", "0"]
+    command = [sys.executable, "-c", HEARING_SIGNALS]
     environment = os.environ | {"TMPDIR": str(tmp_path), "JAX_PLATFORMS": "cpu"}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stderr is not None

@@ -11,6 +11,7 @@ import pytest
 from starlette import testclient, websockets
 
 from avct_jax.data.speech import speaker
+from avct_jax.serve import safe_decode
 from avct_jax.serve.streams import sessions, stream_protocol, stream_socket
 from tests.serve import serve_parts
 
@@ -353,6 +354,25 @@ def test_streams_have_a_few_sizes_lest_programs_fill_the_memory(client):
         socket.send_text(json.dumps({"type": "start", "consent": "me", "size": 700}))
         socket.send_bytes(serve_parts.png())
         assert "size 700 px is none of a live stream's here; choose of 256, 384" in refusal(socket)[0]
+    assert not list(client.app.inner.state.sessions._folder.iterdir())
+
+
+@pytest.mark.parametrize("client", [{"limits": serve_parts.limits(streams=1)}], indirect=True)
+def test_who_is_overtaken_while_a_portrait_is_decoded_leaves_nothing(client, monkeypatch):
+    sessions = client.app.inner.state.sessions
+    with serve_parts.connect(client) as socket:
+        socket.send_text(json.dumps({"type": "start", "consent": "me"}))
+        decode = safe_decode.image
+
+        async def overtaken(*given):
+            monkeypatch.setattr(sessions, "_opening", 1)
+            return await decode(*given)
+
+        monkeypatch.setattr(safe_decode, "image", overtaken)
+        socket.send_bytes(serve_parts.png())
+        message, code = refusal(socket)
+        assert "1 streams are open or being opened" in message and code == stream_socket.TOO_BUSY
+        assert not list(sessions._folder.iterdir())
 
 
 class Broken:

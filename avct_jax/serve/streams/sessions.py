@@ -214,19 +214,22 @@ class LiveSessions:
           Busy: as many are open as may be.
           UserError: as `Stream`.
         """
-        self.check_room()
-        size = checked_size(options.get("size"))
-        self._opening += 1
         try:
-            async with self._locks[size]:
-                stream = await self._open(str(image), **options | {"size": size})
-            session = LiveSession(folder.name, stream, consent, folder, self._settings.limits)
-            self._sessions[session.id] = session
-        except errors.UserError as error:
+            self.check_room()
+            size = checked_size(options.get("size"))
+            self._opening += 1
+            try:
+                async with self._locks[size]:
+                    stream = await self._open(str(image), **options | {"size": size})
+            finally:
+                self._opening -= 1
+        except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
-            raise upload.nameless(error, folder) from None
-        finally:
-            self._opening -= 1
+            if isinstance(error, errors.UserError) and not isinstance(error, Busy):
+                raise upload.nameless(error, folder) from None
+            raise
+        session = LiveSession(folder.name, stream, consent, folder, self._settings.limits)
+        self._sessions[session.id] = session
         self.opened += 1
         return session
 
