@@ -110,9 +110,9 @@ class LiveSession:
     async def interrupt(self) -> None:
         """Drop all that has not been handed over."""
         self.heard = time.monotonic()
+        self._interruptions += 1  # first: a text that is being said must not go on meanwhile
         await asyncio.to_thread(self.stream.interrupt)
         self._ahead = 0.0
-        self._interruptions += 1
 
     async def watch(self) -> AsyncGenerator[StreamFrame, None]:
         """Yield frames as they are due, until the stream is closed.
@@ -162,6 +162,7 @@ class LiveSessions:
         self._sessions: dict[str, LiveSession] = {}
         self._opening = 0
         self._animator: Any = None
+        self._loading = asyncio.Lock()
         # Compiling a size twice would take twice as long; other sizes need not wait for it.
         self._locks: dict[int, asyncio.Lock] = collections.defaultdict(asyncio.Lock)
         self._over: collections.Counter[str] = collections.Counter()
@@ -266,8 +267,9 @@ class LiveSessions:
         self.ready = True
 
     async def _open_stream(self, image: Any, **options: Any) -> AsyncStream:
-        if self._animator is None:
-            from avct_jax.live import portrait
+        async with self._loading:  # sizes do not wait for each other
+            if self._animator is None:
+                from avct_jax.live import portrait
 
-            self._animator = await asyncio.to_thread(portrait.animator, self._settings.checkpoint)
+                self._animator = await asyncio.to_thread(portrait.animator, self._settings.checkpoint)
         return await AsyncStream.create(image, animator=self._animator, **options)

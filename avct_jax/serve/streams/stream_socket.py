@@ -121,13 +121,16 @@ async def _unless_gone(
 ) -> LiveSession:
     """Wait for a stream, keeping what comes early; one whose client has gone meanwhile is closed."""
     leaving = asyncio.create_task(_keep(socket, early))
-    await asyncio.wait((opening, leaving), return_when=asyncio.FIRST_COMPLETED)
-    if opening.done():
-        leaving.cancel()
-        await asyncio.gather(leaving, return_exceptions=True)
-        return opening.result()
-    opening.add_done_callback(lambda made: _close_unwanted(sessions, made))
-    raise leaving.exception() or websockets.WebSocketDisconnect(GONE)
+    try:
+        await asyncio.wait((opening, leaving), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if not opening.done():  # the client has gone, or the server ends
+            opening.add_done_callback(lambda made: _close_unwanted(sessions, made))
+    if not opening.done():
+        raise leaving.exception() or websockets.WebSocketDisconnect(GONE)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    return opening.result()
 
 
 async def _keep(socket: fastapi.WebSocket, early: list[Message]) -> None:
@@ -200,6 +203,7 @@ class Inbox:
                 case stream_protocol.InterruptMessage():
                     while not self._waiting.empty():
                         self._waiting.get_nowait()
+                    self._phonemes, self._odd = [], b""
                     await self._session.interrupt()
                 case stream_protocol.StartMessage():
                     raise errors.UserError("the stream has been started already")
