@@ -9,7 +9,7 @@ import pydantic
 
 from avct_jax.animator import portrait
 from avct_jax.data.media import image_io
-from avct_jax.serve import safe_decode, upload
+from avct_jax.serve import upload
 
 router = fastapi.APIRouter(prefix="/v1/faces", tags=["videos"])
 
@@ -39,9 +39,7 @@ async def find_faces(
     """Find the faces of a picture; nothing of it is kept."""
     limits, folder = request.app.state.settings.limits, request.app.state.sessions.new_folder()
     try:
-        await upload.save(image, folder / "given", limits.image, "image")
-        await safe_decode.image(folder / "given", folder / "image.png", limits)
-        pixels = await asyncio.to_thread(image_io.read_image, folder / "image.png")
+        pixels = await asyncio.to_thread(image_io.read_image, await upload.portrait(image, folder, limits))
         found = await asyncio.to_thread(portrait.faces, pixels)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

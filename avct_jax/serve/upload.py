@@ -1,10 +1,16 @@
 """Files of forms, written under names that are not the client's."""
 
+import contextlib
 import pathlib
+import secrets
+import shutil
+from collections.abc import Iterator
 
 import fastapi
 
 from avct_jax import errors
+from avct_jax.serve import safe_decode
+from avct_jax.serve.settings import Limits
 
 PIECE = 1 << 20  # bytes
 LONGEST = 1000  # characters of a consent
@@ -26,8 +32,44 @@ def check_consent(consent: str) -> None:
 
 def nameless(error: errors.UserError, folder: pathlib.Path) -> errors.UserError:
     """The same failure without our folder's name, which is none of the client's business."""
-    said = str(error).replace(f"{folder}/", "").replace("`--list-faces` shows", "POST /v1/faces shows")
+    said = without_folder(str(error), folder).replace("`--list-faces` shows", "POST /v1/faces shows")
     return errors.UserError(said)
+
+
+def without_folder(line: str, folder: pathlib.Path) -> str:
+    """A line in which our folder is not named."""
+    return line.replace(f"{folder}/", "")
+
+
+def new_folder(parent: pathlib.Path) -> pathlib.Path:
+    """Make a folder for one client's files, of a random name."""
+    folder = parent / secrets.token_urlsafe(16)
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+@contextlib.contextmanager
+def removed_on_failure(folder: pathlib.Path) -> Iterator[None]:
+    """Leave nothing of a request that fails."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+async def portrait(given: fastapi.UploadFile, folder: pathlib.Path, limits: Limits) -> pathlib.Path:
+    """Write a portrait under a name of our own, and decode it.
+
+    Raises:
+      HTTPException: it is too large.
+      UserError: it is no image.
+    """
+    path, seen = folder / "given", folder / "image.png"
+    await save(given, path, limits.image, "image")
+    await safe_decode.image(path, seen, limits)
+    path.unlink()
+    return seen
 
 
 async def save(given: fastapi.UploadFile, path: pathlib.Path, most: int, what: str) -> None:

@@ -1,9 +1,10 @@
-"""Files are decoded once in all of these tests: each decoding begins a process."""
+"""A client of the server without networks; files are decoded once, for each decoding begins a process."""
 
 import pytest
 
 from avct_jax import errors
 from avct_jax.serve import safe_decode
+from tests.serve import serve_parts
 
 KNOWN = {}
 
@@ -29,3 +30,10 @@ def decoded_once(request, monkeypatch):
         return found
 
     monkeypatch.setattr(safe_decode, "_decode", remember)
+
+
+@pytest.fixture
+def client(tmp_path, request):
+    """A client; parameters of it are the server's settings."""
+    with serve_parts.new_client(tmp_path, **getattr(request, "param", {})) as client:
+        yield client

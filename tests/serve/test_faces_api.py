@@ -4,17 +4,10 @@ import io
 
 import numpy as np
 import PIL.Image
-import pytest
 
 import avct_jax
 from tests import portraits
 from tests.serve import serve_parts
-
-
-@pytest.fixture
-def client(tmp_path):
-    with serve_parts.new_client(tmp_path) as client:
-        yield client
 
 
 def find(client, content):

@@ -3,21 +3,12 @@
 import asyncio
 
 import pytest
-from starlette import testclient, websockets
+from starlette import websockets
 
 from avct_jax.serve import guard, settings
 from tests.serve import serve_parts
 
 TOKEN = "a-token-of-24-characters"
-
-
-@pytest.fixture
-def client(tmp_path, request):
-    options = getattr(request, "param", {})
-    with testclient.TestClient(
-        serve_parts.application(tmp_path, **options), base_url=serve_parts.HOME
-    ) as client:
-        yield client
 
 
 with_token = pytest.mark.parametrize("client", [{"token": TOKEN}], indirect=True)

@@ -4,20 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from starlette import testclient
 
 from avct_jax.serve.streams import stream_protocol
 from tests.serve import serve_parts
 from tests.serve.test_stream_socket import ENDED, refusal, said, take
-
-
-@pytest.fixture
-def client(tmp_path, request):
-    options = getattr(request, "param", {})
-    with testclient.TestClient(
-        serve_parts.application(tmp_path, **options), base_url=serve_parts.HOME
-    ) as client:
-        yield client
 
 
 def open_session(client, **changed):

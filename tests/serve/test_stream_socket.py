@@ -8,21 +8,12 @@ import time
 
 import numpy as np
 import pytest
-from starlette import testclient, websockets
+from starlette import websockets
 
 from avct_jax.data.speech import speaker
 from avct_jax.serve import safe_decode
 from avct_jax.serve.streams import sessions, stream_protocol, stream_socket
 from tests.serve import serve_parts
-
-
-@pytest.fixture
-def client(tmp_path, request):
-    options = getattr(request, "param", {})
-    with testclient.TestClient(
-        serve_parts.application(tmp_path, **options), base_url=serve_parts.HOME
-    ) as client:
-        yield client
 
 
 def take(socket, true, most=2000):

@@ -22,15 +22,6 @@ from tests import portraits
 from tests.serve import serve_parts
 
 
-@pytest.fixture
-def client(tmp_path, request):
-    options = getattr(request, "param", {})
-    with testclient.TestClient(
-        serve_parts.application(tmp_path, **options), base_url=serve_parts.HOME
-    ) as client:
-        yield client
-
-
 def over(client, answer):
     """The state of a video that was asked for, when it is over."""
     address = f"/v1/videos/{answer.json()['id']}"

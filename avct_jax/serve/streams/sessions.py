@@ -4,7 +4,6 @@ import asyncio
 import collections
 import contextlib
 import pathlib
-import secrets
 import shutil
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -58,9 +57,7 @@ class LiveSession:
         """Name a stream."""
         self.id, self.stream, self.consent, self.folder = name, stream, consent, folder
         self.size = stream.size[0]
-        self.notes = tuple(
-            line.replace(f"{folder}/", "") for line in stream.notes
-        )  # the folder is ours alone
+        self.notes = tuple(upload.without_folder(line, folder) for line in stream.notes)
         self.sent = self.dropped = 0
         self.closed = asyncio.Event()
         self.why = ""
@@ -202,9 +199,7 @@ class LiveSessions:
 
     def new_folder(self) -> pathlib.Path:
         """Make a folder for a portrait, of a random name."""
-        folder = self._folder / secrets.token_urlsafe(16)
-        folder.mkdir(mode=0o700)
-        return folder
+        return upload.new_folder(self._folder)
 
     async def create(
         self, folder: pathlib.Path, image: pathlib.Path, consent: str, **options: Any

@@ -1,7 +1,6 @@
 """`/v1/sessions`: live streams by requests alone; their frames go to a WebSocket or to WebRTC."""
 
 import pathlib
-import shutil
 import tempfile
 from typing import Annotated, Any
 
@@ -61,13 +60,9 @@ async def create_session(
     upload.check_consent(consent)
     sessions.check_room()
     limits, folder = request.app.state.settings.limits, sessions.new_folder()
-    try:
-        await upload.save(image, folder / "given", limits.image, "image")
-        await safe_decode.image(folder / "given", folder / "image.png", limits)
-        session = await sessions.create(folder, folder / "image.png", consent, **how.options())
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+    with upload.removed_on_failure(folder):
+        seen = await upload.portrait(image, folder, limits)
+        session = await sessions.create(folder, seen, consent, **how.options())
     return _state(session)
 
 

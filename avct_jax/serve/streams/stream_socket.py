@@ -4,7 +4,6 @@ import asyncio
 import collections
 import contextlib
 import logging
-import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -103,12 +102,9 @@ async def _opened(
     if len(given) > limits.image:
         raise errors.UserError(f"the image has {len(given)} bytes; {limits.image} are the most")
     folder = sessions.new_folder()
-    try:
+    with upload.removed_on_failure(folder):
         (folder / "given").write_bytes(given)
         await safe_decode.image(folder / "given", folder / "image.png", limits)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
     creating = sessions.create(folder, folder / "image.png", start.consent, **start.options())
     return await _unless_gone(socket, sessions, asyncio.create_task(creating), early)
 

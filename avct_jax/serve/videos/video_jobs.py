@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import json
 import pathlib
-import secrets
 import shutil
 import signal
 import sys
@@ -111,9 +110,7 @@ class VideoJobs:
 
     def new_folder(self) -> pathlib.Path:
         """Make a folder for a job's files, of a random name."""
-        folder = self._folder / secrets.token_urlsafe(16)
-        folder.mkdir(mode=0o700)
-        return folder
+        return upload.new_folder(self._folder)
 
     def submit(self, folder: pathlib.Path, request: dict[str, Any], consent: str) -> QueuedVideo:
         """Queue a job whose files are in its folder.
@@ -193,7 +190,7 @@ class VideoJobs:
         else:
             done = said["done"]
             job.progress, job.seconds = (done["frames"], done["frames"]), done["seconds"]
-            job.notes += [line.replace(f"{job.folder}/", "") for line in done["notes"]]
+            job.notes += [upload.without_folder(line, job.folder) for line in done["notes"]]
             self._end(job, "done")
 
     def _end(self, job: QueuedVideo, state: State, error: str | None = None) -> None:

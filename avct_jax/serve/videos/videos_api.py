@@ -1,7 +1,6 @@
 """`/v1/videos`: a portrait and a recording in, a video when it is ready."""
 
 import pathlib
-import shutil
 from typing import Annotated, Any, Literal
 
 import fastapi
@@ -74,30 +73,19 @@ async def create_video(
     inputs.check_size(how.size)
     if (audio is None) == (not text) or (text and transcript):
         raise errors.UserError("give a recording as `audio`, or what is to be said as `text`")
-    folder = jobs.new_folder()
-    try:
-        limits, voice = request.app.state.settings.limits, request.app.state.voice
-        files: dict[str, Any] = {"image": str(await _decoded_image(folder, image, limits))}
-        files["audio"] = str(heard := folder / "audio.wav")
+    folder, limits, voice = jobs.new_folder(), request.app.state.settings.limits, request.app.state.voice
+    with upload.removed_on_failure(folder):
+        heard = folder / "audio.wav"
+        files: dict[str, Any] = {
+            "image": str(await upload.portrait(image, folder, limits)),
+            "audio": str(heard),
+        }
         if audio is not None:
             await _decode_audio(folder, audio, heard, limits)
         else:
             files["phonemes"] = await voice.write(text, heard)
-        options = how.options() | {"transcript": transcript or None}
-        job = jobs.submit(folder, files | options, consent)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+        job = jobs.submit(folder, files | how.options() | {"transcript": transcript or None}, consent)
     return _state(job, jobs)
-
-
-async def _decoded_image(folder: pathlib.Path, image: fastapi.UploadFile, limits: Limits) -> pathlib.Path:
-    """Write a portrait under a name of our own, and decode it."""
-    given, seen = folder / "given", folder / "image.png"
-    await upload.save(image, given, limits.image, "image")
-    await safe_decode.image(given, seen, limits)
-    given.unlink()
-    return seen
 
 
 async def _decode_audio(
