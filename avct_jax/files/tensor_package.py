@@ -1,4 +1,4 @@
-"""Tensors of a `.hama` file (hama-tts's relative hama, Apache-2.0): a table of names, then numbers.
+"""Tensors of a `.hama` file (package hama, Apache-2.0): a table of names, then numbers.
 
     "HAMAPK", version (1 byte), flags (1 byte), count (uint32), then for each tensor: length of its name
     (uint16), name, type (0: float32, 1: float16), dimensions (1 byte; uint32 each), begin and length

@@ -1,8 +1,8 @@
 """The phoneme network of hama 1.7 (Apache-2.0) in Flax: a conformer over 80 mel bands, CTC over IPA.
 
 Gulati et al. 2020, "Conformer: Convolution-augmented Transformer for Speech Recognition" (arXiv 2005.08100),
-with four blocks, no positions and batch norms folded into the convolutions. hama's own library takes some 40
-times as long; weights are read from its package.
+with four blocks, no positions and batch norms folded into the convolutions. hama's own library takes
+13 times the processor time (scripts/benchmarks/hama.py); weights are read from its package.
 """
 
 import functools
