@@ -1,6 +1,6 @@
 """hama's phoneme network in Flax beside hama's own library, over a live stream's window, in one run.
 
-    python scripts/benchmarks/hama.py
+python scripts/benchmarks/hama_speed.py
 """
 
 import time
