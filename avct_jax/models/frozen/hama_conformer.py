@@ -2,7 +2,7 @@
 
 Gulati et al. 2020, "Conformer: Convolution-augmented Transformer for Speech Recognition" (arXiv 2005.08100),
 with four blocks, no positions and batch norms folded into the convolutions. hama's own library takes
-13 times the processor time (scripts/benchmarks/hama_speed.py); weights are read from its package.
+12 times the processor time (scripts/benchmarks/hama_speed.py); weights are read from its package.
 """
 
 import functools
