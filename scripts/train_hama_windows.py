@@ -5,8 +5,8 @@
 
 A live stream knows some 0.8 s of audio before a chunk and 0.28 s after it, and zeros beyond. The network is
 given such windows, and its log-posteriors are to move the lips, by the embedded E_avct, as those of the whole
-recording do. SOUNDS are sound files, or folders of .wav files. They are heard once, at 40 times the speed of
-speech, and kept in --cache. A step of 16 windows takes half a second of a CPU core. Weights of several
+recording do. SOUNDS are sound files, or folders of .wav files. They are heard once, and kept in --cache. A
+step of 16 windows takes some 0.6 s of a CPU core. Weights of several
 trainings are averaged, and hama's with them (Wortsman et al. 2022, arXiv 2109.01903): what is known by heart
 of little sound goes, what hama knows of other voices stays.
 """

@@ -12,6 +12,7 @@ from avct_jax.inference import mesh_inference
 from avct_jax.live import demeanour, ears
 from avct_jax.live import frame_planner as session_module
 from avct_jax.live.reply import Reply
+from scripts import train_hama_windows
 from tests.live import live_parts
 
 
@@ -225,6 +226,26 @@ def test_hamas_answers_are_those_of_their_frames(voice):
     agree = (found.argmax(-1) == whole.argmax(-1)).mean()
     moved = (found.argmax(-1)[1:] == whole.argmax(-1)[:-1]).mean()
     assert agree > 0.85 and agree > moved + 0.1
+
+
+def test_hamas_network_was_trained_on_what_a_stream_gives_it(monkeypatch, voice):
+    """Windows of scripts/train_hama_windows.py are those of HamaEars, from the first chunk to the last."""
+    heard = []
+    hear = lambda wav: heard.append(np.asarray(wav)) or np.zeros((2 * len(wav) // 640 + 1, 56), np.float32)
+    monkeypatch.setattr(ears, "_hama", lambda: hear)
+    told = ears.choose("hama", live_parts.TINY, {}, 2)
+    pieces = np.clip(np.round(voice[:32000] * 20000), -32768, 32767).astype(np.int16)
+    reply = Reply(told.back)
+    reply.push(pieces, 16000)
+    reply.end()
+    frames = len(pieces) // 640
+    zeros = lambda *shape: np.zeros((frames, *shape), np.float32)
+    one = train_hama_windows.Recording(pieces / np.float32(32768), zeros(4, 41), zeros(2, 56))
+    reach = train_hama_windows.Reach(live_parts.TINY.speech_motion.window_radius, told.back, told.ahead)
+    for begin in range(0, frames, 2):
+        assert reply.listen(begin + 2 + told.ahead, None)
+        told.hear(reply, begin, begin + 2 + told.ahead)
+        np.testing.assert_allclose(heard[-1], train_hama_windows.cut(one, begin, reach)[0], atol=1e-6)
 
 
 def test_checkpoint_without_phoneme_network_is_refused():
