@@ -92,7 +92,7 @@ def measure(browser: Any, address: str, way: str, clicks: int) -> list[dict[str,
 
 def main() -> None:
     """Measure both ways."""
-    from playwright import sync_api
+    from playwright import sync_api  # pyright: ignore[reportMissingImports]  (extra `browser`)
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
