@@ -4,7 +4,7 @@ import abc
 import contextlib
 import os
 from collections.abc import Callable, Generator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -25,7 +25,6 @@ Path = options.Path
 Image = options.Image
 Audio = options.Audio
 Poses = options.Poses
-Phonemes = options.Phonemes
 Face = options.Face
 Request = options.Request
 
@@ -120,20 +119,8 @@ class Animator(abc.ABC):
         audio: Audio,
         output: Path,
         *,
-        phonemes: Phonemes | None = None,
-        transcript: str | None = None,
-        recogniser: recognition.Method = "auto",
-        poses: Poses | None = None,
-        still: bool = False,
-        head_motion: float = 1.0,
-        blink: float = 1.0,
-        mouth: float = 1.0,
-        face: Face | None = None,
-        cropped: bool = False,
-        size: int | None = None,
-        seed: int | None = None,
-        audio_track: int | None = None,
         progress: Callable[[int, int], None] | None = None,
+        **told: Unpack[options.Told],
     ) -> Report:
         """Write a video of the pictured face speaking.
 
@@ -141,27 +128,8 @@ class Animator(abc.ABC):
           image: a portrait: a file, a Pillow image, or pixels (uint8; RGB, RGBA or grey).
           audio: an audio or video file, or mono samples at 16 kHz (floats, or integers of full scale).
           output: .mp4, .mov or .mkv; appears only when it is whole.
-          phonemes: a .json of the released format or a Praat TextGrid, or one of the 41 symbols' indices a
-            frame; beside what is heard (mesh), or instead of recognising them (keypoints).
-          transcript: what is said, in English; `recogniser` aligns it.
-          recogniser: how phonemes are found; "auto" takes what is installed and fits.
-          poses: .npy (t, 6), OpenFace csv or an array (rad, mm), instead of the head motion that is made up;
-            of the mesh family the first is the portrait's own.
-          still: the head keeps its pose.
-          head_motion: factor on how far the head turns and shifts, 0 to 3; 0 is `still`. Of the mesh family,
-            and so are the next two.
-          blink: factor on how often the eyes blink, 0 to 4.
-          mouth: factor on how far the mouth moves, 0 to 2.
-          face: which of several: its number from the left, from 1, or a place in it, (x, y) in px of the
-            image; by default the largest. `avct_jax.faces` lists them.
-          cropped: the image is a head's square already and is taken whole, as a clip of `avct preprocess`
-            must be to compare with the video of it.
-          size: side of the video, px: 256 to 1024 of the mesh family, by default the head's size in the
-            image and 512 at most; the keypoint family has one only.
-          seed: decides blinks, gaze and head motion of the mesh family; by default the image does, so two
-            faces differ. Without effect where nothing is drawn by lot.
-          audio_track: which of a file's audio tracks, from 1; by default the first that is not silent.
           progress: called with frames done and frames in all.
+          **told: how it is to be done, see `avct_jax.animator.options.Told`.
 
         Returns:
           What was written, and how it went.
@@ -173,10 +141,9 @@ class Animator(abc.ABC):
         if not arguments.is_path(output) or "\0" in os.fspath(output):
             raise errors.UserError(f"the output is {output!r}; it must be a file's name, such as 'talk.mp4'")
         video_io.check_writable(output)
-        given = filter(arguments.is_path, (image, audio, poses, phonemes))
+        request = Request(**told)
+        given = filter(arguments.is_path, (image, audio, request.poses, request.phonemes))
         atomic_write.refuse_overwriting(output, *given)
-        told = (phonemes, transcript, recogniser, poses, still, cropped, size, seed, audio_track)
-        request = Request(*told, head_motion, blink, mouth, face)
         ready = self._prepare_request(image, audio, request, clock)
         writer = video_io.VideoWriter(output, size=ready.size, audio=ready.audio)
         with writer, contextlib.closing(self.draw(ready.portrait, ready.track, clock)) as frames:
@@ -191,28 +158,14 @@ class Animator(abc.ABC):
         self,
         image: Image,
         audio: Audio,
-        *,
-        phonemes: Phonemes | None = None,
-        transcript: str | None = None,
-        recogniser: recognition.Method = "auto",
-        poses: Poses | None = None,
-        still: bool = False,
-        head_motion: float = 1.0,
-        blink: float = 1.0,
-        mouth: float = 1.0,
-        face: Face | None = None,
-        cropped: bool = False,
-        size: int | None = None,
-        seed: int | None = None,
-        audio_track: int | None = None,
+        **told: Unpack[options.Told],
     ) -> Generator[UInt8[np.ndarray, "n s s 3"], None, None]:
         """Yield the video's frames in blocks, without writing a file; arguments as for `animate`.
 
         Yields:
           RGB, in 8 bits.
         """
-        told = (phonemes, transcript, recogniser, poses, still, cropped, size, seed, audio_track)
-        request = Request(*told, head_motion, blink, mouth, face)
+        request = Request(**told)
         ready = self._prepare_request(image, audio, request)
         yield from self.draw(ready.portrait, ready.track)
 
@@ -220,27 +173,13 @@ class Animator(abc.ABC):
         self,
         image: Image,
         audio: Audio,
-        *,
-        phonemes: Phonemes | None = None,
-        transcript: str | None = None,
-        recogniser: recognition.Method = "auto",
-        poses: Poses | None = None,
-        still: bool = False,
-        head_motion: float = 1.0,
-        blink: float = 1.0,
-        mouth: float = 1.0,
-        face: Face | None = None,
-        cropped: bool = False,
-        size: int | None = None,
-        seed: int | None = None,
-        audio_track: int | None = None,
+        **told: Unpack[options.Told],
     ) -> PreparedAnimation:
         """Read portrait and voice and find out how the face moves; `draw` makes frames of it.
 
         `animate` and `frames` begin with it; arguments are theirs, and so are the errors.
         """
-        told = (phonemes, transcript, recogniser, poses, still, cropped, size, seed, audio_track)
-        request = Request(*told, head_motion, blink, mouth, face)
+        request = Request(**told)
         return self._prepare_request(image, audio, request)
 
     def _prepare_request(

@@ -5,7 +5,7 @@ import numbers
 import os
 import typing
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from avct_jax import arguments, errors
 from avct_jax.animator import scales as factors
@@ -21,8 +21,49 @@ Face = Any  # a number from 1, or a pair of px
 Phonemes = Any  # a Path, or what symbols.from_indices takes
 
 
+class Told(TypedDict, total=False):
+    """What `Animator.animate`, `frames` and `prepare` may be told by name.
+
+    Attributes:
+      phonemes: a .json of the released format or a Praat TextGrid, or one of the 41 symbols' indices a
+        frame; beside what is heard (mesh), or instead of recognising them (keypoints).
+      transcript: what is said, in English; `recogniser` aligns it.
+      recogniser: how phonemes are found; "auto" takes what is installed and fits.
+      poses: .npy (t, 6), OpenFace csv or an array (rad, mm), instead of the head motion that is made up;
+        of the mesh family the first is the portrait's own.
+      still: the head keeps its pose.
+      head_motion: factor on how far the head turns and shifts, 0 to 3; 0 is `still`. Of the mesh family,
+        and so are the next two.
+      blink: factor on how often the eyes blink, 0 to 4.
+      mouth: factor on how far the mouth moves, 0 to 2.
+      face: which of several: its number from the left, from 1, or a place in it, (x, y) in px of the
+        image; by default the largest. `avct_jax.faces` lists them.
+      cropped: the image is a head's square already and is taken whole, as a clip of `avct preprocess`
+        must be to compare with the video of it.
+      size: side of the video, px: 256 to 1024 of the mesh family, by default the head's size in the
+        image and 512 at most; the keypoint family has one only.
+      seed: decides blinks, gaze and head motion of the mesh family; by default the image does, so two
+        faces differ. Without effect where nothing is drawn by lot.
+      audio_track: which of a file's audio tracks, from 1; by default the first that is not silent.
+    """
+
+    phonemes: Phonemes | None
+    transcript: str | None
+    recogniser: recognition.Method
+    poses: Poses | None
+    still: bool
+    cropped: bool
+    size: int | None
+    seed: int | None
+    audio_track: int | None
+    head_motion: float
+    blink: float
+    mouth: float
+    face: Face | None
+
+
 class Request(NamedTuple):
-    """What `Animator.animate` may be told beside image, audio and output; see there."""
+    """What `Animator.animate` is told beside image, audio and output, and what is usual; see `Told`."""
 
     phonemes: Phonemes | None = None
     transcript: str | None = None

@@ -31,7 +31,7 @@ FRAMES = 120 * 25 * 64 * 64 * 3 / 1024  # kB that all frames of the long video t
 
 
 def memory(folder: pathlib.Path, checkpoint, seconds: int) -> list[float]:
-    """Most memory of all, and how much more is usual in the last quarter of the frames than in the first, kB."""
+    """Most memory of all, and what is usual in the last quarter of the frames less that in the first, kB."""
     script = f'[{{"word": "x", "phones": [{{"ph": "AA", "bg": 0, "ed": {100 * seconds}}}]}}]'
     (folder / "x.json").write_text(script)
     second = np.random.default_rng(0).normal(0, 3000, 16000).astype(np.int16).tobytes()

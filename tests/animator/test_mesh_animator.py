@@ -3,7 +3,6 @@ what it must.
 """
 
 import dataclasses
-import inspect
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,7 @@ import skimage.data
 from scipy.spatial import transform
 
 from avct_jax import demo, errors, weights_file
-from avct_jax.animator import base, factory, mesh_animator, scales
+from avct_jax.animator import base, factory, mesh_animator, options, scales
 from avct_jax.data.faces import face_basis
 from avct_jax.data.media import video_io
 from avct_jax.data.speech import audio_io, mesh_features
@@ -240,10 +239,8 @@ def test_head_turn_is_the_rotation_without_the_size():
     np.testing.assert_allclose(mesh_animator.head_turn(head), vector, atol=1e-9)
 
 
-def test_frames_and_prepare_take_what_animate_takes():
-    takes = lambda function: set(inspect.signature(function).parameters)
-    assert takes(base.Animator.animate) - {"output", "progress"} == takes(base.Animator.frames)
-    assert takes(base.Animator.prepare) == takes(base.Animator.frames)
+def test_what_may_be_told_is_what_a_request_holds():
+    assert tuple(options.Told.__annotations__) == base.Request._fields
 
 
 def test_a_face_of_several_is_animated(animator, wav):
@@ -256,10 +253,10 @@ def test_a_face_of_several_is_animated(animator, wav):
 
 
 def test_what_is_prepared_draws_the_frames_and_bears_the_notes(animator, wav):
-    options = {"size": SIZE, "seed": 3, "poses": np.tile(np.float32([0, 0, 0, 0, 0, 250]), (18, 1))}
-    ready = animator.prepare(skimage.data.astronaut(), wav, **options)
+    told = {"size": SIZE, "seed": 3, "poses": np.tile(np.float32([0, 0, 0, 0, 0, 250]), (18, 1))}
+    ready = animator.prepare(skimage.data.astronaut(), wav, **told)
     assert (ready.size, ready.frames) == (SIZE, 19)
     assert ready.notes == ("18 poses, 19 frames: the last pose is held",)
     drawn = np.concatenate(list(animator.draw(ready.portrait, ready.track)))
-    shown = np.concatenate(list(animator.frames(skimage.data.astronaut(), wav, **options)))
+    shown = np.concatenate(list(animator.frames(skimage.data.astronaut(), wav, **told)))
     np.testing.assert_array_equal(drawn, shown)
