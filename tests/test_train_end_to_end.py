@@ -35,7 +35,7 @@ def clips(tmp_path_factory):
     return made_clips.make(tmp_path_factory.mktemp("clips"))
 
 
-def start(*commands, devices=8):
+def start(*commands, devices=2):
     """One process that runs `avct` with these words, one after the other."""
     environment = toy_stage.environment() | {"XLA_FLAGS": FLAGS + str(devices)}
     code = STEPS.format([[str(word) for word in words] for words in commands])

@@ -14,7 +14,7 @@ from avct_jax.animator import notes as gathering
 from avct_jax.animator import options, stopwatch
 from avct_jax.data.faces import head_pose
 from avct_jax.data.media import soundtrack, video_io
-from avct_jax.data.phonemes import recognition
+from avct_jax.data.phonemes import languages, recognition
 from avct_jax.data.phonemes import symbols as phoneme_labels
 from avct_jax.data.speech import audio_io, voice
 from avct_jax.files import atomic_write
@@ -191,6 +191,8 @@ class Animator(abc.ABC):
         if arguments.is_path(audio):
             soundtrack.check_tracks(audio, request.audio_track)
         notes: list[str] = []
+        if not languages.is_english(request.language) and request.transcript is request.phonemes is None:
+            notes.append(f"a transcript is not given: {request.language} is heard as if it were English")
         with gathering.gathered(notes):
             audio = audio if arguments.is_path(audio) else audio_io.from_samples(audio)
             ready = self._ready(image, audio, request, notes, clock or stopwatch.Stopwatch())
@@ -250,8 +252,13 @@ def labels(speech: voice.Speech, request: Request, notes: list[str]) -> Int[np.n
     count = len(speech.silent)
     given = request.phonemes
     if given is None:
-        how = {"method": request.recogniser, "transcript": request.transcript}
-        segments = recognition.recognise(speech.samples, silent=speech.silent, **how)
+        segments = recognition.recognise(
+            speech.samples,
+            method=request.recogniser,
+            transcript=request.transcript,
+            language=request.language,
+            silent=speech.silent,
+        )
         return phoneme_labels.labels_from_segments(segments, count)
     if request.recogniser != "auto":
         notes.append(f"the recogniser {request.recogniser} is not asked: phonemes are given")

@@ -9,7 +9,7 @@ from avct_jax import arguments, errors
 from avct_jax.animator import base, portrait, scales
 from avct_jax.data.faces import face_alignment_backend, head_pose
 from avct_jax.data.media import image_io, soundtrack
-from avct_jax.data.phonemes import decoders, pronunciation, recognition, symbols
+from avct_jax.data.phonemes import decoders, recognition, symbols
 
 SIZES = (256, 1024)  # px, least and most of the mesh family
 UNKNOWN = "landmarks {!r} are not known; choose mediapipe or face-alignment"
@@ -43,8 +43,7 @@ def look(
     check_landmarks(landmarks, mesh=bool(mesh))
     recognition.check_method(asked.recogniser)
     if asked.transcript is not None:
-        if not pronunciation.can_be_said(asked.transcript):
-            raise errors.UserError(recognition.NO_WORD)
+        recognition.check_transcript(asked.transcript, asked.language)
         decoders.pocketsphinx(*recognition.BY_TRANSCRIPT)
     elif mesh is False and asked.phonemes is None:
         decoders.pocketsphinx()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypedDict
 from avct_jax import arguments, errors
 from avct_jax.animator import scales as factors
 from avct_jax.data.faces import head_pose
-from avct_jax.data.phonemes import recognition
+from avct_jax.data.phonemes import languages, recognition
 from avct_jax.data.phonemes import symbols as phoneme_labels
 
 Path = str | os.PathLike
@@ -27,7 +27,9 @@ class Told(TypedDict, total=False):
     Attributes:
       phonemes: a .json of the released format or a Praat TextGrid, or one of the 41 symbols' indices a
         frame; beside what is heard (mesh), or instead of recognising them (keypoints).
-      transcript: what is said, in English; `recogniser` aligns it.
+      transcript: what is said; `recogniser` aligns it.
+      language: of the transcript, a code such as "en" or "de"; others than English need g2p2 (extra
+        `languages`) or the program espeak-ng.
       recogniser: how phonemes are found; "auto" takes what is installed and fits.
       poses: .npy (t, 6), OpenFace csv or an array (rad, mm), instead of the head motion that is made up;
         of the mesh family the first is the portrait's own.
@@ -60,6 +62,7 @@ class Told(TypedDict, total=False):
     blink: float
     mouth: float
     face: Face | None
+    language: str
 
 
 class Request(NamedTuple):
@@ -78,6 +81,7 @@ class Request(NamedTuple):
     blink: float = 1.0
     mouth: float = 1.0
     face: Face | None = None
+    language: str = languages.ENGLISH
 
     @property
     def scales(self) -> factors.Scales:
@@ -112,6 +116,7 @@ class Request(NamedTuple):
             still=arguments.flag(self.still, "still"),
             cropped=arguments.flag(self.cropped, "cropped"),
             face=face_of(self.face),
+            language=languages.check(self.language),
             **asked._asdict(),
         )
 

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import os
 import pathlib
 import signal
 import subprocess
@@ -23,6 +22,7 @@ from avct_jax.cli import main
 from avct_jax.data.media import video_io
 from avct_jax.data.speech import audio_io
 from avct_jax.models import system_config
+from tests import toy_stage
 from tests.animator import test_mesh_animator
 
 ASTRONAUT = skimage.data.astronaut()
@@ -325,8 +325,9 @@ def test_an_interrupted_animation_leaves_nothing(material, tmp_path, number, cod
     words = ["--image", material / "face.png", "--audio", tmp_path / "long.wav", "--output", out / "talk.mp4"]
     words += ["--checkpoint", material / "tiny.safetensors", "--still"]
     command = [sys.executable, "-m", "avct_jax", "animate", *map(str, words)]
-    environment = os.environ | {"AVCT_NO_CACHE": "", "AVCT_CACHE_DIR": str(material / "cache")}
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=toy_stage.environment()
+    )
     while process.poll() is None and not any(p.stat().st_size for p in out.iterdir()):
         time.sleep(0.05)  # until the encoder has written something
     process.send_signal(number)

@@ -23,6 +23,7 @@ examples:
   avct animate --image face.jpg --audio speech.wav --transcript "Hello, world." --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --transcript-file words.txt
   avct animate --image face.jpg --text "Hello, world." --output talk.mp4
+  avct animate --image face.jpg --text "Guten Tag." --language de --output talk.mp4
   avct animate --image face.jpg --audio interview.mov --still --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --poses openface.csv --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --head-motion 0.5 --blink off --mouth 1.2
@@ -45,9 +46,11 @@ class SpeechOptions:
       audio_track: which of the file's audio tracks, from 1 (default: the first that is not silent)
       recogniser: who recognises the phonemes for learned keypoints, or where a transcript does not fit; the
         mesh hears by itself (auto: hama where it is installed, the better one)
-      transcript: the words, in English: aligned with the audio (default: recognised from it)
+      transcript: the words: aligned with the audio (default: recognised from it)
       transcript_file: a file of text that holds the words
       phonemes: phonemes: a Praat TextGrid, or .json as released
+      language: of the transcript or the text: en, de, pt-br, ...; others than English need
+        `pip install 'g2p2[de,numbers]'` or espeak-ng, which speaks their texts as well
     """
 
     audio_track: option.MaybePositive = None
@@ -55,6 +58,7 @@ class SpeechOptions:
     transcript: Annotated[option.MaybeText, SAID, option.shown_as("TEXT")] = None
     transcript_file: Annotated[option.MaybeFile, SAID] = None
     phonemes: Annotated[option.MaybeFile, SAID] = None
+    language: Annotated[str, option.shown_as("CODE")] = "en"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +127,7 @@ class Options:
     Attributes:
       image: a portrait: jpg, png, webp, ...
       audio: a recording, or a video whose audio is taken
-      text: what is to be said, in English, by a synthetic voice (extra `speak`)
+      text: what is to be said, by a synthetic voice (extra `speak`; other languages: espeak-ng)
       text_file: a file of text that holds it
       output: the video: .mp4, .mov or .mkv (default: IMAGE_says_AUDIO.mp4, here)
     """
@@ -159,7 +163,7 @@ def run(options: Options) -> int:
     with contextlib.ExitStack() as kept:
         audio = options.audio
         if text is not None:
-            audio, phonemes = kept.enter_context(speaking(text, options.shown))
+            audio, phonemes = kept.enter_context(speaking(text, speech.language, options.shown))
             request = request._replace(phonemes=phonemes)
         return animate(options.image, audio, output, request, options.network, options.shown)
 
@@ -183,6 +187,7 @@ def request_of(options: Options) -> Any:
         blink=head.blink,
         mouth=head.mouth,
         face=options.who.face,
+        language=speech.language,
     )
 
 
@@ -206,22 +211,21 @@ def text_of(options: Options) -> str | None:
         if getattr(options.speech, name) is not None:
             option_name = f"--{name.replace('_', '-')}"
             raise errors.UserError(f"{option_name} is of a recording, and a text is given; leave one out")
-    from avct_jax.data.speech import speaker
+    from avct_jax.data.speech import voices
 
-    speaker.check_installed()
-    return speaker.checked(text)
+    return voices.checked(text, options.speech.language)
 
 
 @contextlib.contextmanager
-def speaking(text: str, shown: option.Shown) -> Iterator[tuple[str, Any]]:
+def speaking(text: str, language: str, shown: option.Shown) -> Iterator[tuple[str, Any]]:
     """Speak a text, and give a file of it and its phonemes while the context is open."""
     import tempfile
 
     from avct_jax import progress
-    from avct_jax.data.speech import speaker
+    from avct_jax.data.speech import speaker, voices
 
     with progress.Progress("speaking", unit="sentences", quiet=shown.quiet):
-        spoken = speaker.HibariSpeaker().speak(text)
+        spoken = voices.of(language).speak(text)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "text.wav")
         speaker.write_wav(path, spoken)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from avct_jax import errors
-from avct_jax.data.phonemes import symbols
+from avct_jax.data.phonemes import ipa, symbols
 from avct_jax.data.speech import mesh_features
 
 SHARE = 0.5  # posterior that a known phoneme has at least, as in mesh_features.told
@@ -63,7 +63,7 @@ def _names(symbol):
         return [plain]
     if plain in symbols.ARPABET:
         return symbols.ARPABET[plain].split("+")
-    return symbols.ipa_to_arpabet(str(symbol)) if isinstance(symbol, str) else []
+    return ipa.to_arpabet(str(symbol)) if isinstance(symbol, str) else []
 
 
 def floors(known: Sequence[Hint], begin: int, frames: int) -> Float[np.ndarray, "t 2 56"]:

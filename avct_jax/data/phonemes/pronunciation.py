@@ -7,7 +7,7 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-from avct_jax.data.phonemes import symbols
+from avct_jax.data.phonemes import ipa
 
 MOST_VARIANTS = 4  # of one word; CMUdict rarely has more
 ONES = re.findall(
@@ -173,7 +173,7 @@ def _network():
 
 def _network_guess(word: str) -> tuple[str, ...]:
     network = _network()
-    phones = symbols.ipa_to_arpabet(network.predict(word).ipa) if network else []
+    phones = ipa.to_arpabet(network.predict(word).ipa) if network else []
     return tuple(phone for phone in phones if phone != "NSN")
 
 

@@ -6,6 +6,7 @@ recognises, so phones come from a transcript, or from hama's network where insta
 
 import importlib.util
 import logging
+import re
 import threading
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -14,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from avct_jax import errors
-from avct_jax.data.phonemes import decoders, pronunciation, symbols
+from avct_jax.data.phonemes import decoders, ipa, languages, pronunciation, symbols
 from avct_jax.data.speech import speech_features, voice
 
 # Measured on five voices with reference phones (26 to 78% of frames hang on these): pocketsphinx places
@@ -29,7 +30,7 @@ SHORTEST_SECONDS = 0.12  # less audio than this holds no phone that could be fou
 SILENCE_ODDS = 0.1  # that a pause stands between two words
 CENTISECONDS = 100  # pocketsphinx frames/s
 
-NO_WORD = "the transcript holds no English word; write what is said, or leave it out"
+NO_WORD = "the transcript holds no {} word; write what is said, or leave it out"
 BY_TRANSCRIPT = ("a transcript", "leave --transcript out")  # what needs pocketsphinx, and the way out
 
 Variants = Sequence[Sequence[str]]
@@ -44,6 +45,7 @@ def recognise(
     *,
     method: Method = "auto",
     transcript: str | None = None,
+    language: str = languages.ENGLISH,
     silent: Bool[np.ndarray, " t"] | None = None,
 ) -> list[symbols.Segment]:
     """The phones of a recording and their times, silence included, from 0 to its end.
@@ -52,14 +54,14 @@ def recognise(
       wav: 16 kHz mono, any scale and length.
       method: "pocketsphinx" recognises alone (about 47% of frames as the reference), "hama" recognises with
         that optional package and aligns (70%), "auto" is hama where it is installed.
-      transcript: what is said, in English; aligned (78%). When that fails, a line is logged and `method`
-        used.
+      transcript: what is said; aligned (78%). When that fails, a line is logged and `method` used.
+      language: of the transcript, as `languages.check` returns it.
       silent: frames in which nobody speaks, where they are known (`voice.Speech.silent`).
 
     Raises:
       UserError: hama is asked for and not installed, or the transcript holds no word.
     """
-    words = _words_of(transcript) if transcript is not None else None
+    words = _words_of(transcript, language) if transcript is not None else None
     check_method(method)
     if _nobody_speaks(wav, silent):
         return [symbols.Segment("SIL", 0.0, len(wav) / speech_features.SAMPLE_RATE)]
@@ -79,6 +81,17 @@ def recognise(
             piece = _recognise_piece(wav[begin:end], use_hama, share)
             found += [symbols.Segment(p, a + start, b + start) for p, a, b in piece]
     return finish(found, wav)
+
+
+def check_transcript(transcript: str, language: str) -> None:
+    """Refuse a text that nothing can be said of; far quicker than aligning it.
+
+    Raises:
+      UserError: so it is.
+    """
+    english = languages.is_english(language)
+    if not (pronunciation.can_be_said(transcript) if english else re.search(r"\w", transcript)):
+        raise errors.UserError(NO_WORD.format("English" if english else language))
 
 
 def check_method(method: str) -> None:
@@ -167,10 +180,10 @@ def pieces(wav: Float[np.ndarray, "n"]) -> list[tuple[int, int]]:
     return list(zip(cuts, [*cuts[1:], len(wav)], strict=True))
 
 
-def _words_of(transcript: str) -> Sequence[Variants]:
-    words = [word.variants for word in pronunciation.pronounce(transcript)]
+def _words_of(transcript: str, language: str) -> Sequence[Variants]:
+    words = [word.variants for word in languages.pronounce(transcript, language)]
     if not words:
-        raise errors.UserError(NO_WORD)
+        raise errors.UserError(NO_WORD.format("English" if languages.is_english(language) else language))
     return words
 
 
@@ -270,7 +283,7 @@ def _allphone(wav: Float[np.ndarray, "n"]) -> list[symbols.Segment]:
 
 def _hama_words(wav: Float[np.ndarray, "n"]) -> list[Variants]:
     heard = decoders.hama()(speech_features.normalised(wav), speech_features.SAMPLE_RATE).word_phoneme_text
-    spelled = (symbols.ipa_to_arpabet(word) for word in heard.split("|"))
+    spelled = (ipa.to_arpabet(word) for word in heard.split("|"))
     words = [tuple(phone for phone in word if phone != "NSN") for word in spelled]
     return [(word,) for word in words if word]
 

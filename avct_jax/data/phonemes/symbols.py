@@ -4,7 +4,6 @@ Read: the released JSON ([{"word": .., "phones": [{"ph", "bg", "ed"}]}], times i
 TextGrids (long or short text; ARPAbet, IPA or, as MAUS writes, SAMPA). Frame i takes the phone that covers
 4 i hundredths.
 """
-# ruff: noqa: RUF001 - letters of the phonetic alphabet do look like others
 
 import itertools
 import json
@@ -12,7 +11,6 @@ import logging
 import os
 import pathlib
 import re
-import unicodedata
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +18,7 @@ import numpy as np
 from jaxtyping import Int
 
 from avct_jax import arguments, errors
+from avct_jax.data.phonemes import ipa
 from avct_jax.files import file_kind, text_file
 
 SYMBOLS = tuple(  # CMUdict's phones with NSN (noise) and SIL, alphabetical
@@ -38,23 +37,9 @@ LENGTH_SLACK = (1.0, 0.1)  # phonemes may differ from the audio by 1 s or 10% of
 _log = logging.getLogger(__name__)
 
 
-def _table(text: str) -> dict[str, str]:
-    """Read "aɪ=AY ɪə=IH+R": what is written, and the ARPAbet phones it stands for."""
-    pairs = (pair.rsplit("=", 1) for pair in text.split())
-    return {written: phones for written, phones in pairs}
-
-
 SILENCES = {"", "SIL", "SP", "SPN", "PAU", "#", "_", "<P:>", "<SIL>", "<EPS>", "H#", "<S>", "</S>", "..."}
-ARPABET = _table("AX=AH AXR=ER IX=IH UX=UW DX=T EL=L EM=M EN=N NX=N HV=HH H=HH")
-IPA = _table("""
-    aɪ=AY aʊ=AW eɪ=EY oʊ=OW əʊ=OW ɔɪ=OY tʃ=CH dʒ=JH tɕ=CH dʑ=JH ʧ=CH ʤ=JH ɪə=IH+R eə=EH+R ʊə=UH+R ɜɹ=ER
-    əɹ=ER aj=AY aw=AW ej=EY ow=OW ɔj=OY ɑ=AA a=AA ɒ=AA æ=AE ʌ=AH ə=AH ɐ=AH ɘ=AH ᵊ=AH ɤ=AH ɔ=AO ɛ=EH e=EY
-    ɜ=ER ɝ=ER ɚ=ER ø=ER œ=ER ɪ=IH ɨ=IH i=IY o=OW ʊ=UH ɵ=UH u=UW ʉ=UW ɯ=UW y=UW b=B ɓ=B d=D ɖ=D ɗ=D ð=DH
-    f=F ɸ=F g=G ɡ=G ɟ=G ɣ=G h=HH ɦ=HH x=HH χ=HH k=K c=K q=K l=L ɫ=L ʎ=L ɭ=L m=M ɱ=M n=N ɲ=N ɴ=N ŋ=NG p=P
-    r=R ɹ=R ɻ=R ʁ=R ʀ=R ɽ=R s=S ʃ=SH ʂ=SH ɕ=SH t=T ʈ=T ɾ=T ʔ=T θ=TH v=V β=V ʋ=V w=W ɰ=W ʍ=W j=Y ɥ=Y z=Z
-    ʒ=ZH ʐ=ZH
-""")
-SAMPA = _table(r"""
+ARPABET = ipa.table("AX=AH AXR=ER IX=IH UX=UW DX=T EL=L EM=M EN=N NX=N HV=HH H=HH")
+SAMPA = ipa.table(r"""
     aI=AY aU=AW eI=EY @U=OW oU=OW OI=OY tS=CH dZ=JH I@=IH+R e@=EH+R U@=UH+R A:=AA A=AA Q=AA {=AE V=AH @=AH
     6=AH O:=AO O=AO E=EH e=EH 3:=ER 3`=ER 3=ER @`=ER I=IH i:=IY i=IY U=UH u:=UW u=UW b=B d=D D=DH f=F g=G
     h=HH k=K l=L l==L m=M m==M n=N n==N N=NG p=P r=R r\=R s=S S=SH t=T 4=T ?=T T=TH v=V w=W j=Y z=Z Z=ZH
@@ -198,23 +183,6 @@ def fit_to_frames(labels: Int[np.ndarray, "t"], frames: int) -> Int[np.ndarray, 
     return np.concatenate([kept, np.full(frames - len(kept), SIL)]).astype(np.int32)
 
 
-def ipa_to_arpabet(text: str) -> list[str]:
-    """ARPAbet for a string in IPA, longest symbols first; length, stress and other marks are dropped."""
-    text = unicodedata.normalize("NFC", text).replace("ɜ˞", "ɝ").replace("ə˞", "ɚ").replace("ç", "x")
-    marks = ("Mn", "Lm", "Sk", "Zs", "Po")  # combining, raised and spacing marks, spaces, stops
-    kept = [c for c in unicodedata.normalize("NFD", text) if unicodedata.category(c) not in marks or c == "ᵊ"]
-    return _spell("".join(kept), IPA)
-
-
-def _spell(letters: str, table: dict[str, str]) -> list[str]:
-    phones, i = [], 0
-    while i < len(letters):
-        size = next((n for n in (3, 2, 1) if letters[i : i + n] in table), 0)
-        phones += table[letters[i : i + size]].split("+") if size else ["NSN"]
-        i += max(size, 1)
-    return phones
-
-
 def _arpabet(label: str) -> list[str]:
     symbol = label.strip().upper().rstrip("012")
     if symbol in SILENCES:
@@ -226,13 +194,13 @@ def _arpabet(label: str) -> list[str]:
 def _notation(labels: Sequence[str]):
     """The reader that understands most of a tier's labels; ARPAbet when in doubt."""
 
-    def ipa(label: str) -> list[str]:
-        return ["SIL"] if label.strip().upper() in SILENCES else ipa_to_arpabet(label) or ["NSN"]
+    def phonetic(label: str) -> list[str]:
+        return ["SIL"] if label.strip().upper() in SILENCES else ipa.to_arpabet(label) or ["NSN"]
 
     def sampa(label: str) -> list[str]:
-        return ["SIL"] if label.strip().upper() in SILENCES else _spell(label.strip(), SAMPA)
+        return ["SIL"] if label.strip().upper() in SILENCES else ipa.spell(label.strip(), SAMPA)
 
-    readers = (_arpabet, ipa, sampa)
+    readers = (_arpabet, phonetic, sampa)
     return max(readers, key=lambda read: sum("NSN" not in read(label) for label in labels))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from avct_jax import speech_format
-from avct_jax.data.phonemes import symbols
+from avct_jax.data.phonemes import ipa, symbols
 from avct_jax.data.speech import speech_features, streaming_features, voice
 
 STEPS = speech_format.STEPS
@@ -113,7 +113,7 @@ def columns_of_symbols() -> dict[int, list[int]]:
     """Which TOKENS each of the 41 symbols may be."""
     found: dict[int, list[int]] = {}
     for column, token in enumerate(TOKENS):
-        spelled = [symbol for symbol in symbols.ipa_to_arpabet(token) if symbol != "NSN"]
+        spelled = [symbol for symbol in ipa.to_arpabet(token) if symbol != "NSN"]
         if len(spelled) == 1:
             found.setdefault(symbols.SYMBOLS.index(spelled[0]), []).append(column)
     found[symbols.SIL] = [0]

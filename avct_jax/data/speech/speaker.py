@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int, Int16
 
 from avct_jax import errors
-from avct_jax.data.phonemes import pronunciation, symbols
+from avct_jax.data.phonemes import ipa, pronunciation, symbols
 from avct_jax.data.speech import pcm, speech_features
 
 MISSING = (
@@ -39,6 +39,14 @@ _log = logging.getLogger(__name__)
 Phoneme = tuple[str, float, float]  # one of symbols.SYMBOLS, start and end in seconds
 
 
+class SpokenSentence(NamedTuple):
+    """A sentence, or a part of one, and when it is said, seconds since the text began."""
+
+    text: str
+    start: float
+    end: float
+
+
 class SpokenText(NamedTuple):
     """A text as it was spoken.
 
@@ -46,11 +54,13 @@ class SpokenText(NamedTuple):
       pcm: mono samples, int16 or floats of -1 to 1.
       sample_rate: samples a second.
       phonemes: (symbol, start, end), seconds since the text began, ARPAbet; None where they are not known.
+      sentences: when which is said, for subtitles; none where it is not known.
     """
 
     pcm: Float[np.ndarray, " n"] | Int16[np.ndarray, " n"]
     sample_rate: int
     phonemes: list[Phoneme] | None = None
+    sentences: tuple[SpokenSentence, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -114,10 +124,7 @@ class HibariSpeaker:
         Raises:
           UserError: it is empty, too long, or holds no English word.
         """
-        pieces = list(self.speak_sentences(text))
-        rows = [piece.phonemes for piece in pieces]
-        known = [row for one in rows if one for row in one] if None not in rows else None
-        return SpokenText(np.concatenate([piece.pcm for piece in pieces]), self.sample_rate, known)
+        return joined(list(self.speak_sentences(text)))
 
     def speak_sentences(self, text: str) -> Iterator[SpokenText]:
         """Speak a text sentence by sentence, each as soon as it is ready.
@@ -140,9 +147,11 @@ class HibariSpeaker:
                 ids = self._voice.ids(said)
                 wav = self._voice.from_ids(ids, self._speed, rng)
                 lead = 0 if empty else round(self._pause * self.sample_rate)
-                rows = self._phonemes(said, ids, len(wav), (begin + lead) / self.sample_rate)
-                yield SpokenText(np.pad(wav, (lead, 0)), self.sample_rate, rows)
-                begin, empty = begin + lead + len(wav), False
+                start, end = begin + lead, begin + lead + len(wav)
+                rows = self._phonemes(said, ids, len(wav), start / self.sample_rate)
+                shown = SpokenSentence(sentence.strip(), start / self.sample_rate, end / self.sample_rate)
+                yield SpokenText(np.pad(wav, (lead, 0)), self.sample_rate, rows, (shown,))
+                begin, empty = end, False
         if empty:
             raise errors.UserError(NO_WORD)
 
@@ -156,6 +165,16 @@ class HibariSpeaker:
             return None
         rows = align(["", *heard, ""], UNIT * durations, begin)
         return earlier(rows, EARLY / self._speed, begin, begin + count / self.sample_rate)
+
+
+def joined(pieces: Sequence[SpokenText]) -> SpokenText:
+    """Make one of what was spoken piece by piece, whose times are of the whole."""
+    rows = [piece.phonemes for piece in pieces]
+    known = [row for one in rows if one for row in one] if None not in rows else None
+    sentences = tuple(one for piece in pieces for one in piece.sentences)
+    return SpokenText(
+        np.concatenate([piece.pcm for piece in pieces]), pieces[0].sample_rate, known, sentences
+    )
 
 
 class _DurationSession:
@@ -239,7 +258,7 @@ def _spell(letter: str) -> list[str]:
     """ARPAbet of one letter of hibari's alphabet; nothing for marks, spaces and silence."""
     if letter in MISAKI:
         return [MISAKI[letter]]
-    return [name for name in symbols.ipa_to_arpabet(letter) if name != "NSN"] if letter else []
+    return [name for name in ipa.to_arpabet(letter) if name != "NSN"] if letter else []
 
 
 def write_wav(path: str | os.PathLike, spoken: SpokenText) -> None:
@@ -265,6 +284,23 @@ def checked(text: Any) -> str:
     Raises:
       UserError: it is no text, or empty, or too long, or holds no English word.
     """
+    text = checked_length(text)
+    foreign = [word for word in text.split() if any(map(_is_foreign, word))]
+    kept = "".join(" " if _is_foreign(letter) else letter for letter in text)
+    if not pronunciation.can_be_said(kept):
+        only = f"the text holds no English word ({errors.few(foreign)}); the voice speaks English only"
+        raise errors.UserError(only if foreign else NO_WORD)
+    if foreign:
+        _log.warning("left out of the text, not English: %s", errors.few(foreign))
+    return kept
+
+
+def checked_length(text: Any) -> str:
+    """Take a text in any language; a long one is logged.
+
+    Raises:
+      UserError: it is no text, or empty, or too long.
+    """
     if not isinstance(text, str):
         raise errors.UserError(f"a text of {type(text).__name__} is given; write what is to be said")
     if not text.strip():
@@ -276,16 +312,9 @@ def checked(text: Any) -> str:
         raise errors.UserError(
             f"the text has a number of {len(long[0])} digits; write it as it is to be read"
         )
-    foreign = [word for word in text.split() if any(map(_is_foreign, word))]
-    kept = "".join(" " if _is_foreign(letter) else letter for letter in text)
-    if not pronunciation.can_be_said(kept):
-        only = f"the text holds no English word ({errors.few(foreign)}); the voice speaks English only"
-        raise errors.UserError(only if foreign else NO_WORD)
-    if foreign:
-        _log.warning("left out of the text, not English: %s", errors.few(foreign))
     if len(text) > LONG:
         _log.warning("%s", length)
-    return kept
+    return text
 
 
 def _is_foreign(letter: str) -> bool:
