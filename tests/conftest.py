@@ -41,6 +41,7 @@ SLOW = [
     "head_motion",
     "head_motion_stage",
     "image_augmentation",
+    "job_queue",
     "keypoint_inference",
     "loop",
     "losses",

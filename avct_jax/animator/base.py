@@ -37,12 +37,16 @@ class Report(NamedTuple):
       seconds: length of the audio.
       notes: what was decided, or could not be read, on the way, a line each; some are logged as well.
       timings: seconds of wall clock by part.
+      seed: that was used, the image's where none was given; None where nothing is drawn by lot.
+      size: side of the frames, px.
     """
 
     frames: int
     seconds: float
     notes: list[str]
     timings: dict[str, float]
+    seed: int | None = None
+    size: int = 0
 
 
 class PreparedAnimation(NamedTuple):
@@ -56,6 +60,7 @@ class PreparedAnimation(NamedTuple):
       seconds: length of the audio.
       audio: what the video is to hold of the audio, for `video_io.VideoWriter`.
       notes: what was decided, or could not be read, on the way, a line each.
+      seed: as in `Report`.
     """
 
     portrait: Any
@@ -65,6 +70,7 @@ class PreparedAnimation(NamedTuple):
     seconds: float
     audio: Any = None
     notes: tuple[str, ...] = ()
+    seed: int | None = None
 
 
 FAMILIES: dict[str, Any] = {}  # animators by the family of their networks, see weights_file.FAMILIES
@@ -152,7 +158,8 @@ class Animator(abc.ABC):
                     writer.write(block)
                 if progress:
                     progress(writer.frames, ready.frames)
-        return Report(ready.frames, ready.seconds, list(ready.notes), clock.seconds)
+        made = (ready.frames, ready.seconds, list(ready.notes), clock.seconds)
+        return Report(*made, seed=ready.seed, size=ready.size)
 
     def frames(
         self,

@@ -22,7 +22,7 @@ def load(checkpoint: base.Path | None = None, *, landmarks: str = "mediapipe") -
             raise errors.UserError(f"the checkpoint is {checkpoint!r}; name a .safetensors file")
         return make(weights_file.load(checkpoint, required=None), landmarks=landmarks)
     with weights_file.embedded() as path:
-        return make(weights_file.load(path, required=None), landmarks=landmarks)
+        return make(weights_file.load(path, required=None, known=True), landmarks=landmarks)
 
 
 def make(system: weights_file.System, *, landmarks: str = "mediapipe") -> Animator:

@@ -85,7 +85,8 @@ class MeshAnimator(base.Animator, family="mesh"):
             seed = _seed_of(pixels) if request.seed is None else request.seed
             turned = head_turn(np.asarray(portrait.portrait.head))
             track = self._track(speech, seed, request.poses, request.scales, notes, turned)
-        return base.PreparedAnimation(portrait, track, len(pixels), len(track.speech), speech.seconds, heard)
+        ready = (portrait, track, len(pixels), len(track.speech), speech.seconds, heard)
+        return base.PreparedAnimation(*ready, seed=seed)
 
     def draw(
         self,

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import logging
-import os
 import pathlib
 import re
 from collections.abc import Iterator
@@ -12,11 +11,12 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from avct_jax import errors
-from avct_jax.cli import option
+from avct_jax.cli import animation_jobs, option
 
 log = logging.getLogger(__name__)
 
 LONGEST_STEM = 60  # characters of a name that a default output takes
+MISSING = "the following arguments are required: {}; see `avct animate --help`"
 EXAMPLES = """
 examples:
   avct animate --image face.jpg --audio speech.wav --output talk.mp4
@@ -30,6 +30,8 @@ examples:
   avct animate --image group.jpg --list-faces
   avct animate --image group.jpg --face 2 --audio speech.wav --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --size 256 --seed 7 --output talk.mp4
+  avct animate --jobs jobs.jsonl --output videos --workers 2
+  avct animate --jobs jobs.csv --image face.jpg --dry-run
 """
 
 
@@ -132,7 +134,7 @@ class Options:
       output: the video: .mp4, .mov or .mkv (default: IMAGE_says_AUDIO.mp4, here)
     """
 
-    image: option.File
+    image: option.MaybeFile = None
     audio: Annotated[option.MaybeFile, SPOKEN] = None
     text: Annotated[option.MaybeText, SPOKEN, option.shown_as("TEXT")] = None
     text_file: Annotated[option.MaybeFile, SPOKEN] = None
@@ -142,30 +144,61 @@ class Options:
     network: NetworkOptions = NetworkOptions()
     video: VideoOptions = VideoOptions()
     who: FaceOptions = FaceOptions()
+    many: animation_jobs.JobOptions = animation_jobs.JobOptions()
     shown: option.Shown = option.Shown()
 
 
 def run(options: Options) -> int:
     """Do it."""
     if options.who.list_faces:
+        if options.image is None:
+            raise errors.UserError(MISSING.format("--image"))
         return list_faces(options.image, options.output)
+    if options.many.jobs is not None or options.many.dry_run:
+        return animation_jobs.run(options)
+    image, spoken = needed(options)
+    output = options.output or default_output(image, spoken)
+    speech = options.speech
+    given = (image, options.audio, speech.phonemes, options.head.poses, speech.transcript_file)
+    check(output, *given, options.text_file, checkpoint=options.network.checkpoint)
+    job = job_of(options, output)
+    look(image, options.audio, output, job.request, options.network, options.shown)
+    with contextlib.ExitStack() as kept:
+        audio, request = options.audio, job.request
+        if job.text is not None:
+            audio, phonemes = kept.enter_context(speaking(job.text, job.request.language, options.shown))
+            request = request._replace(phonemes=phonemes)
+        recorded = job if options.many.sidecar else None
+        return animate(image, audio, output, request, options.network, options.shown, recorded)
+
+
+def needed(options: Options) -> tuple[str, str]:
+    """The image, and what may stand for what is said in a file's name.
+
+    Raises:
+      UserError: one is missing.
+    """
+    if options.image is None:
+        raise errors.UserError(MISSING.format("--image"))
     spoken = options.audio or options.text_file or in_a_name(options.text)
     if spoken is None:
-        missing = "the following arguments are required: --audio, or --text or --text-file"
-        raise errors.UserError(f"{missing}; see `avct animate --help`")
-    output = options.output or default_output(options.image, spoken)
-    speech = options.speech
-    given = (options.image, options.audio, speech.phonemes, options.head.poses, speech.transcript_file)
-    check(output, *given, options.text_file, checkpoint=options.network.checkpoint)
+        raise errors.UserError(MISSING.format("--audio, or --text or --text-file"))
+    return options.image, spoken
+
+
+def job_of(options: Options, output: str) -> Any:
+    """The options as a job.
+
+    Raises:
+      UserError: something is missing, or a text cannot be read or spoken.
+    """
+    from avct_jax.jobs import animation_job
+
+    image, _ = needed(options)
     text = text_of(options)
-    request = request_of(options)
-    look(options.image, options.audio, output, request, options.network, options.shown)
-    with contextlib.ExitStack() as kept:
-        audio = options.audio
-        if text is not None:
-            audio, phonemes = kept.enter_context(speaking(text, speech.language, options.shown))
-            request = request._replace(phonemes=phonemes)
-        return animate(options.image, audio, output, request, options.network, options.shown)
+    request, networks = request_of(options), options.network
+    how = (output, text, request, networks.checkpoint, networks.landmarks)
+    return animation_job.AnimationJob(image, options.audio, *how)
 
 
 def request_of(options: Options) -> Any:
@@ -219,17 +252,13 @@ def text_of(options: Options) -> str | None:
 @contextlib.contextmanager
 def speaking(text: str, language: str, shown: option.Shown) -> Iterator[tuple[str, Any]]:
     """Speak a text, and give a file of it and its phonemes while the context is open."""
-    import tempfile
-
     from avct_jax import progress
-    from avct_jax.data.speech import speaker, voices
+    from avct_jax.jobs import animation_job
 
-    with progress.Progress("speaking", unit="sentences", quiet=shown.quiet):
-        spoken = voices.of(language).speak(text)
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "text.wav")
-        speaker.write_wav(path, spoken)
-        yield path, spoken.labels
+    with contextlib.ExitStack() as kept:
+        with progress.Progress("speaking", unit="sentences", quiet=shown.quiet):
+            spoken = kept.enter_context(animation_job.speaking(text, language))
+        yield spoken
 
 
 def list_faces(image: str, output: str | None) -> int:
@@ -278,11 +307,20 @@ def look(
 
 
 def animate(
-    image: Any, audio: Any, output: str, request: Any, networks: NetworkOptions, shown: option.Shown
+    image: Any,
+    audio: Any,
+    output: str,
+    request: Any,
+    networks: NetworkOptions,
+    shown: option.Shown,
+    recorded: Any = None,
 ) -> int:
-    """Animate and tell of it."""
+    """Animate and tell of it, in a file beside the video where a job is to be recorded."""
     from avct_jax import compile_cache, progress
     from avct_jax.cli import terminal
+    from avct_jax.jobs import result_record
+
+    given = result_record.digests(recorded) if recorded else {}
 
     compile_cache.enable()
     from avct_jax.animator import factory
@@ -291,6 +329,8 @@ def animate(
         animator = factory.load(networks.checkpoint, landmarks=networks.landmarks)
         show = lambda done, total: bar.show(done, total, "drawing")
         report = animator.animate(image, audio, output, progress=show, **request._asdict())
+    if recorded:
+        result_record.write(recorded, report, given)
     for line in report.notes:  # those that were logged as well are shown once
         log.warning("%s", line)
     if shown.quiet:

@@ -6,10 +6,13 @@ of the pipe that all its processes share. Here each has a pipe of its own.
 """
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from multiprocessing import connection
 from typing import Any, NamedTuple, TypeVar
@@ -19,7 +22,7 @@ from avct_jax import errors
 Item = TypeVar("Item")
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 GIVE_UP = 3  # times the number of processes may die in succession: they do not start, or memory is short
-REMEDY = "free memory, or work with fewer (--jobs)"
+REMEDY = "free memory, or work with fewer ({})"
 
 
 class WorkProgress(NamedTuple):
@@ -46,21 +49,28 @@ class WorkFailure(NamedTuple):
 
 
 class _Worker:
-    def __init__(self, context, work: Callable, shared: Any):
+    def __init__(self, context, work: Callable, shared: Any, patient: bool):
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, work, shared), daemon=True)
+        self.process = context.Process(target=_serve, args=(theirs, work, shared, patient), daemon=True)
         self.process.start()
         theirs.close()
         self.item: Any = None
 
-    def stop(self) -> None:
+    def stop(self, patience: float = 0.0) -> None:
+        self.process.join(patience)
         self.process.kill()
         self.process.join()
         self.pipe.close()
 
 
 def run(
-    work: Callable[[Item, Any, Callable[[int], None]], Any], items: Sequence[Item], shared: Any, *, jobs: int
+    work: Callable[[Item, Any, Callable[[int], None]], Any],
+    items: Sequence[Item],
+    shared: Any,
+    *,
+    jobs: int,
+    option: str = "--jobs",
+    patience: float = 0.0,
 ) -> Generator[tuple[Item, Any], None, None]:
     """Yield (item, what `work` returns) as they come, Progress and Failure among them.
 
@@ -68,13 +78,16 @@ def run(
 
     Args:
       work: a module's function of an item, `shared`, and a function to call with amounts done.
+      jobs: processes.
+      option: that says how many, for refusals.
+      patience: seconds in which a process that is to end may clean up: SystemExit is raised in its work.
     """
-    context = multiprocessing.get_context("spawn")
+    start = functools.partial(_Worker, multiprocessing.get_context("spawn"), work, shared, patience > 0)
     waiting = list(reversed(items))
     workers: list[_Worker] = []
     with _one_thread_each():
         try:
-            workers += [_Worker(context, work, shared) for _ in range(min(jobs, len(items)))]
+            workers += [start() for _ in range(min(jobs, len(items)))]
             for worker in workers:
                 _feed(worker, waiting)
             died = 0
@@ -88,16 +101,19 @@ def run(
                     died = died + 1 if isinstance(answer, WorkFailure) and answer.died else 0
                     if died >= GIVE_UP * jobs:
                         many = f"{died} processes died one after another"
-                        raise errors.UserError(f"{many}: {answer.text}; {REMEDY}")
+                        raise errors.UserError(f"{many}: {answer.text}; {REMEDY.format(option)}")
                     if died:
                         workers.remove(worker)
                         worker.stop()
-                        worker = _Worker(context, work, shared)
+                        worker = start()
                         workers.append(worker)
                     _feed(worker, waiting)
         finally:
+            end = time.monotonic() + patience
+            for worker in workers if patience else ():
+                worker.process.terminate()
             for worker in workers:
-                worker.stop()
+                worker.stop(max(0.0, end - time.monotonic()))
 
 
 def _feed(worker: _Worker, waiting: list) -> None:
@@ -131,10 +147,12 @@ def _one_thread_each() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _serve(pipe: connection.Connection, work: Callable, shared: Any) -> None:
+def _serve(pipe: connection.Connection, work: Callable, shared: Any, patient: bool) -> None:
     with contextlib.suppress(OSError, AttributeError):
         os.setsid()  # neither this process nor the decoders it starts see the terminal's Ctrl-C
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if patient:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     threading.Thread(target=_die_with_parent, daemon=True).start()
     while True:
         try:

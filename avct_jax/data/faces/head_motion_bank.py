@@ -12,8 +12,8 @@ import importlib.resources
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
-from scipy import ndimage, signal
+from jaxtyping import Bool, Float, Int
+from scipy import ndimage
 
 FRAME_RATE = 25  # frames/s
 FADE = 15  # frames over which one stretch passes into the next
@@ -211,9 +211,29 @@ def brows(
 ) -> Float[np.ndarray, " t"]:
     """Draw which stresses brows go up on, eye distances."""
     raised, time = np.zeros(len(lively)), np.arange(len(lively))
-    stresses, _ = signal.find_peaks(lively * ~silent, height=STRESS, distance=int(3 * BROW_LENGTH))
-    for peak in stresses:
+    for peak in peaks(lively * ~silent, STRESS, int(3 * BROW_LENGTH)):
         way = min(BROW_WAY * np.exp(rng.normal(0, BROW_SPREAD)), BROW_MOST)
         if rng.random() < BROW_CHANCE:
             raised = np.maximum(raised, way * np.exp(-(((time - peak) / BROW_LENGTH) ** 2)))
     return raised - raised[0] * np.exp(-time / SETTLE) if len(raised) else raised
+
+
+def peaks(values: Float[np.ndarray, " t"], height: float, distance: int) -> Int[np.ndarray, " p"]:
+    """Return where values have peaks; of a level top the middle.
+
+    As scipy.signal.find_peaks, whose module takes longer to import than the whole drawing.
+
+    Args:
+      height: of a peak at least.
+      distance: between two at least; the higher one stays.
+    """
+    steps = np.diff(values)
+    changes = np.flatnonzero(steps)
+    rises = (steps[changes][:-1] > 0) & (steps[changes][1:] < 0)
+    middles = (changes[:-1] + 1 + changes[1:])[rises] // 2
+    found = middles[values[middles] >= height]
+    kept = np.ones(len(found), bool)
+    for index in np.argsort(values[found])[::-1]:
+        if kept[index]:
+            kept &= (np.abs(found - found[index]) >= distance) | (np.arange(len(found)) == index)
+    return found[kept]

@@ -1,0 +1,111 @@
+"""Files of jobs: one JSON object a line, or a csv with a header; fields are options of `avct animate`."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from avct_jax import errors
+from avct_jax.cli import option_fields
+from avct_jax.cli.commands import animate
+from avct_jax.files import text_file
+from avct_jax.jobs import animation_job
+
+BARRED = frozenset({"list_faces", "jobs", "workers", "dry_run", "sidecar", "quiet", "verbose", "debug"})
+
+
+class RefusedLine(NamedTuple):
+    """A line that is no job: where it is, and why."""
+
+    place: str
+    reason: str
+
+
+class ReadJobs(NamedTuple):
+    """What a file of jobs holds, in its order."""
+
+    jobs: list[animation_job.AnimationJob]
+    refused: list[RefusedLine]
+
+
+def read(path: str, defaults: animate.Options, folder: str | None = None) -> ReadJobs:
+    """Read a file of jobs.
+
+    Args:
+      path: .csv, or else lines of JSON; what is relative in it is relative to its folder.
+      defaults: options of all jobs; image, audio and others may be among them.
+      folder: where relative outputs go; by default the file's folder.
+
+    Raises:
+      UserError: it cannot be read, holds no job, or its header names what is no option.
+    """
+    if not os.path.isfile(path):
+        raise errors.UserError(f"no file of jobs at {path!r}; name a .jsonl or .csv file")
+    text = text_file.read(path)
+    rows = _of_csv(path, text) if path.lower().endswith(".csv") else _of_json(text)
+    found = ReadJobs([], [])
+    for line, row in rows:
+        place = f"line {line}"
+        try:
+            if isinstance(row, errors.UserError):
+                raise row
+            found.jobs.append(_job(row, defaults, os.path.dirname(path), folder, place))
+        except errors.UserError as error:
+            found.refused.append(RefusedLine(place, " ".join(str(error).split())))
+    if not found.jobs and not found.refused:
+        raise errors.UserError(f"{path!r} holds no job; write one a line, such as {EXAMPLE}")
+    return found
+
+
+EXAMPLE = '{"image": "face.jpg", "audio": "speech.wav", "output": "talk.mp4"}'
+
+
+def _of_json(text: str) -> Iterator[tuple[int, Any]]:
+    """Rows by line; a UserError in the place of one that is none."""
+    for line, words in enumerate(text.split("\n"), 1):
+        if not words.strip():
+            continue
+        try:
+            row = json.loads(words)
+        except ValueError as error:
+            row = errors.UserError(f"is not JSON ({error}); write an object, such as {EXAMPLE}")
+        if not isinstance(row, dict | errors.UserError):
+            row = errors.UserError(f"is {words.strip()[:40]}; write an object, such as {EXAMPLE}")
+        yield line, row
+
+
+def _of_csv(path: str, text: str) -> Iterator[tuple[int, Any]]:
+    mark = text_file.separator(text.partition("\n")[0]) or ","
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark, skipinitialspace=True, strict=True)
+    try:
+        for name in reader.fieldnames or ():
+            try:
+                option_fields.named(animate.Options, name, BARRED)
+            except errors.UserError as error:
+                raise errors.UserError(f"{path!r}, line 1: {error}") from None
+        for row in reader:
+            if None in row:
+                more = errors.UserError("has more cells than the header; quote what holds a comma")
+                yield reader.line_num, more
+            elif any(row.values()):
+                yield reader.line_num, {name: value for name, value in row.items() if value}
+    except csv.Error as error:
+        raise errors.UserError(f"{path!r} cannot be read as csv ({error}); save it as UTF-8 csv") from None
+
+
+def _job(row: dict[str, Any], defaults, beside: str, folder: str | None, place: str):
+    values = {}
+    for name, value in row.items():
+        field = option_fields.named(animate.Options, name, BARRED)
+        if value is None:
+            continue
+        value = field.read(value)
+        values[field.name] = (
+            os.path.join(beside, value) if field.is_file and field.name != "output" else value
+        )
+    output = values.pop("output", None)
+    options = option_fields.replace(defaults, values)
+    output = output or animate.default_output(*animate.needed(options))
+    return animate.job_of(options, os.path.join(folder or beside, output))._replace(place=place)

@@ -1,0 +1,156 @@
+"""One video to make, as plain data: whose face, which voice, how, and where it goes."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from avct_jax import errors
+from avct_jax.animator import base, inputs
+from avct_jax.data.media import video_io
+from avct_jax.files import atomic_write, file_kind
+
+Progress = Callable[[int, int], None]
+
+
+class AnimationJob(NamedTuple):
+    """A video to make; files by their names.
+
+    Attributes:
+      image: a portrait.
+      audio: an audio or video file; None where a text is spoken.
+      output: .mp4, .mov or .mkv; its folder is made.
+      text: what a synthetic voice says, in the place of a recording.
+      request: what the animator is told beside them; phonemes and poses by their files' names.
+      checkpoint: a .safetensors file; None is the one in the package.
+      landmarks: who finds the face.
+      place: where it was read, "line 3".
+    """
+
+    image: str
+    audio: str | None
+    output: str
+    text: str | None = None
+    request: base.Request = base.Request()
+    checkpoint: str | None = None
+    landmarks: str = "mediapipe"
+    place: str = ""
+
+    @property
+    def files(self) -> dict[str, str]:
+        """What it is made of, by kind; the checkpoint is not among them."""
+        named = {
+            "image": self.image,
+            "audio": self.audio,
+            "phonemes": self.request.phonemes,
+            "poses": self.request.poses,
+        }
+        return {kind: os.fspath(path) for kind, path in named.items() if path is not None}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides its frames, but for the files."""
+        told = {k: v for k, v in self.request._asdict().items() if k not in self.files}
+        return told | {"text": self.text, "landmarks": self.landmarks}
+
+
+def refuse_clashes(jobs: Sequence[AnimationJob]) -> None:
+    """Refuse jobs of which one would write over another's video, or over what another reads.
+
+    Raises:
+      UserError: so it is.
+    """
+    writers: dict[str, AnimationJob] = {}
+    for job in jobs:
+        other = writers.setdefault(os.path.realpath(job.output), job)
+        if other is not job:
+            raise errors.UserError(
+                f"{other.place} and {job.place} have the same output {job.output!r}; name another for one"
+            )
+    for job in jobs:
+        for path in filter(None, (*job.files.values(), job.checkpoint)):
+            if (writer := writers.get(os.path.realpath(path))) is not None:
+                what = f"the output of {writer.place}, {writer.output!r}, is an input of {job.place}"
+                raise errors.UserError(f"{what}; name another")
+
+
+def look(job: AnimationJob) -> None:
+    """Refuse what can be told to be wrong without imports of JAX, weights, and decoding.
+
+    Raises:
+      UserError: so it is.
+    """
+    for path in job.files.values():
+        video_io.check_readable(path)
+    check_checkpoint(job.checkpoint)
+    atomic_write.refuse_overwriting(job.output, *job.files.values(), job.checkpoint)
+    inputs.look(job.image, job.audio, job.request, checkpoint=job.checkpoint, landmarks=job.landmarks)
+
+
+def check_checkpoint(path: str | None) -> None:
+    """Refuse a checkpoint that is missing, or PyTorch's.
+
+    Raises:
+      UserError: so it is.
+    """
+    if path is None:
+        return
+    if not os.path.isfile(path):
+        raise errors.UserError(f"no checkpoint at {path!r}; name an existing .safetensors file")
+    file_kind.refuse_torch(path)
+
+
+def make_folder(job: AnimationJob) -> None:
+    """Make the folder of the video where it is missing, and refuse an output that cannot be written.
+
+    Raises:
+      UserError: so it is.
+    """
+    folder = os.path.dirname(os.path.realpath(job.output))
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise errors.UserError(f"{folder!r} cannot be made: {error.strerror}; name another") from None
+    video_io.check_writable(job.output)
+
+
+def animate(job: AnimationJob, animator: base.Animator, progress: Progress | None = None) -> base.Report:
+    """Make the video.
+
+    Args:
+      animator: of the job's checkpoint and landmarks.
+      progress: called with frames done and frames in all.
+
+    Raises:
+      UserError: something cannot be read, used or written; nothing is left behind.
+    """
+    with _spoken(job) as (audio, told):
+        return animator.animate(job.image, audio, job.output, progress=progress, **told._asdict())
+
+
+@contextlib.contextmanager
+def _spoken(job: AnimationJob) -> Iterator[tuple[str, base.Request]]:
+    """The recording, and what is told of it: of a text while the context is open."""
+    if job.text is None:
+        assert job.audio is not None
+        yield job.audio, job.request
+        return
+    with speaking(job.text, job.request.language) as (path, phonemes):
+        yield path, job.request._replace(phonemes=phonemes)
+
+
+@contextlib.contextmanager
+def speaking(text: str, language: str) -> Iterator[tuple[str, Any]]:
+    """Speak a text, and give a file of it and its phonemes while the context is open.
+
+    Raises:
+      UserError: it cannot be spoken.
+    """
+    from avct_jax.data.speech import speaker, voices
+
+    spoken = voices.of(language).speak(text)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "text.wav")
+        speaker.write_wav(path, spoken)
+        yield path, spoken.labels

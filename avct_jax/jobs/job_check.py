@@ -1,0 +1,101 @@
+"""Everything that can be told to be wrong of a job before it is begun; nothing is written."""
+
+import contextlib
+import functools
+import logging
+import os
+from collections.abc import Callable, Iterator
+
+from avct_jax import errors
+from avct_jax.animator import inputs, portrait
+from avct_jax.data.media import image_io, video_io
+from avct_jax.data.portrait import pictured_face
+from avct_jax.data.speech import audio_io, voice
+from avct_jax.files import atomic_write
+from avct_jax.jobs import animation_job
+
+
+def problems(job: animation_job.AnimationJob) -> list[str]:
+    """Look at a job's files and settings, for a face and for sound; returns a line for each problem."""
+    found: list[str] = []
+    readable = {kind: _told(found, video_io.check_readable, path) for kind, path in job.files.items()}
+    _told(found, _writable, job)
+    _told(found, atomic_write.refuse_overwriting, job.output, *job.files.values(), job.checkpoint)
+    usable = _told(found, animation_job.check_checkpoint, job.checkpoint)
+    if job.checkpoint and usable:
+        _told(found, _load, job.checkpoint)
+    shown, heard = readable.get("image", False), readable.get("audio", False)
+    if all(readable.values()) and usable:
+        _told(found, inputs.look, job.image, job.audio, job.request, checkpoint=job.checkpoint,
+              landmarks=job.landmarks)  # fmt: skip
+    if shown and job.landmarks == "mediapipe":
+        _told(found, _face, job.image, job.request.face)
+    if job.audio and heard:
+        _told(found, _sound, job.audio, job.request.audio_track)
+    return list(dict.fromkeys(found))
+
+
+def _told(found: list[str], check: Callable[..., None], *given, **named) -> bool:
+    """Whether a check finds nothing; what it finds is added as a line."""
+    try:
+        with _silent_log():
+            check(*given, **named)
+    except errors.UserError as error:
+        found.append(" ".join(str(error).split()))
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _silent_log() -> Iterator[None]:
+    """What is only worth telling is told when the video is made."""
+    logger = logging.getLogger("avct_jax")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+def _writable(job: animation_job.AnimationJob) -> None:
+    """Refuse an output that could not be written; folders that are missing would be made."""
+    folder = os.path.dirname(os.path.realpath(job.output))
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder):
+        raise errors.UserError(f"{folder!r} is not a folder; choose another output")
+    video_io.check_writable(os.path.join(folder, os.path.basename(job.output)))
+
+
+def _load(checkpoint: str) -> None:
+    from avct_jax import weights_file
+
+    weights_file.load(checkpoint, required=None)
+
+
+@functools.lru_cache(maxsize=1024)
+def _faces(image: str) -> int:
+    pixels = image_io.read_image(image)
+    return len(pictured_face.find_all(pixels, _landmarker()))
+
+
+@functools.cache
+def _landmarker():
+    return portrait.landmarker("mediapipe")
+
+
+def _face(image: str, face: pictured_face.Wanted | None) -> None:
+    """Refuse a picture without a face; that a certain one is there was looked at before."""
+    if face is None and not _faces(image):
+        raise errors.UserError(pictured_face.NONE.format(repr(image)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_silent(audio: str, track: int | None) -> bool:
+    return bool(voice.silent_frames(audio_io.read_audio(audio, track=track)).all())
+
+
+def _sound(audio: str, track: int | None) -> None:
+    """Refuse a recording that cannot be decoded, or in which nobody speaks."""
+    if _is_silent(audio, track):
+        raise errors.UserError(f"{audio!r} is silent: the mouth would stay shut; give a recording of speech")

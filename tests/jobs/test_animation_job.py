@@ -1,0 +1,43 @@
+"""Jobs as data: which clash, and what is told at a look."""
+
+import pytest
+
+from avct_jax import errors
+from avct_jax.jobs import animation_job
+from tests.jobs import made_jobs
+
+
+def test_two_jobs_of_one_output_are_refused(tmp_path):
+    one = made_jobs.job(tmp_path, "one")
+    (tmp_path / "sub").mkdir()
+    two = made_jobs.job(tmp_path, "two", output=tmp_path / "sub" / ".." / "one.mp4")
+    with pytest.raises(errors.UserError, match="line of one and line of two have the same output"):
+        animation_job.refuse_clashes([one, two])
+    animation_job.refuse_clashes([one, made_jobs.job(tmp_path, "two")])
+
+
+def test_an_output_that_another_job_reads_is_refused(tmp_path):
+    one = made_jobs.job(tmp_path, "one")
+    two = made_jobs.job(tmp_path, "two")._replace(audio=one.output)
+    with pytest.raises(errors.UserError, match=r"of line of one, .*one\.mp4', is an input of line of two"):
+        animation_job.refuse_clashes([two, one])
+
+
+def test_a_look_refuses_what_is_missing(tmp_path):
+    job = made_jobs.job(tmp_path)
+    animation_job.look(job)
+    for worse, said in (
+        (job._replace(image="gone.png"), "there is no file 'gone.png'"),
+        (job._replace(checkpoint="gone.safetensors"), "no checkpoint at 'gone.safetensors'"),
+        (job._replace(output=job.audio), "is an input"),
+        (job._replace(request=job.request._replace(size=255)), "even and from 256"),
+    ):
+        with pytest.raises(errors.UserError, match=said):
+            animation_job.look(worse)
+
+
+def test_settings_are_all_that_is_told_but_the_files(tmp_path):
+    job = made_jobs.job(tmp_path, poses="poses.npy", blink=0.5)._replace(text="Hello.")
+    assert set(job.files) == {"image", "audio", "poses"} and "poses" not in job.settings
+    assert job.settings["blink"] == 0.5 and job.settings["text"] == "Hello."
+    assert job.settings["phonemes"] is None
