@@ -17,6 +17,7 @@ from avct_jax.cli import option
 log = logging.getLogger(__name__)
 
 LONGEST_STEM = 60  # characters of a name that a default output takes
+NOBODY = "none"  # in the place of a sound
 EXAMPLES = """
 examples:
   avct animate --image face.jpg --audio speech.wav --output talk.mp4
@@ -28,6 +29,7 @@ examples:
   avct animate --image face.jpg --audio speech.wav --head-motion 0.5 --blink off --mouth 1.2
   avct animate --image group.jpg --list-faces
   avct animate --image group.jpg --face 2 --audio speech.wav --output talk.mp4
+  avct animate --image group.jpg --framing full --audio left.wav --audio right.wav --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --size 256 --seed 7 --output talk.mp4
 """
 
@@ -108,7 +110,8 @@ class FaceOptions:
     """Whose face it is, where there are several.
 
     Attributes:
-      face: its number from the left, from 1, or a place in it, px (default: the largest)
+      face: its number from the left, from 1, or a place in it, px (default: the largest); all, with
+        --framing full
       list_faces: say where the faces are, write the image with their numbers, and end
     """
 
@@ -117,19 +120,31 @@ class FaceOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class FramingOptions:
+    """What of the image is seen.
+
+    Attributes:
+      framing: a square around the head, or the full picture in which it speaks
+    """
+
+    framing: Literal["head", "full"] = "head"
+
+
+@dataclasses.dataclass(frozen=True)
 class Options:
     """Make the pictured face speak: H.264 and AAC, 25 frames/s, as long as the audio.
 
     Attributes:
       image: a portrait: jpg, png, webp, ...
-      audio: a recording, or a video whose audio is taken
+      audio: a recording, or a video whose audio is taken; with --framing full again for each face, from left
+        to right, none for one that only listens
       text: what is to be said, in English, by a synthetic voice (extra `speak`)
       text_file: a file of text that holds it
       output: the video: .mp4, .mov or .mkv (default: IMAGE_says_AUDIO.mp4, here)
     """
 
     image: option.File
-    audio: Annotated[option.MaybeFile, SPOKEN] = None
+    audio: Annotated[option.MaybeFiles, SPOKEN] = ()
     text: Annotated[option.MaybeText, SPOKEN, option.shown_as("TEXT")] = None
     text_file: Annotated[option.MaybeFile, SPOKEN] = None
     output: option.MaybeFile = None
@@ -138,6 +153,7 @@ class Options:
     network: NetworkOptions = NetworkOptions()
     video: VideoOptions = VideoOptions()
     who: FaceOptions = FaceOptions()
+    shot: FramingOptions = FramingOptions()
     shown: option.Shown = option.Shown()
 
 
@@ -145,19 +161,20 @@ def run(options: Options) -> int:
     """Do it."""
     if options.who.list_faces:
         return list_faces(options.image, options.output)
-    spoken = options.audio or options.text_file or in_a_name(options.text)
-    if spoken is None:
+    audio = audio_of(options.audio)
+    names = [name for name in options.audio if name != NOBODY]
+    spoken = names or list(filter(None, [options.text_file or in_a_name(options.text)]))
+    if not spoken:
         missing = "the following arguments are required: --audio, or --text or --text-file"
         raise errors.UserError(f"{missing}; see `avct animate --help`")
-    output = options.output or default_output(options.image, spoken)
+    output = options.output or default_output(options.image, *spoken)
     speech = options.speech
-    given = (options.image, options.audio, speech.phonemes, options.head.poses, speech.transcript_file)
+    given = (options.image, *names, speech.phonemes, options.head.poses, speech.transcript_file)
     check(output, *given, options.text_file, checkpoint=options.network.checkpoint)
     text = text_of(options)
     request = request_of(options)
-    look(options.image, options.audio, output, request, options.network, options.shown)
+    look(options.image, audio, output, request, options.network, options.shown)
     with contextlib.ExitStack() as kept:
-        audio = options.audio
         if text is not None:
             audio, phonemes = kept.enter_context(speaking(text, options.shown))
             request = request._replace(phonemes=phonemes)
@@ -183,7 +200,14 @@ def request_of(options: Options) -> Any:
         blink=head.blink,
         mouth=head.mouth,
         face=options.who.face,
+        framing=options.shot.framing,
     )
+
+
+def audio_of(names: tuple[str, ...]) -> Any:
+    """What an animator is given as audio: one file, or a list of files and of None for who only listens."""
+    several = [None if name == NOBODY else name for name in names]
+    return several if len(several) > 1 else several[0] if several else None
 
 
 def in_a_name(text: str | None) -> str | None:
@@ -244,10 +268,10 @@ def list_faces(image: str, output: str | None) -> int:
     return 0
 
 
-def default_output(image: str, audio: str) -> str:
-    """Name a video after its portrait and its voice, in the current folder."""
-    stems = [pathlib.Path(name).stem[:LONGEST_STEM] for name in (image, audio)]
-    return "_says_".join(stems) + ".mp4"
+def default_output(image: str, *voices: str) -> str:
+    """Name a video after its portrait and its voices, in the current folder."""
+    said = "_".join(pathlib.Path(name).stem for name in voices)
+    return f"{pathlib.Path(image).stem[:LONGEST_STEM]}_says_{said[:LONGEST_STEM]}.mp4"
 
 
 def check(output: str, *files: str | None, checkpoint: str | None) -> None:
@@ -260,7 +284,7 @@ def check(output: str, *files: str | None, checkpoint: str | None) -> None:
 
 def look(
     image: str | None,
-    audio: str | None,
+    audio: Any,
     output: str,
     request: Any,
     networks: NetworkOptions,
