@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import skimage.data
 
-from avct_jax.animator import mesh_animator
 from avct_jax.data.faces import crop, face_detector
 
 
@@ -16,7 +15,7 @@ def astronaut(size: int) -> tuple[np.ndarray, np.ndarray]:
     pixels = skimage.data.astronaut()
     found = face_detector.FaceLandmarker().landmarks(pixels)
     square = crop.face_square(found.points, pixels.shape)
-    return crop.crop(pixels, square, size), mesh_animator.to_unit(found.points, square, size)
+    return crop.crop(pixels, square, size), crop.to_unit(found.points, square, size)
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int, UInt8
 from avct_jax import arguments, errors
 from avct_jax.animator import notes as gathering
 from avct_jax.animator import options, stopwatch
+from avct_jax.animator.framing import voices
 from avct_jax.data.faces import head_pose
 from avct_jax.data.media import soundtrack, video_io
 from avct_jax.data.phonemes import languages, recognition
@@ -38,7 +39,7 @@ class Report(NamedTuple):
       notes: what was decided, or could not be read, on the way, a line each; some are logged as well.
       timings: seconds of wall clock by part.
       seed: that was used, the image's where none was given; None where nothing is drawn by lot.
-      size: side of the frames, px.
+      size: side of the frames, px, or their height and width.
     """
 
     frames: int
@@ -46,7 +47,7 @@ class Report(NamedTuple):
     notes: list[str]
     timings: dict[str, float]
     seed: int | None = None
-    size: int = 0
+    size: int | tuple[int, int] = 0
 
 
 class PreparedAnimation(NamedTuple):
@@ -55,7 +56,7 @@ class PreparedAnimation(NamedTuple):
     Attributes:
       portrait: as the family prepares it.
       track: what moves it, a row a frame.
-      size: side of the frames, px.
+      size: side of the frames, px, or their height and width.
       frames: how many there will be.
       seconds: length of the audio.
       audio: what the video is to hold of the audio, for `video_io.VideoWriter`.
@@ -65,7 +66,7 @@ class PreparedAnimation(NamedTuple):
 
     portrait: Any
     track: Any
-    size: int
+    size: int | tuple[int, int]
     frames: int
     seconds: float
     audio: Any = None
@@ -132,7 +133,8 @@ class Animator(abc.ABC):
 
         Args:
           image: a portrait: a file, a Pillow image, or pixels (uint8; RGB, RGBA or grey).
-          audio: an audio or video file, or mono samples at 16 kHz (floats, or integers of full scale).
+          audio: an audio or video file, or mono samples at 16 kHz (floats, or integers of full scale). With
+            framing full also a list of them, one for each face from left to right, None for a listener.
           output: .mp4, .mov or .mkv; appears only when it is whole.
           progress: called with frames done and frames in all.
           **told: how it is to be done, see `avct_jax.animator.options.Told`.
@@ -148,7 +150,7 @@ class Animator(abc.ABC):
             raise errors.UserError(f"the output is {output!r}; it must be a file's name, such as 'talk.mp4'")
         video_io.check_writable(output)
         request = Request(**told)
-        given = filter(arguments.is_path, (image, audio, request.poses, request.phonemes))
+        given = filter(arguments.is_path, (image, *voices.each(audio), request.poses, request.phonemes))
         atomic_write.refuse_overwriting(output, *given)
         ready = self._prepare_request(image, audio, request, clock)
         writer = video_io.VideoWriter(output, size=ready.size, audio=ready.audio)
@@ -166,7 +168,7 @@ class Animator(abc.ABC):
         image: Image,
         audio: Audio,
         **told: Unpack[options.Told],
-    ) -> Generator[UInt8[np.ndarray, "n s s 3"], None, None]:
+    ) -> Generator[UInt8[np.ndarray, "n h w 3"], None, None]:
         """Yield the video's frames in blocks, without writing a file; arguments as for `animate`.
 
         Yields:
@@ -192,23 +194,25 @@ class Animator(abc.ABC):
     def _prepare_request(
         self, image: Image, audio: Audio, request: Request, clock: stopwatch.Stopwatch | None = None
     ) -> PreparedAnimation:
-        for given in filter(arguments.is_path, (image, audio, request.poses, request.phonemes)):
+        sounds = voices.each(audio)
+        for given in filter(arguments.is_path, (image, *sounds, request.poses, request.phonemes)):
             video_io.check_readable(given)  # before the work starts
         request = request.checked()
-        if arguments.is_path(audio):
-            soundtrack.check_tracks(audio, request.audio_track)
+        check_framed(audio, request)
+        for given in filter(arguments.is_path, sounds):
+            soundtrack.check_tracks(given, request.audio_track)
         notes: list[str] = []
         if not languages.is_english(request.language) and request.transcript is request.phonemes is None:
             notes.append(f"a transcript is not given: {request.language} is heard as if it were English")
         with gathering.gathered(notes):
-            audio = audio if arguments.is_path(audio) else audio_io.from_samples(audio)
+            audio = voices.taken(audio)
             ready = self._ready(image, audio, request, notes, clock or stopwatch.Stopwatch())
         return ready._replace(notes=tuple(notes))
 
     @abc.abstractmethod
     def draw(
         self, portrait: Any, track: Any, clock: stopwatch.Stopwatch | None = None
-    ) -> Generator[UInt8[np.ndarray, "n s s 3"], None, None]:
+    ) -> Generator[UInt8[np.ndarray, "n h w 3"], None, None]:
         """Yield the frames that `track` makes of a portrait, in blocks."""
 
     @abc.abstractmethod
@@ -216,6 +220,22 @@ class Animator(abc.ABC):
         self, image: Image, audio: Audio, request: Request, notes: list[str], clock: stopwatch.Stopwatch
     ) -> PreparedAnimation:
         """Read what was given, and find out how the face moves; decisions go to `notes`."""
+
+
+def check_framed(audio: Audio, request: Request) -> None:
+    """Refuse several sounds for one head.
+
+    Raises:
+      UserError: so it is, or one face is picked for them.
+    """
+    if (several := voices.listed(audio)) is None or len(several) < 2:
+        return
+    if request.framing == "head":
+        raise errors.UserError(
+            f"{len(several)} sounds are given and one head is framed; choose --framing full"
+        )
+    if request.face not in (None, options.ALL):
+        raise errors.UserError(f"{len(several)} sounds are given and one face is picked; leave --face out")
 
 
 def hear(

@@ -6,12 +6,14 @@ from typing import Any
 import safetensors
 
 from avct_jax import arguments, errors
-from avct_jax.animator import base, portrait, scales
+from avct_jax.animator import base, options, portrait, scales
+from avct_jax.animator.framing import voices
 from avct_jax.data.faces import face_alignment_backend, head_pose
 from avct_jax.data.media import image_io, soundtrack
 from avct_jax.data.phonemes import decoders, recognition, symbols
 
 SIZES = (256, 1024)  # px, least and most of the mesh family
+ONLY_HEADS = "a checkpoint of learned keypoints draws a head's square; leave --framing out"
 UNKNOWN = "landmarks {!r} are not known; choose mediapipe or face-alignment"
 
 
@@ -37,6 +39,8 @@ def look(
         mesh, only = _family(checkpoint)
         check_only_size(asked.size, only)
         if mesh is False:
+            if asked.framing != "head":
+                raise errors.UserError(ONLY_HEADS)
             scales.refuse_for_keypoints(asked.scales)
     if mesh:
         check_size(asked.size)
@@ -53,10 +57,11 @@ def look(
         head_pose.read_poses(asked.poses)
     if arguments.is_path(image):
         image_io.check_kind(image)
-        if asked.face is not None and landmarks == "mediapipe":
+        if asked.face not in (None, options.ALL) and landmarks == "mediapipe":
             portrait.check_face(image, asked.face)
-    if arguments.is_path(audio):
-        soundtrack.check_tracks(audio, asked.audio_track)
+    base.check_framed(audio, asked)
+    for given in filter(arguments.is_path, voices.each(audio)):
+        soundtrack.check_tracks(given, asked.audio_track)
 
 
 def check_size(size: int | None) -> None:

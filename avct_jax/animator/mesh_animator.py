@@ -1,7 +1,6 @@
 """From files to a video by the face mesh: LITE, the system that comes with the package."""
 
 import functools
-import hashlib
 from collections.abc import Generator
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from scipy.spatial import transform
 from avct_jax import weights_file
 from avct_jax.animator import base, inputs, stopwatch
 from avct_jax.animator import portrait as portraits
+from avct_jax.animator.framing import preparation, scene
 from avct_jax.data.faces import crop, head_motion_bank
 from avct_jax.data.portrait import portrait_layers
 from avct_jax.data.speech import mesh_features, voice
@@ -53,10 +53,11 @@ class MeshAnimator(base.Animator, family="mesh"):
         self.config = system.config
         self.variables: Any = jax.device_put(jax.tree.map(jnp.asarray, dict(system.variables)))
         self.chunk = chunk
-        self._landmarker = portraits.landmarker(landmarks)
+        self.landmarker = portraits.landmarker(landmarks)
         self._prepare = jax.jit(mesh_inference.prepare)
         self._predict = jax.jit(functools.partial(mesh_inference.predict, self.config))
         self._draw = jax.jit(functools.partial(mesh_inference.draw_bytes, self.config))
+        self._draw_fields = jax.jit(functools.partial(mesh_inference.draw_fields, self.config))
         hears = self.config.phoneme_source == "network"
         recogniser = lambda: phoneme_net.recogniser(
             self.config.phoneme_net, self.variables[mesh_system.HEARING]
@@ -65,10 +66,23 @@ class MeshAnimator(base.Animator, family="mesh"):
 
     def _ready(self, image, audio, request, notes, clock) -> base.PreparedAnimation:
         inputs.check_size(request.size)
+        if request.framing == "full":
+            return preparation.prepare(self, image, audio, request, notes, clock)
         with clock("image"):
             portrait, pixels = self._read_portrait(
                 image, notes, cropped=request.cropped, size=request.size, face=request.face
             )
+        speech, heard = self.hear(audio, request, notes, clock)
+        with clock("motion"):
+            seed = portraits.seed_of(pixels) if request.seed is None else request.seed
+            track = self.move(speech, portrait, request, notes, seed)
+        ready = (portrait, track, len(pixels), len(track.speech), speech.seconds, heard)
+        return base.PreparedAnimation(*ready, seed=seed)
+
+    def hear(
+        self, audio: base.Audio, request: base.Request, notes: list[str], clock: stopwatch.Stopwatch
+    ) -> tuple[voice.Speech, Any]:
+        """Listen to a sound, and take what is known of its phonemes; as `base.hear`."""
         with clock("sound"):
             listen = functools.partial(mesh_features.listen, recognise=self._recognise)
             speech, heard = base.hear(audio, listen, notes, request.audio_track)
@@ -81,24 +95,39 @@ class MeshAnimator(base.Animator, family="mesh"):
                 f"the recogniser {request.recogniser} is not asked: this checkpoint hears by itself, "
                 "and needs one for a transcript only"
             )
-        with clock("motion"):
-            seed = _seed_of(pixels) if request.seed is None else request.seed
-            turned = head_turn(np.asarray(portrait.portrait.head))
-            track = self._track(speech, seed, request.poses, request.scales, notes, turned)
-        ready = (portrait, track, len(pixels), len(track.speech), speech.seconds, heard)
-        return base.PreparedAnimation(*ready, seed=seed)
+        return speech, heard
+
+    def move(
+        self,
+        speech: voice.Speech,
+        portrait: mesh_inference.PreparedPortrait,
+        request: base.Request,
+        notes: list[str],
+        seed: int,
+    ) -> MeshTrack:
+        """Find out how a face moves."""
+        turned = head_turn(np.asarray(portrait.portrait.head))
+        return self._track(speech, seed, request.poses, request.scales, notes, turned)
 
     def draw(
         self,
-        portrait: mesh_inference.PreparedPortrait,
-        track: MeshTrack,
+        portrait: mesh_inference.PreparedPortrait | scene.Scene,
+        track: MeshTrack | list[MeshTrack],
         clock: stopwatch.Stopwatch | None = None,
-    ) -> Generator[UInt8[np.ndarray, "n s s 3"], None, None]:
+    ) -> Generator[UInt8[np.ndarray, "n h w 3"], None, None]:
         """Yield the frames that `track` makes of a portrait, in blocks of at most `chunk`.
 
         While the caller handles one block the next is computed.
+
+        Args:
+          portrait: of a head; or a picture with heads, and a track for each.
         """
         clock = clock or stopwatch.Stopwatch()
+        if isinstance(portrait, scene.Scene):
+            assert isinstance(track, list)
+            yield from scene.draw(self, portrait, track, clock)
+            return
+        assert isinstance(track, MeshTrack)
         count = len(track.speech)
         with clock("compile and first frames"):
             ahead = self._draw(self.variables, portrait, controls_of(track, 0, self.chunk))
@@ -120,17 +149,32 @@ class MeshAnimator(base.Animator, family="mesh"):
         Args:
           points: its landmarks in [-1, 1], z in the same scale.
         """
+        return self.ready_layers(self.take_apart(pixels, points))
+
+    def take_apart(
+        self, pixels: UInt8[np.ndarray, "s s 3"], points: Float[np.ndarray, "478 3"]
+    ) -> portrait_layers.PortraitLayers:
+        """The first half of `prepare_portrait`."""
         canonical = np.asarray(self.variables["face_basis"]["params"]["canonical"])
-        layers = portrait_layers.make(pixels, points, canonical)
+        return portrait_layers.make(pixels, points, canonical)
+
+    def ready_layers(self, layers: portrait_layers.PortraitLayers) -> mesh_inference.PreparedPortrait:
+        """The second half of it."""
         return self._prepare(mesh_inference.Layers(*map(jnp.asarray, layers)))
+
+    def draw_chunk(
+        self, portrait: mesh_inference.PreparedPortrait, track: MeshTrack, begin: int
+    ) -> tuple[Any, Any]:
+        """Begin to draw frames from `begin` on, and where each grid's nodes lie at rest, as draw_fields."""
+        return self._draw_fields(self.variables, portrait, controls_of(track, begin, self.chunk))
 
     def _read_portrait(self, image, notes, *, cropped=False, size=None, face=None):
         found = portraits.read_portrait(
-            image, self._landmarker, notes, least=inputs.SIZES[0] // 2, cropped=cropped, face=face
+            image, self.landmarker, notes, least=inputs.SIZES[0] // 2, cropped=cropped, face=face
         )
         side = size or size_for(found.square.size)
         cut = crop.crop(found.pixels, found.square, side)
-        return self.prepare_portrait(cut, to_unit(found.points, found.square, side)), cut
+        return self.prepare_portrait(cut, crop.to_unit(found.points, found.square, side)), cut
 
     def _track(self, speech, seed, poses, scales, notes, turned=None) -> MeshTrack:
         behaviour = head_motion_bank.behave(
@@ -183,13 +227,6 @@ def size_for(side: int) -> int:
     return int(np.clip(side // SIZE_STEP * SIZE_STEP, inputs.SIZES[0], DEFAULT_SIZE))
 
 
-def to_unit(points: Float[np.ndarray, "478 3"], square: crop.Square, size: int) -> Float[np.ndarray, "478 3"]:
-    """Express landmarks (px of the image) in [-1, 1] of a square of it that is drawn with `size` px."""
-    scaled = crop.to_crop(points, square, size)
-    scaled[:, 2] = points[:, 2] * size / square.size
-    return (scaled - np.array([0.5, 0.5, 0])) / (size - 1) * 2 - np.array([1, 1, 0])
-
-
 def head_turn(head: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, " 3"]:
     """Return the rotation vector (rad) of a head's matrix, canonical frame to image."""
     return transform.Rotation.from_matrix(head / np.cbrt(np.linalg.det(head))).as_rotvec()
@@ -209,10 +246,6 @@ def since_first(poses: Float[np.ndarray, "t 6"]) -> tuple[Float[np.ndarray, "t 3
     calm = ndimage.gaussian_filter1d(since, POSE_SMOOTHING, axis=0, mode="nearest")
     calm -= calm[:1]
     return calm[:, :3].astype(np.float32), calm[:, 3:].astype(np.float32)
-
-
-def _seed_of(pixels):
-    return int.from_bytes(hashlib.sha256(pixels.tobytes()).digest()[:4], "little")
 
 
 def controls_of(track: MeshTrack, begin: int, count: int) -> face_mesh.Controls:

@@ -5,7 +5,7 @@ import numbers
 import os
 import typing
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 from avct_jax import arguments, errors
 from avct_jax.animator import scales as factors
@@ -17,7 +17,9 @@ Path = str | os.PathLike
 Image = Any  # a Path, or what image_io.from_pixels takes
 Audio = Any  # a Path, or what audio_io.from_samples takes
 Poses = Any  # a Path, or what head_pose.from_array takes
-Face = Any  # a number from 1, or a pair of px
+Face = Any  # a number from 1, a pair of px, or "all"
+ALL = "all"  # of a picture's faces
+Framing = Literal["head", "full"]
 Phonemes = Any  # a Path, or what symbols.from_indices takes
 
 
@@ -39,11 +41,13 @@ class Told(TypedDict, total=False):
       blink: factor on how often the eyes blink, 0 to 4.
       mouth: factor on how far the mouth moves, 0 to 2.
       face: which of several: its number from the left, from 1, or a place in it, (x, y) in px of the
-        image; by default the largest. `avct_jax.faces` lists them.
+        image; by default the largest. `avct_jax.faces` lists them. "all" where the framing is full.
+      framing: "head", a square around it, or "full", the whole picture. Of the mesh family.
       cropped: the image is a head's square already and is taken whole, as a clip of `avct preprocess`
         must be to compare with the video of it.
       size: side of the video, px: 256 to 1024 of the mesh family, by default the head's size in the
-        image and 512 at most; the keypoint family has one only.
+        image and 512 at most; the keypoint family has one only. With framing full, that at which heads are
+        drawn.
       seed: decides blinks, gaze and head motion of the mesh family; by default the image does, so two
         faces differ. Without effect where nothing is drawn by lot.
       audio_track: which of a file's audio tracks, from 1; by default the first that is not silent.
@@ -63,6 +67,7 @@ class Told(TypedDict, total=False):
     mouth: float
     face: Face | None
     language: str
+    framing: Framing
 
 
 class Request(NamedTuple):
@@ -82,6 +87,7 @@ class Request(NamedTuple):
     mouth: float = 1.0
     face: Face | None = None
     language: str = languages.ENGLISH
+    framing: Framing = "head"
 
     @property
     def scales(self) -> factors.Scales:
@@ -105,6 +111,15 @@ class Request(NamedTuple):
             raise errors.UserError("poses are given and head_motion is too; leave one of them out")
         if self.cropped and self.face is not None:
             raise errors.UserError("a cropped image is taken whole and face is given; leave one of them out")
+        if self.framing not in (known := typing.get_args(Framing)):
+            raise errors.UserError(f"the framing is {self.framing!r}; choose of {', '.join(known)}")
+        if self.cropped and self.framing == "full":
+            raise errors.UserError(
+                "a cropped image is a head's and the framing is full; leave one of them out"
+            )
+        every = isinstance(self.face, str) and self.face == ALL
+        if every and self.framing == "head":
+            raise errors.UserError("all faces are to speak and one head is framed; choose --framing full")
         if self.phonemes is not None and self.transcript is not None:
             raise errors.UserError("phonemes and a transcript are given; leave one of them out")
         return self._replace(
@@ -115,8 +130,8 @@ class Request(NamedTuple):
             audio_track=arguments.whole_number(self.audio_track, "the sound track", least=1),
             still=arguments.flag(self.still, "still"),
             cropped=arguments.flag(self.cropped, "cropped"),
-            face=face_of(self.face),
             language=languages.check(self.language),
+            face=ALL if every else face_of(self.face),
             **asked._asdict(),
         )
 

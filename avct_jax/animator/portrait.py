@@ -1,5 +1,6 @@
 """The face of a portrait: found in an image, with what is worth telling of it."""
 
+import hashlib
 import os
 from typing import Any, NamedTuple
 
@@ -135,6 +136,11 @@ def _read(image: options.Image) -> tuple[UInt8[np.ndarray, "h w 3"], str]:
     if arguments.is_path(image):
         return image_io.read_image(image), repr(os.fspath(image))
     return image_io.from_pixels(image), "the image"
+
+
+def seed_of(pixels: UInt8[np.ndarray, "s s 3"]) -> int:
+    """Return the seed of a portrait that is given none."""
+    return int.from_bytes(hashlib.sha256(pixels.tobytes()).digest()[:4], "little")
 
 
 def landmarker(name: str) -> Any:

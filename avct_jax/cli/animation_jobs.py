@@ -43,7 +43,8 @@ def _read(options: Any) -> Any:
 
     many, folder = options.many, options.output
     if many.jobs is None:
-        output = folder or animate.default_output(*animate.needed(options))
+        image, spoken = animate.needed(options)
+        output = folder or animate.default_output(image, *spoken)
         try:
             return jobs_file.ReadJobs([animate.job_of(options, output)], [])
         except errors.UserError as error:

@@ -102,10 +102,17 @@ def _job(row: dict[str, Any], defaults, beside: str, folder: str | None, place: 
         if value is None:
             continue
         value = field.read(value)
-        values[field.name] = (
-            os.path.join(beside, value) if field.is_file and field.name != "output" else value
-        )
+        values[field.name] = _beside(beside, value) if field.is_file and field.name != "output" else value
     output = values.pop("output", None)
     options = option_fields.replace(defaults, values)
-    output = output or animate.default_output(*animate.needed(options))
+    if output is None:
+        image, spoken = animate.needed(options)
+        output = animate.default_output(image, *spoken)
     return animate.job_of(options, os.path.join(folder or beside, output))._replace(place=place)
+
+
+def _beside(folder: str, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    """A file's name, or several, relative to a folder."""
+    if isinstance(value, str):
+        return os.path.join(folder, value)
+    return tuple(name if name == animate.NOBODY else os.path.join(folder, name) for name in value)

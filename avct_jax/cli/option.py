@@ -89,12 +89,14 @@ def factor(most: float, *, off: bool = False) -> Any:
     return read_by(read)
 
 
-def _face(text: str) -> int | tuple[float, ...]:
+def _face(text: str) -> int | tuple[float, ...] | str:
+    if text == "all":
+        return text
     with contextlib.suppress(ValueError):
         found = int(text) if text.isdecimal() else tuple(float(word) for word in text.split(","))
         if (isinstance(found, int) and found > 0) or (isinstance(found, tuple) and len(found) == 2):
             return found
-    raise ValueError(f"{text!r} must be a face's number, from 1, or a place in it, such as 120,80")
+    raise ValueError(f"{text!r} must be a face's number, from 1, a place in it, such as 120,80, or all")
 
 
 def _some(*words: str) -> list[str]:
@@ -118,10 +120,11 @@ File = Annotated[str, shown_as("FILE")]
 Folder = Annotated[str, shown_as("DIR")]
 Positive = Annotated[int, POSITIVE, shown_as("N")]
 MaybeFile = Annotated[MaybeText, shown_as("FILE")]
+MaybeFiles = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, shown_as("FILE")]
 MaybeFolder = Annotated[MaybeText, shown_as("DIR")]
 MaybePositive = Annotated[MaybeNumber, POSITIVE, shown_as("N")]
 MaybeNatural = Annotated[MaybeNumber, read_by(whole(0, ", 0 or more")), shown_as("N")]
-MaybeFace = Annotated[Any, read_by(_face), shown_as("N|X,Y")]
+MaybeFace = Annotated[Any, read_by(_face), shown_as("N|X,Y|all")]
 SomeFiles = Annotated[list[str], tyro.conf.Positional, read_by(_some, "*"), shown_as("FILE ...")]
 SomeNames = Annotated[list[str] | None, read_by(_some, "*"), shown_as("NAME ...")]
 AnyFile = Annotated[MaybeText, read_by(_maybe, "*"), shown_as("[FILE]")]  # "": the option alone

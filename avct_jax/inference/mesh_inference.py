@@ -244,6 +244,18 @@ def draw_bytes(
     return render(config, variables, prepared, _moved(variables, prepared, controls), to_bytes)
 
 
+def draw_fields(
+    config: mesh_system.MeshSystemConfig,
+    variables: Variables,
+    prepared: PreparedPortrait,
+    controls: face_mesh.Controls,
+) -> tuple[UInt8[Array, "n h w 3"], Float[Array, "n g g 2"]]:
+    """As `draw_bytes`, and where the nodes of a grid over the frames lie in the portrait, [-1, 1]."""
+    moved = _moved(variables, prepared, controls)
+    place, _ = face_mesh.places(prepared.portrait, moved)
+    return render(config, variables, prepared, moved, to_bytes), place
+
+
 def reenact(
     config: mesh_system.MeshSystemConfig,
     variables: Variables,

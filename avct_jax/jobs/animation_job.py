@@ -19,7 +19,8 @@ class AnimationJob(NamedTuple):
 
     Attributes:
       image: a portrait.
-      audio: an audio or video file; None where a text is spoken.
+      audio: an audio or video file, or one for each face and None for who listens; None where a text is
+        spoken.
       output: .mp4, .mov or .mkv; its folder is made.
       text: what a synthetic voice says, in the place of a recording.
       request: what the animator is told beside them; phonemes and poses by their files' names.
@@ -29,7 +30,7 @@ class AnimationJob(NamedTuple):
     """
 
     image: str
-    audio: str | None
+    audio: str | list[str | None] | None
     output: str
     text: str | None = None
     request: base.Request = base.Request()
@@ -40,12 +41,11 @@ class AnimationJob(NamedTuple):
     @property
     def files(self) -> dict[str, str]:
         """What it is made of, by kind; the checkpoint is not among them."""
-        named = {
-            "image": self.image,
-            "audio": self.audio,
-            "phonemes": self.request.phonemes,
-            "poses": self.request.poses,
-        }
+        named = {"image": self.image, "phonemes": self.request.phonemes, "poses": self.request.poses}
+        if isinstance(self.audio, list):
+            named |= {f"audio {number}": one for number, one in enumerate(self.audio, 1)}
+        else:
+            named["audio"] = self.audio
         return {kind: os.fspath(path) for kind, path in named.items() if path is not None}
 
     @property
@@ -130,7 +130,7 @@ def animate(job: AnimationJob, animator: base.Animator, progress: Progress | Non
 
 
 @contextlib.contextmanager
-def _spoken(job: AnimationJob) -> Iterator[tuple[str, base.Request]]:
+def _spoken(job: AnimationJob) -> Iterator[tuple[Any, base.Request]]:
     """The recording, and what is told of it: of a text while the context is open."""
     if job.text is None:
         assert job.audio is not None

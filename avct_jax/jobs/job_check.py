@@ -24,14 +24,15 @@ def problems(job: animation_job.AnimationJob) -> list[str]:
     usable = _told(found, animation_job.check_checkpoint, job.checkpoint)
     if job.checkpoint and usable:
         _told(found, _load, job.checkpoint)
-    shown, heard = readable.get("image", False), readable.get("audio", False)
+    shown = readable.get("image", False)
     if all(readable.values()) and usable:
         _told(found, inputs.look, job.image, job.audio, job.request, checkpoint=job.checkpoint,
               landmarks=job.landmarks)  # fmt: skip
     if shown and job.landmarks == "mediapipe":
         _told(found, _face, job.image, job.request.face)
-    if job.audio and heard:
-        _told(found, _sound, job.audio, job.request.audio_track)
+    for kind, path in job.files.items():
+        if kind.startswith("audio") and readable[kind]:
+            _told(found, _sound, path, job.request.audio_track)
     return list(dict.fromkeys(found))
 
 

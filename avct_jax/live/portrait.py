@@ -67,7 +67,7 @@ def read(
         image, portraits.landmarker("mediapipe"), notes, least=inputs.SIZES[0] // 2, face=face
     )
     pixels = crop.crop(seen.pixels, seen.square, size)
-    drawn = found.prepare_portrait(pixels, mesh_animator.to_unit(seen.points, seen.square, size))
+    drawn = found.prepare_portrait(pixels, crop.to_unit(seen.points, seen.square, size))
     turned = mesh_animator.head_turn(np.asarray(drawn.portrait.head))
     seed = int.from_bytes(hashlib.sha256(pixels.tobytes()).digest()[:4], "little")
     return LivePortrait(drawn, turned, seed, tuple(notes))

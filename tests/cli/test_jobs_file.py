@@ -9,7 +9,7 @@ from avct_jax import errors
 from avct_jax.cli import jobs_file
 from avct_jax.cli.commands import animate
 
-DEFAULTS = animate.Options(audio="/voices/all.wav", video=animate.VideoOptions(size=256))
+DEFAULTS = animate.Options(audio=("/voices/all.wav",), video=animate.VideoOptions(size=256))
 
 
 @pytest.fixture(autouse=True)
@@ -126,3 +126,9 @@ def test_a_row_with_more_cells_than_the_header_is_told():
     found = read("image,transcript\na.png,Hello, world.\nb.png,Yes.\n", "a.csv")
     assert found.refused == [("line 2", "has more cells than the header; quote what holds a comma")]
     assert [job.image for job in found.jobs] == ["in/b.png"]
+
+
+def test_several_sounds_of_one_picture_are_a_list():
+    (job,) = read('{"image": "a.png", "audio": ["l.wav", "none"], "framing": "full"}').jobs
+    assert job.audio == ["in/l.wav", None]
+    assert job.files == {"image": "in/a.png", "audio 1": "in/l.wav"}

@@ -46,7 +46,7 @@ REFUSED = [
     ("face", [1, 2, 3], "face: '1,2,3' must be a face's number"),
     ("face", [], "face: [] is no value"),
     ("audio", 3, "audio: 3 must be text"),
-    ("audio", {}, "audio: {} is no value"),
+    ("audio", {}, "audio: {} must be text, or a list of texts"),
 ]
 
 
@@ -68,7 +68,7 @@ def test_names_may_have_dashes_and_unknown_ones_are_told():
 def test_of_a_group_one_is_given_and_the_default_makes_room():
     defaults = option.parse(animate.Options, ["--audio", "a.wav", "--still"], "avct animate")
     found = option_fields.replace(defaults, {"text": "Hello.", "head_motion": 2.0})
-    assert (found.audio, found.text, found.head.still, found.head.head_motion) == (None, "Hello.", False, 2.0)
+    assert (found.audio, found.text, found.head.still, found.head.head_motion) == ((), "Hello.", False, 2.0)
     assert option_fields.replace(defaults, {"seed": 3}).audio == "a.wav"
     assert option_fields.replace(defaults, {"still": False}).head.still is False
     with pytest.raises(errors.UserError, match="not allowed with"):

@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 LONGEST_STEM = 60  # characters of a name that a default output takes
 MISSING = "the following arguments are required: {}; see `avct animate --help`"
+NOBODY = "none"  # in the place of a sound
 EXAMPLES = """
 examples:
   avct animate --image face.jpg --audio speech.wav --output talk.mp4
@@ -29,6 +30,7 @@ examples:
   avct animate --image face.jpg --audio speech.wav --head-motion 0.5 --blink off --mouth 1.2
   avct animate --image group.jpg --list-faces
   avct animate --image group.jpg --face 2 --audio speech.wav --output talk.mp4
+  avct animate --image group.jpg --framing full --audio left.wav --audio right.wav --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --size 256 --seed 7 --output talk.mp4
   avct animate --jobs jobs.jsonl --output videos --workers 2
   avct animate --jobs jobs.csv --image face.jpg --dry-run
@@ -114,7 +116,8 @@ class FaceOptions:
     """Whose face it is, where there are several.
 
     Attributes:
-      face: its number from the left, from 1, or a place in it, px (default: the largest)
+      face: its number from the left, from 1, or a place in it, px (default: the largest); all, with
+        --framing full
       list_faces: say where the faces are, write the image with their numbers, and end
     """
 
@@ -123,19 +126,31 @@ class FaceOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class FramingOptions:
+    """What of the image is seen.
+
+    Attributes:
+      framing: a square around the head, or the full picture in which it speaks
+    """
+
+    framing: Literal["head", "full"] = "head"
+
+
+@dataclasses.dataclass(frozen=True)
 class Options:
     """Make the pictured face speak: H.264 and AAC, 25 frames/s, as long as the audio.
 
     Attributes:
       image: a portrait: jpg, png, webp, ...
-      audio: a recording, or a video whose audio is taken
+      audio: a recording, or a video whose audio is taken; with --framing full again for each face, from left
+        to right, none for one that only listens
       text: what is to be said, by a synthetic voice (extra `speak`; other languages: espeak-ng)
       text_file: a file of text that holds it
       output: the video: .mp4, .mov or .mkv (default: IMAGE_says_AUDIO.mp4, here)
     """
 
     image: option.MaybeFile = None
-    audio: Annotated[option.MaybeFile, SPOKEN] = None
+    audio: Annotated[option.MaybeFiles, SPOKEN] = ()
     text: Annotated[option.MaybeText, SPOKEN, option.shown_as("TEXT")] = None
     text_file: Annotated[option.MaybeFile, SPOKEN] = None
     output: option.MaybeFile = None
@@ -145,6 +160,7 @@ class Options:
     video: VideoOptions = VideoOptions()
     who: FaceOptions = FaceOptions()
     many: animation_jobs.JobOptions = animation_jobs.JobOptions()
+    shot: FramingOptions = FramingOptions()
     shown: option.Shown = option.Shown()
 
 
@@ -157,14 +173,15 @@ def run(options: Options) -> int:
     if options.many.jobs is not None or options.many.dry_run:
         return animation_jobs.run(options)
     image, spoken = needed(options)
-    output = options.output or default_output(image, spoken)
+    output = options.output or default_output(image, *spoken)
     speech = options.speech
-    given = (image, options.audio, speech.phonemes, options.head.poses, speech.transcript_file)
+    names = [name for name in options.audio if name != NOBODY]
+    given = (image, *names, speech.phonemes, options.head.poses, speech.transcript_file)
     check(output, *given, options.text_file, checkpoint=options.network.checkpoint)
     job = job_of(options, output)
-    look(image, options.audio, output, job.request, options.network, options.shown)
+    look(image, job.audio, output, job.request, options.network, options.shown)
     with contextlib.ExitStack() as kept:
-        audio, request = options.audio, job.request
+        audio, request = job.audio, job.request
         if job.text is not None:
             audio, phonemes = kept.enter_context(speaking(job.text, job.request.language, options.shown))
             request = request._replace(phonemes=phonemes)
@@ -172,7 +189,7 @@ def run(options: Options) -> int:
         return animate(image, audio, output, request, options.network, options.shown, recorded)
 
 
-def needed(options: Options) -> tuple[str, str]:
+def needed(options: Options) -> tuple[str, list[str]]:
     """The image, and what may stand for what is said in a file's name.
 
     Raises:
@@ -180,8 +197,9 @@ def needed(options: Options) -> tuple[str, str]:
     """
     if options.image is None:
         raise errors.UserError(MISSING.format("--image"))
-    spoken = options.audio or options.text_file or in_a_name(options.text)
-    if spoken is None:
+    names = [name for name in options.audio if name != NOBODY]
+    spoken = names or list(filter(None, [options.text_file or in_a_name(options.text)]))
+    if not spoken:
         raise errors.UserError(MISSING.format("--audio, or --text or --text-file"))
     return options.image, spoken
 
@@ -198,7 +216,7 @@ def job_of(options: Options, output: str) -> Any:
     text = text_of(options)
     request, networks = request_of(options), options.network
     how = (output, text, request, networks.checkpoint, networks.landmarks)
-    return animation_job.AnimationJob(image, options.audio, *how)
+    return animation_job.AnimationJob(image, audio_of(options.audio), *how)
 
 
 def request_of(options: Options) -> Any:
@@ -221,7 +239,14 @@ def request_of(options: Options) -> Any:
         mouth=head.mouth,
         face=options.who.face,
         language=speech.language,
+        framing=options.shot.framing,
     )
+
+
+def audio_of(names: tuple[str, ...]) -> Any:
+    """What an animator is given as audio: one file, or a list of files and of None for who only listens."""
+    several = [None if name == NOBODY else name for name in names]
+    return several if len(several) > 1 else several[0] if several else None
 
 
 def in_a_name(text: str | None) -> str | None:
@@ -277,10 +302,10 @@ def list_faces(image: str, output: str | None) -> int:
     return 0
 
 
-def default_output(image: str, audio: str) -> str:
-    """Name a video after its portrait and its voice, in the current folder."""
-    stems = [pathlib.Path(name).stem[:LONGEST_STEM] for name in (image, audio)]
-    return "_says_".join(stems) + ".mp4"
+def default_output(image: str, *voices: str) -> str:
+    """Name a video after its portrait and its voices, in the current folder."""
+    said = "_".join(pathlib.Path(name).stem for name in voices)
+    return f"{pathlib.Path(image).stem[:LONGEST_STEM]}_says_{said[:LONGEST_STEM]}.mp4"
 
 
 def check(output: str, *files: str | None, checkpoint: str | None) -> None:
@@ -293,7 +318,7 @@ def check(output: str, *files: str | None, checkpoint: str | None) -> None:
 
 def look(
     image: str | None,
-    audio: str | None,
+    audio: Any,
     output: str,
     request: Any,
     networks: NetworkOptions,

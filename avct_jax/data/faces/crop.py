@@ -30,7 +30,9 @@ class Square(NamedTuple):
     size: int
 
 
-def face_square(landmarks: Float[np.ndarray, "n d"], image_shape: tuple[int, ...]) -> Square:
+def face_square(
+    landmarks: Float[np.ndarray, "n d"], image_shape: tuple[int, ...], *, share: float = FACE_SHARE
+) -> Square:
     """Return the square that shows a head with hair, chin and some shoulder.
 
     It is moved, and made up to a fifth smaller, to stay inside the image; where that is not enough it
@@ -39,16 +41,17 @@ def face_square(landmarks: Float[np.ndarray, "n d"], image_shape: tuple[int, ...
     Args:
       landmarks: points of one face, x, y in px (NaN where unknown).
       image_shape: height and width first.
+      share: of the side that the longer side of the face's box is to take.
     """
     height, width = image_shape[:2]
     centre, extent = _box(landmarks)
     if _is_crop(centre, extent, height, width):
         return Square(0, 0, min(height, width))
-    wanted = extent / FACE_SHARE
+    wanted = extent / share
     least = extent / FACE_SHARE_MOST
     size = max(2, round(max(least, min(wanted, height, width))))
     left, top = (round(float(centre[i]) - FACE_CENTRE[i] * size) for i in (0, 1))
-    return Square(_inside(left, size, width), _inside(top, size, height), size)
+    return Square(inside(left, size, width), inside(top, size, height), size)
 
 
 def clip_square(landmarks: Float[np.ndarray, "t n d"], image_shape: tuple[int, ...]) -> Square:
@@ -94,7 +97,7 @@ def trajectory_square(landmarks: Float[np.ndarray, "t n d"], image_shape: tuple[
     # Above the face goes hair, below it little: more room is left above, by the size of the face alone.
     above = (FACE_CENTRE[1] - 0.5) * extent / FACE_SHARE
     left, top = round(float(centre[0]) - size / 2), round(float(centre[1]) - above - size / 2)
-    return Square(_inside(left, size, width), _inside(top, size, height), size)
+    return Square(inside(left, size, width), inside(top, size, height), size)
 
 
 def crop(image: UInt8[np.ndarray, "h w 3"], square: Square, size: int = SIZE) -> UInt8[np.ndarray, "s s 3"]:
@@ -120,6 +123,13 @@ def to_crop(points: Float[np.ndarray, "*n d"], square: Square, size: int = SIZE)
     return (points - offset) * np.asarray(size / square.size, points.dtype)
 
 
+def to_unit(points: Float[np.ndarray, "478 3"], square: Square, size: int) -> Float[np.ndarray, "478 3"]:
+    """Express landmarks (px of the image) in [-1, 1] of a square of it that is drawn with `size` px."""
+    scaled = to_crop(points, square, size)
+    scaled[:, 2] = points[:, 2] * size / square.size
+    return (scaled - np.array([0.5, 0.5, 0])) / (size - 1) * 2 - np.array([1, 1, 0])
+
+
 def _box(landmarks: Float[np.ndarray, "n d"]) -> tuple[np.ndarray, float]:
     low, high = np.nanmin(landmarks[:, :2], axis=0), np.nanmax(landmarks[:, :2], axis=0)
     return (low + high) / 2, float((high - low).max())
@@ -132,6 +142,6 @@ def _is_crop(centre: np.ndarray, extent: float, height: int, width: int) -> bool
     return bool(square and CROP_SHARES[0] <= extent / side <= CROP_SHARES[1] and offset <= CROP_OFFSET)
 
 
-def _inside(start: int, size: int, length: int) -> int:
+def inside(start: int, size: int, length: int) -> int:
     """Move [start, start + size) into [0, length) where it fits, else let it cover all of that."""
     return min(max(start, min(0, length - size)), max(0, length - size))

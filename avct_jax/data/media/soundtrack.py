@@ -42,6 +42,13 @@ class AudioTrack(NamedTuple):
     channel: int | None = None
 
 
+class SampledAudio(NamedTuple):
+    """A mono recording in memory, full scale = 1; `rate`: samples/s."""
+
+    samples: Float[np.ndarray, " n"]
+    rate: int
+
+
 class DecodedAudio(NamedTuple):
     """A mono recording, full scale = 1, and what it was taken of."""
 

@@ -115,7 +115,7 @@ class VideoWriter:
         *,
         size: int | tuple[int, int],
         frame_rate: int | float = FRAME_RATE,
-        audio: Path | soundtrack.AudioTrack | Float[np.ndarray, "n"] | None = None,
+        audio: Path | soundtrack.AudioTrack | soundtrack.SampledAudio | Float[np.ndarray, "n"] | None = None,
         sample_rate: int = SAMPLE_RATE,
     ):
         """Prepare to write.
@@ -124,7 +124,7 @@ class VideoWriter:
           path: ends with one of SUFFIXES.
           size: side of square frames, or (height, width); odd sides are padded by one pixel (yuv420p).
           audio: an audio or video file, of which is taken whole what `soundtrack.listen` hears; what it has
-            heard; or mono samples in [-1, 1].
+            heard; or mono samples in [-1, 1], with their rate or without.
           sample_rate: Hz, of `audio` as samples.
 
         Raises:
@@ -136,6 +136,8 @@ class VideoWriter:
         pair = _pair(size)
         assert pair is not None
         self.size, self._rate = pair, frame_rate
+        if isinstance(audio, soundtrack.SampledAudio):
+            audio, sample_rate = audio
         self._audio, self._sample_rate = audio, sample_rate
         suffix = pathlib.Path(path).suffix.lower()
         self._partial = atomic_write.hidden_beside(self.path.with_suffix(suffix))

@@ -47,10 +47,10 @@ def find(
     Returns:
       None where no face is found, whichever way up.
     """
-    found = _look(pixels, landmarker, 0, picked)
+    found = look(pixels, landmarker, 0, picked)
     if not turn or (found and _is_upright(found)):
         return found
-    others = [one for degrees in (90, 180, 270) if (one := _look(pixels, landmarker, degrees, picked))]
+    others = [one for degrees in (90, 180, 270) if (one := look(pixels, landmarker, degrees, picked))]
     return min(filter(_is_upright, others), key=lambda one: abs(roll(one.points)), default=found)
 
 
@@ -72,7 +72,7 @@ def _is_upright(found: UprightFace) -> bool:
     return found.score >= SURE and abs(roll(found.points)) <= SIDEWAYS
 
 
-def _look(
+def look(
     pixels: UInt8[np.ndarray, "h w 3"],
     landmarker: Any,
     degrees: int,

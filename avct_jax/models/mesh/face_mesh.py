@@ -214,12 +214,7 @@ def draw(portrait: MeshPortrait, moved: Moved) -> Drawing:
     """Warp the person to moved vertices, skin, eyeballs and a dark mouth, before the background at rest."""
     size = frame_side(portrait)
     steps = moved.vertices[..., :2] - portrait.vertices[None, :, :2]
-    nodes = jnp.asarray(grid.coordinate_grid(*portrait.upper.triangles.shape[:2]))[None]
-    guess = head_at_rest(portrait, moved, nodes)
-    moved_nodes = (
-        mesh_warp.displacement(steps, f.triangles, f.weights) for f in (portrait.upper, portrait.lower)
-    )
-    upper, lower = (mesh_warp.invert(field, nodes, guess, known=field) for field in moved_nodes)
+    upper, lower = places(portrait, moved)
     along = jnp.linspace(-1, 1, size)
     place = mesh_warp.enlarge(upper, along, along)
     frame, cover = _sample_each(portrait, place)
@@ -232,6 +227,18 @@ def draw(portrait: MeshPortrait, moved: Moved) -> Drawing:
     frame = _draw_mouth(frame, portrait, (upper, lower), openings[0])
     behind = portrait.background[None]
     return Drawing(behind + cover * (frame - behind), openings[0])
+
+
+def places(portrait: MeshPortrait, moved: Moved) -> tuple[Float[Array, "b g g 2"], Float[Array, "b g g 2"]]:
+    """Return where the nodes of a grid over moved frames lie in the portrait: upper field, lower field."""
+    steps = moved.vertices[..., :2] - portrait.vertices[None, :, :2]
+    nodes = jnp.asarray(grid.coordinate_grid(*portrait.upper.triangles.shape[:2]))[None]
+    guess = head_at_rest(portrait, moved, nodes)
+    moved_nodes = (
+        mesh_warp.displacement(steps, f.triangles, f.weights) for f in (portrait.upper, portrait.lower)
+    )
+    upper, lower = (mesh_warp.invert(field, nodes, guess, known=field) for field in moved_nodes)
+    return upper, lower
 
 
 def head_at_rest(portrait, moved, places):

@@ -1,0 +1,1 @@
+"""Speaking heads in the whole picture that they were taken from."""
