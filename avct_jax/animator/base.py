@@ -142,7 +142,7 @@ class Animator(abc.ABC):
             raise errors.UserError(f"the output is {output!r}; it must be a file's name, such as 'talk.mp4'")
         video_io.check_writable(output)
         request = Request(**told)
-        given = filter(arguments.is_path, (image, audio, request.poses, request.phonemes))
+        given = filter(arguments.is_path, (image, audio, *request.files))
         atomic_write.refuse_overwriting(output, *given)
         ready = self._prepare_request(image, audio, request, clock)
         writer = video_io.VideoWriter(output, size=ready.size, audio=ready.audio)
@@ -185,7 +185,7 @@ class Animator(abc.ABC):
     def _prepare_request(
         self, image: Image, audio: Audio, request: Request, clock: stopwatch.Stopwatch | None = None
     ) -> PreparedAnimation:
-        for given in filter(arguments.is_path, (image, audio, request.poses, request.phonemes)):
+        for given in filter(arguments.is_path, (image, audio, *request.files)):
             video_io.check_readable(given)  # before the work starts
         request = request.checked()
         if arguments.is_path(audio):

@@ -38,6 +38,7 @@ def look(
         check_only_size(asked.size, only)
         if mesh is False:
             scales.refuse_for_keypoints(asked.scales)
+            scales.refuse_direction_for_keypoints(asked.told)
     if mesh:
         check_size(asked.size)
     check_landmarks(landmarks, mesh=bool(mesh))

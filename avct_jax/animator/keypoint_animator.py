@@ -54,6 +54,7 @@ class KeypointAnimator(base.Animator, family="keypoints"):
     def _ready(self, image, audio, request, notes, clock) -> base.PreparedAnimation:
         inputs.check_only_size(request.size, self.config.image_size)
         scales.refuse_for_keypoints(request.scales)
+        scales.refuse_direction_for_keypoints(request.told)
         with clock("image"):
             looked_for = not (request.cropped and request.poses is not None)
             portrait, first_pose = self._read_portrait(

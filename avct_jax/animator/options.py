@@ -4,11 +4,12 @@ import math
 import numbers
 import os
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypedDict
 
 from avct_jax import arguments, errors
 from avct_jax.animator import scales as factors
+from avct_jax.data.direction import blink_times, cues, expressions, gaze, timeline
 from avct_jax.data.faces import head_pose
 from avct_jax.data.phonemes import recognition
 from avct_jax.data.phonemes import symbols as phoneme_labels
@@ -18,6 +19,8 @@ Image = Any  # a Path, or what image_io.from_pixels takes
 Audio = Any  # a Path, or what audio_io.from_samples takes
 Poses = Any  # a Path, or what head_pose.from_array takes
 Face = Any  # a number from 1, or a pair of px
+Blinks = Any  # a Path, or seconds
+Cues = Any  # a Path, or what cues.read takes
 Phonemes = Any  # a Path, or what symbols.from_indices takes
 
 
@@ -45,6 +48,11 @@ class Told(TypedDict, total=False):
       seed: decides blinks, gaze and head motion of the mesh family; by default the image does, so two
         faces differ. Without effect where nothing is drawn by lot.
       audio_track: which of a file's audio tracks, from 1; by default the first that is not silent.
+      expression: names and values, {"smile": 0.3} or "smile=.3", shown beside speech. Of the mesh family,
+        and so are the next three; docs/how-to/direct.md has the names.
+      gaze: where the eyes look: "camera", or degrees off it, (right, up); by default made up.
+      blinks: seconds at which the eyes blink, or a file of them, instead of made-up times.
+      direction: cues {time, what, value, ease}, or a JSON file of them: what changes over the film.
     """
 
     phonemes: Phonemes | None
@@ -60,6 +68,10 @@ class Told(TypedDict, total=False):
     blink: float
     mouth: float
     face: Face | None
+    expression: Mapping[str, float] | str | None
+    gaze: tuple[float, float] | str | None
+    blinks: Blinks | None
+    direction: Cues | None
 
 
 class Request(NamedTuple):
@@ -78,6 +90,34 @@ class Request(NamedTuple):
     blink: float = 1.0
     mouth: float = 1.0
     face: Face | None = None
+    expression: Mapping[str, float] | str | None = None
+    gaze: tuple[float, float] | str | None = None
+    blinks: Blinks | None = None
+    direction: Cues | None = None
+
+    @property
+    def told(self) -> timeline.FaceDirection:
+        """What is directed beside factors, of a request that is `checked`.
+
+        Raises:
+          UserError: something is of another kind, out of range, or twice there.
+        """
+        found = timeline.FaceDirection(
+            {} if self.expression is None else expressions.read(self.expression),
+            None if self.gaze is None else gaze.read(self.gaze),
+            None if self.blinks is None else blink_times.read(self.blinks),
+            () if self.direction is None else cues.read(self.direction),
+        )
+        if found.blinks is not None and (self.blink != 1 or "blink" in found.names):
+            raise errors.UserError("blinks are given and how often eyes blink is too; leave one of them out")
+        if self.poses is not None and "head_motion" in found.names:
+            raise errors.UserError("poses are given and a cue of head_motion is too; leave one of them out")
+        return found
+
+    @property
+    def files(self) -> tuple[Any, ...]:
+        """What may be a file's name."""
+        return self.poses, self.phonemes, self.blinks, self.direction
 
     @property
     def scales(self) -> factors.Scales:
@@ -99,6 +139,7 @@ class Request(NamedTuple):
         asked = scales_of(self.still, *self.scales)
         if self.poses is not None and self.head_motion != 1:
             raise errors.UserError("poses are given and head_motion is too; leave one of them out")
+        told = self.told
         if self.cropped and self.face is not None:
             raise errors.UserError("a cropped image is taken whole and face is given; leave one of them out")
         if self.phonemes is not None and self.transcript is not None:
@@ -112,6 +153,10 @@ class Request(NamedTuple):
             still=arguments.flag(self.still, "still"),
             cropped=arguments.flag(self.cropped, "cropped"),
             face=face_of(self.face),
+            expression=told.expression or None,
+            gaze=told.gaze,
+            blinks=told.blinks,
+            direction=told.cues or None,
             **asked._asdict(),
         )
 

@@ -44,6 +44,7 @@ class Layers(NamedTuple):
     background: Float[Array, "h w 3"]
     shares: Float[Array, "r 3"]
     sway: Float[Array, " r"]
+    irises: Float[Array, "2 3"] | None = None
 
 
 class PreparedPortrait(NamedTuple):
@@ -159,7 +160,7 @@ def prepare(layers: Layers) -> PreparedPortrait:
         layers.skin, layers.image, layers.vertices, layers.closed,
         field(layers.upper), field(layers.lower),
         layers.head, layers.origin, layers.anchor, layers.cavity, layers.seam,
-        layers.cover, layers.background, layers.shares, layers.sway,
+        layers.cover, layers.background, layers.shares, layers.sway, layers.irises,
     )  # fmt: skip
     return PreparedPortrait(portrait, mouth_painter.own_patch(portrait), portrait_teeth.find(portrait))
 

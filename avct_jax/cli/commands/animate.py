@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from avct_jax import errors
-from avct_jax.cli import option
+from avct_jax.cli import direction_options, option
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,8 @@ examples:
   avct animate --image face.jpg --audio interview.mov --still --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --poses openface.csv --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --head-motion 0.5 --blink off --mouth 1.2
+  avct animate --image face.jpg --audio speech.wav --expression smile=.3,brows=.2 --gaze camera
+  avct animate --image face.jpg --audio speech.wav --direction cues.json
   avct animate --image group.jpg --list-faces
   avct animate --image group.jpg --face 2 --audio speech.wav --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --size 256 --seed 7 --output talk.mp4
@@ -135,6 +137,7 @@ class Options:
     output: option.MaybeFile = None
     speech: SpeechOptions = SpeechOptions()
     head: HeadOptions = HeadOptions()
+    directed: direction_options.DirectionOptions = direction_options.DirectionOptions()
     network: NetworkOptions = NetworkOptions()
     video: VideoOptions = VideoOptions()
     who: FaceOptions = FaceOptions()
@@ -152,7 +155,7 @@ def run(options: Options) -> int:
     output = options.output or default_output(options.image, spoken)
     speech = options.speech
     given = (options.image, options.audio, speech.phonemes, options.head.poses, speech.transcript_file)
-    check(output, *given, options.text_file, checkpoint=options.network.checkpoint)
+    check(output, *given, options.text_file, *options.directed.files, checkpoint=options.network.checkpoint)
     text = text_of(options)
     request = request_of(options)
     look(options.image, options.audio, output, request, options.network, options.shown)
@@ -183,6 +186,7 @@ def request_of(options: Options) -> Any:
         blink=head.blink,
         mouth=head.mouth,
         face=options.who.face,
+        **options.directed.asked(),
     )
 
 
