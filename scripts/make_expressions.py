@@ -108,7 +108,10 @@ def _changes(points, canonical, mirrored):
 
 def blendshapes(points: np.ndarray) -> np.ndarray:
     """Return the 52 scores of each frame."""
-    network, variables = face_landmarker.NETWORKS["blendshapes"], face_landmarker.read_variables("blendshapes")
+    network, variables = (
+        face_landmarker.NETWORKS["blendshapes"],
+        face_landmarker.read_variables("blendshapes"),
+    )
     score = jax.jit(lambda p: network.apply(variables, p))
     seen = points[:, list(face_landmarker.BLENDSHAPE_POINTS), :2]
     padded = np.concatenate([seen, np.repeat(seen[-1:], -len(seen) % BATCH, 0)])

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int, UInt8
 from avct_jax import arguments, errors
 from avct_jax.animator import notes as gathering
 from avct_jax.animator import options, stopwatch
+from avct_jax.data.direction import driving_video
 from avct_jax.data.faces import head_pose
 from avct_jax.data.media import soundtrack, video_io
 from avct_jax.data.phonemes import recognition
@@ -267,6 +268,8 @@ def labels(speech: voice.Speech, request: Request, notes: list[str]) -> Int[np.n
 
 def read_poses(poses: Poses, count: int, notes: list[str]) -> Float[np.ndarray, "t 6"]:
     """Read poses and fit them to `count` frames, see fit_poses."""
+    if driving_video.is_video(poses):
+        return driving_video.read(poses, count, notes)
     if arguments.is_path(poses):
         return fit_poses(head_pose.read_poses(poses), count, repr(os.fspath(poses)), notes)
     return fit_poses(head_pose.from_array(poses), count, "the array", notes)

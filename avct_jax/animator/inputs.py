@@ -7,6 +7,7 @@ import safetensors
 
 from avct_jax import arguments, errors
 from avct_jax.animator import base, portrait, scales
+from avct_jax.data.direction import driving_video
 from avct_jax.data.faces import face_alignment_backend, head_pose
 from avct_jax.data.media import image_io, soundtrack
 from avct_jax.data.phonemes import decoders, pronunciation, recognition, symbols
@@ -51,7 +52,9 @@ def look(
         decoders.pocketsphinx()
     if arguments.is_path(asked.phonemes):
         symbols.read_segments(asked.phonemes)
-    if arguments.is_path(asked.poses):
+    if driving_video.is_video(asked.poses):
+        driving_video.check(asked.poses)
+    elif arguments.is_path(asked.poses):
         head_pose.read_poses(asked.poses)
     if arguments.is_path(image):
         image_io.check_kind(image)

@@ -15,7 +15,7 @@ from scipy.spatial import transform
 from avct_jax import weights_file
 from avct_jax.animator import base, inputs, stopwatch
 from avct_jax.animator import portrait as portraits
-from avct_jax.data.direction import expressions, gaze, timeline
+from avct_jax.data.direction import driving_video, expressions, gaze, timeline
 from avct_jax.data.faces import crop, face_basis, head_motion_bank
 from avct_jax.data.portrait import eyeballs, portrait_layers
 from avct_jax.data.speech import mesh_features, voice
@@ -31,6 +31,8 @@ LIVELINESS = (0.7, 1.7)  # least and most factor on a mouth's motion
 SURE = 12  # frames of speech by which a mouth's usual opening is half known
 POSE_SMOOTHING = 1.0  # frames, standard deviation: tracked heads tremble twice as much as they move
 EYES_MM = 90.0  # between the outer eye corners of the mean head of data/faces/head_pose.py
+
+NOTHING = timeline.FaceDirection()  # is told
 
 
 class MeshTrack(NamedTuple):
@@ -155,9 +157,7 @@ class MeshAnimator(base.Animator, family="mesh"):
         points = to_unit(found.points, found.square, side)
         return self.prepare_portrait(cut, points, whole_eyes=whole_eyes), cut
 
-    def _track(
-        self, speech, seed, poses, scales, notes, turned=None, told=timeline.FaceDirection(), eyes=None
-    ) -> MeshTrack:
+    def _track(self, speech, seed, poses, scales, notes, turned=None, told=NOTHING, eyes=None) -> MeshTrack:
         laid = timeline.make(told, scales._asdict(), len(speech.silent))
         behaviour = head_motion_bank.behave(
             speech.loudness,
@@ -169,6 +169,8 @@ class MeshAnimator(base.Animator, family="mesh"):
         )
         if poses is not None:
             rotation, shift = since_first(base.read_poses(poses, len(speech.silent), notes))
+            if driving_video.is_video(poses):
+                rotation = driving_video.bounded(rotation)
             behaviour = behaviour._replace(rotation=rotation, shift=shift)
         facing = np.zeros(3) if turned is None else turned
         behaviour = timeline.apply(laid, behaviour, eyes, facing, speech.silent, seed)

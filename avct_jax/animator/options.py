@@ -32,8 +32,8 @@ class Told(TypedDict, total=False):
         frame; beside what is heard (mesh), or instead of recognising them (keypoints).
       transcript: what is said, in English; `recogniser` aligns it.
       recogniser: how phonemes are found; "auto" takes what is installed and fits.
-      poses: .npy (t, 6), OpenFace csv or an array (rad, mm), instead of the head motion that is made up;
-        of the mesh family the first is the portrait's own.
+      poses: .npy (t, 6), OpenFace csv or an array (rad, mm), or a video of one face whose head motion is
+        taken, instead of the head motion that is made up; of the mesh family the first is the portrait's own.
       still: the head keeps its pose.
       head_motion: factor on how far the head turns and shifts, 0 to 3; 0 is `still`. Of the mesh family,
         and so are the next two.

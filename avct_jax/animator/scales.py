@@ -79,7 +79,12 @@ def refuse_direction_for_keypoints(told: timeline.FaceDirection) -> None:
     Raises:
       UserError: so it is.
     """
-    options = {"expression": told.expression, "gaze": told.gaze, "blinks": told.blinks, "direction": told.cues}
+    options = {
+        "expression": told.expression,
+        "gaze": told.gaze,
+        "blinks": told.blinks,
+        "direction": told.cues,
+    }
     for name, given in options.items():
         if given not in (None, (), {}):
             raise errors.UserError(

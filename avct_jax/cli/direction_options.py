@@ -11,9 +11,9 @@ class DirectionOptions:
     """What the face shows, where it looks, and what changes over the film.
 
     Attributes:
-      expression: names and values, such as smile=.3,brows=.2 (default: none): smile, frown, pucker, squint,
+      expression: such as smile=.3,brows=.2 (default: none): smile, frown, pucker, squint,
         wide from 0 to 1, brows from -1 to 1, and ARKit's names
-      gaze: where the eyes look: camera, or degrees off it, to the right and up, such as --gaze=-10,5 (default:
+      gaze: where the eyes look: camera, or degrees off it, right and up, such as --gaze=-10,5 (default:
         made up)
       blinks: a file of times (s) of blinks, one a line or JSON, instead of made-up ones
       direction: a JSON file of cues {time, what, value, ease}: what changes over the film

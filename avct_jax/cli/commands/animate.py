@@ -64,8 +64,8 @@ class HeadOptions:
     """How head, eyes and mouth move.
 
     Attributes:
-      poses: an OpenFace csv, or .npy with a row of rx ry rz (rad) tx ty tz (mm) for each frame (default:
-        made up, as people's heads move)
+      poses: an OpenFace csv, .npy with a row of rx ry rz (rad) tx ty tz (mm) for each frame, or a video of
+        one face whose head motion is taken (default: made up, as people's heads move)
       still: the head keeps the portrait's pose; eyes still blink
       head_motion: how far the head moves against what is usual, 0 to 3; 0 is --still
       blink: how often the eyes blink against what is usual, 0 to 4; 0 or off: never

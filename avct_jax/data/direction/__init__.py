@@ -1,1 +1,1 @@
-"""What a director says of a face: expressions, where it looks, when it blinks, whose head it follows, cues."""
+"""What a director says of a face: expressions, gaze, blinks, whose head motion it has, cues."""

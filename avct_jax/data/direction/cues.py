@@ -43,7 +43,8 @@ class Cue(NamedTuple):
     ease: str = "smooth"
 
 
-NAMES = (*FACTORS, BLINK_ONCE, GAZE, *POSE, *expressions.DIRECTIONS)
+PLAIN = (*FACTORS, BLINK_ONCE, GAZE, *POSE)
+NAMES = (*PLAIN, *expressions.DIRECTIONS)
 
 
 def read(given: Any) -> tuple[Cue, ...]:
@@ -81,7 +82,9 @@ def _cue(given: Any, name: str) -> Cue:
     if not _is_number(time) or not 0 <= float(time) <= blink_times.LONGEST:
         raise errors.UserError(f"{name}: time is {time!r}; give seconds from 0")
     if what not in NAMES:
-        raise errors.UserError(f"{name}: what is {what!r}; choose of {', '.join(NAMES)}")
+        raise errors.UserError(
+            f"{name}: what is {what!r}; choose of {', '.join(PLAIN)}, {expressions.ALLOWED}"
+        )
     ease = given.get("ease", "smooth")
     if ease not in EASES:
         raise errors.UserError(f"{name}: ease is {ease!r}; choose of {', '.join(EASES)}")
@@ -123,7 +126,9 @@ def _along(points: Sequence[tuple[float, float, str]], start: float, count: int)
     found, before, since = np.full(count, float(start)), float(start), 0.0
     for at, value, ease in points:
         length = max(at - since, 1e-9)
-        share = EASES[ease](np.clip((time - since) / length + 1e-9, 0, 1) if at > since else (time >= at) * 1.0)
+        share = EASES[ease](
+            np.clip((time - since) / length + 1e-9, 0, 1) if at > since else (time >= at) * 1.0
+        )
         found = np.where(time >= since, before + share * (value - before), found)
         before, since = value, at
     return found
@@ -137,7 +142,9 @@ def looks(
     Args:
       usual: from the start; None: made up.
     """
-    told = _along([(c.time, float(c.value is not None), c.ease) for c in cues], float(usual is not None), count)
+    told = _along(
+        [(c.time, float(c.value is not None), c.ease) for c in cues], float(usual is not None), count
+    )
     known = [c.value for c in cues if c.value is not None]
     first = usual or (known[0] if known else gaze.CAMERA)
     paths = []

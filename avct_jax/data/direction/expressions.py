@@ -17,7 +17,8 @@ from jaxtyping import Float
 from avct_jax import errors
 
 PARTS = (
-    "smile", "frown", "pucker", "stretch", "dimple", "cheek_up", "brow_down", "brow_inner_up", "brow_outer_up",
+    "smile", "frown", "pucker", "stretch", "dimple", "cheek_up",
+    "brow_down", "brow_inner_up", "brow_outer_up",
 )  # fmt: skip
 SEAM = 0.15  # eye distances from the middle of the face within which one side passes into the other
 LIDS_LEAST = -0.35  # of the way between lids that eyes open wider
@@ -46,7 +47,7 @@ def _sided(name: str, **does: Any) -> dict[str, NamedDirection]:
 _BROWS_UP = NamedDirection((("brow_inner_up", 0.85), ("brow_outer_up", 0.85)))
 _BROWS_DOWN = NamedDirection((("brow_down", 0.85),))
 _SQUINT = {"parts": (("cheek_up", 1.0),), "lid": 0.25, "raised": 0.35}
-_WIDE = {"lid": -0.3}
+_WIDE = {"lid": -0.2}
 NAMED = {
     "smile": NamedDirection((("smile", 1.0),)),
     "frown": NamedDirection((("frown", 1.0),)),
@@ -71,6 +72,7 @@ ARKIT = {
     **_sided("mouthStretch", parts=(("stretch", 1.0),)),
 }
 DIRECTIONS = NAMED | ARKIT
+ALLOWED = f"{', '.join(NAMED)}, or ARKit's of brows, lids and lips' corners, such as mouthSmileLeft"
 SPOKEN = ("jaw", "tongue", "mouth", "cheekPuff", "noseSneer")  # what is left of ARKit's begins like this
 
 
@@ -173,8 +175,8 @@ def check_name(name: Any, what: str = "expression") -> str:
     if text.startswith("eyeLook"):
         raise errors.UserError(f"{what} {text!r} is where eyes look; say it by gaze")
     if text.startswith(SPOKEN):
-        raise errors.UserError(f"{what} {text!r} is speech's, or not drawn; choose of {', '.join(DIRECTIONS)}")
-    raise errors.UserError(f"{what} {name!r} is not known; choose of {', '.join(DIRECTIONS)}")
+        raise errors.UserError(f"{what} {text!r} is speech's, or not drawn; choose of {ALLOWED}")
+    raise errors.UserError(f"{what} {name!r} is not known; choose of {ALLOWED}")
 
 
 def value_of(name: str, given: Any, what: str = "expression") -> float:

@@ -11,16 +11,18 @@ from scipy.spatial import transform
 from avct_jax import errors
 from avct_jax import face_topology as topology
 
-MOST = (30.0, 20.0)  # degrees, to a side and up or down
+MOST = (25.0, 15.0)  # degrees, to a side and up or down
 CAMERA = (0.0, 0.0)
 BALL = 12.0 / 90.0  # radius of an eyeball, eye distances: 12 mm, the outer corners 90 mm apart
-ORBIT = np.radians([28.0, 20.0])  # to a side, up or down: as far as eyes turn in the head
+ORBIT = np.radians([28.0, 18.0])  # to a side, up or down: as far as eyes turn in the head
 # Who looks less aside than this is taken to look into the camera, and so is everybody in height: there
 # irises' landmarks and heads' pitches are off by 6 degrees, where to a side they are by 3.
 ASIDE = np.radians(4.0)
 # An upper lid goes with the eye: share of the iris' way, and the least and most of the way between the lids.
 LID_SHARE, LID_LOW, LID_HIGH = 0.75, -0.3, 0.5
-ALLOWED = f"x,y in degrees, x -{MOST[0]:g} to {MOST[0]:g} (right), y -{MOST[1]:g} to {MOST[1]:g} (up); or camera"
+ALLOWED = (
+    f"x,y in degrees, x -{MOST[0]:g} to {MOST[0]:g} (right), y -{MOST[1]:g} to {MOST[1]:g} (up); or camera"
+)
 
 
 class OwnEyes(NamedTuple):

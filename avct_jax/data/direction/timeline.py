@@ -23,7 +23,7 @@ class FaceDirection(NamedTuple):
       cues: what changes, in order of time.
     """
 
-    expression: Mapping[str, float] = {}  # noqa: RUF012 - nobody writes into it
+    expression: Mapping[str, float] = {}
     gaze: tuple[float, float] | None = None
     blinks: tuple[float, ...] | None = None
     cues: tuple[Cue, ...] = ()

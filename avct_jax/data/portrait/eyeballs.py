@@ -15,6 +15,8 @@ FEWEST = 6  # px from which a colour is told
 RINGS = 8  # of one colour in an iris
 NEAR, FAR = 0.02, 0.12  # eye distances over which the white is smoothed, and carried on
 MARGIN = 0.14  # eye distances around an eye that are made
+# A ball is darker towards the lids, the upper one above all: by so much, so many eye distances beyond them.
+SHADE, SHADE_WAY, UPPER_SHADE = 0.25, 0.04, 0.15
 
 
 class WholeEyes(NamedTuple):
@@ -63,28 +65,31 @@ def _complete_one(painted, rows, centre, radius, unit, outwards):
     )
     patch = painted[top : bottom + 1, left : right + 1]
     corner = np.array([left, top])
-    depth = _depth(np.concatenate([upper, lower[::-1]]) - corner, patch.shape)
+    depth, beyond = _depth(np.concatenate([upper, lower[::-1]]) - corner, patch.shape)
     y, x = np.mgrid[: patch.shape[0], : patch.shape[1]].astype(np.float32)
     away = np.hypot(x + left - centre[0], y + top - centre[1]) / radius
-    across = ((x + left - upper[0, 0]) / max(upper[-1, 0] - upper[0, 0], 1.0))[::1]
+    across = (x + left - upper[0, 0]) / max(upper[-1, 0] - upper[0, 0], 1.0)
     across = across if outwards > 0 else 1 - across
     seen = depth > RIM * unit
     white = seen & (away > WHITE) & (across > CORNERS[0]) & (across < CORNERS[1])
     ball = _white(patch, white, unit)
     coloured = _iris(patch, seen, away, ball)
     share = np.clip((1 - away) * radius / 1.2 + 0.5, 0, 1)[..., None]
-    whole = ball + share * (coloured - ball)
+    middle = np.interp(x + left, *np.sort((upper + lower) / 2, 0).T)
+    shade = SHADE * np.clip(beyond / (SHADE_WAY * unit), 0, 1) + UPPER_SHADE * (y + top < middle)
+    whole = (ball + share * (coloured - ball)) * (1 - cv2.GaussianBlur(shade, (0, 0), 1))[..., None]
     kept = np.clip(depth / max(RIM * unit, 0.7), 0, 1)[..., None]
     patch += (1 - kept) * (whole - patch)
 
 
-def _depth(outline: Float[np.ndarray, "n 2"], shape: tuple[int, ...]) -> Float[np.ndarray, "h w"]:
-    """How far inside an outline each pixel lies, px; 0 outside."""
-    fine = 4
+def _depth(outline: Float[np.ndarray, "n 2"], shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """How far inside an outline, and how far outside of it, each pixel lies, px; else 0."""
+    fine, size = 4, (shape[1], shape[0])
     mask = np.zeros((shape[0] * fine, shape[1] * fine), np.uint8)
     cv2.fillPoly(mask, [np.round((outline + 0.5) * fine - 0.5).astype(np.int32)], 1)
-    far = cv2.distanceTransform(mask, cv2.DIST_L2, 5) / fine
-    return cv2.resize(far, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
+    both = (cv2.distanceTransform(side, cv2.DIST_L2, 5) / fine for side in (mask, 1 - mask))
+    inside, outside = (cv2.resize(far, size, interpolation=cv2.INTER_AREA) for far in both)
+    return inside, outside
 
 
 def _white(patch: np.ndarray, white: Bool[np.ndarray, "h w"], unit: float) -> np.ndarray:
@@ -93,7 +98,7 @@ def _white(patch: np.ndarray, white: Bool[np.ndarray, "h w"], unit: float) -> np
         light = float(np.percentile(patch.mean(-1), 80))
         return np.broadcast_to(np.float32([0.95, 0.92, 0.9]) * light, patch.shape)
     bright = patch.mean(-1)
-    white = white & (bright >= np.percentile(bright[white], 30))  # without lashes and their shade
+    white = white & (bright >= np.percentile(bright[white], 15))  # without lashes and their shade
     found = np.median(patch[white], 0) * np.ones_like(patch)
     for spread in (FAR, NEAR):
         weight = cv2.GaussianBlur(white.astype(np.float32), (0, 0), spread * unit)[..., None]
