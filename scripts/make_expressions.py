@@ -6,6 +6,7 @@ the face that the expression is about, and lips are left as far apart as they we
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import clip_arguments
 import jax
@@ -53,7 +54,7 @@ def main() -> None:
     arguments = clip_arguments.parse(__doc__)
     entries = manifest.read(arguments.clips).without(arguments.leave_out)
     loaded = (clip.load(arguments.clips / f"{entry.name}.npz") for entry in entries)
-    parts = fit(one.points[one.score > 0.5].astype(np.float32) for one in loaded)
+    parts: Any = fit(one.points[one.score > 0.5].astype(np.float32) for one in loaded)
     np.savez_compressed(arguments.output, **parts)
 
 

@@ -52,10 +52,9 @@ def look(
         decoders.pocketsphinx()
     if arguments.is_path(asked.phonemes):
         symbols.read_segments(asked.phonemes)
-    if driving_video.is_video(asked.poses):
-        driving_video.check(asked.poses)
-    elif arguments.is_path(asked.poses):
-        head_pose.read_poses(asked.poses)
+    if arguments.is_path(asked.poses):
+        video = driving_video.is_video(asked.poses)
+        (driving_video.check if video else head_pose.read_poses)(asked.poses)
     if arguments.is_path(image):
         image_io.check_kind(image)
         if asked.face is not None and landmarks == "mediapipe":

@@ -5,7 +5,7 @@ import math
 import numbers
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 from jaxtyping import Float
@@ -79,7 +79,7 @@ def _cue(given: Any, name: str) -> Cue:
     if odd := [str(key) for key in given if key not in FIELDS]:
         raise errors.UserError(f"{name} has {odd[0]!r}, which is not known; choose of {', '.join(FIELDS)}")
     time, what = given.get("time"), given.get("what")
-    if not _is_number(time) or not 0 <= float(time) <= blink_times.LONGEST:
+    if not _is_number(time) or not 0 <= time <= blink_times.LONGEST:
         raise errors.UserError(f"{name}: time is {time!r}; give seconds from 0")
     if what not in NAMES:
         raise errors.UserError(
@@ -97,17 +97,17 @@ def _value(what: str, value: Any, name: str) -> Any:
             raise errors.UserError(f"{name}: blink_once takes no value, {value!r} is given; leave it out")
         return None
     if what == GAZE:
-        return None if value == FREE else gaze.read(value, f"{name}: gaze")
+        return None if isinstance(value, str) and value == FREE else gaze.read(value, f"{name}: gaze")
     if what in expressions.DIRECTIONS:
         return expressions.value_of(what, value, f"{name}:")
     low, high = (0.0, FACTORS[what]) if what in FACTORS else (-POSE[what], POSE[what])
-    if not _is_number(value) or not low <= float(value) <= high:
+    if not _is_number(value) or not low <= value <= high:
         unit = "" if what in FACTORS else " degrees"
         raise errors.UserError(f"{name}: {what} is {value!r}; it must be from {low:g} to {high:g}{unit}")
     return float(value)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(float(value))
 
 

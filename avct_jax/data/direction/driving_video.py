@@ -3,7 +3,7 @@
 import itertools
 import os
 import pathlib
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from jaxtyping import Float
@@ -19,7 +19,7 @@ MOST = np.radians([18.0, 22.0, 25.0])
 KINDS = "give a .npy file of shape (t, 6), an OpenFace csv, or a video"
 
 
-def is_video(given: Any) -> bool:
+def is_video(given: Any) -> TypeGuard[str | os.PathLike[str]]:
     """Whether poses are given as a video's path: every file but a table."""
     return arguments.is_path(given) and pathlib.Path(given).suffix.lower() not in TABLES
 

@@ -46,12 +46,12 @@ def _sided(name: str, **does: Any) -> dict[str, NamedDirection]:
 
 _BROWS_UP = NamedDirection((("brow_inner_up", 0.85), ("brow_outer_up", 0.85)))
 _BROWS_DOWN = NamedDirection((("brow_down", 0.85),))
-_SQUINT = {"parts": (("cheek_up", 1.0),), "lid": 0.25, "raised": 0.35}
-_WIDE = {"lid": -0.2}
+_SQUINT: dict[str, Any] = {"parts": (("cheek_up", 1.0),), "lid": 0.25, "raised": 0.35}
+_WIDE: dict[str, Any] = {"lid": -0.2}
 NAMED = {
     "smile": NamedDirection((("smile", 1.0),)),
-    "frown": NamedDirection((("frown", 1.0),)),
-    "pucker": NamedDirection((("pucker", 1.0),)),
+    "frown": NamedDirection((("frown", 0.8),)),
+    "pucker": NamedDirection((("pucker", 0.85),)),
     "brows": _BROWS_UP,
     "squint": NamedDirection(**_SQUINT),
     "wide": NamedDirection(**_WIDE),

@@ -59,7 +59,7 @@ def read(given: Any, what: str = "gaze") -> tuple[float, float]:
     Raises:
       UserError: it is something else, or farther than eyes go.
     """
-    if given == "camera":
+    if isinstance(given, str) and given.strip() == "camera":
         return CAMERA
     pair = given.split(",") if isinstance(given, str) else given
     try:

@@ -125,13 +125,13 @@ def apply(
         made_up = made_up._replace(blink=_both(blink_times.at_rate(found.blink, silent, seed)))
     if found.winks is not None:
         made_up = made_up._replace(blink=np.maximum(made_up.blink, _both(found.winks)))
-    lids = 0.0 if found.shown is None else found.shown.lids
-    if found.looks is not None and eyes is not None:
+    lids = None if found.shown is None else found.shown.lids
+    if found.looks is not None and found.told is not None and eyes is not None:
         there = gaze.look(found.looks, made_up.rotation, eyes, turned)
         share = found.told[:, None].astype(np.float32)
         made_up = made_up._replace(gaze=made_up.gaze + share * (there.gaze - made_up.gaze))
-        lids = np.maximum(lids, expressions.LIDS_LEAST) + share * there.lids
-    if np.ndim(lids):
+        lids = share * there.lids if lids is None else lids + share * there.lids
+    if lids is not None:
         lids = lids.clip(expressions.LIDS_LEAST, 1)
         made_up = made_up._replace(blink=expressions.with_blinks(made_up.blink, lids))
     return made_up

@@ -96,7 +96,7 @@ def _white(patch: np.ndarray, white: Bool[np.ndarray, "h w"], unit: float) -> np
     """The white of an eye everywhere: smoothed where it is seen, carried on from there."""
     if white.sum() < FEWEST:
         light = float(np.percentile(patch.mean(-1), 80))
-        return np.broadcast_to(np.float32([0.95, 0.92, 0.9]) * light, patch.shape)
+        return np.broadcast_to(np.array([0.95, 0.92, 0.9], np.float32) * light, patch.shape)
     bright = patch.mean(-1)
     white = white & (bright >= np.percentile(bright[white], 15))  # without lashes and their shade
     found = np.median(patch[white], 0) * np.ones_like(patch)

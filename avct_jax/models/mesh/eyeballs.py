@@ -28,8 +28,8 @@ def look_back(
     low, high = LEAST - (centre - reach), 1 - LEAST - (centre + reach)
     asked = along(gaze)
     gone = jnp.clip(asked, jnp.minimum(low, 0), jnp.maximum(high, 0))
-    way = gaze + (gone - asked)[:, None] * axis
-    u = along(places - corners[0])
+    way = gaze + (gone - asked)[:, None] * axis[None]
+    u = along(places - corners[0][None, None, None])
     left = jnp.maximum(centre - reach + gone, LEAST)[:, None, None]
     right = jnp.maximum(1 - (centre + reach + gone), LEAST)[:, None, None]
     share = jnp.clip(jnp.minimum(u / left, (1 - u) / right), 0, 1)
