@@ -33,6 +33,7 @@ RUNGS = {
     "demo": 1,
     "live": 6,
     "serve": 7,
+    "inspection": 7,
     "presets": 6,
     "": 6,  # the public names
     "agents": 7,
