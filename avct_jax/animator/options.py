@@ -4,7 +4,7 @@ import math
 import numbers
 import os
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypedDict
 
 from avct_jax import arguments, errors
@@ -19,6 +19,8 @@ Image = Any  # a Path, or what image_io.from_pixels takes
 Audio = Any  # a Path, or what audio_io.from_samples takes
 Poses = Any  # a Path, or what head_pose.from_array takes
 Face = Any  # a number from 1, or a pair of px
+Expression = Any  # what expressions.read takes
+Gaze = Any  # what gaze.read takes
 Blinks = Any  # a Path, or seconds
 Cues = Any  # a Path, or what cues.read takes
 Phonemes = Any  # a Path, or what symbols.from_indices takes
@@ -68,8 +70,8 @@ class Told(TypedDict, total=False):
     blink: float
     mouth: float
     face: Face | None
-    expression: Mapping[str, float] | str | None
-    gaze: tuple[float, float] | str | None
+    expression: Expression | None
+    gaze: Gaze | None
     blinks: Blinks | None
     direction: Cues | None
 
@@ -90,8 +92,8 @@ class Request(NamedTuple):
     blink: float = 1.0
     mouth: float = 1.0
     face: Face | None = None
-    expression: Mapping[str, float] | str | None = None
-    gaze: tuple[float, float] | str | None = None
+    expression: Expression | None = None
+    gaze: Gaze | None = None
     blinks: Blinks | None = None
     direction: Cues | None = None
 

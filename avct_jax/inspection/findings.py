@@ -124,7 +124,7 @@ def of_files(paths: Sequence[str | os.PathLike], checkpoint: str | None = None) 
         return _both(by_kind["image"], other, checkpoint)
     if len(paths) != 1:
         raise errors.UserError(
-            f"a {' and a '.join(kinds)} are given; give one file, or a portrait and a sound"
+            f"files of {' and '.join(kinds)} are given; give one, or a portrait and a sound"
         )
     return _portrait(paths[0]) if kinds == ["image"] else _sound(paths[0], checkpoint)
 
@@ -209,7 +209,10 @@ def _film(path) -> Findings:
     height, width = shown.pixels.shape[:2]
     rate = f"{probed.frame_rate:g} frames/s"
     lines = [f"{_name(path)}: {width}x{height} px, {rate}, {len(points) / RATE:.2f} s"]
-    lines += [f"a face in {len(points) - lost} of {len(points)} frames at {RATE} frames/s", *_about(shown)]
+    lines.append(
+        f"a face in {len(points) - lost} of {len(points)} frames at {RATE} frames/s; in the first of them:"
+    )
+    lines += _about(shown)
     if not probed.has_audio:
         return Findings((*lines, "no sound", *_of_curves(curves)), shown, None, curves)
     sound, heard = _heard(path, mesh_features.listen(audio_io.read_audio(path)))
@@ -291,7 +294,7 @@ def _eye_distance(points) -> float:
 
 
 def _name(path) -> str:
-    return repr(os.fspath(path))
+    return pathlib.Path(path).name
 
 
 def _many(count: int, what: str) -> str:

@@ -1,5 +1,6 @@
 """One picture of what was found: the face with its mesh and square, the sound, and curves below it."""
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -39,7 +40,8 @@ def draw(found: findings.Findings) -> PIL.Image.Image:
     seconds = _seconds(found)
     width = int(np.clip(LEFT + SECOND * seconds + 2 * MARGIN, LEAST, MOST)) if seconds else LEAST
     rows = _panels(found)
-    top = MARGIN + (FACE if found.face else len(found.lines) * (TEXT + 7)) + GAP
+    texts = _rows(found.lines, width - 2 * MARGIN)
+    top = MARGIN + (FACE if found.face else len(texts) * (TEXT + 6)) + GAP
     image = PIL.Image.new("RGB", (width, top + sum(h + GAP for _, h in rows)), PAPER)
     pen = PIL.ImageDraw.Draw(image)
     left = MARGIN
@@ -47,7 +49,8 @@ def draw(found: findings.Findings) -> PIL.Image.Image:
         picture = face_picture(found.face)
         image.paste(picture, (MARGIN, MARGIN))
         left += picture.width + MARGIN
-    _write_lines(pen, found.lines, left, width - left - MARGIN)
+    for i, text in enumerate(_rows(found.lines, width - left - MARGIN)):
+        _text(pen, (left, MARGIN + i * (TEXT + 6)), text, TEXT, INK)
     for title, height in rows:
         panel = _Panel(MARGIN + LEFT, top, width - LEFT - 2 * MARGIN, height, seconds)
         DRAWERS[title](pen, panel, found)
@@ -110,15 +113,10 @@ _OUTLINES = (
 )  # fmt: skip
 
 
-def _write_lines(pen, lines: Sequence[str], left: int, width: int) -> None:
-    font, top = PIL.ImageFont.load_default(TEXT), MARGIN
-    for line in lines:
-        for part in _wrapped(line, font, width):
-            _text(pen, (left, top), part, TEXT, INK)
-            top += TEXT + 5
-        top += 4
-        if top > MARGIN + FACE - TEXT:
-            return
+def _rows(lines: Sequence[str], width: int) -> list[str]:
+    """Break lines to a width (px), no more of them than stand beside a face."""
+    font = PIL.ImageFont.load_default(TEXT)
+    return [row for line in lines for row in _wrapped(line, font, width)][: FACE // (TEXT + 6)]
 
 
 def _wrapped(line: str, font, width: int) -> list[str]:
@@ -144,7 +142,7 @@ def _wave(pen, panel: _Panel, found: findings.Findings) -> None:
     peak = max(float(np.abs(sound.samples).max(initial=0)), 1e-6)
     edges = np.linspace(0, len(sound.samples), panel.width + 1).astype(int)
     span = len(sound.samples) / 16000 / max(panel.seconds, 1e-6)
-    for i, (begin, end) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for i, (begin, end) in enumerate(itertools.pairwise(edges)):
         piece = sound.samples[begin : max(end, begin + 1)]
         if len(piece):
             x = panel.left + i * min(span, 1.0)
@@ -219,7 +217,7 @@ def _curve(pen, panel: _Panel, values: Float[np.ndarray, " t"], limits, colour) 
     places = np.stack(
         [panel.x((np.arange(len(values)) + 0.5) / findings.RATE), _height(panel, values, limits)], 1
     )
-    for before, after in zip(places[:-1], places[1:], strict=True):
+    for before, after in itertools.pairwise(places):
         if np.isfinite(before).all() and np.isfinite(after).all():
             pen.line((*before, *after), fill=colour, width=2)
 

@@ -2,7 +2,7 @@
 
 import collections
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,6 +20,8 @@ from avct_jax.models.mesh import face_mesh
 Sound = Any  # what pcm.samples takes
 Rate = Any  # a whole number
 Phonemes = Any  # what hints.read takes
+Expression = Any  # what expressions.read takes
+Gaze = Any  # what gaze.read takes
 Some = TypeVar("Some", bound="FrameStream")
 Draw = Callable[[Sequence[face_mesh.Controls]], UInt8[np.ndarray, "n s s 3"]]
 
@@ -137,8 +139,8 @@ class FrameStream:
         head_motion: float | None = None,
         blink: float | None = None,
         mouth: float | None = None,
-        expression: Mapping[str, float] | str | None = None,
-        gaze: tuple[float, float] | str | None = None,
+        expression: Expression | None = None,
+        gaze: Gaze | None = None,
     ) -> None:
         """Do more or less from the next chunk that is planned, from any thread.
 

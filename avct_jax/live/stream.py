@@ -1,7 +1,5 @@
 """`avct_jax.Stream`: a portrait that says what it hears, live."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from avct_jax import arguments, errors
@@ -53,8 +51,8 @@ class Stream(frame_stream.FrameStream):
         blink: float = 1.0,
         mouth: float = 1.0,
         face: base.Face | None = None,
-        expression: Mapping[str, float] | str | None = None,
-        gaze: tuple[float, float] | str | None = None,
+        expression: options.Expression | None = None,
+        gaze: options.Gaze | None = None,
         recogniser: str = "hama",
         lookahead: int = ears.AHEAD,
         paced: bool = True,

@@ -23,7 +23,7 @@ def test_gaze_is_read(given, wanted):
     "given", ["up", "1,2,3", (99, 0), (0, 99), None, 5, ("a", 0), (True, 0), (float("nan"), 0)]
 )
 def test_other_gaze_is_refused(given):
-    with pytest.raises(errors.UserError, match="gaze is .*; give x,y in degrees, x -25 to 25 .* or camera"):
+    with pytest.raises(errors.UserError, match=r"gaze is .*; give x,y in degrees, x -25 to 25 .* or camera"):
         gaze.read(given)
 
 
