@@ -34,6 +34,7 @@ RUNGS = {
     "jobs": 7,
     "live": 6,
     "serve": 7,
+    "inspection": 7,
     "presets": 6,
     "": 6,  # the public names
     "agents": 7,

@@ -13,6 +13,7 @@ from avct_jax import arguments, errors
 from avct_jax.animator import notes as gathering
 from avct_jax.animator import options, stopwatch
 from avct_jax.animator.framing import voices
+from avct_jax.data.direction import driving_video
 from avct_jax.data.faces import head_pose
 from avct_jax.data.media import soundtrack, video_io
 from avct_jax.data.phonemes import languages, recognition
@@ -150,7 +151,7 @@ class Animator(abc.ABC):
             raise errors.UserError(f"the output is {output!r}; it must be a file's name, such as 'talk.mp4'")
         video_io.check_writable(output)
         request = Request(**told)
-        given = filter(arguments.is_path, (image, *voices.each(audio), request.poses, request.phonemes))
+        given = filter(arguments.is_path, (image, *voices.each(audio), *request.files))
         atomic_write.refuse_overwriting(output, *given)
         ready = self._prepare_request(image, audio, request, clock)
         writer = video_io.VideoWriter(output, size=ready.size, audio=ready.audio)
@@ -195,7 +196,7 @@ class Animator(abc.ABC):
         self, image: Image, audio: Audio, request: Request, clock: stopwatch.Stopwatch | None = None
     ) -> PreparedAnimation:
         sounds = voices.each(audio)
-        for given in filter(arguments.is_path, (image, *sounds, request.poses, request.phonemes)):
+        for given in filter(arguments.is_path, (image, *sounds, *request.files)):
             video_io.check_readable(given)  # before the work starts
         request = request.checked()
         check_framed(audio, request)
@@ -301,6 +302,8 @@ def labels(speech: voice.Speech, request: Request, notes: list[str]) -> Int[np.n
 
 def read_poses(poses: Poses, count: int, notes: list[str]) -> Float[np.ndarray, "t 6"]:
     """Read poses and fit them to `count` frames, see fit_poses."""
+    if driving_video.is_video(poses):
+        return driving_video.read(poses, count, notes)
     if arguments.is_path(poses):
         return fit_poses(head_pose.read_poses(poses), count, repr(os.fspath(poses)), notes)
     return fit_poses(head_pose.from_array(poses), count, "the array", notes)

@@ -8,6 +8,7 @@ import safetensors
 from avct_jax import arguments, errors
 from avct_jax.animator import base, options, portrait, scales
 from avct_jax.animator.framing import voices
+from avct_jax.data.direction import driving_video
 from avct_jax.data.faces import face_alignment_backend, head_pose
 from avct_jax.data.media import image_io, soundtrack
 from avct_jax.data.phonemes import decoders, recognition, symbols
@@ -42,6 +43,7 @@ def look(
             if asked.framing != "head":
                 raise errors.UserError(ONLY_HEADS)
             scales.refuse_for_keypoints(asked.scales)
+            scales.refuse_direction_for_keypoints(asked.told)
     if mesh:
         check_size(asked.size)
     check_landmarks(landmarks, mesh=bool(mesh))
@@ -54,7 +56,8 @@ def look(
     if arguments.is_path(asked.phonemes):
         symbols.read_segments(asked.phonemes)
     if arguments.is_path(asked.poses):
-        head_pose.read_poses(asked.poses)
+        video = driving_video.is_video(asked.poses)
+        (driving_video.check if video else head_pose.read_poses)(asked.poses)
     if arguments.is_path(image):
         image_io.check_kind(image)
         if asked.face not in (None, options.ALL) and landmarks == "mediapipe":

@@ -56,6 +56,7 @@ class KeypointAnimator(base.Animator, family="keypoints"):
         scales.refuse_for_keypoints(request.scales)
         if request.framing != "head":
             raise errors.UserError(inputs.ONLY_HEADS)
+        scales.refuse_direction_for_keypoints(request.told)
         with clock("image"):
             looked_for = not (request.cropped and request.poses is not None)
             portrait, first_pose = self._read_portrait(

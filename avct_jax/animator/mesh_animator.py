@@ -15,8 +15,9 @@ from avct_jax import weights_file
 from avct_jax.animator import base, inputs, stopwatch
 from avct_jax.animator import portrait as portraits
 from avct_jax.animator.framing import preparation, scene
-from avct_jax.data.faces import crop, head_motion_bank
-from avct_jax.data.portrait import portrait_layers
+from avct_jax.data.direction import driving_video, expressions, gaze, timeline
+from avct_jax.data.faces import crop, face_basis, head_motion_bank
+from avct_jax.data.portrait import eyeballs, portrait_layers
 from avct_jax.data.speech import mesh_features, voice
 from avct_jax.inference import mesh_inference
 from avct_jax.models import mesh_system
@@ -31,12 +32,19 @@ SURE = 12  # frames of speech by which a mouth's usual opening is half known
 POSE_SMOOTHING = 1.0  # frames, standard deviation: tracked heads tremble twice as much as they move
 EYES_MM = 90.0  # between the outer eye corners of the mean head of data/faces/head_pose.py
 
+NOTHING = timeline.FaceDirection()  # is told
+
 
 class MeshTrack(NamedTuple):
-    """What drives a face, one row a frame: speech in standard deviations, the rest as face_mesh.Controls."""
+    """What drives a face, one row a frame: speech in standard deviations, the rest as face_mesh.Controls.
+
+    Attributes:
+      shown: an expression; None: none is ever told.
+    """
 
     speech: Float[np.ndarray, "t k"]
     behaviour: head_motion_bank.Behaviour
+    shown: expressions.ShownExpression | None = None
 
 
 class MeshAnimator(base.Animator, family="mesh"):
@@ -68,9 +76,15 @@ class MeshAnimator(base.Animator, family="mesh"):
         inputs.check_size(request.size)
         if request.framing == "full":
             return preparation.prepare(self, image, audio, request, notes, clock)
+        told = request.told
         with clock("image"):
             portrait, pixels = self._read_portrait(
-                image, notes, cropped=request.cropped, size=request.size, face=request.face
+                image,
+                notes,
+                cropped=request.cropped,
+                size=request.size,
+                face=request.face,
+                whole_eyes=told.shows,
             )
         speech, heard = self.hear(audio, request, notes, clock)
         with clock("motion"):
@@ -106,8 +120,10 @@ class MeshAnimator(base.Animator, family="mesh"):
         seed: int,
     ) -> MeshTrack:
         """Find out how a face moves."""
+        told = request.told
         turned = head_turn(np.asarray(portrait.portrait.head))
-        return self._track(speech, seed, request.poses, request.scales, notes, turned)
+        eyes = own_eyes(portrait) if told.shows else None
+        return self._track(speech, seed, request.poses, request.scales, notes, turned, told, eyes)
 
     def draw(
         self,
@@ -142,14 +158,20 @@ class MeshAnimator(base.Animator, family="mesh"):
             yield block[: count - done]
 
     def prepare_portrait(
-        self, pixels: UInt8[np.ndarray, "s s 3"], points: Float[np.ndarray, "478 3"]
+        self,
+        pixels: UInt8[np.ndarray, "s s 3"],
+        points: Float[np.ndarray, "478 3"],
+        *,
+        whole_eyes: bool = False,
     ) -> mesh_inference.PreparedPortrait:
         """Ready a square portrait.
 
         Args:
           points: its landmarks in [-1, 1], z in the same scale.
+          whole_eyes: eyes may look anywhere and open wide.
         """
-        return self.ready_layers(self.take_apart(pixels, points))
+        eyes = eyeballs.complete(pixels, points) if whole_eyes else None
+        return self.ready_layers(self.take_apart(pixels, points), eyes)
 
     def take_apart(
         self, pixels: UInt8[np.ndarray, "s s 3"], points: Float[np.ndarray, "478 3"]
@@ -158,9 +180,19 @@ class MeshAnimator(base.Animator, family="mesh"):
         canonical = np.asarray(self.variables["face_basis"]["params"]["canonical"])
         return portrait_layers.make(pixels, points, canonical)
 
-    def ready_layers(self, layers: portrait_layers.PortraitLayers) -> mesh_inference.PreparedPortrait:
-        """The second half of it."""
-        return self._prepare(mesh_inference.Layers(*map(jnp.asarray, layers)))
+    def ready_layers(
+        self, layers: portrait_layers.PortraitLayers, eyes: eyeballs.WholeEyes | None = None
+    ) -> mesh_inference.PreparedPortrait:
+        """The second half of it.
+
+        Args:
+          eyes: `eyeballs.complete`, where they may look anywhere and open wide.
+        """
+        found = mesh_inference.Layers(*map(jnp.asarray, layers))
+        if eyes is not None:
+            image = portrait_layers.denser(eyes.image.astype(np.float32) / 255)
+            found = found._replace(image=jnp.asarray(image), irises=jnp.asarray(eyes.irises))
+        return self._prepare(found)
 
     def draw_chunk(
         self, portrait: mesh_inference.PreparedPortrait, track: MeshTrack, begin: int
@@ -168,35 +200,44 @@ class MeshAnimator(base.Animator, family="mesh"):
         """Begin to draw frames from `begin` on, and where each grid's nodes lie at rest, as draw_fields."""
         return self._draw_fields(self.variables, portrait, controls_of(track, begin, self.chunk))
 
-    def _read_portrait(self, image, notes, *, cropped=False, size=None, face=None):
+    def _read_portrait(self, image, notes, *, cropped=False, size=None, face=None, whole_eyes=False):
         found = portraits.read_portrait(
             image, self.landmarker, notes, least=inputs.SIZES[0] // 2, cropped=cropped, face=face
         )
         side = size or size_for(found.square.size)
         cut = crop.crop(found.pixels, found.square, side)
-        return self.prepare_portrait(cut, crop.to_unit(found.points, found.square, side)), cut
+        points = crop.to_unit(found.points, found.square, side)
+        return self.prepare_portrait(cut, points, whole_eyes=whole_eyes), cut
 
-    def _track(self, speech, seed, poses, scales, notes, turned=None) -> MeshTrack:
+    def _track(self, speech, seed, poses, scales, notes, turned=None, told=NOTHING, eyes=None) -> MeshTrack:
+        laid = timeline.make(told, scales._asdict(), len(speech.silent))
         behaviour = head_motion_bank.behave(
             speech.loudness,
             speech.silent,
             seed=seed,
-            scale=scales.head_motion if poses is None else 0.0,
+            scale=laid.head_motion if poses is None else 0.0,
             blink_rate=scales.blink,
             turned=turned,
         )
         if poses is not None:
             rotation, shift = since_first(base.read_poses(poses, len(speech.silent), notes))
+            if driving_video.is_video(poses):
+                rotation = driving_video.bounded(rotation)
             behaviour = behaviour._replace(rotation=rotation, shift=shift)
-        return MeshTrack(self.predict(speech, behaviour, scales.mouth), behaviour)
+        facing = np.zeros(3) if turned is None else turned
+        behaviour = timeline.apply(laid, behaviour, eyes, facing, speech.silent, seed)
+        return MeshTrack(self.predict(speech, behaviour, laid.mouth), behaviour, laid.shown)
 
     def predict(
-        self, speech: voice.Speech, behaviour: head_motion_bank.Behaviour, scale: float = 1.0
+        self,
+        speech: voice.Speech,
+        behaviour: head_motion_bank.Behaviour,
+        scale: float | Float[np.ndarray, " t"] = 1.0,
     ) -> Float[np.ndarray, "t k"]:
         """Predict how the mouth moves, in calls of one fixed shape.
 
         Args:
-          scale: factor on its motion, 0 to 2.
+          scale: factor on its motion, 0 to 2; one, or one a frame.
         """
         count, radius = len(speech.silent), self.config.speech_motion.window_radius
         poses = np.concatenate([behaviour.rotation, behaviour.shift], 1)
@@ -207,7 +248,16 @@ class MeshAnimator(base.Animator, family="mesh"):
             heard = mesh_inference.stretch(whole, begin - radius, SPEECH_CHUNK + 2 * radius)
             predicted.append(np.asarray(self._predict(self.variables, heard, style)))
         moved = np.concatenate(predicted)[:count]
-        gain, opening = self._liveliness(moved, speech.silent), mesh_inference.opening(self.variables)
+        gain, found = self._liveliness(moved, speech.silent), np.empty_like(moved)
+        if not np.ndim(scale):
+            return self._rescaled(moved, gain, float(scale))
+        steps = np.round(scale, 2)
+        for step in np.unique(steps):
+            found[steps == step] = self._rescaled(moved[steps == step], gain, float(step))
+        return found
+
+    def _rescaled(self, moved, gain, scale):
+        opening = mesh_inference.opening(self.variables)
         livelier = speech_motion.amplify(
             jnp.asarray(moved), gain * max(scale, 1.0), mesh_inference.centre(self.config), opening
         )
@@ -232,6 +282,14 @@ def head_turn(head: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, " 3"]:
     return transform.Rotation.from_matrix(head / np.cbrt(np.linalg.det(head))).as_rotvec()
 
 
+def own_eyes(portrait: mesh_inference.PreparedPortrait) -> gaze.OwnEyes:
+    """Return where a portrait's eyes look."""
+    head, origin = (np.asarray(x, np.float64) for x in (portrait.portrait.head, portrait.portrait.origin))
+    points = np.asarray(portrait.portrait.vertices, np.float64)[: face_mesh.topology.POINTS]
+    canonical = face_basis.embedded().canonical
+    return gaze.own((points - origin) @ np.linalg.inv(head).T, canonical, head_turn(head))
+
+
 def since_first(poses: Float[np.ndarray, "t 6"]) -> tuple[Float[np.ndarray, "t 3"], Float[np.ndarray, "t 3"]]:
     """Return how a head has turned (rotation vector, rad) and moved (eye distances) since its first pose,
     without the tracker's trembling.
@@ -253,6 +311,10 @@ def controls_of(track: MeshTrack, begin: int, count: int) -> face_mesh.Controls:
     index = np.minimum(np.arange(begin, begin + count), len(track.speech) - 1)
     behaviour = track.behaviour
     pick = lambda rows: jnp.asarray(rows[index], jnp.float32)
+    shown = None
+    if track.shown is not None:
+        part = expressions.ShownExpression(*(rows[index] for rows in track.shown))
+        shown = face_mesh.FaceExpression(jnp.asarray(part.offset()), jnp.asarray(part.raised))
     return face_mesh.Controls(
-        pick(track.speech), **{name: pick(r) for name, r in behaviour._asdict().items()}
+        pick(track.speech), **{name: pick(r) for name, r in behaviour._asdict().items()}, expression=shown
     )

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, TypedDict
 
 from avct_jax import arguments, errors
 from avct_jax.animator import scales as factors
+from avct_jax.data.direction import blink_times, cues, expressions, gaze, timeline
 from avct_jax.data.faces import head_pose
 from avct_jax.data.phonemes import languages, recognition
 from avct_jax.data.phonemes import symbols as phoneme_labels
@@ -20,6 +21,10 @@ Poses = Any  # a Path, or what head_pose.from_array takes
 Face = Any  # a number from 1, a pair of px, or "all"
 ALL = "all"  # of a picture's faces
 Framing = Literal["head", "full"]
+Expression = Any  # what expressions.read takes
+Gaze = Any  # what gaze.read takes
+Blinks = Any  # a Path, or seconds
+Cues = Any  # a Path, or what cues.read takes
 Phonemes = Any  # a Path, or what symbols.from_indices takes
 
 
@@ -33,8 +38,8 @@ class Told(TypedDict, total=False):
       language: of the transcript, a code such as "en" or "de"; others than English need g2p2 (extra
         `languages`) or the program espeak-ng.
       recogniser: how phonemes are found; "auto" takes what is installed and fits.
-      poses: .npy (t, 6), OpenFace csv or an array (rad, mm), instead of the head motion that is made up;
-        of the mesh family the first is the portrait's own.
+      poses: .npy (t, 6), OpenFace csv or an array (rad, mm), or a video of one face whose head motion is
+        taken, instead of the head motion that is made up; of the mesh family the first is the portrait's own.
       still: the head keeps its pose.
       head_motion: factor on how far the head turns and shifts, 0 to 3; 0 is `still`. Of the mesh family,
         and so are the next two.
@@ -51,6 +56,11 @@ class Told(TypedDict, total=False):
       seed: decides blinks, gaze and head motion of the mesh family; by default the image does, so two
         faces differ. Without effect where nothing is drawn by lot.
       audio_track: which of a file's audio tracks, from 1; by default the first that is not silent.
+      expression: names and values, {"smile": 0.3} or "smile=.3", shown beside speech. Of the mesh family,
+        and so are the next three; docs/how-to/direct.md has the names.
+      gaze: where the eyes look: "camera", or degrees off it, (right, up); by default made up.
+      blinks: seconds at which the eyes blink, or a file of them, instead of made-up times.
+      direction: cues {time, what, value, ease}, or a JSON file of them: what changes over the film.
     """
 
     phonemes: Phonemes | None
@@ -68,6 +78,10 @@ class Told(TypedDict, total=False):
     face: Face | None
     language: str
     framing: Framing
+    expression: Expression | None
+    gaze: Gaze | None
+    blinks: Blinks | None
+    direction: Cues | None
 
 
 class Request(NamedTuple):
@@ -88,6 +102,34 @@ class Request(NamedTuple):
     face: Face | None = None
     language: str = languages.ENGLISH
     framing: Framing = "head"
+    expression: Expression | None = None
+    gaze: Gaze | None = None
+    blinks: Blinks | None = None
+    direction: Cues | None = None
+
+    @property
+    def told(self) -> timeline.FaceDirection:
+        """What is directed beside factors, of a request that is `checked`.
+
+        Raises:
+          UserError: something is of another kind, out of range, or twice there.
+        """
+        found = timeline.FaceDirection(
+            {} if self.expression is None else expressions.read(self.expression),
+            None if self.gaze is None else gaze.read(self.gaze),
+            None if self.blinks is None else blink_times.read(self.blinks),
+            () if self.direction is None else cues.read(self.direction),
+        )
+        if found.blinks is not None and (self.blink != 1 or "blink" in found.names):
+            raise errors.UserError("blinks are given and how often eyes blink is too; leave one of them out")
+        if self.poses is not None and "head_motion" in found.names:
+            raise errors.UserError("poses are given and a cue of head_motion is too; leave one of them out")
+        return found
+
+    @property
+    def files(self) -> tuple[Any, ...]:
+        """What may be a file's name."""
+        return self.poses, self.phonemes, self.blinks, self.direction
 
     @property
     def scales(self) -> factors.Scales:
@@ -109,6 +151,7 @@ class Request(NamedTuple):
         asked = scales_of(self.still, *self.scales)
         if self.poses is not None and self.head_motion != 1:
             raise errors.UserError("poses are given and head_motion is too; leave one of them out")
+        told = self.told
         if self.cropped and self.face is not None:
             raise errors.UserError("a cropped image is taken whole and face is given; leave one of them out")
         if self.framing not in (known := typing.get_args(Framing)):
@@ -132,6 +175,10 @@ class Request(NamedTuple):
             cropped=arguments.flag(self.cropped, "cropped"),
             language=languages.check(self.language),
             face=ALL if every else face_of(self.face),
+            expression=told.expression or None,
+            gaze=told.gaze,
+            blinks=told.blinks,
+            direction=told.cues or None,
             **asked._asdict(),
         )
 

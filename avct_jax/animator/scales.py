@@ -5,8 +5,9 @@ import numbers
 from typing import Any, NamedTuple
 
 from avct_jax import errors
+from avct_jax.data.direction import cues, timeline
 
-MOST = {"head_motion": 3.0, "blink": 4.0, "mouth": 2.0}  # least is 0, usual 1
+MOST = cues.FACTORS  # least is 0, usual 1
 
 
 class Scales(NamedTuple):
@@ -69,4 +70,24 @@ def refuse_for_keypoints(asked: Scales) -> None:
             raise errors.UserError(
                 f"{option} {given:g} needs a checkpoint of the mesh family, this one has learned keypoints; "
                 f"leave {option} out"
+            )
+
+
+def refuse_direction_for_keypoints(told: timeline.FaceDirection) -> None:
+    """Refuse a direction that is given to a checkpoint of learned keypoints.
+
+    Raises:
+      UserError: so it is.
+    """
+    options = {
+        "expression": told.expression,
+        "gaze": told.gaze,
+        "blinks": told.blinks,
+        "direction": told.cues,
+    }
+    for name, given in options.items():
+        if given not in (None, (), {}):
+            raise errors.UserError(
+                f"--{name} needs a checkpoint of the mesh family, this one has learned keypoints; "
+                f"leave --{name} out"
             )

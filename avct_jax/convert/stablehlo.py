@@ -149,7 +149,11 @@ def _mesh(animator, ready, count) -> tuple[dict[str, ExportedProgram], dict[str,
     about = f"how {count} frames' mouths move; {radius} frames more are heard on both sides"
     programs = {
         "predict": ExportedProgram(predict, heard._asdict(), about),
-        "draw": ExportedProgram(draw, controls._asdict(), f"{count} frames of the portrait"),
+        "draw": ExportedProgram(
+            draw,
+            {name: x for name, x in controls._asdict().items() if x is not None},
+            f"{count} frames of the portrait",
+        ),
     }
     return programs, MESH_UNITS
 

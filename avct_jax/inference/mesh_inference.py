@@ -44,6 +44,7 @@ class Layers(NamedTuple):
     background: Float[Array, "h w 3"]
     shares: Float[Array, "r 3"]
     sway: Float[Array, " r"]
+    irises: Float[Array, "2 3"] | None = None
 
 
 class PreparedPortrait(NamedTuple):
@@ -103,7 +104,12 @@ def make_inputs(
     n = len(audio)
     widths = {"speech": config.speech_motion.components, "blink": 2, "gaze": 2, "rotation": 3, "shift": 3}
     rest = {name: jnp.zeros((n, width)) for name, width in widths.items()} | {"brow": jnp.zeros(n)}
-    asked = face_mesh.Controls(**rest | {name: jnp.asarray(x, jnp.float32) for name, x in controls.items()})
+    floats = lambda x: jnp.asarray(x, jnp.float32)
+    told: Any = {
+        name: face_mesh.FaceExpression(*map(floats, x)) if name == "expression" else floats(x)
+        for name, x in controls.items()
+    }
+    asked = face_mesh.Controls(**rest | told)
     poses = jnp.concatenate([asked.rotation, asked.shift], 1)
     radius = config.speech_motion.window_radius
     return MeshInputs(stretch(SpeechWindow(posteriors, audio, poses), -radius, n + 2 * radius), asked)
@@ -159,7 +165,7 @@ def prepare(layers: Layers) -> PreparedPortrait:
         layers.skin, layers.image, layers.vertices, layers.closed,
         field(layers.upper), field(layers.lower),
         layers.head, layers.origin, layers.anchor, layers.cavity, layers.seam,
-        layers.cover, layers.background, layers.shares, layers.sway,
+        layers.cover, layers.background, layers.shares, layers.sway, layers.irises,
     )  # fmt: skip
     return PreparedPortrait(portrait, mouth_painter.own_patch(portrait), portrait_teeth.find(portrait))
 

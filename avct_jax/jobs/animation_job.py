@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from avct_jax import errors
+from avct_jax import arguments, errors
 from avct_jax.animator import base, inputs
 from avct_jax.data.media import video_io
 from avct_jax.files import atomic_write, file_kind
@@ -41,7 +41,9 @@ class AnimationJob(NamedTuple):
     @property
     def files(self) -> dict[str, str]:
         """What it is made of, by kind; the checkpoint is not among them."""
-        named = {"image": self.image, "phonemes": self.request.phonemes, "poses": self.request.poses}
+        told = ("phonemes", "poses", "blinks", "direction")
+        named: dict[str, Any] = {"image": self.image}
+        named |= {name: given for name in told if arguments.is_path(given := getattr(self.request, name))}
         if isinstance(self.audio, list):
             named |= {f"audio {number}": one for number, one in enumerate(self.audio, 1)}
         else:

@@ -70,11 +70,9 @@ class AsyncStream:
         """Drop all that has not been yielded."""
         self.stream.interrupt()
 
-    async def adjust(
-        self, *, head_motion: float | None = None, blink: float | None = None, mouth: float | None = None
-    ) -> None:
+    async def adjust(self, **wanted: Any) -> None:
         """Do more or less of something, see `Stream.adjust`."""
-        await asyncio.to_thread(self.stream.adjust, head_motion=head_motion, blink=blink, mouth=mouth)
+        await asyncio.to_thread(functools.partial(self.stream.adjust, **wanted))
 
     async def run(self) -> AsyncIterator[frames.StreamFrame]:
         """Yield frames when they are due, without end.

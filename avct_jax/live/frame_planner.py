@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int16
 
 from avct_jax.animator import scales as factors
+from avct_jax.data.direction import eased
 from avct_jax.data.faces import head_motion_bank
 from avct_jax.data.phonemes import hints
 from avct_jax.data.speech import hearing, pcm
@@ -32,6 +33,7 @@ class Face(NamedTuple):
       manner: how far they usually open.
       poses: of the last frames, rotation vector (rad) and shift (eye distances).
       opening: scale of the mouth's motion, eased, the slow pole last.
+      direction: expression and gaze; None: never told.
     """
 
     index: int
@@ -40,6 +42,7 @@ class Face(NamedTuple):
     manner: mouth.Manner
     poses: Float[np.ndarray, "r 6"]
     opening: tuple[float, ...]
+    direction: eased.EasedDirection | None = None
 
 
 @dataclasses.dataclass(eq=False)
@@ -67,7 +70,13 @@ class FramePlanner:
     """Replies in, planned frames out."""
 
     def __init__(
-        self, heard_by: ears.Ears, moves: mouth.Mouth, settings: demeanour.Settings, opening: float = 1.0
+        self,
+        heard_by: ears.Ears,
+        moves: mouth.Mouth,
+        settings: demeanour.Settings,
+        opening: float = 1.0,
+        face: eased.LiveFace | None = None,
+        direction: eased.EasedDirection | None = None,
     ):
         """Begin with a face at rest.
 
@@ -76,7 +85,10 @@ class FramePlanner:
           moves: the mouth, for chunks of the same length.
           settings: head, eyes and brows.
           opening: factor on the mouth's motion, 0 to 2.
+          face: that is directed; None: none is.
+          direction: from the start; None: none.
         """
+        self._face, self._direction = face, direction
         self.chunk, self.ahead = heard_by.chunk, heard_by.ahead
         self.planned: collections.deque[FramePlan] = collections.deque()
         self._ears, self._mouth, self._settings = heard_by, moves, settings
@@ -85,7 +97,7 @@ class FramePlanner:
         self._heard: hearing.Hearing | None = None  # of the reply before
         poses = np.zeros((moves.radius, 6), np.float32)
         state = demeanour.begin(settings)
-        begun = Face(0, state, moves.lips_at_rest(), mouth.Manner(), poses, (opening, opening))
+        begun = Face(0, state, moves.lips_at_rest(), mouth.Manner(), poses, (opening, opening), direction)
         self._shown = self._planned_to = begun
 
     @property
@@ -117,6 +129,14 @@ class FramePlanner:
         """Go towards other factors, from the next frame that is planned."""
         self._settings = self._settings._replace(scale=wanted.head_motion, blink=wanted.blink)
         self._opening = wanted.mouth
+
+    def direct(self, *, expression: Any = None, gaze: Any = None) -> None:
+        """Go towards another expression or gaze, see `eased.EasedDirection.told`.
+
+        Raises:
+          UserError: one is of another kind or out of its range.
+        """
+        self._direction = (self._direction or eased.at_rest()).told(expression, gaze)
 
     def push(self, pcm_: Any, sample_rate: Any, *, phonemes: Any = None) -> None:
         """Take a piece of the present reply, or begin one.
@@ -221,9 +241,22 @@ class FramePlanner:
         pose = np.concatenate([row["rotation"], row["shift"]])[None]
         poses, opening = np.concatenate([face.poses[1:], pose]), demeanour.ease(face.opening, self._opening)
         after = Face(face.index + 1, state, lips, manner, poses, opening)
-        controls = face_mesh.Controls(lips.shown, **row)
+        direction, shown = self._directed(face.direction), None
+        if direction is not None and self._face is not None:
+            row, found = eased.direct(direction, self._face, row)
+            shown = face_mesh.FaceExpression(found.offset()[0], found.raised[0])
+        after = after._replace(direction=direction)
+        fields: dict[str, Any] = {**row, "expression": shown}
+        controls = face_mesh.Controls(lips.shown, **fields)
         self._planned_to = after
         return FramePlan(face.index, controls, audio, False, after)
+
+    def _directed(self, before):
+        """Go on by a frame to what is told."""
+        if self._direction is None:
+            return None
+        poles = (before or eased.at_rest()).poles
+        return self._direction._replace(poles=poles).eased()
 
     def _finish_hearing(self):
         """Keep what is known of the voice for the next reply."""

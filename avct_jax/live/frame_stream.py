@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 
 from avct_jax import arguments, errors
 from avct_jax.animator import scales as factors
+from avct_jax.data.direction import eased
 from avct_jax.data.speech import pcm
 from avct_jax.live import clock as clocks
 from avct_jax.live import frame_planner, frames
@@ -19,6 +20,8 @@ from avct_jax.models.mesh import face_mesh
 Sound = Any  # what pcm.samples takes
 Rate = Any  # a whole number
 Phonemes = Any  # what hints.read takes
+Expression = Any  # what expressions.read takes
+Gaze = Any  # what gaze.read takes
 Some = TypeVar("Some", bound="FrameStream")
 Draw = Callable[[Sequence[face_mesh.Controls]], UInt8[np.ndarray, "n s s 3"]]
 
@@ -46,6 +49,7 @@ class FrameStream:
         paced: bool = False,
         queue: int = 12,
         clock: clocks.Clock | None = None,
+        ready_direction: Callable[[], None] = lambda: None,
     ):
         """Take what plans and what draws.
 
@@ -56,7 +60,9 @@ class FrameStream:
           paced: frames come at 25 a second, and a thread draws them ahead.
           queue: frames at most that are ahead of the one that was handed over last.
           clock: the time by which they come.
+          ready_direction: called before the first expression or gaze is told.
         """
+        self._ready_direction = ready_direction
         self.latency = StreamLatency(planner.chunk, planner.ahead)
         self._planner, self._draw, self._queue, self._chunk = planner, draw, queue, chunk
         self._paced, self._clock = paced, clock or clocks.RealClock()
@@ -128,26 +134,41 @@ class FrameStream:
         return self._planner.scales
 
     def adjust(
-        self, *, head_motion: float | None = None, blink: float | None = None, mouth: float | None = None
+        self,
+        *,
+        head_motion: float | None = None,
+        blink: float | None = None,
+        mouth: float | None = None,
+        expression: Expression | None = None,
+        gaze: Gaze | None = None,
     ) -> None:
         """Do more or less from the next chunk that is planned, from any thread.
 
-        Head and mouth go there within some 10 frames, so nothing jumps. What is not named stays.
+        The face goes there within some 10 frames, so nothing jumps. What is not named stays. The first
+        expression or gaze takes a second or more, for its program is another one; frames go on meanwhile.
 
         Args:
           head_motion: factor on how far the head turns and shifts, 0 to 3; below 1 on the brows as well.
           blink: factor on how often the eyes blink, 0 to 4.
           mouth: factor on how far the mouth moves, 0 to 2.
+          expression: names and values, {"smile": 0.3}, instead of those before; {} is none.
+          gaze: where the eyes look: "camera", degrees off it, (right, up), or "free": made up.
 
         Raises:
           UserError: one is no number or out of its range, which leaves all as they were; or the stream is
             closed.
         """
+        told = expression is not None or gaze is not None
+        if told:
+            eased.at_rest().told(expression, gaze)  # or refused, before time is spent
+            self._ready_direction()
         with self._planning:
             self._check_open()
             self._planner.adjust(
                 self._planner.scales.adjusted(head_motion=head_motion, blink=blink, mouth=mouth)
             )
+            if told:
+                self._planner.direct(expression=expression, gaze=gaze)
 
     @property
     def interruptions(self) -> int:

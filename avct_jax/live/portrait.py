@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 from avct_jax import errors
 from avct_jax.animator import base, factory, inputs, mesh_animator
 from avct_jax.animator import portrait as portraits
+from avct_jax.data.direction import eased
 from avct_jax.data.faces import crop
 from avct_jax.inference import mesh_inference
 from avct_jax.models import mesh_system
@@ -27,12 +28,16 @@ class LivePortrait(NamedTuple):
       turned: rotation vector (rad) of its head.
       seed: that its pixels make.
       notes: what was decided on the way, a line each.
+      face: that is directed.
+      whole: makes it anew with eyes that may look anywhere.
     """
 
     drawn: mesh_inference.PreparedPortrait
     turned: Float[np.ndarray, " 3"]
     seed: int
     notes: tuple[str, ...]
+    face: eased.LiveFace
+    whole: Callable[[], mesh_inference.PreparedPortrait]
 
 
 def animator(checkpoint: base.Path | None, given: base.Animator | None = None) -> mesh_animator.MeshAnimator:
@@ -67,10 +72,13 @@ def read(
         image, portraits.landmarker("mediapipe"), notes, least=inputs.SIZES[0] // 2, face=face
     )
     pixels = crop.crop(seen.pixels, seen.square, size)
-    drawn = found.prepare_portrait(pixels, crop.to_unit(seen.points, seen.square, size))
+    points = crop.to_unit(seen.points, seen.square, size)
+    drawn = found.prepare_portrait(pixels, points)
     turned = mesh_animator.head_turn(np.asarray(drawn.portrait.head))
     seed = int.from_bytes(hashlib.sha256(pixels.tobytes()).digest()[:4], "little")
-    return LivePortrait(drawn, turned, seed, tuple(notes))
+    directed = eased.LiveFace(mesh_animator.own_eyes(drawn), turned)
+    whole = functools.partial(found.prepare_portrait, pixels, points, whole_eyes=True)
+    return LivePortrait(drawn, turned, seed, tuple(notes), directed, whole)
 
 
 @functools.cache
@@ -82,13 +90,44 @@ def _program(config: mesh_system.MeshSystemConfig) -> Any:
 class Drawer:
     """Draws frames, as many at once as it was made for."""
 
-    def __init__(self, found: mesh_animator.MeshAnimator, drawn: mesh_inference.PreparedPortrait, chunk: int):
+    def __init__(self, found: mesh_animator.MeshAnimator, read: LivePortrait, chunk: int):
         """Take a portrait; compiles at the first call."""
-        self._chunk = chunk
-        self._draw = functools.partial(_program(found.config), found.variables, drawn)
+        self._chunk, self._read = chunk, read
+        self._program = functools.partial(_program(found.config), found.variables)
+        self._directed: mesh_inference.PreparedPortrait | None = None
+
+    def direct(self, controls: face_mesh.Controls) -> None:
+        """Get ready for an expression and a gaze: the program of them is another one.
+
+        Args:
+          controls: of any frame.
+        """
+        if self._directed is None:
+            whole = self._read.whole()
+            self._program(whole, self._stacked([controls], with_expression=True))
+            self._directed = whole
 
     def __call__(self, controls: Sequence[face_mesh.Controls]) -> UInt8[np.ndarray, "n s s 3"]:
         """Draw at most a chunk of frames, one row of controls each."""
+        told = self._directed is not None and any(row.expression is not None for row in controls)
+        drawn = self._directed if told else self._read.drawn
+        return np.asarray(self._program(drawn, self._stacked(controls, with_expression=told)))[
+            : len(controls)
+        ]
+
+    def _stacked(self, controls, *, with_expression: bool) -> face_mesh.Controls:
         rows = [*controls, *[controls[-1]] * (self._chunk - len(controls))]
-        stacked = (jnp.asarray(np.stack(x), jnp.float32) for x in zip(*rows, strict=True))
-        return np.asarray(self._draw(face_mesh.Controls(*stacked)))[: len(controls)]
+        plain = zip(*(row[:-1] for row in rows), strict=True)
+        stacked: Any = (jnp.asarray(np.stack(x), jnp.float32) for x in plain)
+        found = face_mesh.Controls(*stacked)
+        if not with_expression:
+            return found
+        shown = zip(*(row.expression or _blank() for row in rows), strict=True)
+        expression = face_mesh.FaceExpression(*(jnp.asarray(np.stack(x), jnp.float32) for x in shown))
+        return found._replace(expression=expression)
+
+
+@functools.cache
+def _blank() -> face_mesh.FaceExpression:
+    """Nothing, of one frame."""
+    return face_mesh.FaceExpression(jnp.zeros((face_mesh.topology.POINTS, 3)), jnp.zeros(2))

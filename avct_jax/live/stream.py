@@ -4,10 +4,12 @@ import numpy as np
 
 from avct_jax import arguments, errors
 from avct_jax.animator import base, inputs, options
+from avct_jax.data.direction import eased
 from avct_jax.data.speech import pcm
 from avct_jax.live import clock as clocks
 from avct_jax.live import demeanour, ears, frame_planner, frame_stream, portrait
 from avct_jax.live import mouth as mouths
+from avct_jax.models.mesh import face_mesh
 
 CHUNK = 2  # frames drawn by one call: a frame costs the same in chunks of 8, and comes 240 ms sooner
 MOST = 16  # frames
@@ -49,6 +51,8 @@ class Stream(frame_stream.FrameStream):
         blink: float = 1.0,
         mouth: float = 1.0,
         face: base.Face | None = None,
+        expression: options.Expression | None = None,
+        gaze: options.Gaze | None = None,
         recogniser: str = "hama",
         lookahead: int = ears.AHEAD,
         paced: bool = True,
@@ -70,6 +74,8 @@ class Stream(frame_stream.FrameStream):
           blink: factor on how often the eyes blink, 0 to 4.
           mouth: factor on how far the mouth moves, 0 to 2.
           face: which of several, by its number from the left or a place in it, see `Animator.animate`.
+          expression: names and values, {"smile": 0.3}, shown beside speech, see `Animator.animate`.
+          gaze: where the eyes look: "camera", or degrees off it, (right, up); by default made up.
           recogniser: of phonemes: "hama", which `Animator.animate` hears with too, or "network", the
             checkpoint's own, which takes 4 ms of processor time a frame less and knows fewer voices.
           lookahead: frames of audio that are waited for after a chunk, 5 to 12; by more, hama hears better.
@@ -106,15 +112,33 @@ class Stream(frame_stream.FrameStream):
             blink=asked.blink,
             turned=read.turned,
         )
-        draw = portrait.Drawer(found, read.drawn, chunk)
-        new_session = lambda: frame_planner.FramePlanner(heard_by, moves, settings, asked.mouth)
-        _rehearse(new_session(), draw, chunk)
+        draw, told = portrait.Drawer(found, read, chunk), None
+        if expression is not None or gaze is not None:
+            told = eased.at_rest().told(expression, gaze).jumped()
+        new_session = lambda: frame_planner.FramePlanner(
+            heard_by, moves, settings, asked.mouth, read.face, told
+        )
+        ready = _rehearse(new_session(), draw, chunk, directed=told is not None)
         self.notes, self.size = read.notes, (size, size)
-        super().__init__(new_session(), draw, chunk=chunk, paced=paced, queue=queue, clock=clock)
+        super().__init__(
+            new_session(),
+            draw,
+            chunk=chunk,
+            paced=paced,
+            queue=queue,
+            clock=clock,
+            ready_direction=lambda: draw.direct(ready),
+        )
 
 
-def _rehearse(planner: frame_planner.FramePlanner, draw: portrait.Drawer, chunk: int) -> None:
-    """Compile and load all that a reply needs."""
+def _rehearse(
+    planner: frame_planner.FramePlanner, draw: portrait.Drawer, chunk: int, *, directed: bool
+) -> face_mesh.Controls:
+    """Compile and load all that a reply needs; return the controls of a frame of it."""
     planner.push(np.zeros(pcm.RATE, np.int16), pcm.RATE)
     planner.plan_speech()
-    draw([plan.controls for plan in planner.planned][:chunk])
+    controls = [plan.controls for plan in planner.planned][:chunk]
+    if directed:
+        draw.direct(controls[0])
+    draw(controls)
+    return controls[0]

@@ -13,7 +13,7 @@ from scipy.spatial import transform
 
 from avct_jax import demo, errors, weights_file
 from avct_jax.animator import base, factory, mesh_animator, options, scales
-from avct_jax.data.faces import face_basis
+from avct_jax.data.faces import face_basis, head_motion_bank
 from avct_jax.data.media import video_io
 from avct_jax.data.speech import audio_io, mesh_features
 from avct_jax.inference import mesh_inference
@@ -267,3 +267,34 @@ def test_what_is_prepared_draws_the_frames_and_bears_the_notes(animator, wav):
     drawn = np.concatenate(list(animator.draw(ready.portrait, ready.track)))
     shown = np.concatenate(list(animator.frames(skimage.data.astronaut(), wav, **told)))
     np.testing.assert_array_equal(drawn, shown)
+
+
+def test_direction_moves_what_it_says_and_nothing_else(animator, wav):
+    prepare = lambda **told: animator.prepare(skimage.data.astronaut(), wav, size=SIZE, seed=1, **told).track
+    plain = prepare()
+    told = prepare(
+        blinks=[0.2],
+        direction=[
+            {"time": 0.4, "what": "smile", "value": 0.5, "ease": "hold"},
+            {"time": 0, "what": "yaw", "value": 10},
+            {"time": 0, "what": "gaze", "value": [20, 0]},
+        ],
+    )
+    assert plain.shown is None and told.shown is not None
+    moved = np.abs(told.shown.offset()).max((1, 2))
+    assert (moved[:10] == 0).all() and (moved[10:] > 0.03).all()
+    added = told.behaviour.rotation - plain.behaviour.rotation
+    np.testing.assert_allclose(added, np.radians([[0, -10, 0]] * 19), atol=1e-6)
+    assert told.behaviour.blink[5].min() == 1 and (told.behaviour.blink[12:] == 0).all()
+    assert (told.behaviour.gaze[:, 0] > 0.03).all()
+    np.testing.assert_array_equal(told.behaviour.shift, plain.behaviour.shift)
+    np.testing.assert_array_equal(told.behaviour.brow, plain.behaviour.brow)
+
+
+def test_mouths_factor_changes_over_the_film(animator, wav):
+    speech = mesh_features.listen(wav)
+    still = head_motion_bank.Behaviour(*(np.zeros((19, n), np.float32) for n in (3, 3, 2, 2, 1)))
+    small, usual, large = (animator.predict(speech, still, scale) for scale in (0.5, 1.0, 1.5))
+    scale = np.repeat([0.5, 1.0, 1.5], (6, 6, 7))
+    found = animator.predict(speech, still, scale)
+    np.testing.assert_allclose(found, np.concatenate([small[:6], usual[6:12], large[12:]]), atol=1e-6)

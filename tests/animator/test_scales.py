@@ -28,6 +28,39 @@ def test_what_is_out_of_range_or_contradicts_itself_is_refused(given, said):
     assert str(caught.value).startswith(said) and "\n" not in str(caught.value)
 
 
+CUE = {"time": 0, "what": "blink", "value": 2}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"blinks": [1], "blink": 2}, "blinks are given and how often eyes blink is too; leave one"),
+        ({"blinks": [1], "direction": [CUE]}, "blinks are given and how often eyes blink is too; leave one"),
+        (
+            {"poses": np.zeros((9, 6)), "direction": [CUE | {"what": "head_motion"}]},
+            "poses are given and a cue of head_motion is too; leave one of them out",
+        ),
+        ({"direction": [CUE | {"what": "smile"}]}, "cue 1: smile is 2; it must be a number from 0 to 1"),
+        ({"expression": "smile=x"}, "expression smile is 'x'; it must be a number from 0 to 1"),
+        ({"gaze": "up"}, "gaze is 'up'; give x,y in degrees"),
+    ],
+)
+def test_direction_that_is_wrong_or_twice_there_is_refused(given, said):
+    with pytest.raises(errors.UserError) as caught:
+        base.Request(**given).checked()
+    assert str(caught.value).startswith(said) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [("expression", {"smile": 0.3}), ("gaze", "camera"), ("blinks", [1.0]), ("direction", [CUE])],
+)
+def test_learned_keypoints_refuse_a_direction(name, given, tiny_checkpoint):
+    request = base.Request(**{name: given}, phonemes=np.zeros(3, np.int32))
+    with pytest.raises(errors.UserError, match=f"--{name} needs a checkpoint of the mesh family"):
+        inputs.look(None, None, request, checkpoint=tiny_checkpoint)
+
+
 def test_still_is_no_head_motion():
     assert base.Request(still=True, mouth=2).checked().scales == scales.Scales(0.0, 1.0, 2.0)
     assert base.Request(head_motion=np.float32(0.5)).checked().scales == scales.Scales(0.5)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from avct_jax import errors
+from avct_jax.data.direction import eased, expressions, gaze
 from avct_jax.data.speech import streaming_features
-from avct_jax.live import async_stream, frame_stream
+from avct_jax.live import async_stream, demeanour, frame_planner, frame_stream
 from tests.live import live_parts
 
 SECOND = np.arange(1, 16001, dtype=np.int16)
@@ -119,6 +120,38 @@ def test_scales_are_adjusted_while_it_runs(stream):
     stream.close()
     with pytest.raises(errors.UserError, match="closed"):
         stream.adjust(mouth=1.0)
+
+
+def test_expression_and_gaze_ease_to_what_is_told_and_go_again():
+    told = []
+    face = eased.LiveFace(gaze.OwnEyes(0.0, np.array([0.1, 0.1])), np.zeros(3))
+    settings = demeanour.settings(5, blink=0.0, head_motion=0.0, stretches=live_parts.bank())
+    parts = live_parts.DeafEars(), live_parts.OpenMouth(live_parts.TINY, live_parts.variables(), 2)
+    planner = frame_planner.FramePlanner(*parts, settings, face=face)
+
+    def draw(controls):
+        told.extend(controls)
+        return live_parts.draw(controls)
+
+    ready = []
+    stream = frame_stream.FrameStream(planner, draw, ready_direction=lambda: ready.append(True))
+    list(stream.idle(2))
+    assert all(row.expression is None for row in told) and not ready
+    with pytest.raises(errors.UserError, match="'smlie' is not known"):
+        stream.adjust(expression={"smlie": 1})
+    stream.adjust(expression={"smile": 0.5}, gaze=(20, 0), mouth=1.5)
+    list(stream.idle(30))
+    smiles = [np.abs(row.expression.offset[61]).max() for row in told[2:]]
+    assert ready and 0 < smiles[0] < 0.3 * smiles[-1] and np.diff(smiles).min() >= -1e-7
+    wanted = expressions.shown({"smile": np.full(1, 0.5)}, 1).offset()[0]
+    np.testing.assert_allclose(told[-1].expression.offset, wanted, atol=1e-5)
+    np.testing.assert_allclose(told[-1].gaze, [12 / 90 * np.sin(np.radians(20)), 0], atol=1e-4)
+    stream.adjust(gaze="free")
+    list(stream.idle(40))
+    assert np.abs(told[-1].expression.offset).max() > 0.02 and abs(told[-1].gaze[0]) < 0.04
+    stream.adjust(expression={})
+    list(stream.idle(40))
+    assert np.abs(told[-1].expression.offset).max() == 0 and stream.scales.mouth == 1.5
 
 
 def test_closed_stream_takes_and_gives_nothing(stream):

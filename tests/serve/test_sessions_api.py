@@ -62,6 +62,7 @@ def test_texts_and_directions_by_request(client):
     wrongs = (
         ({"blink": "5"}, "blink is 5.0"),
         ({"blink": "x"}, "blink: "),
+        ({"expression": "smile=2"}, "smile is '2'"),
         ({}, "give one of head_motion, blink"),
     )
     for wrong, line in wrongs:

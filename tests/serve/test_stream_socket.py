@@ -150,13 +150,15 @@ def test_an_interruption_ends_a_text_that_is_still_being_spoken():
 def test_a_stream_is_directed_at_its_start_and_later(client):
     told = {"head_motion": 0.5, "blink": 2.0, "mouth": 1.5, "face": 2, "seed": 3, "still": False, "size": 512}
     with serve_parts.connect(client) as socket:
-        name = serve_parts.start(socket, **told)["session"]
-        assert serve_parts.OPENED[-1] == told
+        shown = {"expression": {"smile": 0.3}, "gaze": (10, 0)}
+        name = serve_parts.start(socket, **told, expression="smile=.3", gaze="10,0")["session"]
+        assert serve_parts.OPENED[-1] == told | shown
         socket.send_text('{"type": "adjust", "mouth": 0.5}')
         stream = client.app.inner.state.sessions.get(name).stream.stream
         serve_parts.wait_until(lambda: stream.scales.mouth == 0.5)
         for wrong, line in (
             ({"type": "adjust", "mouth": 9}, "mouth is 9"),
+            ({"type": "adjust", "expression": {"smlie": 1}}, "'smlie' is not known"),
             ({"type": "text", "text": "..."}, "holds no word"),
         ):
             socket.send_text(json.dumps(wrong))

@@ -35,7 +35,7 @@ def prepare(
                 "face from left to right, none for one that listens, or one sound for all"
             )
         _refuse_shared(request, len(seen.heads), several is not None)
-        ready, cuts = scene.prepare(animator, seen, request.size)
+        ready, cuts = scene.prepare(animator, seen, request.size, whole_eyes=request.told.shows)
     heard = [
         animator.hear(one, request, notes, clock) if one is not None else None for one in several or [audio]
     ]

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from avct_jax.animator import stopwatch
 from avct_jax.animator.framing import whole_picture
 from avct_jax.data.faces import crop
-from avct_jax.data.portrait import inset, territory
+from avct_jax.data.portrait import eyeballs, inset, territory
 
 BLOCK_BYTES = 1 << 25  # of frames that are handed over at once
 
@@ -35,13 +35,18 @@ class Scene(NamedTuple):
 
 
 def prepare(
-    animator: Any, seen: whole_picture.SeenPicture, size: int | None = None
+    animator: Any,
+    seen: whole_picture.SeenPicture,
+    size: int | None = None,
+    *,
+    whole_eyes: bool = False,
 ) -> tuple[Scene, list[UInt8[np.ndarray, "s s 3"]]]:
     """Ready a picture.
 
     Args:
       animator: a MeshAnimator.
       size: px, at which squares are drawn.
+      whole_eyes: eyes may look anywhere and open wide.
 
     Returns:
       Its heads in the order of `seen`, and their squares as they are drawn from.
@@ -52,10 +57,12 @@ def prepare(
         cut = crop.crop(seen.pixels, head.square, side)
         others = [*seen.others, *(other.points for other in seen.heads if other is not head)]
         weight = territory.own(head.square, head.points, others, seen.pixels.shape)
-        layers = animator.take_apart(cut, crop.to_unit(head.points, head.square, side))
+        points = crop.to_unit(head.points, head.square, side)
+        layers = animator.take_apart(cut, points)
         layers = territory.hold(layers, weight)
         put = inset.Inset(seen.pixels, head.square, weight, rest=cut, cover=layers.cover[::2, ::2].copy())
-        heads.append(SceneHead(animator.ready_layers(layers), put))
+        eyes = eyeballs.complete(cut, points) if whole_eyes else None
+        heads.append(SceneHead(animator.ready_layers(layers, eyes), put))
         cuts.append(cut)
     return Scene(seen.pixels, tuple(heads)), cuts
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from avct_jax import errors
-from avct_jax.cli import animation_jobs, option
+from avct_jax.cli import animation_jobs, direction_options, option
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,8 @@ examples:
   avct animate --image face.jpg --audio interview.mov --still --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --poses openface.csv --output talk.mp4
   avct animate --image face.jpg --audio speech.wav --head-motion 0.5 --blink off --mouth 1.2
+  avct animate --image face.jpg --audio speech.wav --expression smile=.3,brows=.2 --gaze camera
+  avct animate --image face.jpg --audio speech.wav --direction cues.json
   avct animate --image group.jpg --list-faces
   avct animate --image group.jpg --face 2 --audio speech.wav --output talk.mp4
   avct animate --image group.jpg --framing full --audio left.wav --audio right.wav --output talk.mp4
@@ -70,8 +72,8 @@ class HeadOptions:
     """How head, eyes and mouth move.
 
     Attributes:
-      poses: an OpenFace csv, or .npy with a row of rx ry rz (rad) tx ty tz (mm) for each frame (default:
-        made up, as people's heads move)
+      poses: an OpenFace csv, .npy with a row of rx ry rz (rad) tx ty tz (mm) for each frame, or a video of
+        one face whose head motion is taken (default: made up, as people's heads move)
       still: the head keeps the portrait's pose; eyes still blink
       head_motion: how far the head moves against what is usual, 0 to 3; 0 is --still
       blink: how often the eyes blink against what is usual, 0 to 4; 0 or off: never
@@ -156,6 +158,7 @@ class Options:
     output: option.MaybeFile = None
     speech: SpeechOptions = SpeechOptions()
     head: HeadOptions = HeadOptions()
+    directed: direction_options.DirectionOptions = direction_options.DirectionOptions()
     network: NetworkOptions = NetworkOptions()
     video: VideoOptions = VideoOptions()
     who: FaceOptions = FaceOptions()
@@ -177,7 +180,7 @@ def run(options: Options) -> int:
     speech = options.speech
     names = [name for name in options.audio if name != NOBODY]
     given = (image, *names, speech.phonemes, options.head.poses, speech.transcript_file)
-    check(output, *given, options.text_file, checkpoint=options.network.checkpoint)
+    check(output, *given, options.text_file, *options.directed.files, checkpoint=options.network.checkpoint)
     job = job_of(options, output)
     look(image, job.audio, output, job.request, options.network, options.shown)
     with contextlib.ExitStack() as kept:
@@ -240,6 +243,7 @@ def request_of(options: Options) -> Any:
         face=options.who.face,
         language=speech.language,
         framing=options.shot.framing,
+        **options.directed.asked(),
     )
 
 

@@ -80,7 +80,7 @@ def behave(
     silent: Bool[np.ndarray, " t"],
     *,
     seed: int,
-    scale: float = 1.0,
+    scale: float | Float[np.ndarray, " t"] = 1.0,
     blink_rate: float = 1.0,
     turned: Float[np.ndarray, " 3"] | None = None,
     bank: Bank | None = None,
@@ -90,7 +90,8 @@ def behave(
     Args:
       loudness: log energy of each frame.
       silent: frames in which nobody speaks.
-      scale: factor on the motion of the head, and below 1 of the brows; 0 keeps them still, eyes still live.
+      scale: factor on the motion of the head, and below 1 of the brows, one or one a frame; 0 keeps them
+        still, eyes still live.
       blink_rate: factor on how often the eyes blink; nothing else hangs on it.
       turned: rotation vector (rad) of the portrait's own head; not told, it looks at the viewer.
     """
@@ -99,7 +100,7 @@ def behave(
     motion = head_motion(lively, rng, bank or embedded())
     motion[:, 0] += NOD * ndimage.gaussian_filter1d(lively * ~silent, 2)
     motion -= motion[:1] * np.exp(-np.arange(len(motion)) / SETTLE)[:, None]
-    spread = SPREAD * scale
+    spread = SPREAD * np.asarray(scale, np.float64)[..., None]
     rotation = soft_limit(spread * motion[:, :3], *room(np.zeros(3) if turned is None else turned))
     shift = soft_limit(spread * motion[:, 3:], *2 * [np.full(3, SHIFT_LIMIT)])
     own = copy.deepcopy(rng)
@@ -111,7 +112,7 @@ def behave(
         shift.astype(np.float32),
         np.repeat(blink[:, None], 2, 1),
         gaze(len(silent), rng),
-        (min(scale, 1.0) * brows(lively, silent, rng)).astype(np.float32),
+        (np.minimum(scale, 1.0) * brows(lively, silent, rng)).astype(np.float32),
     )
 
 

@@ -7,6 +7,7 @@ mouth, which mouth_painter.py paints. Equation 3 of Wang et al. (AAAI 2022) hold
 is added to the portrait's own. Places are in [-1, 1] of the image, depth in the same scale.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +18,7 @@ from avct_jax import face_topology as topology
 from avct_jax.layers import barrier
 from avct_jax.layers.convolution import box
 from avct_jax.layers.geometry import grid, mesh_warp
-from avct_jax.models.mesh import expression, surroundings
+from avct_jax.models.mesh import expression, eyeballs, surroundings
 
 MOUTH_BOX = (
     0.44,
@@ -28,6 +29,8 @@ EDGE = 0.7  # px, half of the width over which lips and lids are blended
 # Lips that touch are this far apart by their landmarks, of eye distances: nothing is seen between them.
 LIP_REST = 0.022
 SEAM, SEAM_SHARE = 0.010, 0.5  # half height in eye distances, and darkness, of the line where drawn lips meet
+
+FaceExpression = expression.FaceExpression  # a field below bears the module's name, which would hide it
 
 
 class Field(NamedTuple):
@@ -54,6 +57,8 @@ class MeshPortrait(NamedTuple):
       background: what is behind, the person's place filled.
       shares: of the head's motion along x, y, z that each point of the rings and of the image's edge takes.
       sway: of the neck's way to a side.
+      irises: x, y and radius of the image's left and right one, where eyes may look anywhere: their balls are
+        whole in `image` then (data/portrait/eyeballs.py); None: they hardly move.
     """
 
     skin: Float[Array, "h w 3"]
@@ -71,6 +76,7 @@ class MeshPortrait(NamedTuple):
     background: Float[Array, "h w 3"]
     shares: Float[Array, "r 3"]
     sway: Float[Array, " r"]
+    irises: Float[Array, "2 3"] | None = None
 
 
 class Controls(NamedTuple):
@@ -83,6 +89,7 @@ class Controls(NamedTuple):
       rotation: of the head against the portrait's, rotation vector, rad.
       shift: of the head, eye distances.
       brow: how far brows are raised, eye distances.
+      expression: that is added to speech; None: none.
     """
 
     speech: Float[Array, "b k"]
@@ -91,6 +98,7 @@ class Controls(NamedTuple):
     rotation: Float[Array, "b 3"]
     shift: Float[Array, "b 3"]
     brow: Float[Array, " b"]
+    expression: FaceExpression | None = None
 
 
 class Moved(NamedTuple):
@@ -122,6 +130,8 @@ def move(
     spoken = jnp.einsum("bk,k,knd->bnd", controls.speech, scales, components)
     rest = portrait.vertices[: topology.POINTS] + portrait.closed
     face = rest[None] + spoken @ portrait.head.T
+    if controls.expression is not None:
+        face = expression.express(face, controls.expression, portrait.head)
     face = expression.raise_brows(face, -controls.brow[:, None] * portrait.head[None, :, 1])
     face = expression.blink(face, controls.blink)
     around = _around(portrait.vertices, face)
@@ -221,9 +231,12 @@ def draw(portrait: MeshPortrait, moved: Moved) -> Drawing:
     row = lambda indices: moved.vertices[:, jnp.asarray(indices), :2]
     openings = [mesh_warp.opening_of(row(a), row(b)) for a, b in topology.APERTURES]
     for side in (1, 2):
-        shift = _eyeball_shift(steps, topology.APERTURES[side]) + moved.gaze
+        shift = _eyeball_shift(steps, topology.APERTURES[side])
+        if portrait.irises is None:
+            shift = shift + moved.gaze
         part = _box(portrait, topology.APERTURES[side], EYE_BOX)
-        frame = _draw_eye(frame, portrait, (upper, lower), openings[side], shift, part)
+        look = functools.partial(_look, portrait, moved.gaze, side)
+        frame = _draw_eye(frame, portrait, (upper, lower), openings[side], shift, part, look)
     frame = _draw_mouth(frame, portrait, (upper, lower), openings[0])
     behind = portrait.background[None]
     return Drawing(behind + cover * (frame - behind), openings[0])
@@ -309,7 +322,15 @@ def lip_edge(distance, opening, size):
     return jnp.clip(0.5 + pixels / (2 * EDGE), 0, 1)
 
 
-def _draw_eye(frame, portrait, fields, opening, shift, part):
+def _look(portrait, gaze, side, places):
+    """Where an eye's places lie in the portrait, whose eyes look elsewhere."""
+    if portrait.irises is None:
+        return places
+    corners = jnp.asarray(topology.APERTURES[side][0])[jnp.asarray((0, -1))]
+    return eyeballs.look_back(places, portrait.vertices[corners, :2], portrait.irises[side - 1], gaze)
+
+
+def _draw_eye(frame, portrait, fields, opening, shift, part, look):
     size = frame_side(portrait)
     places = jnp.broadcast_to(part.places(size)[None], (len(frame), part.height, part.width, 2))
     u, v, top, bottom = opening.curves(places)
@@ -317,7 +338,7 @@ def _draw_eye(frame, portrait, fields, opening, shift, part):
     inside = between * lip_edge(v - top, opening, size) * lip_edge(bottom - v, opening, size)
     skin = _two_sided(portrait, fields, part, lip_edge((top + bottom) / 2 - v, opening, size))
     inside = barrier.once(inside)
-    ball = sample(portrait.image, places - shift[:, None, None])
+    ball = sample(portrait.image, look(places - shift[:, None, None]))
     eye = skin + inside[..., None] * (ball - skin)
     soft = part.window()[None]
     return part.paste(frame, barrier.once(soft * eye + (1 - soft) * part.cut(frame)))

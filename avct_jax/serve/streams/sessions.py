@@ -96,13 +96,13 @@ class LiveSession:
         if self._interruptions == dropped:
             await self.stream.flush()
 
-    async def adjust(self, **factors: float | None) -> None:
+    async def adjust(self, **wanted: Any) -> None:
         """Do more or less from now on, see `Stream.adjust`.
 
         Raises:
           UserError: one is out of its range.
         """
-        await self.stream.adjust(**factors)
+        await self.stream.adjust(**wanted)
 
     async def interrupt(self) -> None:
         """Drop all that has not been handed over."""

@@ -111,11 +111,20 @@ async def adjust(
     head_motion: Annotated[float | None, fastapi.Form(description=direction.FAR)] = None,
     blink: Annotated[float | None, fastapi.Form(description=direction.OFTEN)] = None,
     mouth: Annotated[float | None, fastapi.Form(description=direction.WIDE)] = None,
+    expression: Annotated[str | None, fastapi.Form(description=direction.EXPRESSION)] = None,
+    gaze: Annotated[str | None, fastapi.Form(description=f"{direction.GAZE}; or free")] = None,
 ) -> None:
     """Do more or less from now on."""
-    if head_motion is blink is mouth is None:
-        raise errors.UserError("give one of head_motion, blink and mouth, as a field of a form")
-    await session.adjust(head_motion=head_motion, blink=blink, mouth=mouth)
+    wanted = {
+        "head_motion": head_motion,
+        "blink": blink,
+        "mouth": mouth,
+        "expression": expression,
+        "gaze": gaze,
+    }
+    if not any(value is not None for value in wanted.values()):
+        raise errors.UserError(f"give one of {', '.join(wanted)}, as a field of a form")
+    await session.adjust(**wanted)
 
 
 @router.post("/{name}/interrupt", status_code=204)

@@ -73,6 +73,8 @@ class AdjustMessage(_Message):
     head_motion: float | None = None
     blink: float | None = None
     mouth: float | None = None
+    expression: dict[str, float] | str | None = None
+    gaze: tuple[float, float] | str | None = None
 
 
 Command = TextMessage | AdjustMessage | FlushMessage | InterruptMessage | PhonemesMessage

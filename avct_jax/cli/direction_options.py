@@ -1,0 +1,34 @@
+"""Options that direct a face beside its factors."""
+
+import dataclasses
+from typing import Annotated, Any
+
+from avct_jax.cli import option
+
+
+@dataclasses.dataclass(frozen=True)
+class DirectionOptions:
+    """What the face shows, where it looks, and what changes over the film.
+
+    Attributes:
+      expression: such as smile=.3,brows=.2 (default: none): smile, frown, pucker, squint,
+        wide from 0 to 1, brows from -1 to 1, and ARKit's names
+      gaze: where the eyes look: camera, or degrees off it, right and up, such as --gaze=-10,5 (default:
+        made up)
+      blinks: a file of times (s) of blinks, one a line or JSON, instead of made-up ones
+      direction: a JSON file of cues {time, what, value, ease}: what changes over the film
+    """
+
+    expression: Annotated[option.MaybeText, option.shown_as("NAME=VALUE,...")] = None
+    gaze: Annotated[option.MaybeText, option.shown_as("X,Y|camera")] = None
+    blinks: option.MaybeFile = None
+    direction: option.MaybeFile = None
+
+    @property
+    def files(self) -> tuple[str | None, ...]:
+        """What must be readable."""
+        return self.blinks, self.direction
+
+    def asked(self) -> dict[str, Any]:
+        """As fields of a request."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,1 @@
+"""What a director says of a face: expressions, gaze, blinks, whose head motion it has, cues."""
