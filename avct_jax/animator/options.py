@@ -7,6 +7,8 @@ import typing
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypedDict
 
+import numpy as np
+
 from avct_jax import arguments, errors
 from avct_jax.animator import scales as factors
 from avct_jax.data.faces import head_pose
@@ -40,6 +42,8 @@ class Told(TypedDict, total=False):
       mouth: factor on how far the mouth moves, 0 to 2.
       face: which of several: its number from the left, from 1, or a place in it, (x, y) in px of the
         image; by default the largest. `avct_jax.faces` lists them. "all" where the framing is full.
+      redub: the image is a film, whose own mouths speak anew; head, eyes and picture stay the film's. Of the
+        mesh family.
       framing: "head", a square around it, or "full", the whole picture. Of the mesh family.
       cropped: the image is a head's square already and is taken whole, as a clip of `avct preprocess`
         must be to compare with the video of it.
@@ -65,6 +69,7 @@ class Told(TypedDict, total=False):
     mouth: float
     face: Face | None
     framing: Framing
+    redub: bool
 
 
 class Request(NamedTuple):
@@ -84,6 +89,7 @@ class Request(NamedTuple):
     mouth: float = 1.0
     face: Face | None = None
     framing: Framing = "head"
+    redub: bool = False
 
     @property
     def scales(self) -> factors.Scales:
@@ -126,9 +132,24 @@ class Request(NamedTuple):
             audio_track=arguments.whole_number(self.audio_track, "the sound track", least=1),
             still=arguments.flag(self.still, "still"),
             cropped=arguments.flag(self.cropped, "cropped"),
+            redub=_redub_of(self),
             face=ALL if every else face_of(self.face),
             **asked._asdict(),
         )
+
+
+def _redub_of(request: Request) -> bool:
+    """Refuse for a film what only a portrait is told."""
+    if not arguments.flag(request.redub, "redub"):
+        return False
+    usual = Request()
+    for name in ("poses", "still", "head_motion", "blink", "cropped", "face", "framing"):
+        given = getattr(request, name)
+        if not np.array_equal(given, getattr(usual, name)):
+            raise errors.UserError(
+                f"{name} is of a portrait, and a film keeps its own head, eyes and frame; leave {name} out"
+            )
+    return True
 
 
 def scales_of(still: Any, head_motion: Any, blink: Any, mouth: Any) -> factors.Scales:

@@ -256,6 +256,33 @@ def draw_fields(
     return render(config, variables, prepared, moved, to_bytes), place
 
 
+def draw_filmed(
+    config: mesh_system.MeshSystemConfig,
+    variables: Variables,
+    layers: Layers,
+    own: mouth_painter.Own,
+    teeth: portrait_teeth.Teeth,
+    speech: Float[Array, "1 k"],
+) -> tuple[UInt8[Array, "1 h w 3"], Float[Array, "1 g g 2"]]:
+    """Draw a frame of a film with another mouth; nothing else moves.
+
+    Args:
+      config: sizes of the networks.
+      variables: weights of the networks, by part.
+      layers: of the frame.
+      own: what the mouth painter sees of this person.
+      teeth: of this person.
+      speech: coefficients of the face basis, standard deviations.
+
+    Returns:
+      As `draw_fields`.
+    """
+    prepared = prepare(layers)._replace(own=own, teeth=teeth)
+    rest = {"blink": 2, "gaze": 2, "rotation": 3, "shift": 3}
+    still = {name: jnp.zeros((1, width)) for name, width in rest.items()}
+    return draw_fields(config, variables, prepared, face_mesh.Controls(speech, brow=jnp.zeros(1), **still))
+
+
 def reenact(
     config: mesh_system.MeshSystemConfig,
     variables: Variables,

@@ -30,10 +30,12 @@ examples:
   avct animate --image group.jpg --list-faces
   avct animate --image group.jpg --face 2 --audio speech.wav --output talk.mp4
   avct animate --image group.jpg --framing full --audio left.wav --audio right.wav --output talk.mp4
+  avct animate --video film.mp4 --audio other.wav --output redubbed.mp4
   avct animate --image face.jpg --audio speech.wav --size 256 --seed 7 --output talk.mp4
 """
 
 
+SEEN = tyro.conf.create_mutex_group(required=False, title="who speaks: one of these")
 SPOKEN = tyro.conf.create_mutex_group(required=False, title="what is spoken: one of these")
 SAID = tyro.conf.create_mutex_group(required=False, title="what is said")
 MOVED = tyro.conf.create_mutex_group(required=False, title="how the head moves")
@@ -136,6 +138,7 @@ class Options:
 
     Attributes:
       image: a portrait: jpg, png, webp, ...
+      video: a film, whose own mouth speaks anew; head, eyes and picture stay the film's
       audio: a recording, or a video whose audio is taken; with --framing full again for each face, from left
         to right, none for one that only listens
       text: what is to be said, in English, by a synthetic voice (extra `speak`)
@@ -143,7 +146,8 @@ class Options:
       output: the video: .mp4, .mov or .mkv (default: IMAGE_says_AUDIO.mp4, here)
     """
 
-    image: option.File
+    image: Annotated[option.MaybeFile, SEEN] = None
+    video: Annotated[option.MaybeFile, SEEN] = None
     audio: Annotated[option.MaybeFiles, SPOKEN] = ()
     text: Annotated[option.MaybeText, SPOKEN, option.shown_as("TEXT")] = None
     text_file: Annotated[option.MaybeFile, SPOKEN] = None
@@ -151,7 +155,7 @@ class Options:
     speech: SpeechOptions = SpeechOptions()
     head: HeadOptions = HeadOptions()
     network: NetworkOptions = NetworkOptions()
-    video: VideoOptions = VideoOptions()
+    drawn: VideoOptions = VideoOptions()
     who: FaceOptions = FaceOptions()
     shot: FramingOptions = FramingOptions()
     shown: option.Shown = option.Shown()
@@ -159,26 +163,31 @@ class Options:
 
 def run(options: Options) -> int:
     """Do it."""
+    image = options.image or options.video
+    if image is None:
+        raise errors.UserError(
+            "the following arguments are required: --image, or --video; see `avct animate --help`"
+        )
     if options.who.list_faces:
-        return list_faces(options.image, options.output)
+        return list_faces(image, options.output)
     audio = audio_of(options.audio)
     names = [name for name in options.audio if name != NOBODY]
     spoken = names or list(filter(None, [options.text_file or in_a_name(options.text)]))
     if not spoken:
         missing = "the following arguments are required: --audio, or --text or --text-file"
         raise errors.UserError(f"{missing}; see `avct animate --help`")
-    output = options.output or default_output(options.image, *spoken)
+    output = options.output or default_output(image, *spoken)
     speech = options.speech
-    given = (options.image, *names, speech.phonemes, options.head.poses, speech.transcript_file)
+    given = (image, *names, speech.phonemes, options.head.poses, speech.transcript_file)
     check(output, *given, options.text_file, checkpoint=options.network.checkpoint)
     text = text_of(options)
     request = request_of(options)
-    look(options.image, audio, output, request, options.network, options.shown)
+    look(image, audio, output, request, options.network, options.shown)
     with contextlib.ExitStack() as kept:
         if text is not None:
             audio, phonemes = kept.enter_context(speaking(text, options.shown))
             request = request._replace(phonemes=phonemes)
-        return animate(options.image, audio, output, request, options.network, options.shown)
+        return animate(image, audio, output, request, options.network, options.shown)
 
 
 def request_of(options: Options) -> Any:
@@ -193,14 +202,15 @@ def request_of(options: Options) -> Any:
         recogniser=speech.recogniser,
         poses=head.poses,
         still=head.still,
-        size=options.video.size,
-        seed=options.video.seed,
+        size=options.drawn.size,
+        seed=options.drawn.seed,
         audio_track=speech.audio_track,
         head_motion=head.head_motion,
         blink=head.blink,
         mouth=head.mouth,
         face=options.who.face,
         framing=options.shot.framing,
+        redub=options.video is not None,
     )
 
 
