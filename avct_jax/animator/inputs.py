@@ -8,13 +8,13 @@ import safetensors
 from avct_jax import arguments, errors
 from avct_jax.animator import base, options, portrait, scales
 from avct_jax.animator.framing import voices
+from avct_jax.animator.redubbing import source
 from avct_jax.data.direction import driving_video
 from avct_jax.data.faces import face_alignment_backend, head_pose
 from avct_jax.data.media import image_io, soundtrack
 from avct_jax.data.phonemes import decoders, recognition, symbols
 
 SIZES = (256, 1024)  # px, least and most of the mesh family
-ONLY_HEADS = "a checkpoint of learned keypoints draws a head's square; leave --framing out"
 UNKNOWN = "landmarks {!r} are not known; choose mediapipe or face-alignment"
 
 
@@ -40,8 +40,7 @@ def look(
         mesh, only = _family(checkpoint)
         check_only_size(asked.size, only)
         if mesh is False:
-            if asked.framing != "head":
-                raise errors.UserError(ONLY_HEADS)
+            refuse_for_keypoints(asked)
             scales.refuse_for_keypoints(asked.scales)
             scales.refuse_direction_for_keypoints(asked.told)
     if mesh:
@@ -58,7 +57,9 @@ def look(
     if arguments.is_path(asked.poses):
         video = driving_video.is_video(asked.poses)
         (driving_video.check if video else head_pose.read_poses)(asked.poses)
-    if arguments.is_path(image):
+    if asked.redub:
+        source.check(image)
+    elif arguments.is_path(image):
         image_io.check_kind(image)
         if asked.face not in (None, options.ALL) and landmarks == "mediapipe":
             portrait.check_face(image, asked.face)
@@ -88,6 +89,18 @@ def check_only_size(size: int | None, only: int | None) -> None:
     """
     if only is not None and size not in (None, only):
         raise errors.UserError(f"this checkpoint draws {only} px, not {size}; leave --size out")
+
+
+def refuse_for_keypoints(asked: base.Request) -> None:
+    """Refuse whole pictures and films for a checkpoint of learned keypoints.
+
+    Raises:
+      UserError: one is asked for.
+    """
+    if asked.framing != "head":
+        raise errors.UserError("a checkpoint of learned keypoints draws a head's square; leave --framing out")
+    if asked.redub:
+        raise errors.UserError("a checkpoint of learned keypoints redubs no film; give a portrait by --image")
 
 
 def check_landmarks(name: str, *, mesh: bool) -> None:

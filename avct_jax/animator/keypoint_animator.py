@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from avct_jax import errors, weights_file
+from avct_jax import weights_file
 from avct_jax.animator import base, inputs, scales, stopwatch
 from avct_jax.animator import portrait as portraits
 from avct_jax.data.faces import crop, head_pose
@@ -54,8 +54,7 @@ class KeypointAnimator(base.Animator, family="keypoints"):
     def _ready(self, image, audio, request, notes, clock) -> base.PreparedAnimation:
         inputs.check_only_size(request.size, self.config.image_size)
         scales.refuse_for_keypoints(request.scales)
-        if request.framing != "head":
-            raise errors.UserError(inputs.ONLY_HEADS)
+        inputs.refuse_for_keypoints(request)
         scales.refuse_direction_for_keypoints(request.told)
         with clock("image"):
             looked_for = not (request.cropped and request.poses is not None)

@@ -15,6 +15,7 @@ from avct_jax import weights_file
 from avct_jax.animator import base, inputs, stopwatch
 from avct_jax.animator import portrait as portraits
 from avct_jax.animator.framing import preparation, scene
+from avct_jax.animator.redubbing import redub
 from avct_jax.data.direction import driving_video, expressions, gaze, timeline
 from avct_jax.data.faces import crop, face_basis, head_motion_bank
 from avct_jax.data.portrait import eyeballs, portrait_layers
@@ -65,6 +66,7 @@ class MeshAnimator(base.Animator, family="mesh"):
         self._prepare = jax.jit(mesh_inference.prepare)
         self._predict = jax.jit(functools.partial(mesh_inference.predict, self.config))
         self._draw = jax.jit(functools.partial(mesh_inference.draw_bytes, self.config))
+        self._draw_filmed = jax.jit(functools.partial(mesh_inference.draw_filmed, self.config))
         self._draw_fields = jax.jit(functools.partial(mesh_inference.draw_fields, self.config))
         hears = self.config.phoneme_source == "network"
         recogniser = lambda: phoneme_net.recogniser(
@@ -74,6 +76,8 @@ class MeshAnimator(base.Animator, family="mesh"):
 
     def _ready(self, image, audio, request, notes, clock) -> base.PreparedAnimation:
         inputs.check_size(request.size)
+        if request.redub:
+            return redub.prepare(self, image, audio, request, notes, clock)
         if request.framing == "full":
             return preparation.prepare(self, image, audio, request, notes, clock)
         told = request.told
@@ -127,8 +131,8 @@ class MeshAnimator(base.Animator, family="mesh"):
 
     def draw(
         self,
-        portrait: mesh_inference.PreparedPortrait | scene.Scene,
-        track: MeshTrack | list[MeshTrack],
+        portrait: mesh_inference.PreparedPortrait | scene.Scene | redub.Redub,
+        track: MeshTrack | list[MeshTrack] | Float[np.ndarray, "t k"],
         clock: stopwatch.Stopwatch | None = None,
     ) -> Generator[UInt8[np.ndarray, "n h w 3"], None, None]:
         """Yield the frames that `track` makes of a portrait, in blocks of at most `chunk`.
@@ -136,12 +140,15 @@ class MeshAnimator(base.Animator, family="mesh"):
         While the caller handles one block the next is computed.
 
         Args:
-          portrait: of a head; or a picture with heads, and a track for each.
+          portrait: of a head; or a picture with heads, and a track for each; or a film, and its mouths.
         """
         clock = clock or stopwatch.Stopwatch()
         if isinstance(portrait, scene.Scene):
             assert isinstance(track, list)
             yield from scene.draw(self, portrait, track, clock)
+            return
+        if isinstance(portrait, redub.Redub):
+            yield from redub.draw(self, portrait, track, clock)
             return
         assert isinstance(track, MeshTrack)
         count = len(track.speech)
@@ -156,6 +163,12 @@ class MeshAnimator(base.Animator, family="mesh"):
             with clock("draw"):
                 block = np.asarray(ready)
             yield block[: count - done]
+
+    def draw_frame(
+        self, layers: mesh_inference.Layers, own: Any, teeth: Any, speech: Float[np.ndarray, " k"]
+    ) -> tuple[Any, Any]:
+        """Begin to draw a frame of a film, as draw_filmed."""
+        return self._draw_filmed(self.variables, layers, own, teeth, jnp.asarray(speech[None], jnp.float32))
 
     def prepare_portrait(
         self,

@@ -7,6 +7,8 @@ import typing
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypedDict
 
+import numpy as np
+
 from avct_jax import arguments, errors
 from avct_jax.animator import scales as factors
 from avct_jax.data.direction import blink_times, cues, expressions, gaze, timeline
@@ -47,6 +49,8 @@ class Told(TypedDict, total=False):
       mouth: factor on how far the mouth moves, 0 to 2.
       face: which of several: its number from the left, from 1, or a place in it, (x, y) in px of the
         image; by default the largest. `avct_jax.faces` lists them. "all" where the framing is full.
+      redub: the image is a film, whose own mouths speak anew; head, eyes and picture stay the film's. Of the
+        mesh family.
       framing: "head", a square around it, or "full", the whole picture. Of the mesh family.
       cropped: the image is a head's square already and is taken whole, as a clip of `avct preprocess`
         must be to compare with the video of it.
@@ -78,6 +82,7 @@ class Told(TypedDict, total=False):
     face: Face | None
     language: str
     framing: Framing
+    redub: bool
     expression: Expression | None
     gaze: Gaze | None
     blinks: Blinks | None
@@ -102,6 +107,7 @@ class Request(NamedTuple):
     face: Face | None = None
     language: str = languages.ENGLISH
     framing: Framing = "head"
+    redub: bool = False
     expression: Expression | None = None
     gaze: Gaze | None = None
     blinks: Blinks | None = None
@@ -174,6 +180,7 @@ class Request(NamedTuple):
             still=arguments.flag(self.still, "still"),
             cropped=arguments.flag(self.cropped, "cropped"),
             language=languages.check(self.language),
+            redub=_redub_of(self),
             face=ALL if every else face_of(self.face),
             expression=told.expression or None,
             gaze=told.gaze,
@@ -181,6 +188,21 @@ class Request(NamedTuple):
             direction=told.cues or None,
             **asked._asdict(),
         )
+
+
+def _redub_of(request: Request) -> bool:
+    """Refuse for a film what only a portrait is told."""
+    if not arguments.flag(request.redub, "redub"):
+        return False
+    usual = Request()
+    portraits = ("poses", "still", "head_motion", "blink", "cropped", "face", "framing")
+    for name in (*portraits, "expression", "gaze", "blinks", "direction"):
+        given = getattr(request, name)
+        if not np.array_equal(given, getattr(usual, name)):
+            raise errors.UserError(
+                f"{name} is of a portrait, and a film keeps its own head, eyes and frame; leave {name} out"
+            )
+    return True
 
 
 def scales_of(still: Any, head_motion: Any, blink: Any, mouth: Any) -> factors.Scales:

@@ -96,7 +96,7 @@ def _face(text: str) -> int | tuple[float, ...] | str:
         found = int(text) if text.isdecimal() else tuple(float(word) for word in text.split(","))
         if (isinstance(found, int) and found > 0) or (isinstance(found, tuple) and len(found) == 2):
             return found
-    raise ValueError(f"{text!r} must be a face's number, from 1, a place in it, such as 120,80, or all")
+    raise ValueError(f"{text!r} must be a face's number, from 1, or a place in it, such as 120,80; or all")
 
 
 def _some(*words: str) -> list[str]:

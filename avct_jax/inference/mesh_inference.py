@@ -262,6 +262,33 @@ def draw_fields(
     return render(config, variables, prepared, moved, to_bytes), place
 
 
+def draw_filmed(
+    config: mesh_system.MeshSystemConfig,
+    variables: Variables,
+    layers: Layers,
+    own: mouth_painter.Own,
+    teeth: portrait_teeth.Teeth,
+    speech: Float[Array, "1 k"],
+) -> tuple[UInt8[Array, "1 h w 3"], Float[Array, "1 g g 2"]]:
+    """Draw a frame of a film with another mouth; nothing else moves.
+
+    Args:
+      config: sizes of the networks.
+      variables: weights of the networks, by part.
+      layers: of the frame.
+      own: what the mouth painter sees of this person.
+      teeth: of this person.
+      speech: coefficients of the face basis, standard deviations.
+
+    Returns:
+      As `draw_fields`.
+    """
+    prepared = prepare(layers)._replace(own=own, teeth=teeth)
+    two, three = jnp.zeros((1, 2)), jnp.zeros((1, 3))
+    still = face_mesh.Controls(speech, two, two, three, three, jnp.zeros(1))
+    return draw_fields(config, variables, prepared, still)
+
+
 def reenact(
     config: mesh_system.MeshSystemConfig,
     variables: Variables,

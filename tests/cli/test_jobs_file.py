@@ -9,7 +9,7 @@ from avct_jax import errors
 from avct_jax.cli import jobs_file
 from avct_jax.cli.commands import animate
 
-DEFAULTS = animate.Options(audio=("/voices/all.wav",), video=animate.VideoOptions(size=256))
+DEFAULTS = animate.Options(audio=("/voices/all.wav",), drawn=animate.VideoOptions(size=256))
 
 
 @pytest.fixture(autouse=True)

@@ -135,7 +135,7 @@ def test_animate_is_asked_what_was_typed():
     words = "--image a --audio b --output None --still --audio-track 2 --recogniser hama --seed 0"
     found = option.parse(animate.Options, [*words.split(), "--transcript", "a b"], "avct animate")
     assert (found.speech.audio_track, found.speech.recogniser, found.speech.transcript) == (2, "hama", "a b")
-    assert (found.head.still, found.head.poses, found.video.seed, found.video.size) == (True, None, 0, None)
+    assert (found.head.still, found.head.poses, found.drawn.seed, found.drawn.size) == (True, None, 0, None)
     assert found.output == "None"
     words = "--image a --audio b --head-motion 0.5 --blink off --mouth 2"
     found = option.parse(animate.Options, words.split(), "avct animate").head

@@ -33,12 +33,14 @@ examples:
   avct animate --image group.jpg --list-faces
   avct animate --image group.jpg --face 2 --audio speech.wav --output talk.mp4
   avct animate --image group.jpg --framing full --audio left.wav --audio right.wav --output talk.mp4
+  avct animate --video film.mp4 --audio other.wav --output redubbed.mp4
   avct animate --image face.jpg --audio speech.wav --size 256 --seed 7 --output talk.mp4
   avct animate --jobs jobs.jsonl --output videos --workers 2
   avct animate --jobs jobs.csv --image face.jpg --dry-run
 """
 
 
+SEEN = tyro.conf.create_mutex_group(required=False, title="who speaks: one of these")
 SPOKEN = tyro.conf.create_mutex_group(required=False, title="what is spoken: one of these")
 SAID = tyro.conf.create_mutex_group(required=False, title="what is said")
 MOVED = tyro.conf.create_mutex_group(required=False, title="how the head moves")
@@ -144,6 +146,7 @@ class Options:
 
     Attributes:
       image: a portrait: jpg, png, webp, ...
+      video: a film, whose own mouth speaks anew; head, eyes and picture stay the film's
       audio: a recording, or a video whose audio is taken; with --framing full again for each face, from left
         to right, none for one that only listens
       text: what is to be said, by a synthetic voice (extra `speak`; other languages: espeak-ng)
@@ -151,7 +154,8 @@ class Options:
       output: the video: .mp4, .mov or .mkv (default: IMAGE_says_AUDIO.mp4, here)
     """
 
-    image: option.MaybeFile = None
+    image: Annotated[option.MaybeFile, SEEN] = None
+    video: Annotated[option.MaybeFile, SEEN] = None
     audio: Annotated[option.MaybeFiles, SPOKEN] = ()
     text: Annotated[option.MaybeText, SPOKEN, option.shown_as("TEXT")] = None
     text_file: Annotated[option.MaybeFile, SPOKEN] = None
@@ -160,7 +164,7 @@ class Options:
     head: HeadOptions = HeadOptions()
     directed: direction_options.DirectionOptions = direction_options.DirectionOptions()
     network: NetworkOptions = NetworkOptions()
-    video: VideoOptions = VideoOptions()
+    drawn: VideoOptions = VideoOptions()
     who: FaceOptions = FaceOptions()
     many: animation_jobs.JobOptions = animation_jobs.JobOptions()
     shot: FramingOptions = FramingOptions()
@@ -198,13 +202,13 @@ def needed(options: Options) -> tuple[str, list[str]]:
     Raises:
       UserError: one is missing.
     """
-    if options.image is None:
-        raise errors.UserError(MISSING.format("--image"))
+    if (image := options.image or options.video) is None:
+        raise errors.UserError(MISSING.format("--image, or --video"))
     names = [name for name in options.audio if name != NOBODY]
     spoken = names or list(filter(None, [options.text_file or in_a_name(options.text)]))
     if not spoken:
         raise errors.UserError(MISSING.format("--audio, or --text or --text-file"))
-    return options.image, spoken
+    return image, spoken
 
 
 def job_of(options: Options, output: str) -> Any:
@@ -234,8 +238,8 @@ def request_of(options: Options) -> Any:
         recogniser=speech.recogniser,
         poses=head.poses,
         still=head.still,
-        size=options.video.size,
-        seed=options.video.seed,
+        size=options.drawn.size,
+        seed=options.drawn.seed,
         audio_track=speech.audio_track,
         head_motion=head.head_motion,
         blink=head.blink,
@@ -244,6 +248,7 @@ def request_of(options: Options) -> Any:
         language=speech.language,
         framing=options.shot.framing,
         **options.directed.asked(),
+        redub=options.video is not None,
     )
 
 

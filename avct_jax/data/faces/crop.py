@@ -123,7 +123,7 @@ def to_crop(points: Float[np.ndarray, "*n d"], square: Square, size: int = SIZE)
     return (points - offset) * np.asarray(size / square.size, points.dtype)
 
 
-def to_unit(points: Float[np.ndarray, "478 3"], square: Square, size: int) -> Float[np.ndarray, "478 3"]:
+def to_unit(points: Float[np.ndarray, "n 3"], square: Square, size: int) -> Float[np.ndarray, "n 3"]:
     """Express landmarks (px of the image) in [-1, 1] of a square of it that is drawn with `size` px."""
     scaled = to_crop(points, square, size)
     scaled[:, 2] = points[:, 2] * size / square.size

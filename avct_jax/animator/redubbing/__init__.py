@@ -1,0 +1,1 @@
+"""A film whose lips are redrawn to another voice."""
