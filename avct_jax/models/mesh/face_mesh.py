@@ -219,16 +219,27 @@ def draw(portrait: MeshPortrait, moved: Moved) -> Drawing:
     moved_nodes = (
         mesh_warp.displacement(steps, f.triangles, f.weights) for f in (portrait.upper, portrait.lower)
     )
-    upper, lower = (mesh_warp.invert(field, nodes, guess, known=field) for field in moved_nodes)
+    both = jnp.concatenate(list(moved_nodes))  # one program for two halves of the face
+    found = mesh_warp.invert(both, nodes, jnp.concatenate([guess, guess]), known=both)
+    upper, lower = jnp.split(found, 2)
     along = jnp.linspace(-1, 1, size)
     place = mesh_warp.enlarge(upper, along, along)
     frame, cover = _sample_each(portrait, place)
     row = lambda indices: moved.vertices[:, jnp.asarray(indices), :2]
     openings = [mesh_warp.opening_of(row(a), row(b)) for a, b in topology.APERTURES]
-    for side in (1, 2):
-        shift = _eyeball_shift(steps, topology.APERTURES[side]) + moved.gaze
-        part = _box(portrait, topology.APERTURES[side], EYE_BOX)
-        frame = _draw_eye(frame, portrait, (upper, lower), openings[side], shift, part)
+    eyes = topology.APERTURES[1:]
+    shifts = [_eyeball_shift(steps, rows) + moved.gaze for rows in eyes]
+    parts = [_box(portrait, rows, EYE_BOX) for rows in eyes]
+    corners = [(part.top, part.left) for part in parts]
+    # A loop: one program for both eyes.
+    given = jax.tree.map(lambda *x: jnp.stack(x), *zip(openings[1:], shifts, corners, strict=True))
+
+    def draw_eye(frame, eye):
+        opening, shift, corner = eye
+        part = box.Box(*corner, parts[0].height, parts[0].width)
+        return _draw_eye(frame, portrait, (upper, lower), opening, shift, part), None
+
+    frame, _ = jax.lax.scan(draw_eye, frame, given)
     frame = _draw_mouth(frame, portrait, (upper, lower), openings[0])
     behind = portrait.background[None]
     return Drawing(behind + cover * (frame - behind), openings[0])
@@ -286,10 +297,19 @@ def _two_sided(portrait, fields, part, side):
       side: 1 above, 0 below, blended over the edge.
     """
     upper, lower = (mesh_warp.enlarge(f, *part.axes(frame_side(portrait))) for f in fields)
-    side = barrier.once(side)
-    return side[..., None] * sample(portrait.skin, upper) + (1 - side[..., None]) * sample(
-        portrait.skin, lower
-    )
+    return two_sided(portrait, upper, lower, barrier.once(side)[..., None])
+
+
+def two_sided(
+    portrait: MeshPortrait,
+    upper: Float[Array, "b h w 2"],
+    lower: Float[Array, "b h w 2"],
+    side: Float[Array, "b h w 1"],
+) -> Float[Array, "b h w 3"]:
+    """Read the skin where `upper` says, and where `lower` says, and blend them: 1 is the upper."""
+    skin = sample(portrait.skin, jnp.concatenate([upper, lower]))
+    above, below = jnp.split(skin, 2)
+    return side * above + (1 - side) * below
 
 
 def lip_edge(distance, opening, size):
