@@ -86,9 +86,7 @@ def parts_of(config: Config) -> tuple[str, ...]:
     return mesh_system.parts(config) if isinstance(config, mesh_system.MeshSystemConfig) else PARTS
 
 
-def load(
-    path: str | os.PathLike, *, required: tuple[str, ...] | None = (), known: bool = False
-) -> System:
+def load(path: str | os.PathLike, *, required: tuple[str, ...] | None = (), known: bool = False) -> System:
     """Read a system; tensors as float32 numpy.
 
     Args:

@@ -12,17 +12,18 @@ from jaxtyping import Float, UInt8
 from scipy import ndimage
 from scipy.spatial import transform
 
-from avct_jax import weights_file
+from avct_jax import speech_format, weights_file
 from avct_jax.animator import base, inputs, stopwatch
 from avct_jax.animator import portrait as portraits
 from avct_jax.data.faces import crop, head_motion_bank
 from avct_jax.data.portrait import portrait_layers
 from avct_jax.data.speech import mesh_features, voice
-from avct_jax.inference import mesh_inference
+from avct_jax.inference import kept_program, mesh_inference
 from avct_jax.models import mesh_system
-from avct_jax.models.mesh import face_mesh, phoneme_net, speech_motion
+from avct_jax.models.mesh import face_mesh, mouth_painter, phoneme_net, portrait_teeth, speech_motion
 
 CHUNK = 8  # frames drawn by one call: enough to fill two cores, and little memory
+WIDTHS = {"blink": 2, "gaze": 2, "rotation": 3, "shift": 3}  # of face_mesh.Controls, beside speech and brow
 SPEECH_CHUNK = 128  # frames whose mouths are predicted by one call
 DEFAULT_SIZE = 512  # px, where the portrait is that large
 SIZE_STEP = 64  # px; one compiled program for each size
@@ -30,6 +31,15 @@ LIVELINESS = (0.7, 1.7)  # least and most factor on a mouth's motion
 SURE = 12  # frames of speech by which a mouth's usual opening is half known
 POSE_SMOOTHING = 1.0  # frames, standard deviation: tracked heads tremble twice as much as they move
 EYES_MM = 90.0  # between the outer eye corners of the mean head of data/faces/head_pose.py
+
+
+kept_program.named(
+    mesh_inference.PreparedPortrait,
+    face_mesh.MeshPortrait,
+    face_mesh.Field,
+    mouth_painter.Own,
+    portrait_teeth.Teeth,
+)
 
 
 class MeshTrack(NamedTuple):
@@ -51,17 +61,44 @@ class MeshAnimator(base.Animator, family="mesh"):
         inputs.check_landmarks(landmarks, mesh=True)
         assert isinstance(system.config, mesh_system.MeshSystemConfig)
         self.config = system.config
-        self.variables: Any = jax.device_put(jax.tree.map(jnp.asarray, dict(system.variables)))
+        self.variables: Any = jax.device_put(dict(system.variables))  # jnp.asarray compiles for each shape
         self.chunk = chunk
         self._landmarker = portraits.landmarker(landmarks)
-        self._prepare = jax.jit(mesh_inference.prepare)
-        self._predict = jax.jit(functools.partial(mesh_inference.predict, self.config))
-        self._draw = jax.jit(functools.partial(mesh_inference.draw_bytes, self.config))
-        hears = self.config.phoneme_source == "network"
-        recogniser = lambda: phoneme_net.recogniser(
-            self.config.phoneme_net, self.variables[mesh_system.HEARING]
+        program = lambda function, name: kept_program.KeptProgram(
+            functools.partial(function, self.config), name, self.config
         )
-        self._recognise = recogniser() if hears else None
+        self._prepare = kept_program.KeptProgram(mesh_inference.prepare, "prepare")
+        self._predict = program(mesh_inference.predict, "predict")
+        self._draw = program(mesh_inference.draw_bytes, "draw")
+        hears = self.config.phoneme_source == "network"
+        self._recognise = self._recogniser() if hears else None
+        window, style = self._window_shapes(), np.zeros((), np.float32)
+        self._predict.begin(self.variables, window, style)
+        basis = self.variables["face_basis"]["params"]
+        self._opening = speech_motion.opening(*(np.asarray(basis[x]) for x in ("components", "scales")))
+
+    def _recogniser(self):
+        """What hears phonemes; begun to be compiled."""
+        config = self.config.phoneme_net
+        hear = kept_program.KeptProgram(functools.partial(phoneme_net.hear, config), "hear", config)
+        params = self.variables[mesh_system.HEARING]["params"]
+        hear.begin(params, jax.ShapeDtypeStruct(phoneme_net.chunk_shape(config), jnp.float32))
+        return functools.partial(phoneme_net.recognise, config, functools.partial(hear, params))
+
+    def _window_shapes(self) -> mesh_inference.SpeechWindow:
+        c = self.config.speech_motion
+        count = SPEECH_CHUNK + 2 * c.window_radius
+        shape = lambda *sizes: jax.ShapeDtypeStruct((count, *sizes), jnp.float32)
+        rows = (speech_format.ROWS, speech_format.COLUMNS)
+        symbols = len(mesh_features.TOKENS)
+        return mesh_inference.SpeechWindow(shape(speech_format.STEPS, symbols), shape(*rows), shape(6))
+
+    def _begin_drawing(self, layers: mesh_inference.Layers) -> None:
+        """Begin to compile what draws a portrait, while its audio is heard."""
+        sizes = {"speech": self.config.speech_motion.components} | WIDTHS
+        shape = lambda *sizes: jax.ShapeDtypeStruct((self.chunk, *sizes), jnp.float32)
+        controls = face_mesh.Controls(brow=shape(), **{name: shape(width) for name, width in sizes.items()})
+        self._draw.begin(self.variables, self._prepare.shapes(layers), controls)
 
     def _ready(self, image, audio, request, notes, clock) -> base.PreparedAnimation:
         inputs.check_size(request.size)
@@ -120,9 +157,11 @@ class MeshAnimator(base.Animator, family="mesh"):
         Args:
           points: its landmarks in [-1, 1], z in the same scale.
         """
+        return self._prepare(self._layers(pixels, points))
+
+    def _layers(self, pixels, points) -> mesh_inference.Layers:
         canonical = np.asarray(self.variables["face_basis"]["params"]["canonical"])
-        layers = portrait_layers.make(pixels, points, canonical)
-        return self._prepare(mesh_inference.Layers(*map(jnp.asarray, layers)))
+        return mesh_inference.Layers(*jax.device_put(tuple(portrait_layers.make(pixels, points, canonical))))
 
     def _read_portrait(self, image, notes, *, cropped=False, size=None, face=None):
         found = portraits.read_portrait(
@@ -130,7 +169,9 @@ class MeshAnimator(base.Animator, family="mesh"):
         )
         side = size or size_for(found.square.size)
         cut = crop.crop(found.pixels, found.square, side)
-        return self.prepare_portrait(cut, to_unit(found.points, found.square, side)), cut
+        layers = self._layers(cut, to_unit(found.points, found.square, side))
+        self._begin_drawing(layers)
+        return self._prepare(layers), cut
 
     def _track(self, speech, seed, poses, scales, notes, turned=None) -> MeshTrack:
         behaviour = head_motion_bank.behave(
@@ -157,21 +198,21 @@ class MeshAnimator(base.Animator, family="mesh"):
         count, radius = len(speech.silent), self.config.speech_motion.window_radius
         poses = np.concatenate([behaviour.rotation, behaviour.shift], 1)
         whole = mesh_inference.SpeechWindow(speech.posteriors, speech.audio, poses)
-        style = jnp.asarray(self.config.style, jnp.float32)
+        style = np.asarray(self.config.style, np.float32)
         predicted = []
         for begin in range(0, count, SPEECH_CHUNK):
             heard = mesh_inference.stretch(whole, begin - radius, SPEECH_CHUNK + 2 * radius)
             predicted.append(np.asarray(self._predict(self.variables, heard, style)))
         moved = np.concatenate(predicted)[:count]
-        gain, opening = self._liveliness(moved, speech.silent), mesh_inference.opening(self.variables)
-        livelier = speech_motion.amplify(
-            jnp.asarray(moved), gain * max(scale, 1.0), mesh_inference.centre(self.config), opening
-        )
-        return speech_motion.rescale(np.asarray(livelier), moved, gain, scale, np.asarray(opening))
+        gain = self._liveliness(moved, speech.silent)
+        mean = self.config.mean_motion or (0.0,) * self.config.speech_motion.components
+        centre = np.asarray(mean, np.float32)
+        livelier = speech_motion.amplify(moved, gain * max(scale, 1.0), centre, self._opening)
+        return speech_motion.rescale(livelier, moved, gain, scale, self._opening)
 
     def _liveliness(self, moved, silent) -> float:
         """The factor that brings lips to people's usual opening; less sure of it for a short recording."""
-        opening = moved[~silent] @ np.asarray(mesh_inference.opening(self.variables))
+        opening = moved[~silent] @ self._opening
         if not self.config.mouth_amplitude or len(opening) < 2:
             return 1.0
         wanted = np.clip(self.config.mouth_amplitude / max(float(opening.std()), 1e-6), *LIVELINESS)
@@ -219,7 +260,7 @@ def controls_of(track: MeshTrack, begin: int, count: int) -> face_mesh.Controls:
     """Controls of frames begin .. begin + count - 1, the last one repeated beyond the end."""
     index = np.minimum(np.arange(begin, begin + count), len(track.speech) - 1)
     behaviour = track.behaviour
-    pick = lambda rows: jnp.asarray(rows[index], jnp.float32)
+    pick = lambda rows: np.asarray(rows[index], np.float32)
     return face_mesh.Controls(
         pick(track.speech), **{name: pick(r) for name, r in behaviour._asdict().items()}
     )
