@@ -26,6 +26,14 @@ def folder() -> pathlib.Path | None:
     return root / "xla"
 
 
+_in_use: pathlib.Path | None = None
+
+
+def in_use() -> pathlib.Path | None:
+    """The folder that `enable` chose; None before, and without one."""
+    return _in_use
+
+
 def enable() -> pathlib.Path | None:
     """Make JAX keep what it compiles; to be called before anything is compiled.
 
@@ -36,6 +44,7 @@ def enable() -> pathlib.Path | None:
     """
     import jax
 
+    global _in_use
     config: Any = jax.config  # which has its settings as attributes from run time on only
     if (chosen := config.jax_compilation_cache_dir) is not None:
         return pathlib.Path(chosen)
@@ -44,6 +53,7 @@ def enable() -> pathlib.Path | None:
         return None
     jax.config.update("jax_compilation_cache_dir", str(kept))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", LEAST_SECONDS)
+    _in_use = kept
     return kept
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from scipy import ndimage
 from scipy.spatial import transform
 
-from avct_jax import weights_file
+from avct_jax import speech_format, weights_file
 from avct_jax.animator import base, inputs, stopwatch
 from avct_jax.animator import portrait as portraits
 from avct_jax.animator.framing import preparation, scene
@@ -20,11 +20,12 @@ from avct_jax.data.direction import driving_video, expressions, gaze, timeline
 from avct_jax.data.faces import crop, face_basis, head_motion_bank
 from avct_jax.data.portrait import eyeballs, portrait_layers
 from avct_jax.data.speech import mesh_features, voice
-from avct_jax.inference import mesh_inference
+from avct_jax.inference import kept_program, mesh_inference
 from avct_jax.models import mesh_system
-from avct_jax.models.mesh import face_mesh, phoneme_net, speech_motion
+from avct_jax.models.mesh import face_mesh, mouth_painter, phoneme_net, portrait_teeth, speech_motion
 
 CHUNK = 8  # frames drawn by one call: enough to fill two cores, and little memory
+WIDTHS = {"blink": 2, "gaze": 2, "rotation": 3, "shift": 3}  # of face_mesh.Controls, beside speech and brow
 SPEECH_CHUNK = 128  # frames whose mouths are predicted by one call
 DEFAULT_SIZE = 512  # px, where the portrait is that large
 SIZE_STEP = 64  # px; one compiled program for each size
@@ -34,6 +35,15 @@ POSE_SMOOTHING = 1.0  # frames, standard deviation: tracked heads tremble twice 
 EYES_MM = 90.0  # between the outer eye corners of the mean head of data/faces/head_pose.py
 
 NOTHING = timeline.FaceDirection()  # is told
+
+
+kept_program.named(
+    mesh_inference.PreparedPortrait,
+    face_mesh.MeshPortrait,
+    face_mesh.Field,
+    mouth_painter.Own,
+    portrait_teeth.Teeth,
+)
 
 
 class MeshTrack(NamedTuple):
@@ -60,19 +70,46 @@ class MeshAnimator(base.Animator, family="mesh"):
         inputs.check_landmarks(landmarks, mesh=True)
         assert isinstance(system.config, mesh_system.MeshSystemConfig)
         self.config = system.config
-        self.variables: Any = jax.device_put(jax.tree.map(jnp.asarray, dict(system.variables)))
+        self.variables: Any = jax.device_put(dict(system.variables))  # jnp.asarray compiles for each shape
         self.chunk = chunk
         self.landmarker = portraits.landmarker(landmarks)
-        self._prepare = jax.jit(mesh_inference.prepare)
-        self._predict = jax.jit(functools.partial(mesh_inference.predict, self.config))
-        self._draw = jax.jit(functools.partial(mesh_inference.draw_bytes, self.config))
-        self._draw_filmed = jax.jit(functools.partial(mesh_inference.draw_filmed, self.config))
-        self._draw_fields = jax.jit(functools.partial(mesh_inference.draw_fields, self.config))
-        hears = self.config.phoneme_source == "network"
-        recogniser = lambda: phoneme_net.recogniser(
-            self.config.phoneme_net, self.variables[mesh_system.HEARING]
+        program = lambda function, name: kept_program.KeptProgram(
+            functools.partial(function, self.config), name, self.config
         )
-        self._recognise = recogniser() if hears else None
+        self._prepare = kept_program.KeptProgram(mesh_inference.prepare, "prepare")
+        self._predict = program(mesh_inference.predict, "predict")
+        self._draw = program(mesh_inference.draw_bytes, "draw")
+        self._draw_fields = program(mesh_inference.draw_fields, "draw_fields")
+        self._draw_filmed = program(mesh_inference.draw_filmed, "draw_filmed")
+        hears = self.config.phoneme_source == "network"
+        self._recognise = self._recogniser() if hears else None
+        window, style = self._window_shapes(), np.zeros((), np.float32)
+        self._predict.begin(self.variables, window, style)
+        basis = self.variables["face_basis"]["params"]
+        self._opening = speech_motion.opening(*(np.asarray(basis[x]) for x in ("components", "scales")))
+
+    def _recogniser(self):
+        """What hears phonemes; begun to be compiled."""
+        config = self.config.phoneme_net
+        hear = kept_program.KeptProgram(functools.partial(phoneme_net.hear, config), "hear", config)
+        params = self.variables[mesh_system.HEARING]["params"]
+        hear.begin(params, jax.ShapeDtypeStruct(phoneme_net.chunk_shape(config), jnp.float32))
+        return functools.partial(phoneme_net.recognise, config, functools.partial(hear, params))
+
+    def _window_shapes(self) -> mesh_inference.SpeechWindow:
+        c = self.config.speech_motion
+        count = SPEECH_CHUNK + 2 * c.window_radius
+        shape = lambda *sizes: jax.ShapeDtypeStruct((count, *sizes), jnp.float32)
+        rows = (speech_format.ROWS, speech_format.COLUMNS)
+        symbols = len(mesh_features.TOKENS)
+        return mesh_inference.SpeechWindow(shape(speech_format.STEPS, symbols), shape(*rows), shape(6))
+
+    def _begin_drawing(self, layers: mesh_inference.Layers) -> None:
+        """Begin to compile what draws a portrait, while its audio is heard."""
+        sizes = {"speech": self.config.speech_motion.components} | WIDTHS
+        shape: Any = lambda *sizes: jax.ShapeDtypeStruct((self.chunk, *sizes), jnp.float32)
+        controls = face_mesh.Controls(brow=shape(), **{name: shape(width) for name, width in sizes.items()})
+        self._draw.begin(self.variables, self._prepare.shapes(layers), controls)
 
     def _ready(self, image, audio, request, notes, clock) -> base.PreparedAnimation:
         inputs.check_size(request.size)
@@ -183,8 +220,10 @@ class MeshAnimator(base.Animator, family="mesh"):
           points: its landmarks in [-1, 1], z in the same scale.
           whole_eyes: eyes may look anywhere and open wide.
         """
-        eyes = eyeballs.complete(pixels, points) if whole_eyes else None
-        return self.ready_layers(self.take_apart(pixels, points), eyes)
+        return self.ready_layers(self.take_apart(pixels, points), self._eyes(pixels, points, whole_eyes))
+
+    def _eyes(self, pixels, points, whole) -> eyeballs.WholeEyes | None:
+        return eyeballs.complete(pixels, points) if whole else None
 
     def take_apart(
         self, pixels: UInt8[np.ndarray, "s s 3"], points: Float[np.ndarray, "478 3"]
@@ -201,11 +240,15 @@ class MeshAnimator(base.Animator, family="mesh"):
         Args:
           eyes: `eyeballs.complete`, where they may look anywhere and open wide.
         """
-        found = mesh_inference.Layers(*map(jnp.asarray, layers))
+        return self._prepare(self._put(layers, eyes))
+
+    def _put(self, layers, eyes) -> mesh_inference.Layers:
+        """Layers on the device."""
+        found = mesh_inference.Layers(*layers)
         if eyes is not None:
             image = portrait_layers.denser(eyes.image.astype(np.float32) / 255)
-            found = found._replace(image=jnp.asarray(image), irises=jnp.asarray(eyes.irises))
-        return self._prepare(found)
+            found = found._replace(image=image, irises=eyes.irises)
+        return jax.device_put(found)
 
     def draw_chunk(
         self, portrait: mesh_inference.PreparedPortrait, track: MeshTrack, begin: int
@@ -220,7 +263,10 @@ class MeshAnimator(base.Animator, family="mesh"):
         side = size or size_for(found.square.size)
         cut = crop.crop(found.pixels, found.square, side)
         points = crop.to_unit(found.points, found.square, side)
-        return self.prepare_portrait(cut, points, whole_eyes=whole_eyes), cut
+        layers = self._put(self.take_apart(cut, points), self._eyes(cut, points, whole_eyes))
+        if not whole_eyes:
+            self._begin_drawing(layers)
+        return self._prepare(layers), cut
 
     def _track(self, speech, seed, poses, scales, notes, turned=None, told=NOTHING, eyes=None) -> MeshTrack:
         laid = timeline.make(told, scales._asdict(), len(speech.silent))
@@ -255,7 +301,7 @@ class MeshAnimator(base.Animator, family="mesh"):
         count, radius = len(speech.silent), self.config.speech_motion.window_radius
         poses = np.concatenate([behaviour.rotation, behaviour.shift], 1)
         whole = mesh_inference.SpeechWindow(speech.posteriors, speech.audio, poses)
-        style = jnp.asarray(self.config.style, jnp.float32)
+        style = np.asarray(self.config.style, np.float32)
         predicted = []
         for begin in range(0, count, SPEECH_CHUNK):
             heard = mesh_inference.stretch(whole, begin - radius, SPEECH_CHUNK + 2 * radius)
@@ -270,15 +316,14 @@ class MeshAnimator(base.Animator, family="mesh"):
         return found
 
     def _rescaled(self, moved, gain, scale):
-        opening = mesh_inference.opening(self.variables)
-        livelier = speech_motion.amplify(
-            jnp.asarray(moved), gain * max(scale, 1.0), mesh_inference.centre(self.config), opening
-        )
-        return speech_motion.rescale(np.asarray(livelier), moved, gain, scale, np.asarray(opening))
+        mean = self.config.mean_motion or (0.0,) * self.config.speech_motion.components
+        centre = np.asarray(mean, np.float32)
+        livelier = speech_motion.amplify(moved, gain * max(scale, 1.0), centre, self._opening)
+        return speech_motion.rescale(livelier, moved, gain, scale, self._opening)
 
     def _liveliness(self, moved, silent) -> float:
         """The factor that brings lips to people's usual opening; less sure of it for a short recording."""
-        opening = moved[~silent] @ np.asarray(mesh_inference.opening(self.variables))
+        opening = moved[~silent] @ self._opening
         if not self.config.mouth_amplitude or len(opening) < 2:
             return 1.0
         wanted = np.clip(self.config.mouth_amplitude / max(float(opening.std()), 1e-6), *LIVELINESS)
@@ -323,11 +368,12 @@ def controls_of(track: MeshTrack, begin: int, count: int) -> face_mesh.Controls:
     """Controls of frames begin .. begin + count - 1, the last one repeated beyond the end."""
     index = np.minimum(np.arange(begin, begin + count), len(track.speech) - 1)
     behaviour = track.behaviour
-    pick = lambda rows: jnp.asarray(rows[index], jnp.float32)
+    pick: Any = lambda rows: np.asarray(rows[index], np.float32)
     shown = None
     if track.shown is not None:
         part = expressions.ShownExpression(*(rows[index] for rows in track.shown))
-        shown = face_mesh.FaceExpression(jnp.asarray(part.offset()), jnp.asarray(part.raised))
+        asked: Any = part.offset(), part.raised
+        shown = face_mesh.FaceExpression(*asked)
     return face_mesh.Controls(
         pick(track.speech), **{name: pick(r) for name, r in behaviour._asdict().items()}, expression=shown
     )

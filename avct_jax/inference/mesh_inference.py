@@ -118,17 +118,18 @@ def make_inputs(
 def stretch(heard: SpeechWindow, begin: int, count: int) -> SpeechWindow:
     """Return frames begin .. begin + count - 1; outside of the audio is silence, the head still.
 
-    Arrays may be numpy's: only what is returned goes to the device.
+    Of numpy's arrays come such.
     """
+    xp: Any = np if all(isinstance(x, np.ndarray) for x in heard) else jnp
     index = np.arange(begin, begin + count)
     inside = ((index >= 0) & (index < len(heard.audio)))[:, None, None]
     kept = np.clip(index, 0, len(heard.audio) - 1)
     blank = np.arange(heard.posteriors.shape[2]) == speech_format.BLANK
     quiet = np.where(blank, 0, speech_format.LEAST_LOG).astype(np.float32)
     return SpeechWindow(
-        jnp.where(inside, jnp.asarray(heard.posteriors[kept], jnp.float32), quiet[None, None]),
-        jnp.where(inside, jnp.asarray(heard.audio[kept], jnp.float32), 0),
-        jnp.asarray(heard.poses[kept], jnp.float32),
+        xp.where(inside, xp.asarray(heard.posteriors[kept], xp.float32), quiet[None, None]),
+        xp.where(inside, xp.asarray(heard.audio[kept], xp.float32), xp.float32(0)),
+        xp.asarray(heard.poses[kept], xp.float32),
     )
 
 

@@ -75,7 +75,9 @@ def invert(
     choose = lambda a, b: jnp.where(ahead, b, a)
     last, length = choose(place, guess), choose(*lengths)
     place = last - _solve(_Read(*map(choose, *found)), choose(*misses))
-    for _ in range(iterations - 1):
+
+    def closer(_, state):
+        place, last, length = state
         now = read(place)
         miss = place + now.value - places
         after = (miss**2).sum(-1, keepdims=True)
@@ -83,8 +85,10 @@ def invert(
         helped = after <= length
         step = jnp.where(helped, _solve(now, miss), (place - last) / 2)
         last, length = jnp.where(helped, place, last), jnp.where(helped, after, length)
-        place = place - step
-    return place
+        return place - step, last, length
+
+    # A loop, not its steps one after the other: they take three times as long to compile.
+    return jax.lax.fori_loop(0, iterations - 1, closer, (place, last, length))[0]
 
 
 class _Read(NamedTuple):
@@ -163,10 +167,13 @@ def curve_height(
     step = jnp.maximum(jnp.diff(knots), 1e-4)
     slope = jnp.diff(heights) / step
     at = lambda x: x[:, None, None]
-    height = at(heights[:, 0])
-    for i in range(slope.shape[1]):
-        height = height + at(slope[:, i]) * jnp.clip(u - at(knots[:, i]), 0, at(step[:, i]))
-    return height
+
+    def add(i, height):
+        pick = lambda x: at(jax.lax.dynamic_index_in_dim(x, i, 1, keepdims=False))
+        return height + pick(slope) * jnp.clip(u - pick(knots), 0, pick(step))
+
+    level = jnp.broadcast_to(at(heights[:, 0]), u.shape)
+    return jax.lax.fori_loop(0, slope.shape[1], add, level)
 
 
 class Curve(NamedTuple):

@@ -7,7 +7,6 @@ mouth, which mouth_painter.py paints. Equation 3 of Wang et al. (AAAI 2022) hold
 is added to the portrait's own. Places are in [-1, 1] of the image, depth in the same scale.
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -230,13 +229,25 @@ def draw(portrait: MeshPortrait, moved: Moved) -> Drawing:
     frame, cover = _sample_each(portrait, place)
     row = lambda indices: moved.vertices[:, jnp.asarray(indices), :2]
     openings = [mesh_warp.opening_of(row(a), row(b)) for a, b in topology.APERTURES]
-    for side in (1, 2):
-        shift = _eyeball_shift(steps, topology.APERTURES[side])
-        if portrait.irises is None:
-            shift = shift + moved.gaze
-        part = _box(portrait, topology.APERTURES[side], EYE_BOX)
-        look = functools.partial(_look, portrait, moved.gaze, side)
-        frame = _draw_eye(frame, portrait, (upper, lower), openings[side], shift, part, look)
+    eyes = topology.APERTURES[1:]
+    shifts = [_eyeball_shift(steps, rows) for rows in eyes]
+    if portrait.irises is None:
+        shifts, irises = [shift + moved.gaze for shift in shifts], None
+    else:
+        ends = [portrait.vertices[jnp.asarray((upper[0], upper[-1])), :2] for upper, _ in eyes]
+        irises = jnp.stack(ends), portrait.irises
+    parts = [_box(portrait, rows, EYE_BOX) for rows in eyes]
+    corners = [(part.top, part.left) for part in parts]
+    # A loop: one program for both eyes.
+    given = jax.tree.map(lambda *x: jnp.stack(x), *zip(openings[1:], shifts, corners, strict=True))
+
+    def draw_eye(frame, eye):
+        (opening, shift, corner), iris = eye
+        part = box.Box(corner[0], corner[1], parts[0].height, parts[0].width)
+        look = functools.partial(_look, iris, moved.gaze)
+        return _draw_eye(frame, portrait, (upper, lower), opening, shift, part, look), None
+
+    frame, _ = jax.lax.scan(draw_eye, frame, (given, irises))
     frame = _draw_mouth(frame, portrait, (upper, lower), openings[0])
     behind = portrait.background[None]
     return Drawing(behind + cover * (frame - behind), openings[0])
@@ -250,7 +261,9 @@ def places(portrait: MeshPortrait, moved: Moved) -> tuple[Float[Array, "b g g 2"
     moved_nodes = (
         mesh_warp.displacement(steps, f.triangles, f.weights) for f in (portrait.upper, portrait.lower)
     )
-    upper, lower = (mesh_warp.invert(field, nodes, guess, known=field) for field in moved_nodes)
+    both = jnp.concatenate(list(moved_nodes))  # one program for two halves of the face
+    found = mesh_warp.invert(both, nodes, jnp.concatenate([guess, guess]), known=both)
+    upper, lower = jnp.split(found, 2)
     return upper, lower
 
 
@@ -306,10 +319,19 @@ def _two_sided(portrait, fields, part, side):
       side: 1 above, 0 below, blended over the edge.
     """
     upper, lower = (mesh_warp.enlarge(f, *part.axes(frame_side(portrait))) for f in fields)
-    side = barrier.once(side)
-    return side[..., None] * sample(portrait.skin, upper) + (1 - side[..., None]) * sample(
-        portrait.skin, lower
-    )
+    return two_sided(portrait, upper, lower, barrier.once(side)[..., None])
+
+
+def two_sided(
+    portrait: MeshPortrait,
+    upper: Float[Array, "b h w 2"],
+    lower: Float[Array, "b h w 2"],
+    side: Float[Array, "b h w 1"],
+) -> Float[Array, "b h w 3"]:
+    """Read the skin where `upper` says, and where `lower` says, and blend them: 1 is the upper."""
+    skin = sample(portrait.skin, jnp.concatenate([upper, lower]))
+    above, below = jnp.split(skin, 2)
+    return side * above + (1 - side) * below
 
 
 def lip_edge(distance, opening, size):
@@ -322,12 +344,12 @@ def lip_edge(distance, opening, size):
     return jnp.clip(0.5 + pixels / (2 * EDGE), 0, 1)
 
 
-def _look(portrait, gaze, side, places):
-    """Where an eye's places lie in the portrait, whose eyes look elsewhere."""
-    if portrait.irises is None:
+def _look(iris, gaze, places):
+    """Where an eye's places lie in the portrait, whose eyes look elsewhere; None: the ball goes as one."""
+    if iris is None:
         return places
-    corners = jnp.asarray(topology.APERTURES[side][0])[jnp.asarray((0, -1))]
-    return eyeballs.look_back(places, portrait.vertices[corners, :2], portrait.irises[side - 1], gaze)
+    corners, circle = iris
+    return eyeballs.look_back(places, corners, circle, gaze)
 
 
 def _draw_eye(frame, portrait, fields, opening, shift, part, look):

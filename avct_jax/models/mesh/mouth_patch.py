@@ -49,10 +49,10 @@ def draw_patch(portrait: face_mesh.MeshPortrait, moved: face_mesh.Moved) -> Patc
     places = patch_places(moved.head, moved.origin, portrait.anchor)
     guess = face_mesh.head_at_rest(portrait, moved, places)
     steps = moved.vertices[..., :2] - portrait.vertices[None, :, :2]
-    upper, lower = (
-        mesh_warp.invert(mesh_warp.displacement(steps, field.triangles, field.weights), places, guess)
-        for field in (portrait.upper, portrait.lower)
-    )
+    fields = (portrait.upper, portrait.lower)
+    both = jnp.concatenate([mesh_warp.displacement(steps, f.triangles, f.weights) for f in fields])
+    twice = [jnp.concatenate([x, x]) for x in (places, guess)]
+    upper, lower = jnp.split(mesh_warp.invert(both, *twice), 2)
     rows = (moved.vertices[:, jnp.asarray(row), :2] for row in topology.APERTURES[0])
     mouth = mesh_warp.opening_of(*rows)
     _, v, top, bottom = mouth.curves(places)
@@ -60,5 +60,5 @@ def draw_patch(portrait: face_mesh.MeshPortrait, moved: face_mesh.Moved) -> Patc
     unit = jnp.linalg.norm(portrait.head[:, 0])
     size = 2 * (PATCH[1] - 1) / ((PATCH_RIGHT - PATCH_LEFT) * unit)
     side = face_mesh.lip_edge((top + bottom) / 2 - v, mouth, size)[..., None]
-    skin = side * face_mesh.sample(portrait.skin, upper) + (1 - side) * face_mesh.sample(portrait.skin, lower)
+    skin = face_mesh.two_sided(portrait, upper, lower, side)
     return Patch(skin, *map(barrier.once, face_mesh.mouth_inside(portrait, mouth, places, size=size)))

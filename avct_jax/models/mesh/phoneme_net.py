@@ -126,6 +126,19 @@ def recogniser(
     return functools.partial(recognise, config, apply)
 
 
+def hear(
+    config: PhonemeNetConfig, params: Mapping[str, Any], features: Float[Array, "b m 4 columns"]
+) -> Float[Array, "b t 2 s"]:
+    """Recognise, as PhonemeNet does; to be compiled with the parameters as an argument."""
+    network: Any = PhonemeNet(config)
+    return network.apply({"params": params}, features)
+
+
+def chunk_shape(config: PhonemeNetConfig, chunk: int = CHUNK) -> tuple[int, ...]:
+    """Return the shape of what `recognise` shows the network at once."""
+    return 1, chunk + config.frames_back + config.frames_ahead, config.rows, config.columns
+
+
 def recognise(
     config: PhonemeNetConfig,
     apply: Callable[[Float[np.ndarray, "b m 4 columns"]], Any],

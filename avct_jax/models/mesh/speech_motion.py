@@ -141,7 +141,7 @@ def opening(components: Float[Any, "k 478 3"], scales: Float[Any, " k"]) -> Floa
 
 def amplify(
     spoken: Float[Any, "n k"], gain: float | Float[Array, ""], centre: Float[Any, " k"], gap: Float[Any, " k"]
-) -> Float[Array, "n k"]:
+) -> Float[Any, "n k"]:
     """Move `gain` times as far from the centre as was predicted.
 
     A regression that does not know a voice well stays near the mean of what lips do: its mouths neither open
@@ -149,13 +149,14 @@ def amplify(
     off never makes lips cross: a mouth that is shut, as in silence, is left shut.
 
     Args:
-      spoken, centre: standard deviations of speech.
+      spoken, centre: standard deviations of speech; of numpy's arrays comes one of its own.
       gap: of `opening`.
     """
+    xp: Any = np if isinstance(spoken, np.ndarray) else jnp  # else each length of audio is compiled for
     taken = (gain - 1) * centre
     raised = gain * spoken
-    share = jnp.maximum(raised @ gap, 0) / jnp.maximum(taken @ gap, 1e-6)
-    return raised - jnp.minimum(share, 1)[:, None] * taken[None]
+    share = xp.maximum(raised @ gap, 0) / xp.maximum(taken @ gap, 1e-6)
+    return raised - xp.minimum(share, 1)[:, None] * taken[None]
 
 
 def rescale(
