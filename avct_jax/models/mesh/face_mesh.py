@@ -7,6 +7,7 @@ mouth, which mouth_painter.py paints. Equation 3 of Wang et al. (AAAI 2022) hold
 is added to the portrait's own. Places are in [-1, 1] of the image, depth in the same scale.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
