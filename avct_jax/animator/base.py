@@ -3,7 +3,7 @@
 import abc
 import contextlib
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, NamedTuple, Unpack
 
 import numpy as np
@@ -15,8 +15,8 @@ from avct_jax.animator import options, stopwatch
 from avct_jax.animator.framing import voices
 from avct_jax.data.direction import driving_video
 from avct_jax.data.faces import head_pose
-from avct_jax.data.media import soundtrack, video_io
-from avct_jax.data.phonemes import languages, recognition
+from avct_jax.data.media import soundtrack, subtitles, video_io
+from avct_jax.data.phonemes import languages, recognition, word_alignment
 from avct_jax.data.phonemes import symbols as phoneme_labels
 from avct_jax.data.speech import audio_io, voice
 from avct_jax.files import atomic_write
@@ -63,6 +63,8 @@ class PreparedAnimation(NamedTuple):
       audio: what the video is to hold of the audio, for `video_io.VideoWriter`.
       notes: what was decided, or could not be read, on the way, a line each.
       seed: as in `Report`.
+      cues: what is said when, where subtitles are wanted.
+      burn: they are drawn into the frames.
     """
 
     portrait: Any
@@ -73,6 +75,12 @@ class PreparedAnimation(NamedTuple):
     audio: Any = None
     notes: tuple[str, ...] = ()
     seed: int | None = None
+    cues: tuple[subtitles.Cue, ...] = ()
+    burn: bool = False
+
+    def titled(self, frames: Iterable[Any]) -> Iterable[Any]:
+        """Draw the subtitles into blocks of frames, where they belong there."""
+        return subtitles.burned(frames, self.cues, float(video_io.FRAME_RATE)) if self.burn else frames
 
 
 FAMILIES: dict[str, Any] = {}  # animators by the family of their networks, see weights_file.FAMILIES
@@ -151,12 +159,16 @@ class Animator(abc.ABC):
             raise errors.UserError(f"the output is {output!r}; it must be a file's name, such as 'talk.mp4'")
         video_io.check_writable(output)
         request = Request(**told)
-        given = filter(arguments.is_path, (image, *voices.each(audio), *request.files))
+        given = list(filter(arguments.is_path, (image, *voices.each(audio), *request.files)))
         atomic_write.refuse_overwriting(output, *given)
         ready = self._prepare_request(image, audio, request, clock)
         writer = video_io.VideoWriter(output, size=ready.size, audio=ready.audio)
-        with writer, contextlib.closing(self.draw(ready.portrait, ready.track, clock)) as frames:
-            for block in frames:
+        with contextlib.ExitStack() as kept:
+            if request.subtitles is not None and not ready.burn:
+                kept.enter_context(subtitles.writing(request.subtitles, ready.cues, *given, output))
+            kept.enter_context(writer)
+            frames = kept.enter_context(contextlib.closing(self.draw(ready.portrait, ready.track, clock)))
+            for block in ready.titled(frames):
                 with clock("encode"):
                     writer.write(block)
                 if progress:
@@ -177,7 +189,7 @@ class Animator(abc.ABC):
         """
         request = Request(**told)
         ready = self._prepare_request(image, audio, request)
-        yield from self.draw(ready.portrait, ready.track)
+        yield from ready.titled(self.draw(ready.portrait, ready.track))
 
     def prepare(
         self,
@@ -207,8 +219,9 @@ class Animator(abc.ABC):
             notes.append(f"a transcript is not given: {request.language} is heard as if it were English")
         with gathering.gathered(notes):
             audio = voices.taken(audio)
+            cues = cues_of(audio, request)
             ready = self._ready(image, audio, request, notes, clock or stopwatch.Stopwatch())
-        return ready._replace(notes=tuple(notes))
+        return ready._replace(notes=tuple(notes), cues=cues, burn=request.subtitles == subtitles.BURN)
 
     @abc.abstractmethod
     def draw(
@@ -231,12 +244,35 @@ def check_framed(audio: Audio, request: Request) -> None:
     """
     if (several := voices.listed(audio)) is None or len(several) < 2:
         return
+    if request.subtitles is not None:
+        raise errors.UserError("subtitles are of one sound and several are given; leave --subtitles out")
     if request.framing == "head":
         raise errors.UserError(
             f"{len(several)} sounds are given and one head is framed; choose --framing full"
         )
     if request.face not in (None, options.ALL):
         raise errors.UserError(f"{len(several)} sounds are given and one face is picked; leave --face out")
+
+
+def cues_of(audio: Audio, request: Request) -> tuple[subtitles.Cue, ...]:
+    """Find what is said when, where subtitles are wanted.
+
+    Raises:
+      UserError: it is to be drawn, and the font lacks letters.
+    """
+    if request.subtitles is None:
+        return ()
+    if request.captions is not None:
+        found = subtitles.of_sentences(request.captions)
+    else:
+        track = {"track": request.audio_track} if arguments.is_path(audio) else {}
+        wav = audio_io.read_audio(audio, **track) if track else audio_io.from_samples(audio)
+        parts = subtitles.parts(request.transcript or "")
+        times = word_alignment.part_times(wav, parts, request.language)
+        found = subtitles.lasting([subtitles.Cue(*row) for row in times])
+    if request.subtitles == subtitles.BURN:
+        subtitles.check_font(found)
+    return tuple(found)
 
 
 def hear(

@@ -13,6 +13,7 @@ from avct_jax import arguments, errors
 from avct_jax.animator import scales as factors
 from avct_jax.data.direction import blink_times, cues, expressions, gaze, timeline
 from avct_jax.data.faces import head_pose
+from avct_jax.data.media import subtitles
 from avct_jax.data.phonemes import languages, recognition
 from avct_jax.data.phonemes import symbols as phoneme_labels
 
@@ -27,6 +28,7 @@ Expression = Any  # what expressions.read takes
 Gaze = Any  # what gaze.read takes
 Blinks = Any  # a Path, or seconds
 Cues = Any  # a Path, or what cues.read takes
+Captions = Any  # rows of (text, start, end)
 Phonemes = Any  # a Path, or what symbols.from_indices takes
 
 
@@ -65,6 +67,9 @@ class Told(TypedDict, total=False):
       gaze: where the eyes look: "camera", or degrees off it, (right, up); by default made up.
       blinks: seconds at which the eyes blink, or a file of them, instead of made-up times.
       direction: cues {time, what, value, ease}, or a JSON file of them: what changes over the film.
+      subtitles: a .srt or .vtt file of what is said, written beside the video; or "burn": drawn into it.
+      captions: what is said when, rows of (text, start, end) in seconds, for subtitles; by default the
+        transcript's words where they are heard.
     """
 
     phonemes: Phonemes | None
@@ -87,6 +92,8 @@ class Told(TypedDict, total=False):
     gaze: Gaze | None
     blinks: Blinks | None
     direction: Cues | None
+    subtitles: Path | None
+    captions: Captions | None
 
 
 class Request(NamedTuple):
@@ -112,6 +119,8 @@ class Request(NamedTuple):
     gaze: Gaze | None = None
     blinks: Blinks | None = None
     direction: Cues | None = None
+    subtitles: Path | None = None
+    captions: Captions | None = None
 
     @property
     def told(self) -> timeline.FaceDirection:
@@ -186,8 +195,31 @@ class Request(NamedTuple):
             gaze=told.gaze,
             blinks=told.blinks,
             direction=told.cues or None,
+            subtitles=_subtitles_of(self),
+            captions=_captions_of(self.captions),
             **asked._asdict(),
         )
+
+
+def _subtitles_of(request: Request) -> str | None:
+    """Take where subtitles go, and refuse them where nobody knows what is said."""
+    place = subtitles.check_place(request.subtitles)
+    if place is not None and request.transcript is None and request.captions is None:
+        raise errors.UserError("subtitles need what is said; give a transcript or a text")
+    return place
+
+
+def _captions_of(given: Any) -> tuple[subtitles.Cue, ...] | None:
+    """Take rows of what is said when."""
+    if given is None:
+        return None
+    try:
+        rows = [subtitles.Cue(str(text), float(start), float(end)) for text, start, end in given]
+    except (TypeError, ValueError):
+        rows = None
+    if rows is None or not all(0 <= row.start <= row.end < math.inf for row in rows):
+        raise errors.UserError("captions must be rows of (text, start, end), seconds")
+    return tuple(rows)
 
 
 def _redub_of(request: Request) -> bool:

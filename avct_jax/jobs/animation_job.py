@@ -138,21 +138,22 @@ def _spoken(job: AnimationJob) -> Iterator[tuple[Any, base.Request]]:
         assert job.audio is not None
         yield job.audio, job.request
         return
-    with speaking(job.text, job.request.language) as (path, phonemes):
-        yield path, job.request._replace(phonemes=phonemes)
+    with speaking(job.text, job.request) as spoken:
+        yield spoken
 
 
 @contextlib.contextmanager
-def speaking(text: str, language: str) -> Iterator[tuple[str, Any]]:
-    """Speak a text, and give a file of it and its phonemes while the context is open.
+def speaking(text: str, request: base.Request) -> Iterator[tuple[str, base.Request]]:
+    """Speak a text; give a file of it, and what is known of it in the request, while the context is open.
 
     Raises:
       UserError: it cannot be spoken.
     """
     from avct_jax.data.speech import speaker, voices
 
-    spoken = voices.of(language).speak(text)
+    spoken = voices.of(request.language).speak(text)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "text.wav")
         speaker.write_wav(path, spoken)
-        yield path, spoken.labels
+        captions = spoken.sentences if request.subtitles is not None else None
+        yield path, request._replace(phonemes=spoken.labels, captions=captions)

@@ -109,10 +109,12 @@ class VideoOptions:
     Attributes:
       size: side of the video, 256 to 1024, even (default: as large as the head is, 512 at most)
       seed: decides blinks, gaze and head motion: the same gives the same (default: the image decides)
+      subtitles: what is said, of a transcript or a text: a .srt or .vtt file, or burn: into the picture
     """
 
     size: Annotated[option.MaybePositive, option.shown_as("PX")] = None
     seed: option.MaybeNatural = None
+    subtitles: Annotated[option.MaybeText, option.shown_as("FILE|burn")] = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,8 +192,7 @@ def run(options: Options) -> int:
     with contextlib.ExitStack() as kept:
         audio, request = job.audio, job.request
         if job.text is not None:
-            audio, phonemes = kept.enter_context(speaking(job.text, job.request.language, options.shown))
-            request = request._replace(phonemes=phonemes)
+            audio, request = kept.enter_context(speaking(job.text, job.request, options.shown))
         recorded = job if options.many.sidecar else None
         return animate(image, audio, output, request, options.network, options.shown, recorded)
 
@@ -222,6 +223,8 @@ def job_of(options: Options, output: str) -> Any:
     image, _ = needed(options)
     text = text_of(options)
     request, networks = request_of(options), options.network
+    if text is not None and request.subtitles is not None:
+        request = request._replace(captions=())  # which speaking it tells
     how = (output, text, request, networks.checkpoint, networks.landmarks)
     return animation_job.AnimationJob(image, audio_of(options.audio), *how)
 
@@ -247,6 +250,7 @@ def request_of(options: Options) -> Any:
         face=options.who.face,
         language=speech.language,
         framing=options.shot.framing,
+        subtitles=options.drawn.subtitles,
         **options.directed.asked(),
         redub=options.video is not None,
     )
@@ -284,14 +288,14 @@ def text_of(options: Options) -> str | None:
 
 
 @contextlib.contextmanager
-def speaking(text: str, language: str, shown: option.Shown) -> Iterator[tuple[str, Any]]:
-    """Speak a text, and give a file of it and its phonemes while the context is open."""
+def speaking(text: str, request: Any, shown: option.Shown) -> Iterator[tuple[str, Any]]:
+    """Speak a text; give a file of it, and what is known of it in the request, while the context is open."""
     from avct_jax import progress
     from avct_jax.jobs import animation_job
 
     with contextlib.ExitStack() as kept:
         with progress.Progress("speaking", unit="sentences", quiet=shown.quiet):
-            spoken = kept.enter_context(animation_job.speaking(text, language))
+            spoken = kept.enter_context(animation_job.speaking(text, request))
         yield spoken
 
 

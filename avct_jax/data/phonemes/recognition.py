@@ -66,7 +66,7 @@ def recognise(
     if _nobody_speaks(wav, silent):
         return [symbols.Segment("SIL", 0.0, len(wav) / speech_features.SAMPLE_RATE)]
     decoders.pocketsphinx(*(BY_TRANSCRIPT if words is not None else ()))
-    use_hama = method == "hama" or (method == "auto" and _has_hama())
+    use_hama = method == "hama" or (method == "auto" and has_hama())
     found: list[symbols.Segment] | None = None
     if words is not None and len(wav) <= WHOLE_SECONDS * speech_features.SAMPLE_RATE:
         found = align(wav, words)
@@ -74,7 +74,7 @@ def recognise(
             log.warning("the transcript could not be aligned with the sound; recognising phonemes instead")
     if found is None:
         ranges = pieces(wav)
-        shares = _share_words(wav, ranges, words, use_hama) if words is not None else [None] * len(ranges)
+        shares = share_words(wav, ranges, words, use_hama) if words is not None else [None] * len(ranges)
         found = []
         for (begin, end), share in zip(ranges, shares, strict=True):
             start = begin / speech_features.SAMPLE_RATE
@@ -100,7 +100,7 @@ def check_method(method: str) -> None:
     Raises:
       UserError: hama is asked for and not installed.
     """
-    if method == "hama" and not _has_hama():
+    if method == "hama" and not has_hama():
         raise errors.UserError("phonemes by hama: it is not installed; pip install hama, or use pocketsphinx")
 
 
@@ -118,7 +118,7 @@ def align(wav: Float[np.ndarray, "n"], words: Sequence[Variants]) -> list[symbol
         return None  # pocketsphinx would search long for a path that cannot be
     raw = _decode_graph(wav, words)
     spoken = [s.phone for s in raw if s.phone != "SIL"]
-    return raw if _word_ends(spoken, words) is not None else None
+    return raw if word_ends(spoken, words) is not None else None
 
 
 def finish(segments: Sequence[symbols.Segment], wav: Float[np.ndarray, "n"]) -> list[symbols.Segment]:
@@ -160,7 +160,7 @@ def segments_from_words(
     spoken = [w for w in words if w[0].upper() not in symbols.SILENCES]
     variants = [pronunciation.pronunciations(w[0].lower()) or (("NSN",),) for w in spoken]
     raw = [s for s in _decode_graph(wav, variants) if s.phone != "SIL"] if spoken else []
-    ends = _word_ends([s.phone for s in raw], variants) or [0] * len(spoken)
+    ends = word_ends([s.phone for s in raw], variants) or [0] * len(spoken)
     out: list[symbols.Segment] = []
     for (_, start, end), ways, first, last in zip(spoken, variants, [0, *ends], ends, strict=False):
         out += _fill(out, start) + _stretch(raw[first:last], ways[0], start, end)
@@ -187,7 +187,7 @@ def _words_of(transcript: str, language: str) -> Sequence[Variants]:
     return words
 
 
-def _share_words(
+def share_words(
     wav: Float[np.ndarray, "n"], ranges: Sequence[tuple[int, int]], words: Sequence[Variants], use_hama: bool
 ) -> list[Sequence[Variants] | None]:
     """Which words of a long transcript are said in which piece; None where text and audio seem unrelated.
@@ -340,7 +340,7 @@ def _symbol(word: str) -> str:
     return symbol if symbol in symbols.INDEX else "SIL"  # <s>, </s>, [NOISE], +SPN+
 
 
-def _word_ends(spoken: Sequence[str], words: Sequence[Variants]) -> list[int] | None:
+def word_ends(spoken: Sequence[str], words: Sequence[Variants]) -> list[int] | None:
     """Where each word ends in a row of phones; None unless the row is one variant of each word, in order."""
     reached: list[dict[int, int]] = [{0: 0}]  # end -> where that word began
     for ways in words:
@@ -386,5 +386,5 @@ def _nobody_speaks(wav: Float[np.ndarray, "n"], silent: Bool[np.ndarray, " t"] |
     return bool((voice.silent_frames(wav) if silent is None else silent).all())
 
 
-def _has_hama() -> bool:
+def has_hama() -> bool:
     return importlib.util.find_spec("hama") is not None
