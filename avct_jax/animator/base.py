@@ -271,7 +271,7 @@ def cues_of(audio: Audio, request: Request) -> tuple[subtitles.Cue, ...]:
         times = word_alignment.part_times(wav, parts, request.language)
         found = subtitles.lasting([subtitles.Cue(*row) for row in times])
     if request.subtitles == subtitles.BURN:
-        subtitles.check_font(found)
+        subtitles.font_for(found)
     return tuple(found)
 
 

@@ -1,6 +1,7 @@
 """Subtitles: what is said when, in lines that can be read; .srt, .vtt, or drawn into frames."""
 
 import contextlib
+import functools
 import os
 import re
 import textwrap
@@ -18,6 +19,11 @@ ENDINGS = (".srt", ".vtt")
 LINE, LINES = 42, 2  # characters of a line, lines of a cue: what broadcasters ask for
 SHORTEST = 0.8  # s that a cue is shown, if the next leaves it
 HEIGHT, MARGIN, OUTLINE = 0.055, 0.04, 0.1  # of the frame: letters, what is kept free; of a letter: its edge
+FONTS = (  # Pillow's own has English letters only
+    "",
+    *("DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "Arial.ttf", "arial.ttf"),
+    *("NotoSansCJK-Regular.ttc", "msyh.ttc", "PingFang.ttc", "Arial Unicode.ttf"),
+)
 PARTS = re.compile(r"[^.!?…。！？।]+[.!?…。！？।]*[\"'”’»)\]]*\s*")  # noqa: RUF001 - their stops do look like others
 
 
@@ -121,19 +127,31 @@ def _time(seconds: float, mark: str) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}{mark}{rest % 1000:03}"
 
 
-def check_font(cues: Iterable[Cue]) -> None:
-    """Refuse letters that the built-in font lacks.
+def font_for(cues: Iterable[Cue]) -> str:
+    """Find a font that has all letters of some cues: Pillow's own, or one of the system's.
+
+    Returns:
+      Its file's name; "" is Pillow's own.
 
     Raises:
-      UserError: there are some.
+      UserError: there is none.
     """
-    font = _font(32)
+    letters = {letter for cue in cues for letter in cue.text if not letter.isspace()}
+    lacking = {name: _lacking(name, letters) for name in FONTS}
+    name = next((name for name, missing in lacking.items() if not missing), None)
+    if name is None:
+        few = errors.few(min(lacking.values(), key=len))
+        raise errors.UserError(f"no font here has the letters {few}; name a .srt file instead of burn")
+    return name
+
+
+def _lacking(name: str, letters: Iterable[str]) -> list[str]:
+    try:
+        font = _font(name, 32)
+    except OSError:  # it is not installed
+        return sorted(letters)
     unknown = bytes(font.getmask("\uffff"))
-    letters = sorted({letter for cue in cues for letter in cue.text if not letter.isspace()})
-    if lacking := [letter for letter in letters if bytes(font.getmask(letter)) == unknown]:
-        raise errors.UserError(
-            f"the letters {errors.few(lacking)} cannot be drawn into frames; name a .srt file instead"
-        )
+    return [letter for letter in sorted(letters) if bytes(font.getmask(letter)) == unknown]
 
 
 def burned(blocks: Iterable[Any], cues: Sequence[Cue], rate: float) -> Iterator[Any]:
@@ -143,7 +161,7 @@ def burned(blocks: Iterable[Any], cues: Sequence[Cue], rate: float) -> Iterator[
       blocks: (n, h, w, 3), 8 bits.
       rate: frames a second.
     """
-    done, drawn = 0, {}
+    done, drawn, font = 0, {}, font_for(cues)
     for block in blocks:
         block = np.array(block)
         for i, frame in enumerate(block):
@@ -152,7 +170,7 @@ def burned(blocks: Iterable[Any], cues: Sequence[Cue], rate: float) -> Iterator[
             if current is None:
                 continue
             if current not in drawn:
-                drawn = {current: _picture(cues[current].text, *frame.shape[:2])}
+                drawn = {current: _picture(cues[current].text, font, *frame.shape[:2])}
             top, ink, opacity = drawn[current]
             place = frame[top : top + len(ink)]
             place[:] = np.round(place + opacity * (ink - place.astype(np.float32)))
@@ -161,7 +179,7 @@ def burned(blocks: Iterable[Any], cues: Sequence[Cue], rate: float) -> Iterator[
 
 
 def _picture(
-    text: str, height: int, width: int
+    text: str, name: str, height: int, width: int
 ) -> tuple[int, Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 1"]]:
     """A strip of letters: its top, colours, and how much it covers."""
     import PIL.Image
@@ -169,9 +187,9 @@ def _picture(
 
     size = max(round(HEIGHT * min(height, width)), 8)
     shown = lines(text)
-    while size > 8 and max(_font(size).getlength(row) for row in shown) > (1 - 2 * MARGIN) * width:
+    while size > 8 and max(_font(name, size).getlength(row) for row in shown) > (1 - 2 * MARGIN) * width:
         size -= 1
-    font, step, edge = _font(size), round(1.25 * size), max(1, round(OUTLINE * size))
+    font, step, edge = _font(name, size), round(1.25 * size), max(1, round(OUTLINE * size))
     strip = PIL.Image.new("LA", (width, step * len(shown) + 2 * edge))
     drawing = PIL.ImageDraw.Draw(strip)
     for i, row in enumerate(shown):
@@ -183,7 +201,8 @@ def _picture(
     return top, np.repeat(found[..., :1], 3, -1), found[..., 1:] / 255
 
 
-def _font(size: int) -> Any:
+@functools.lru_cache(maxsize=64)
+def _font(name: str, size: int) -> Any:
     import PIL.ImageFont
 
-    return PIL.ImageFont.load_default(size)
+    return PIL.ImageFont.truetype(name, size) if name else PIL.ImageFont.load_default(size)

@@ -86,7 +86,20 @@ def test_frames_show_a_cue_while_it_lasts_at_the_bottom_and_nothing_else(height,
     assert (grey == 128).all()
 
 
-def test_letters_that_the_font_lacks_are_told():
-    subtitles.check_font([subtitles.Cue("Ångström, naïve? «Bäume»!", 0.0, 1.0)])
-    with pytest.raises(errors.UserError, match=r"cannot be drawn into frames; name a \.srt file"):
-        subtitles.check_font([subtitles.Cue("你好", 0.0, 1.0)])
+def test_a_font_with_all_letters_is_sought(monkeypatch):
+    cue = lambda text: [subtitles.Cue(text, 0.0, 1.0)]
+    assert subtitles.font_for(cue("Hello, Peter!")) == ""
+    monkeypatch.setattr(subtitles, "FONTS", ("", "no such font.ttf", "wide.ttf"))
+    known = subtitles._font
+    wide = lambda name, size: Wide() if name == "wide.ttf" else known(name, size)
+    monkeypatch.setattr(subtitles, "_font", wide)
+    assert subtitles.font_for(cue("Bäume")) == "wide.ttf"
+    with pytest.raises(errors.UserError, match=r"no font here has the letters '你'; name a \.srt file"):
+        subtitles.font_for(cue("ä你"))
+
+
+class Wide:
+    """A font of all letters below U+1000."""
+
+    def getmask(self, letter):
+        return letter.encode() if letter < "\u1000" else b"?"
