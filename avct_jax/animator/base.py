@@ -75,7 +75,7 @@ class PreparedAnimation(NamedTuple):
     audio: Any = None
     notes: tuple[str, ...] = ()
     seed: int | None = None
-    cues: tuple[subtitles.Cue, ...] = ()
+    cues: tuple[subtitles.Subtitle, ...] = ()
     burn: bool = False
 
     def titled(self, frames: Iterable[Any]) -> Iterable[Any]:
@@ -254,7 +254,7 @@ def check_framed(audio: Audio, request: Request) -> None:
         raise errors.UserError(f"{len(several)} sounds are given and one face is picked; leave --face out")
 
 
-def cues_of(audio: Audio, request: Request) -> tuple[subtitles.Cue, ...]:
+def cues_of(audio: Audio, request: Request) -> tuple[subtitles.Subtitle, ...]:
     """Find what is said when, where subtitles are wanted.
 
     Raises:
@@ -269,7 +269,7 @@ def cues_of(audio: Audio, request: Request) -> tuple[subtitles.Cue, ...]:
         wav = audio_io.read_audio(audio, **track) if track else audio_io.from_samples(audio)
         parts = subtitles.parts(request.transcript or "")
         times = word_alignment.part_times(wav, parts, request.language)
-        found = subtitles.lasting([subtitles.Cue(*row) for row in times])
+        found = subtitles.lasting([subtitles.Subtitle(*row) for row in times])
     if request.subtitles == subtitles.BURN:
         subtitles.font_for(found)
     return tuple(found)

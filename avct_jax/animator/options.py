@@ -209,12 +209,12 @@ def _subtitles_of(request: Request) -> str | None:
     return place
 
 
-def _captions_of(given: Any) -> tuple[subtitles.Cue, ...] | None:
+def _captions_of(given: Any) -> tuple[subtitles.Subtitle, ...] | None:
     """Take rows of what is said when."""
     if given is None:
         return None
     try:
-        rows = [subtitles.Cue(str(text), float(start), float(end)) for text, start, end in given]
+        rows = [subtitles.Subtitle(str(text), float(start), float(end)) for text, start, end in given]
     except (TypeError, ValueError):
         rows = None
     if rows is None or not all(0 <= row.start <= row.end < math.inf for row in rows):

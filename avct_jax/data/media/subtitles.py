@@ -27,7 +27,7 @@ FONTS = (  # Pillow's own has English letters only
 PARTS = re.compile(r"[^.!?…。！？।]+[.!?…。！？।]*[\"'”’»)\]]*\s*")  # noqa: RUF001 - their stops do look like others
 
 
-class Cue(NamedTuple):
+class Subtitle(NamedTuple):
     """Words, and from when to when they are shown, seconds."""
 
     text: str
@@ -64,18 +64,18 @@ def parts(text: str) -> list[str]:
     ]
 
 
-def of_sentences(sentences: Iterable[tuple[str, float, float]]) -> list[Cue]:
+def of_sentences(sentences: Iterable[tuple[str, float, float]]) -> list[Subtitle]:
     """Make cues of sentences whose times are known; parts of long ones last as long as their letters say."""
     found = []
     for text, start, end in sentences:
         pieces = parts(text)
         edges = np.cumsum([0, *(len(piece) for piece in pieces)]) / max(sum(map(len, pieces)), 1)
         times = (start + (end - start) * edges).tolist()
-        found += [Cue(*row) for row in zip(pieces, times[:-1], times[1:], strict=True)]
+        found += [Subtitle(*row) for row in zip(pieces, times[:-1], times[1:], strict=True)]
     return lasting(found)
 
 
-def lasting(cues: Sequence[Cue]) -> list[Cue]:
+def lasting(cues: Sequence[Subtitle]) -> list[Subtitle]:
     """Let short cues stay until they can be read, or the next comes."""
     nexts = [cue.start for cue in cues[1:]] + [float("inf")]
     return [
@@ -84,7 +84,7 @@ def lasting(cues: Sequence[Cue]) -> list[Cue]:
     ]
 
 
-def written(cues: Sequence[Cue], *, web: bool = False) -> str:
+def written(cues: Sequence[Subtitle], *, web: bool = False) -> str:
     """Return cues as SubRip text, or as WebVTT."""
     mark = "." if web else ","
     rows = ["WEBVTT\n"] if web else []
@@ -95,7 +95,7 @@ def written(cues: Sequence[Cue], *, web: bool = False) -> str:
 
 
 @contextlib.contextmanager
-def writing(path: str | os.PathLike, cues: Sequence[Cue], *inputs: Any) -> Iterator[None]:
+def writing(path: str | os.PathLike, cues: Sequence[Subtitle], *inputs: Any) -> Iterator[None]:
     """Write a .srt or .vtt file, which bears its name when the block has ended well.
 
     Args:
@@ -127,7 +127,7 @@ def _time(seconds: float, mark: str) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}{mark}{rest % 1000:03}"
 
 
-def font_for(cues: Iterable[Cue]) -> str:
+def font_for(cues: Iterable[Subtitle]) -> str:
     """Find a font that has all letters of some cues: Pillow's own, or one of the system's.
 
     Returns:
@@ -154,7 +154,7 @@ def _lacking(name: str, letters: Iterable[str]) -> list[str]:
     return [letter for letter in sorted(letters) if bytes(font.getmask(letter)) == unknown]
 
 
-def burned(blocks: Iterable[Any], cues: Sequence[Cue], rate: float) -> Iterator[Any]:
+def burned(blocks: Iterable[Any], cues: Sequence[Subtitle], rate: float) -> Iterator[Any]:
     """Yield blocks of frames with their cues drawn at the bottom.
 
     Args:

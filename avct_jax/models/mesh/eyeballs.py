@@ -9,18 +9,19 @@ LEAST = 0.04  # of the eye's width that is left of the white between an iris and
 
 def look_back(
     places: Float[Array, "b h w 2"],
-    corners: Float[Array, "2 2"],
-    iris: Float[Array, " 3"],
+    eye: tuple[Float[Array, "2 2"], Float[Array, " 3"]] | None,
     gaze: Float[Array, "b 2"],
 ) -> Float[Array, "b h w 2"]:
     """Return where places of an eye lie in the portrait once its iris has gone `gaze` far.
 
     Args:
       places: as if the eye had kept still.
-      corners: left and right, in the portrait.
-      iris: x, y and radius, in the portrait.
+      eye: its corners, left and right, and its iris (x, y and radius), in the portrait; None: it keeps still.
       gaze: right and down, in the portrait's unit; less is gone where the iris would pass a corner.
     """
+    if eye is None:
+        return places
+    corners, iris = eye
     axis = corners[1] - corners[0]
     square = jnp.maximum((axis**2).sum(), 1e-9)
     along = lambda x: (x @ axis) / square

@@ -20,11 +20,7 @@ from avct_jax.layers.convolution import box
 from avct_jax.layers.geometry import grid, mesh_warp
 from avct_jax.models.mesh import expression, eyeballs, surroundings
 
-MOUTH_BOX = (
-    0.44,
-    0.56,
-)  # height and width of the part of the image that holds the mouth, share of its side
-EYE_BOX = (0.2, 0.3)
+MOUTH_BOX, EYE_BOX = (0.44, 0.56), (0.2, 0.3)  # height and width of parts of the image, share of its side
 EDGE = 0.7  # px, half of the width over which lips and lids are blended
 # Lips that touch are this far apart by their landmarks, of eye distances: nothing is seen between them.
 LIP_REST = 0.022
@@ -245,7 +241,7 @@ def draw(portrait: MeshPortrait, moved: Moved) -> Drawing:
     def draw_eye(frame, eye):
         (opening, shift, corner), iris = eye
         part = box.Box(corner[0], corner[1], parts[0].height, parts[0].width)
-        look = functools.partial(_look, iris, moved.gaze)
+        look = functools.partial(eyeballs.look_back, eye=iris, gaze=moved.gaze)
         return _draw_eye(frame, portrait, (upper, lower), opening, shift, part, look), None
 
     frame, _ = jax.lax.scan(draw_eye, frame, (given, irises))
@@ -343,14 +339,6 @@ def lip_edge(distance, opening, size):
     """
     pixels = distance * opening.width[:, None, None] * ((size - 1) / 2)
     return jnp.clip(0.5 + pixels / (2 * EDGE), 0, 1)
-
-
-def _look(iris, gaze, places):
-    """Where an eye's places lie in the portrait, whose eyes look elsewhere; None: the ball goes as one."""
-    if iris is None:
-        return places
-    corners, circle = iris
-    return eyeballs.look_back(places, corners, circle, gaze)
 
 
 def _draw_eye(frame, portrait, fields, opening, shift, part, look):

@@ -28,7 +28,7 @@ def test_parts_of_a_sentence_last_as_long_as_their_letters_say():
 
 
 def test_short_cues_stay_until_the_next():
-    cues = [subtitles.Cue("a", 0.0, 0.2), subtitles.Cue("b", 0.5, 0.6), subtitles.Cue("c", 5.0, 6.0)]
+    cues = [subtitles.Subtitle("a", 0.0, 0.2), subtitles.Subtitle("b", 0.5, 0.6), subtitles.Subtitle("c", 5.0, 6.0)]
     assert [cue.end for cue in subtitles.lasting(cues)] == [0.5, 1.3, 6.0]
 
 
@@ -40,7 +40,7 @@ def test_lines_are_of_like_length():
 
 
 def test_files_are_subrip_and_webvtt():
-    cues = [subtitles.Cue("Hello.", 0.0, 1.25), subtitles.Cue("Bye.", 3661.5, 3662.0)]
+    cues = [subtitles.Subtitle("Hello.", 0.0, 1.25), subtitles.Subtitle("Bye.", 3661.5, 3662.0)]
     assert subtitles.written(cues) == (
         "1\n00:00:00,000 --> 00:00:01,250\nHello.\n\n2\n01:01:01,500 --> 01:01:02,000\nBye.\n"
     )
@@ -48,7 +48,7 @@ def test_files_are_subrip_and_webvtt():
 
 
 def test_a_file_is_there_only_when_all_went_well(tmp_path):
-    cues = [subtitles.Cue("Hä?", 0.0, 1.0)]
+    cues = [subtitles.Subtitle("Hä?", 0.0, 1.0)]
     with pytest.raises(RuntimeError), subtitles.writing(tmp_path / "a.vtt", cues):
         raise RuntimeError
     assert not list(tmp_path.iterdir())
@@ -73,7 +73,7 @@ def test_other_places_are_refused(given):
 def test_frames_show_a_cue_while_it_lasts_at_the_bottom_and_nothing_else(height, width):
     grey = np.full((10, height, width, 3), 128, np.uint8)
     blocks = [grey[:4], grey[4:]]
-    cues = [subtitles.Cue("Hello, my dear Peter, how are you today?", 0.08, 0.24)]
+    cues = [subtitles.Subtitle("Hello, my dear Peter, how are you today?", 0.08, 0.24)]
     found = np.concatenate(list(subtitles.burned(blocks, cues, 25.0)))
     changed = (found != grey).any((2, 3))
     assert changed.any(1).tolist() == [False] * 2 + [True] * 4 + [False] * 4
@@ -87,7 +87,7 @@ def test_frames_show_a_cue_while_it_lasts_at_the_bottom_and_nothing_else(height,
 
 
 def test_a_font_with_all_letters_is_sought(monkeypatch):
-    cue = lambda text: [subtitles.Cue(text, 0.0, 1.0)]
+    cue = lambda text: [subtitles.Subtitle(text, 0.0, 1.0)]
     assert subtitles.font_for(cue("Hello, Peter!")) == ""
     monkeypatch.setattr(subtitles, "FONTS", ("", "no such font.ttf", "wide.ttf"))
     known = subtitles._font
