@@ -73,4 +73,7 @@ def test_learned_keypoints_refuse_what_they_cannot_do(name, given, tiny_checkpoi
     said = f"{option} {given:g} needs a checkpoint of the mesh family.*; leave {option} out"
     with pytest.raises(errors.UserError, match=said):
         inputs.look(None, None, request, checkpoint=tiny_checkpoint)
+    for more in ({"framing": "full"}, {"redub": True}):
+        with pytest.raises(errors.UserError, match="a checkpoint of learned keypoints"):
+            inputs.look(None, None, base.Request(**more), checkpoint=tiny_checkpoint)
     inputs.look(None, None, request._replace(head_motion=0.0, blink=1, mouth=1), checkpoint=tiny_checkpoint)

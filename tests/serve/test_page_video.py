@@ -52,13 +52,15 @@ class Queue:
         return route.fulfill(json=told | {"error": None, "content": "/v1/videos/one/content"} | state)
 
 
-def _make(shown, queue):
+def _make(shown, queue, *, whole=False):
     shown.route("**/v1/videos**", queue)
     shown.route("**/v1/videos/**", queue)
     page_browser.ready(shown)
     shown.click("#tab-video")
     shown.set_input_files("#video-audio", page_browser.recording())
     shown.fill("#transcript", "It's what is said.")
+    if whole:
+        shown.check("#whole")
     shown.click("#video-make")
 
 
@@ -76,7 +78,7 @@ def test_page_tells_how_far_a_video_is_and_plays_it(opened, video):
         {"state": "done", "frames": 30, "seconds": 1.2, "notes": ["the largest of 2 faces speaks"]},
     )
     with page_browser.page(opened) as shown:
-        _make(shown, queue)
+        _make(shown, queue, whole=True)
         for line in ("In the queue: 2 before it", "Listening to the recording", "Drawing: 12 of 30 frames"):
             shown.wait_for_selector(f"text={line}")
         assert shown.evaluate("() => document.querySelector('#job-progress').value") == 12 / 30
@@ -86,7 +88,8 @@ def test_page_tells_how_far_a_video_is_and_plays_it(opened, video):
         shown.click("#job-delete")
         shown.wait_for_selector("#preview:visible")
         command = page_browser.command(shown)
-    assert command.endswith("--audio ./-voice.wav --transcript 'It'\\''s what is said.'")
+    assert command.endswith("--audio ./-voice.wav --framing full --transcript 'It'\\''s what is said.'")
+    assert b'name="framing"' in queue.form
     assert queue.asked[-1] == "DELETE videos/one"
     assert b"I am the person in the picture." in queue.form and b"It's what is said." in queue.form
 

@@ -151,6 +151,19 @@ def test_a_drawing_that_fails_is_told(client):
     assert content.status_code == 409 and content.json()["detail"] == failed["error"]
 
 
+def test_whole_pictures_are_asked_for(client):
+    made = lambda **told: json.loads(
+        client.get(over(client, serve_parts.post_video(client, **told))["content"]).content
+    )
+    video = made(framing="full", all_faces="true")
+    assert (video["framing"], video["face"]) == ("full", "all")
+    video = made(framing="full", face="2")
+    assert (video["framing"], video["face"]) == ("full", 2)
+    assert made()["framing"] == "head"
+    assert serve_parts.post_video(client, framing="wide").status_code == 422
+    assert "needs framing full" in serve_parts.post_video(client, all_faces="true").text
+
+
 @pytest.mark.parametrize("client", [{"limits": serve_parts.limits(queued=1)}], indirect=True)
 def test_a_full_queue_says_when_to_come_again(client):
     running = serve_parts.post_video(client, transcript="last").json()
@@ -169,7 +182,7 @@ def test_the_openapi_document_names_the_fields(client):
     found = client.get("/openapi.json").json()
     form = found["components"]["schemas"]["Body_create_video_v1_videos_post"]
     assert set(form["required"]) == {"image", "consent"}
-    how = {"size", "seed", "still", "head_motion", "blink", "mouth", "face"}
+    how = {"size", "seed", "still", "head_motion", "blink", "mouth", "face", "framing", "all_faces"}
     assert how | {"audio", "text", "transcript"} <= set(form["properties"])
 
 

@@ -53,7 +53,11 @@ def prepare(
         for i, (head, cut) in enumerate(zip(ready.heads, cuts, strict=True)):
             speech = spoken[i] if several else spoken[0]
             seed = portrait.seed_of(cut) if request.seed is None else request.seed + i
-            tracks.append(animator.move(speech, head.portrait, request, notes, seed))
+            track = animator.move(speech, head.portrait, request, notes, seed)
+            if several:
+                said = 0 if heard[i] is None else len(heard[i][0].silent)
+                track = track._replace(speech=voices.rested(track.speech, said))
+            tracks.append(track)
     sound = known[0][1] if len(known) == 1 else voices.mixed([source for _, source in known])
     seconds = max(speech.seconds for speech, _ in known)
     return base.PreparedAnimation(ready, tracks, seen.pixels.shape[:2], count, seconds, sound, seed=first)

@@ -5,7 +5,7 @@ import { adjustLive, leaveLive, startLive } from "./live_view.js";
 import { chosenFace, offerFaces, onFace, onPicture, picture, startPicture } from "./picture.js";
 import { readForms, readHash, request } from "./server.js";
 import { offerFields, options, startSettings } from "./settings.js";
-import { showResult, startVideo, videoSaid } from "./video_view.js";
+import { framing, showResult, startVideo, videoSaid } from "./video_view.js";
 
 const EVERY = { warming: 1500, ready: 15_000, gone: 3000 }; // ms between looks at the server
 const STATES = { warming: "Warming up", ready: "Ready", gone: "No answer" };
@@ -57,7 +57,7 @@ function pictureChanged() {
 
 function tellCommand() {
   const { transcript, ...what } = tab === "video" ? videoSaid() : said;
-  const wanted = { ...options() };
+  const wanted = { ...(tab === "video" ? framing() : {}), ...options() };
   if (chosenFace() !== null) wanted.face = chosenFace();
   if (transcript) wanted.transcript = transcript;
   $("command").textContent = commandLine(picture()?.name ?? "PORTRAIT.jpg", what, wanted);

@@ -22,12 +22,15 @@ export function startVideo(changed) {
     $("video-audio-name").append(` · ${(file.size / 1e6).toFixed(1)} MB`);
     changed();
   });
-  for (const id of ["transcript", "video-text"]) $(id).addEventListener("input", changed);
+  for (const id of ["transcript", "video-text", "whole"]) $(id).addEventListener("input", changed);
   onClick($("video-make"), make);
   onClick($("job-delete"), remove);
 }
 
 const typed = (field, id) => (knows(field) ? $(id).value.trim() : "");
+
+// What of the picture is seen: {framing: "full"}, or nothing where it is the head.
+export const framing = () => (knows("framing") && $("whole").checked ? { framing: "full" } : {});
 
 // What is to be said: {text}, or {audio: name, transcript}
 export function videoSaid() {
@@ -67,7 +70,7 @@ function form(text, transcript) {
   body.append("consent", consent());
   if (transcript) body.append("transcript", transcript);
   if (chosenFace() !== null) body.append("face", chosenFace());
-  for (const [name, value] of Object.entries(options())) body.append(name, value);
+  for (const [name, value] of Object.entries({ ...framing(), ...options() })) body.append(name, value);
   return body;
 }
 

@@ -8,7 +8,7 @@ import pydantic
 from fastapi import responses
 
 from avct_jax import errors
-from avct_jax.animator import inputs
+from avct_jax.animator import inputs, options
 from avct_jax.serve import direction, safe_decode, upload
 from avct_jax.serve.settings import Limits
 from avct_jax.serve.videos.video_jobs import QueuedVideo, VideoJobs
@@ -66,11 +66,17 @@ async def create_video(
     transcript: Annotated[
         str | None, fastapi.Form(description="what the audio says, in English: lips follow it better")
     ] = None,
+    framing: Annotated[
+        options.Framing, fastapi.Form(description="a square around the head, or the full picture")
+    ] = "head",
+    all_faces: Annotated[bool, fastapi.Form(description="of a full picture: they say the same")] = False,
 ) -> VideoState:
     """Queue a video; 429 where too many wait."""
     upload.check_consent(consent)
     jobs.check_room()
     inputs.check_size(how.size)
+    if all_faces and (framing == "head" or how.face is not None):
+        raise errors.UserError("all_faces needs framing full, and no face that is picked")
     if (audio is None) == (not text) or (text and transcript):
         raise errors.UserError("give a recording as `audio`, or what is to be said as `text`")
     folder, limits, voice = jobs.new_folder(), request.app.state.settings.limits, request.app.state.voice
@@ -84,7 +90,9 @@ async def create_video(
             await _decode_audio(folder, audio, heard, limits)
         else:
             files["phonemes"] = await voice.write(text, heard)
-        job = jobs.submit(folder, files | how.options() | {"transcript": transcript or None}, consent)
+        seen = {"framing": framing} | ({"face": options.ALL} if all_faces else {})
+        told = files | how.options() | seen | {"transcript": transcript or None}
+        job = jobs.submit(folder, told, consent)
     return _state(job, jobs)
 
 
