@@ -287,6 +287,11 @@ class MeshAnimator(base.Animator, family="mesh"):
         behaviour = timeline.apply(laid, behaviour, eyes, facing, speech.silent, seed)
         return MeshTrack(self.predict(speech, behaviour, laid.mouth), behaviour, laid.shown)
 
+    @property
+    def recogniser(self) -> mesh_features.Recogniser | None:
+        """What hears phonemes, for `mesh_features.listen`; None: hama."""
+        return self._recognise
+
     def predict(
         self,
         speech: voice.Speech,

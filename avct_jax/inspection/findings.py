@@ -165,7 +165,7 @@ def _about(face: SeenFace) -> list[str]:
 
 
 def _sound(path, checkpoint) -> Findings:
-    animator: Any = factory.load(checkpoint)
+    animator = _animator(checkpoint)
     speech = _speech(animator, path)
     sound, lines = _heard(path, speech)
     count = len(speech.silent)
@@ -176,8 +176,17 @@ def _sound(path, checkpoint) -> Findings:
     return Findings((*lines, *_of_curves(curves)), None, sound, curves)
 
 
+def _animator(checkpoint) -> mesh_animator.MeshAnimator:
+    found = factory.load(checkpoint)
+    if not isinstance(found, mesh_animator.MeshAnimator):
+        raise errors.UserError(
+            "inspecting needs a checkpoint of the mesh family, this one has learned keypoints; leave it out"
+        )
+    return found
+
+
 def _both(image, audio, checkpoint) -> Findings:
-    animator = factory.load(checkpoint)
+    animator = _animator(checkpoint)
     face, lines = _face(image)
     ready = animator.prepare(image, audio)
     sound, heard = _heard(audio, _speech(animator, audio))
@@ -231,7 +240,7 @@ def _measured(points: Float[np.ndarray, "t 478 3"]) -> FaceCurves:
 
 
 def _speech(animator: Any, path):
-    return mesh_features.listen(audio_io.read_audio(path), getattr(animator, "_recognise", None))
+    return mesh_features.listen(audio_io.read_audio(path), animator.recogniser)
 
 
 def _heard(path, speech) -> tuple[HeardSound, list[str]]:

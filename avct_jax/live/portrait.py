@@ -93,7 +93,7 @@ class Drawer:
     def __init__(self, found: mesh_animator.MeshAnimator, read: LivePortrait, chunk: int):
         """Take a portrait; compiles at the first call."""
         self._chunk, self._read = chunk, read
-        self._program = functools.partial(_program(found.config), found.variables)
+        self._draw = functools.partial(_program(found.config), found.variables)
         self._directed: mesh_inference.PreparedPortrait | None = None
 
     def direct(self, controls: face_mesh.Controls) -> None:
@@ -104,16 +104,14 @@ class Drawer:
         """
         if self._directed is None:
             whole = self._read.whole()
-            self._program(whole, self._stacked([controls], with_expression=True))
+            self._draw(whole, self._stacked([controls], with_expression=True))
             self._directed = whole
 
     def __call__(self, controls: Sequence[face_mesh.Controls]) -> UInt8[np.ndarray, "n s s 3"]:
         """Draw at most a chunk of frames, one row of controls each."""
         told = self._directed is not None and any(row.expression is not None for row in controls)
         drawn = self._directed if told else self._read.drawn
-        return np.asarray(self._program(drawn, self._stacked(controls, with_expression=told)))[
-            : len(controls)
-        ]
+        return np.asarray(self._draw(drawn, self._stacked(controls, with_expression=told)))[: len(controls)]
 
     def _stacked(self, controls, *, with_expression: bool) -> face_mesh.Controls:
         rows = [*controls, *[controls[-1]] * (self._chunk - len(controls))]

@@ -82,3 +82,15 @@ def test_a_face_of_several_is_picked(animator):
 def test_options_are_refused_before_the_work(options, message):
     with pytest.raises(errors.UserError, match=message):
         avct_jax.Stream(np.zeros((10, 10, 3), np.uint8), **options)
+
+
+def test_expression_and_gaze_are_drawn_once_they_are_told(animator):
+    with avct_jax.Stream(
+        skimage.data.astronaut(), animator=animator, paced=False, seed=1, still=True, blink=0.0
+    ) as stream:
+        (rest,) = stream.idle(1)
+        stream.adjust(expression="smile=1", gaze=(20, 0))
+        *_, smiling = stream.idle(30)
+        changed = np.abs(smiling.image.astype(int) - rest.image).max(-1)
+    assert (changed > 30).sum() > 100, "lips and eyes"
+    assert np.quantile(changed[:60], 0.99) < 12, "not the hair"

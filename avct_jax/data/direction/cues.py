@@ -72,8 +72,8 @@ def read(given: Any) -> tuple[Cue, ...]:
 
 
 def _cue(given: Any, name: str) -> Cue:
-    if isinstance(given, Cue):
-        given = {k: v for k, v in given._asdict().items() if v is not None}
+    if isinstance(given, Cue):  # read before
+        return given
     if not isinstance(given, Mapping):
         raise errors.UserError(f"{name} is {given!r}; it must have {', '.join(FIELDS)}")
     if odd := [str(key) for key in given if key not in FIELDS]:

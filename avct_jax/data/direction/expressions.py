@@ -131,7 +131,9 @@ def _directions(name, value):
         yield BELOW[name], np.maximum(-value, 0)
 
 
-def with_blinks(blink: Float[np.ndarray, "t 2"], lids: Float[np.ndarray, "t 2"]) -> Float[np.ndarray, "t 2"]:
+def with_blinks(
+    blink: Float[np.ndarray, "*t 2"], lids: Float[np.ndarray, "*t 2"]
+) -> Float[np.ndarray, "*t 2"]:
     """Return lids that are down by `lids` and blink: shut is shut, from wherever."""
     return (lids + (1 - lids) * blink).astype(np.float32)
 

@@ -63,6 +63,7 @@ def test_gaze_is_let_go_and_taken_again():
             {"time": 0.8, "what": "gaze", "value": "free", "ease": "hold"},
         ]
     )
+    assert cues.read(told) == told
     looks, share = cues.looks(told, None, 30)
     np.testing.assert_array_equal(share[[9, 10, 19, 20]], [0, 1, 1, 0])
     np.testing.assert_array_equal(looks[10], [10, -5])

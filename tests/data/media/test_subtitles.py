@@ -28,7 +28,8 @@ def test_parts_of_a_sentence_last_as_long_as_their_letters_say():
 
 
 def test_short_cues_stay_until_the_next():
-    cues = [subtitles.Subtitle("a", 0.0, 0.2), subtitles.Subtitle("b", 0.5, 0.6), subtitles.Subtitle("c", 5.0, 6.0)]
+    rows = ("a", 0.0, 0.2), ("b", 0.5, 0.6), ("c", 5.0, 6.0)
+    cues = [subtitles.Subtitle(*row) for row in rows]
     assert [cue.end for cue in subtitles.lasting(cues)] == [0.5, 1.3, 6.0]
 
 
