@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from scipy import ndimage
 from scipy.spatial import transform
 
-from avct_jax import speech_format, weights_file
+from avct_jax import compile_cache, speech_format, weights_file
 from avct_jax.animator import base, inputs, stopwatch
 from avct_jax.animator import portrait as portraits
 from avct_jax.data.faces import crop, head_motion_bank
@@ -20,7 +20,14 @@ from avct_jax.data.portrait import portrait_layers
 from avct_jax.data.speech import mesh_features, voice
 from avct_jax.inference import kept_program, mesh_inference
 from avct_jax.models import mesh_system
-from avct_jax.models.mesh import face_mesh, mouth_painter, phoneme_net, portrait_teeth, speech_motion
+from avct_jax.models.mesh import (
+    face_mesh,
+    mouth_painter,
+    mouth_patch,
+    phoneme_net,
+    portrait_teeth,
+    speech_motion,
+)
 
 CHUNK = 8  # frames drawn by one call: enough to fill two cores, and little memory
 WIDTHS = {"blink": 2, "gaze": 2, "rotation": 3, "shift": 3}  # of face_mesh.Controls, beside speech and brow
@@ -39,6 +46,10 @@ kept_program.named(
     face_mesh.Field,
     mouth_painter.Own,
     portrait_teeth.Teeth,
+    mesh_inference.PaintedMouths,
+    face_mesh.Moved,
+    mouth_patch.Patch,
+    mouth_painter.Painting,
 )
 
 
@@ -69,7 +80,9 @@ class MeshAnimator(base.Animator, family="mesh"):
         )
         self._prepare = kept_program.KeptProgram(mesh_inference.prepare, "prepare")
         self._predict = program(mesh_inference.predict, "predict")
-        self._draw = program(mesh_inference.draw_bytes, "draw")
+        # Two halves of drawing, so that two cores compile it in half the time.
+        self._paint_mouths = program(mesh_inference.paint_mouths, "paint_mouths")
+        self._lay_mouths = kept_program.KeptProgram(mesh_inference.lay_bytes, "lay_mouths")
         hears = self.config.phoneme_source == "network"
         self._recognise = self._recogniser() if hears else None
         window, style = self._window_shapes(), np.zeros((), np.float32)
@@ -95,10 +108,14 @@ class MeshAnimator(base.Animator, family="mesh"):
 
     def _begin_drawing(self, layers: mesh_inference.Layers) -> None:
         """Begin to compile what draws a portrait, while its audio is heard."""
+        if compile_cache.in_use() is None:
+            return
         sizes = {"speech": self.config.speech_motion.components} | WIDTHS
         shape = lambda *sizes: jax.ShapeDtypeStruct((self.chunk, *sizes), jnp.float32)
         controls = face_mesh.Controls(brow=shape(), **{name: shape(width) for name, width in sizes.items()})
-        self._draw.begin(self.variables, self._prepare.shapes(layers), controls)
+        portrait = self._prepare.shapes(layers)
+        self._lay_mouths.begin(portrait, self._paint_mouths.shapes(self.variables, portrait, controls))
+        self._paint_mouths.begin(self.variables, portrait, controls)
 
     def _ready(self, image, audio, request, notes, clock) -> base.PreparedAnimation:
         inputs.check_size(request.size)
@@ -138,16 +155,19 @@ class MeshAnimator(base.Animator, family="mesh"):
         clock = clock or stopwatch.Stopwatch()
         count = len(track.speech)
         with clock("compile and first frames"):
-            ahead = self._draw(self.variables, portrait, controls_of(track, 0, self.chunk))
+            ahead = self._draw_chunk(portrait, controls_of(track, 0, self.chunk))
             jax.block_until_ready(ahead)
         for done in range(0, count, self.chunk):
             ready = ahead
             if done + self.chunk < count:
                 controls = controls_of(track, done + self.chunk, self.chunk)
-                ahead = self._draw(self.variables, portrait, controls)
+                ahead = self._draw_chunk(portrait, controls)
             with clock("draw"):
                 block = np.asarray(ready)
             yield block[: count - done]
+
+    def _draw_chunk(self, portrait, controls):
+        return self._lay_mouths(portrait, self._paint_mouths(self.variables, portrait, controls))
 
     def prepare_portrait(
         self, pixels: UInt8[np.ndarray, "s s 3"], points: Float[np.ndarray, "478 3"]

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 from avct_jax import face_topology as topology
 from avct_jax.layers import barrier
 from avct_jax.layers.convolution import box
-from avct_jax.layers.geometry import grid, mesh_warp
+from avct_jax.layers.geometry import grid, inverse, mesh_warp
 from avct_jax.models.mesh import expression, surroundings
 
 MOUTH_BOX = (
@@ -175,7 +175,7 @@ def follow(
       points: of the same person in the same square.
       head, origin: canonical frame to image, of each frame.
     """
-    back = jnp.linalg.inv(portrait.head)
+    back = inverse.inverse(portrait.head)
     carried = (
         jnp.einsum("bij,jk,nk->bni", head, back, portrait.vertices - portrait.origin[None]) + origin[:, None]
     )
@@ -247,7 +247,7 @@ def draw(portrait: MeshPortrait, moved: Moved) -> Drawing:
 
 def head_at_rest(portrait, moved, places):
     """Where places of the target lie in the portrait if the head moves as one piece, seen from the front."""
-    back = jnp.einsum("ij,bjk->bik", portrait.head[:2, :2], jnp.linalg.inv(moved.head[:, :2, :2]))
+    back = jnp.einsum("ij,bjk->bik", portrait.head[:2, :2], inverse.inverse(moved.head[:, :2, :2]))
     offset = places - moved.origin[:, None, None, :2]
     turned = jnp.einsum("bij,bhwj->bhwi", back, jnp.broadcast_to(offset, (len(back), *offset.shape[1:])))
     return turned + portrait.origin[None, None, None, :2]
@@ -337,17 +337,23 @@ def _draw_eye(frame, portrait, fields, opening, shift, part):
 
 
 def mouth_inside(
-    portrait: MeshPortrait, mouth: mesh_warp.Opening, places: Float[Array, "b h w 2"], *, size: Any
+    portrait: MeshPortrait,
+    mouth: mesh_warp.Opening,
+    places: Float[Array, "b h w 2"],
+    *,
+    size: Any,
+    curves: tuple[Float[Array, "b h w"], ...] | None = None,
 ) -> tuple[Float[Array, "b h w"], Float[Array, "b h w"], Float[Array, "b h w"]]:
     """Return how far each place lies inside the lips (0 to 1), and below the upper and above the lower lip.
 
     Args:
       size: pixels along [-1, 1], a number or scalar array: the edge is blended over EDGE of them.
+      curves: of the mouth at these places, where they are known.
 
     Returns:
       Also distances in eye distances.
     """
-    u, v, top, bottom = mouth.curves(places)
+    u, v, top, bottom = curves or mouth.curves(places)
     unit = jnp.linalg.norm(portrait.head[:, 0])
     scale = mouth.width[:, None, None] / unit
     # Lips that touch have some distance by their landmarks.
@@ -367,9 +373,10 @@ def _draw_mouth(frame, portrait, fields, opening):
     size = frame_side(portrait)
     part = mouth_box(portrait)
     places = jnp.broadcast_to(part.places(size)[None], (len(frame), part.height, part.width, 2))
-    _, v, top, bottom = opening.curves(places)
+    curves = opening.curves(places)
+    _, v, top, bottom = curves
     skin = _two_sided(portrait, fields, part, lip_edge((top + bottom) / 2 - v, opening, size))
-    inside, _, _ = mouth_inside(portrait, opening, places, size=size)
+    inside, _, _ = mouth_inside(portrait, opening, places, size=size, curves=curves)
     inside = barrier.once(inside)
     mouth = skin + inside[..., None] * (portrait.cavity[None, None, None] - skin)
     soft = part.window()[None]
