@@ -1,8 +1,8 @@
 """Jitted functions that are traced once for all processes, and compiled while their inputs are still read.
 
-JAX keeps what was compiled, but finds it by the traced program, and to trace takes longer than to
-draw the first frames. Here the traced program (StableHLO) is kept beside it, in a file whose name says what it
-was traced of: the package's source, the function's configuration, shapes and versions.
+JAX keeps what was compiled, but finds it by the traced program, and to trace takes longer than to draw the
+first frames. Here the traced program (StableHLO) is kept beside it, in a file whose name says what it was
+traced of: the package's source, the function's configuration, shapes and versions.
 """
 
 import concurrent.futures

@@ -1,6 +1,6 @@
 """Inverses of small matrices by their cofactors.
 
-jnp.linalg.inv does them by LAPACK's LU, whose dozens of little programs take XLA's CPU code a second to compile.
+jnp.linalg.inv does them by LAPACK's LU, around which XLA compiles dozens of little programs: a second.
 """
 
 import jax.numpy as jnp
