@@ -17,7 +17,6 @@ import flax
 import jax
 import jaxlib
 
-import avct_jax
 from avct_jax import compile_cache, errors
 from avct_jax.files import atomic_write
 
@@ -145,14 +144,15 @@ def _key(leaves: list[Any], tree: Any) -> Any:
 def _settings() -> tuple[Any, ...]:
     """What else a traced program hangs on."""
     config: Any = jax.config
-    versions = (jax.__version__, jaxlib.__version__, flax.__version__, avct_jax.__version__)
+    jaxlib_version = jaxlib.__version__  # pyright: ignore[reportPrivateImportUsage] - it has no other
+    versions = (jax.__version__, jaxlib_version, flax.__version__)
     return *versions, config.jax_enable_x64, config.jax_default_matmul_precision
 
 
 @functools.cache
 def _sources() -> str:
     """A checksum of the source that is traced."""
-    root, found = pathlib.Path(avct_jax.__file__).parent, hashlib.sha256()
+    root, found = pathlib.Path(compile_cache.__file__).parent, hashlib.sha256()
     for pattern in SOURCES:
         for path in sorted(root.glob(pattern)):
             found.update(path.name.encode() + path.read_bytes())

@@ -97,7 +97,7 @@ def test_what_fails_says_so(folder):
 
 
 def test_all_source_that_is_traced_counts(monkeypatch):
-    root = pathlib.Path(kept_program.avct_jax.__file__).parent
+    root = pathlib.Path(compile_cache.__file__).parent
     found = {path for pattern in kept_program.SOURCES for path in root.glob(pattern)}
     names = {str(path.relative_to(root)) for path in found}
     assert {"face_topology.py", "models/mesh/face_mesh.py", "layers/geometry/mesh_warp.py"} <= names

@@ -74,7 +74,7 @@ class MeshPortrait(NamedTuple):
 
 
 class Controls(NamedTuple):
-    """What moves a face in each of b frames.
+    """What moves a face in each of b frames, arrays of JAX or numpy.
 
     Attributes:
       speech: coefficients of the face basis, standard deviations.
@@ -85,12 +85,12 @@ class Controls(NamedTuple):
       brow: how far brows are raised, eye distances.
     """
 
-    speech: Float[Array, "b k"]
-    blink: Float[Array, "b 2"]
-    gaze: Float[Array, "b 2"]
-    rotation: Float[Array, "b 3"]
-    shift: Float[Array, "b 3"]
-    brow: Float[Array, " b"]
+    speech: Float[Any, "b k"]
+    blink: Float[Any, "b 2"]
+    gaze: Float[Any, "b 2"]
+    rotation: Float[Any, "b 3"]
+    shift: Float[Any, "b 3"]
+    brow: Float[Any, " b"]
 
 
 class Moved(NamedTuple):
@@ -236,7 +236,7 @@ def draw(portrait: MeshPortrait, moved: Moved) -> Drawing:
 
     def draw_eye(frame, eye):
         opening, shift, corner = eye
-        part = box.Box(*corner, parts[0].height, parts[0].width)
+        part = parts[0]._replace(top=corner[0], left=corner[1])
         return _draw_eye(frame, portrait, (upper, lower), opening, shift, part), None
 
     frame, _ = jax.lax.scan(draw_eye, frame, given)
