@@ -13,7 +13,7 @@ from scipy import ndimage
 from scipy.spatial import transform
 
 from avct_jax import compile_cache, speech_format, weights_file
-from avct_jax.animator import base, inputs, stopwatch
+from avct_jax.animator import background, base, inputs, stopwatch
 from avct_jax.animator import portrait as portraits
 from avct_jax.data.faces import crop, head_motion_bank
 from avct_jax.data.portrait import portrait_layers
@@ -119,13 +119,14 @@ class MeshAnimator(base.Animator, family="mesh"):
 
     def _ready(self, image, audio, request, notes, clock) -> base.PreparedAnimation:
         inputs.check_size(request.size)
+        listen = functools.partial(mesh_features.listen, recognise=self._recognise)
+        hearing = background.Background(lambda heard: base.hear(audio, listen, heard, request.audio_track))
         with clock("image"):
             portrait, pixels = self._read_portrait(
                 image, notes, cropped=request.cropped, size=request.size, face=request.face
             )
-        with clock("sound"):
-            listen = functools.partial(mesh_features.listen, recognise=self._recognise)
-            speech, heard = base.hear(audio, listen, notes, request.audio_track)
+        with clock("sound"):  # what is left of it
+            speech, heard = hearing.result(notes)
         with clock("phonemes"):
             if request.phonemes is not None or request.transcript is not None:
                 labels = base.labels(speech, request, notes)
