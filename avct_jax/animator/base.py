@@ -265,8 +265,8 @@ def cues_of(audio: Audio, request: Request) -> tuple[subtitles.Subtitle, ...]:
     if request.captions is not None:
         found = subtitles.of_sentences(request.captions)
     else:
-        track = {"track": request.audio_track} if arguments.is_path(audio) else {}
-        wav = audio_io.read_audio(audio, **track) if track else audio_io.from_samples(audio)
+        file = arguments.is_path(audio)
+        wav = audio_io.read_audio(audio, track=request.audio_track) if file else audio_io.from_samples(audio)
         parts = subtitles.parts(request.transcript or "")
         times = word_alignment.part_times(wav, parts, request.language)
         found = subtitles.lasting([subtitles.Subtitle(*row) for row in times])

@@ -8,21 +8,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
-from scipy import ndimage
-from scipy.spatial import transform
 
-from avct_jax import speech_format, weights_file
-from avct_jax.animator import base, inputs, stopwatch
+from avct_jax import compile_cache, speech_format, weights_file
+from avct_jax.animator import background, base, inputs, stopwatch
 from avct_jax.animator import portrait as portraits
 from avct_jax.animator.framing import preparation, scene
 from avct_jax.animator.redubbing import redub
 from avct_jax.data.direction import driving_video, expressions, gaze, timeline
-from avct_jax.data.faces import crop, face_basis, head_motion_bank
+from avct_jax.data.faces import crop, face_basis, head_motion_bank, head_pose
 from avct_jax.data.portrait import eyeballs, portrait_layers
 from avct_jax.data.speech import mesh_features, voice
 from avct_jax.inference import kept_program, mesh_inference
 from avct_jax.models import mesh_system
-from avct_jax.models.mesh import face_mesh, mouth_painter, phoneme_net, portrait_teeth, speech_motion
+from avct_jax.models.mesh import (
+    face_mesh,
+    mouth_painter,
+    mouth_patch,
+    phoneme_net,
+    portrait_teeth,
+    speech_motion,
+)
 
 CHUNK = 8  # frames drawn by one call: enough to fill two cores, and little memory
 WIDTHS = {"blink": 2, "gaze": 2, "rotation": 3, "shift": 3}  # of face_mesh.Controls, beside speech and brow
@@ -31,8 +36,6 @@ DEFAULT_SIZE = 512  # px, where the portrait is that large
 SIZE_STEP = 64  # px; one compiled program for each size
 LIVELINESS = (0.7, 1.7)  # least and most factor on a mouth's motion
 SURE = 12  # frames of speech by which a mouth's usual opening is half known
-POSE_SMOOTHING = 1.0  # frames, standard deviation: tracked heads tremble twice as much as they move
-EYES_MM = 90.0  # between the outer eye corners of the mean head of data/faces/head_pose.py
 
 NOTHING = timeline.FaceDirection()  # is told
 
@@ -43,6 +46,10 @@ kept_program.named(
     face_mesh.Field,
     mouth_painter.Own,
     portrait_teeth.Teeth,
+    mesh_inference.PaintedMouths,
+    face_mesh.Moved,
+    mouth_patch.Patch,
+    mouth_painter.Painting,
 )
 
 
@@ -78,7 +85,9 @@ class MeshAnimator(base.Animator, family="mesh"):
         )
         self._prepare = kept_program.KeptProgram(mesh_inference.prepare, "prepare")
         self._predict = program(mesh_inference.predict, "predict")
-        self._draw = program(mesh_inference.draw_bytes, "draw")
+        # Two halves of drawing, so that two cores compile it in half the time.
+        self._paint_mouths = program(mesh_inference.paint_mouths, "paint_mouths")
+        self._lay_mouths = kept_program.KeptProgram(mesh_inference.lay_bytes, "lay_mouths")
         self._draw_fields = program(mesh_inference.draw_fields, "draw_fields")
         self._draw_filmed = program(mesh_inference.draw_filmed, "draw_filmed")
         hears = self.config.phoneme_source == "network"
@@ -106,10 +115,14 @@ class MeshAnimator(base.Animator, family="mesh"):
 
     def _begin_drawing(self, layers: mesh_inference.Layers) -> None:
         """Begin to compile what draws a portrait, while its audio is heard."""
+        if compile_cache.in_use() is None:
+            return
         sizes = {"speech": self.config.speech_motion.components} | WIDTHS
         shape: Any = lambda *sizes: jax.ShapeDtypeStruct((self.chunk, *sizes), jnp.float32)
         controls = face_mesh.Controls(brow=shape(), **{name: shape(width) for name, width in sizes.items()})
-        self._draw.begin(self.variables, self._prepare.shapes(layers), controls)
+        portrait = self._prepare.shapes(layers)
+        self._lay_mouths.begin(portrait, self._paint_mouths.shapes(self.variables, portrait, controls))
+        self._paint_mouths.begin(self.variables, portrait, controls)
 
     def _ready(self, image, audio, request, notes, clock) -> base.PreparedAnimation:
         inputs.check_size(request.size)
@@ -117,7 +130,7 @@ class MeshAnimator(base.Animator, family="mesh"):
             return redub.prepare(self, image, audio, request, notes, clock)
         if request.framing == "full":
             return preparation.prepare(self, image, audio, request, notes, clock)
-        told = request.told
+        told, hearing = request.told, self.begin_hearing(audio, request)
         with clock("image"):
             portrait, pixels = self._read_portrait(
                 image,
@@ -127,20 +140,33 @@ class MeshAnimator(base.Animator, family="mesh"):
                 face=request.face,
                 whole_eyes=told.shows,
             )
-        speech, heard = self.hear(audio, request, notes, clock)
+        speech, heard = self.hear(audio, request, notes, clock, hearing)
         with clock("motion"):
             seed = portraits.seed_of(pixels) if request.seed is None else request.seed
             track = self.move(speech, portrait, request, notes, seed)
         ready = (portrait, track, len(pixels), len(track.speech), speech.seconds, heard)
         return base.PreparedAnimation(*ready, seed=seed)
 
+    def begin_hearing(self, audio: base.Audio, request: base.Request) -> background.Background:
+        """Begin to listen to a sound, in a thread of its own."""
+        listen = functools.partial(mesh_features.listen, recognise=self._recognise)
+        return background.Background(lambda heard: base.hear(audio, listen, heard, request.audio_track))
+
     def hear(
-        self, audio: base.Audio, request: base.Request, notes: list[str], clock: stopwatch.Stopwatch
+        self,
+        audio: base.Audio,
+        request: base.Request,
+        notes: list[str],
+        clock: stopwatch.Stopwatch,
+        begun: background.Background | None = None,
     ) -> tuple[voice.Speech, Any]:
-        """Listen to a sound, and take what is known of its phonemes; as `base.hear`."""
-        with clock("sound"):
-            listen = functools.partial(mesh_features.listen, recognise=self._recognise)
-            speech, heard = base.hear(audio, listen, notes, request.audio_track)
+        """Listen to a sound, and take what is known of its phonemes; as `base.hear`.
+
+        Args:
+          begun: `begin_hearing` of the same.
+        """
+        with clock("sound"):  # what is left of it
+            speech, heard = (begun or self.begin_hearing(audio, request)).result(notes)
         with clock("phonemes"):
             if request.phonemes is not None or request.transcript is not None:
                 labels = base.labels(speech, request, notes)
@@ -162,7 +188,7 @@ class MeshAnimator(base.Animator, family="mesh"):
     ) -> MeshTrack:
         """Find out how a face moves."""
         told = request.told
-        turned = head_turn(np.asarray(portrait.portrait.head))
+        turned = head_pose.head_turn(np.asarray(portrait.portrait.head))
         eyes = own_eyes(portrait) if told.shows else None
         return self._track(speech, seed, request.poses, request.scales, notes, turned, told, eyes)
 
@@ -190,13 +216,13 @@ class MeshAnimator(base.Animator, family="mesh"):
         assert isinstance(track, MeshTrack)
         count = len(track.speech)
         with clock("compile and first frames"):
-            ahead = self._draw(self.variables, portrait, controls_of(track, 0, self.chunk))
+            ahead = self._draw_chunk(portrait, controls_of(track, 0, self.chunk))
             jax.block_until_ready(ahead)
         for done in range(0, count, self.chunk):
             ready = ahead
             if done + self.chunk < count:
                 controls = controls_of(track, done + self.chunk, self.chunk)
-                ahead = self._draw(self.variables, portrait, controls)
+                ahead = self._draw_chunk(portrait, controls)
             with clock("draw"):
                 block = np.asarray(ready)
             yield block[: count - done]
@@ -206,6 +232,9 @@ class MeshAnimator(base.Animator, family="mesh"):
     ) -> tuple[Any, Any]:
         """Begin to draw a frame of a film, as draw_filmed."""
         return self._draw_filmed(self.variables, layers, own, teeth, jnp.asarray(speech[None], jnp.float32))
+
+    def _draw_chunk(self, portrait, controls):
+        return self._lay_mouths(portrait, self._paint_mouths(self.variables, portrait, controls))
 
     def prepare_portrait(
         self,
@@ -279,7 +308,7 @@ class MeshAnimator(base.Animator, family="mesh"):
             turned=turned,
         )
         if poses is not None:
-            rotation, shift = since_first(base.read_poses(poses, len(speech.silent), notes))
+            rotation, shift = head_pose.since_first(base.read_poses(poses, len(speech.silent), notes))
             if driving_video.is_video(poses):
                 rotation = driving_video.bounded(rotation)
             behaviour = behaviour._replace(rotation=rotation, shift=shift)
@@ -340,33 +369,12 @@ def size_for(side: int) -> int:
     return int(np.clip(side // SIZE_STEP * SIZE_STEP, inputs.SIZES[0], DEFAULT_SIZE))
 
 
-def head_turn(head: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, " 3"]:
-    """Return the rotation vector (rad) of a head's matrix, canonical frame to image."""
-    return transform.Rotation.from_matrix(head / np.cbrt(np.linalg.det(head))).as_rotvec()
-
-
 def own_eyes(portrait: mesh_inference.PreparedPortrait) -> gaze.OwnEyes:
     """Return where a portrait's eyes look."""
     head, origin = (np.asarray(x, np.float64) for x in (portrait.portrait.head, portrait.portrait.origin))
     points = np.asarray(portrait.portrait.vertices, np.float64)[: face_mesh.topology.POINTS]
     canonical = face_basis.embedded().canonical
-    return gaze.own((points - origin) @ np.linalg.inv(head).T, canonical, head_turn(head))
-
-
-def since_first(poses: Float[np.ndarray, "t 6"]) -> tuple[Float[np.ndarray, "t 3"], Float[np.ndarray, "t 3"]]:
-    """Return how a head has turned (rotation vector, rad) and moved (eye distances) since its first pose,
-    without the tracker's trembling.
-
-    Args:
-      poses: rotation vector (rad) and translation (mm) in the camera's frame.
-    """
-    turns = transform.Rotation.from_rotvec(poses[:, :3])
-    moved = (poses[:, 3:] - poses[:1, 3:]) / EYES_MM
-    moved[:, 2] = 0
-    since = np.concatenate([(turns * turns[0].inv()).as_rotvec(), moved], 1)
-    calm = ndimage.gaussian_filter1d(since, POSE_SMOOTHING, axis=0, mode="nearest")
-    calm -= calm[:1]
-    return calm[:, :3].astype(np.float32), calm[:, 3:].astype(np.float32)
+    return gaze.own((points - origin) @ np.linalg.inv(head).T, canonical, head_pose.head_turn(head))
 
 
 def controls_of(track: MeshTrack, begin: int, count: int) -> face_mesh.Controls:

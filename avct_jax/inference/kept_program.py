@@ -1,8 +1,8 @@
 """Jitted functions that are traced once for all processes, and compiled while their inputs are still read.
 
-JAX's own cache keeps what was compiled, but finds it by the traced program, and to trace takes as long as to
-draw the first frames. Here the traced program (StableHLO) is kept beside it, in a file whose name says what
-it was traced of: the package's source, the function's configuration, shapes and versions.
+JAX keeps what was compiled, but finds it by the traced program, and to trace takes longer than to draw the
+first frames. Here the traced program (StableHLO) is kept beside it, in a file whose name says what it was
+traced of: the package's source, the function's configuration, shapes and versions.
 """
 
 import concurrent.futures
@@ -144,14 +144,15 @@ def _key(leaves: list[Any], tree: Any) -> Any:
 def _settings() -> tuple[Any, ...]:
     """What else a traced program hangs on."""
     config: Any = jax.config
-    versions = (jax.__version__, jaxlib.version.__version__, flax.__version__)
+    jaxlib_version = jaxlib.__version__  # pyright: ignore[reportPrivateImportUsage] - it has no other
+    versions = (jax.__version__, jaxlib_version, flax.__version__)
     return *versions, config.jax_enable_x64, config.jax_default_matmul_precision
 
 
 @functools.cache
 def _sources() -> str:
     """A checksum of the source that is traced."""
-    root, found = pathlib.Path(__file__).parents[1], hashlib.sha256()
+    root, found = pathlib.Path(compile_cache.__file__).parent, hashlib.sha256()
     for pattern in SOURCES:
         for path in sorted(root.glob(pattern)):
             found.update(path.name.encode() + path.read_bytes())

@@ -234,11 +234,57 @@ def render(
       moved: its mesh in n frames.
       finish: what is done to the frames, as in `mouth_painter.paint_frames`.
     """
-    drawing = face_mesh.draw(prepared.portrait, moved)
+    return lay(prepared, _paint(config, variables, prepared, moved), finish)
+
+
+class PaintedMouths(NamedTuple):
+    """Mouths of n frames, to be laid into them.
+
+    Attributes:
+      moved: the portrait's mesh.
+      patch: the skin around the mouth, and its shape.
+      painting: what is seen inside.
+    """
+
+    moved: face_mesh.Moved
+    patch: mouth_patch.Patch
+    painting: mouth_painter.Painting
+
+
+def _paint(config, variables, prepared, moved) -> PaintedMouths:
     patch = mouth_patch.draw_patch(prepared.portrait, moved)
     painting = mouth_painter.paint(config.mouth_painter, variables["mouth_painter"], patch, prepared.own)
-    made = (prepared.portrait, moved, drawing, patch, painting, prepared.teeth)
+    return PaintedMouths(moved, patch, painting)
+
+
+def paint_mouths(
+    config: mesh_system.MeshSystemConfig,
+    variables: Variables,
+    prepared: PreparedPortrait,
+    controls: face_mesh.Controls,
+) -> PaintedMouths:
+    """Do the first half of `draw`: two programs are compiled side by side, one is not."""
+    return _paint(config, variables, prepared, _moved(variables, prepared, controls))
+
+
+def lay(
+    prepared: PreparedPortrait,
+    mouths: PaintedMouths,
+    finish: Callable[[Array], Array] = lambda frames: frames,
+) -> Shaped[Array, "n h w 3"]:
+    """Do the other half: draw the frames, and lay the mouths into them.
+
+    Args:
+      finish: what is done to the frames, as in `mouth_painter.paint_frames`.
+    """
+    portrait, (moved, patch, painting) = prepared.portrait, mouths
+    made = (portrait, moved, face_mesh.draw(portrait, moved), patch, painting, prepared.teeth)
     return mouth_painter.paint_frames(*made, finish)
+
+
+def lay_bytes(prepared: PreparedPortrait, mouths: PaintedMouths) -> UInt8[Array, "n h w 3"]:
+    """As `lay`, in 8 bits."""
+    return lay(prepared, mouths, to_bytes)
 
 
 def draw_bytes(

@@ -14,7 +14,7 @@ from avct_jax import errors
 from avct_jax.animator import base, factory, inputs, mesh_animator
 from avct_jax.animator import portrait as portraits
 from avct_jax.data.direction import eased
-from avct_jax.data.faces import crop
+from avct_jax.data.faces import crop, head_pose
 from avct_jax.inference import mesh_inference
 from avct_jax.models import mesh_system
 from avct_jax.models.mesh import face_mesh
@@ -74,7 +74,7 @@ def read(
     pixels = crop.crop(seen.pixels, seen.square, size)
     points = crop.to_unit(seen.points, seen.square, size)
     drawn = found.prepare_portrait(pixels, points)
-    turned = mesh_animator.head_turn(np.asarray(drawn.portrait.head))
+    turned = head_pose.head_turn(np.asarray(drawn.portrait.head))
     seed = int.from_bytes(hashlib.sha256(pixels.tobytes()).digest()[:4], "little")
     directed = eased.LiveFace(mesh_animator.own_eyes(drawn), turned)
     whole = functools.partial(found.prepare_portrait, pixels, points, whole_eyes=True)

@@ -13,7 +13,7 @@ from scipy.spatial import transform
 
 from avct_jax import demo, errors, weights_file
 from avct_jax.animator import base, factory, mesh_animator, options, scales
-from avct_jax.data.faces import face_basis, head_motion_bank
+from avct_jax.data.faces import face_basis, head_motion_bank, head_pose
 from avct_jax.data.media import video_io
 from avct_jax.data.speech import audio_io, mesh_features
 from avct_jax.inference import mesh_inference
@@ -119,8 +119,8 @@ def test_trembling_of_tracked_poses_is_smoothed():
     poses = np.zeros((60, 6))
     poses[:, 0] = 0.1 * np.sin(np.arange(60) / 12)
     trembling = poses + np.where(np.arange(60) % 2, 0.01, -0.01)[:, None] * np.eye(6)[0]
-    calm, _ = mesh_animator.since_first(trembling)
-    plain, _ = mesh_animator.since_first(poses)
+    calm, _ = head_pose.since_first(trembling)
+    plain, _ = head_pose.since_first(poses)
     bends = lambda x: np.abs(np.diff(x[5:-5, 0], 2)).mean()
     assert bends(calm) < 2 * bends(plain) < 0.2 * bends(trembling)
     np.testing.assert_array_equal(calm[0], 0)
@@ -243,7 +243,7 @@ def test_a_recogniser_beside_phonemes_is_noted():
 def test_head_turn_is_the_rotation_without_the_size():
     vector = np.array([0.1, -0.4, 0.05])
     head = 0.3 * transform.Rotation.from_rotvec(vector).as_matrix()
-    np.testing.assert_allclose(mesh_animator.head_turn(head), vector, atol=1e-9)
+    np.testing.assert_allclose(head_pose.head_turn(head), vector, atol=1e-9)
 
 
 def test_what_may_be_told_is_what_a_request_holds():

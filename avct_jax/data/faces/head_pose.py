@@ -70,6 +70,8 @@ FEWEST_POINTS = 6  # of HEAD that must be known for a pose
 COLUMNS = ("pose_Rx", "pose_Ry", "pose_Rz", "pose_Tx", "pose_Ty", "pose_Tz")  # OpenFace's csv
 SWAY_MEMORY = 50  # frames, 2 s: what moves slower is drift
 LONGEST = 24 * 3600.0  # seconds: a time beyond is a mistake, whose poses would fill the memory
+POSE_SMOOTHING = 1.0  # frames, standard deviation: tracked heads tremble twice as much as they move
+EYES_MM = 90.0  # between the outer eye corners of HEAD
 MOST_ROTATION = np.pi  # rad; more is a file in degrees
 
 
@@ -289,3 +291,29 @@ def _first_guess(seen: np.ndarray, head: np.ndarray) -> tuple[np.ndarray, np.nda
     middle = np.array([*((seen[:, :2].mean(0) - CENTRE) / scale), depth])
     rotation, _ = cv2.Rodrigues(matrix)
     return rotation, (middle - matrix @ head.mean(0)).reshape(3, 1)
+
+
+def head_turn(head: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, " 3"]:
+    """Return the rotation vector (rad) of a head's matrix, canonical frame to image."""
+    from scipy.spatial import transform
+
+    return transform.Rotation.from_matrix(head / np.cbrt(np.linalg.det(head))).as_rotvec()
+
+
+def since_first(poses: Float[np.ndarray, "t 6"]) -> tuple[Float[np.ndarray, "t 3"], Float[np.ndarray, "t 3"]]:
+    """Return how a head has turned (rotation vector, rad) and moved (eye distances) since its first pose,
+    without the tracker's trembling.
+
+    Args:
+      poses: rotation vector (rad) and translation (mm) in the camera's frame.
+    """
+    from scipy import ndimage  # which takes longer to import than all else here
+    from scipy.spatial import transform
+
+    turns = transform.Rotation.from_rotvec(poses[:, :3])
+    moved = (poses[:, 3:] - poses[:1, 3:]) / EYES_MM
+    moved[:, 2] = 0
+    since = np.concatenate([(turns * turns[0].inv()).as_rotvec(), moved], 1)
+    calm = ndimage.gaussian_filter1d(since, POSE_SMOOTHING, axis=0, mode="nearest")
+    calm -= calm[:1]
+    return calm[:, :3].astype(np.float32), calm[:, 3:].astype(np.float32)

@@ -164,16 +164,7 @@ def curve_height(
 
     Written as a sum of clipped ramps: no search, and gradients to knots and heights.
     """
-    step = jnp.maximum(jnp.diff(knots), 1e-4)
-    slope = jnp.diff(heights) / step
-    at = lambda x: x[:, None, None]
-
-    def add(i, height):
-        pick = lambda x: at(jax.lax.dynamic_index_in_dim(x, i, 1, keepdims=False))
-        return height + pick(slope) * jnp.clip(u - pick(knots), 0, pick(step))
-
-    level = jnp.broadcast_to(at(heights[:, 0]), u.shape)
-    return jax.lax.fori_loop(0, slope.shape[1], add, level)
+    return curve_heights(u, Curve(knots, heights))[0]
 
 
 class Curve(NamedTuple):
@@ -181,6 +172,23 @@ class Curve(NamedTuple):
 
     knots: Float[Array, "b k"]
     heights: Float[Array, "b k"]
+
+
+def curve_heights(u: Float[Array, "b h w"], *curves: Curve) -> tuple[Float[Array, "b h w"], ...]:
+    """Read several curves of as many knots, as `curve_height` does one."""
+    at = lambda x: x[:, None, None]
+    steps = [jnp.maximum(jnp.diff(curve.knots), 1e-4) for curve in curves]
+    slopes = [jnp.diff(curve.heights) / step for curve, step in zip(curves, steps, strict=True)]
+
+    def add(i, heights):
+        pick = lambda x: at(jax.lax.dynamic_index_in_dim(x, i, 1, keepdims=False))
+        ramp = lambda curve, step: jnp.clip(u - pick(curve.knots), 0, pick(step))
+        known = zip(heights, slopes, curves, steps, strict=True)
+        return tuple(height + pick(slope) * ramp(curve, step) for height, slope, curve, step in known)
+
+    levels = tuple(jnp.broadcast_to(at(curve.heights[:, 0]), u.shape) for curve in curves)
+    # A loop, not its steps one after the other: XLA would compile each of them.
+    return jax.lax.fori_loop(0, slopes[0].shape[1], add, levels)
 
 
 class Opening(NamedTuple):
@@ -204,15 +212,13 @@ class Opening(NamedTuple):
         """Return u, v, upper height, lower height of places, in units of the opening's width."""
         at = lambda x: x[:, None, None]
         u, v = opening_coordinates(place, at(self.left), at(self.right))
-        return u, v, curve_height(u, *self.upper), curve_height(u, *self.lower)
+        return u, v, *curve_heights(u, self.upper, self.lower)
 
 
 def opening_of(upper: Float[Array, "b k 2"], lower: Float[Array, "b k 2"]) -> Opening:
     """Take two rows of vertices, from left to right, that share their ends."""
     left, right = (upper[:, 0] + lower[:, 0]) / 2, (upper[:, -1] + lower[:, -1]) / 2
-    curves = []
-    for row in (upper, lower):
-        u, v = opening_coordinates(row, left[:, None], right[:, None])
-        # Knots do not run back, as those of a face turned far away might.
-        curves.append(Curve(jax.lax.cummax(u, axis=1), v))
-    return Opening(left, right, *curves)
+    rows = jnp.stack([upper, lower])
+    u, v = opening_coordinates(rows, left[None, :, None], right[None, :, None])
+    u = jax.lax.cummax(u, axis=2)  # knots do not run back, as those of a face turned far away might
+    return Opening(left, right, Curve(u[0], v[0]), Curve(u[1], v[1]))

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from avct_jax import face_topology as topology
@@ -52,9 +53,10 @@ def raise_brows(face: Float[Array, "b 478 3"], way: Float[Array, "b 3"]) -> Floa
     Args:
       way: of the brows in each frame, x, y, z.
     """
+    shares = np.zeros(topology.POINTS, np.float32)
     for row, share in topology.BROW_SHARES:
-        face = face.at[:, jnp.asarray(row)].add(share * way[:, None])
-    return face
+        shares[list(row)] = share
+    return face + shares[None, :, None] * way[:, None]
 
 
 def blink(face: Float[Array, "b 478 3"], share: Float[Array, "b 2"]) -> Float[Array, "b 478 3"]:
@@ -72,9 +74,13 @@ def blink(face: Float[Array, "b 478 3"], share: Float[Array, "b 2"]) -> Float[Ar
             topology.RIGHT_ABOVE_CREASE,
         ),
     )
-    for side, rows in enumerate(sides):
-        upper, lower, crease, above = (jnp.asarray(row) for row in rows)
-        gap = (face[:, lower] - face[:, upper])[:, 1:-1] * share[:, side, None, None]
+    # Each point takes a share of the way between two points: no scattering, which is a program for each row.
+    parts, ways = np.zeros(topology.POINTS, np.float32), np.zeros((2, topology.POINTS), int)
+    right = np.zeros(topology.POINTS, int)
+    for side, (upper, lower, crease, above) in enumerate(sides):
         for row, part in zip((upper[1:-1], lower[1:-1], crease, above), LID_SHARES, strict=True):
-            face = face.at[:, row].add(part * gap)
-    return face
+            row = list(row)
+            parts[row], right[row] = part, side
+            ways[:, row] = upper[1:-1], lower[1:-1]
+    gap = (face[:, ways[1]] - face[:, ways[0]]) * share[:, right, None]
+    return face + parts[None, :, None] * gap

@@ -1,10 +1,10 @@
 """The mesh of a portrait and how it is drawn: keypoint detector, dense motion and renderer of the default.
 
-A face is 478 landmarks, rings of hair and neck around it, and the image's edge. Speech, lids, gaze and the
-head's pose move these vertices; the portrait's own pixels are warped along, at any resolution. What the
-portrait does not show is laid beneath: eyeballs that stay while lids pass over them, and the inside of the
-mouth, which mouth_painter.py paints. Equation 3 of Wang et al. (AAAI 2022) holds: motion since rest
-is added to the portrait's own. Places are in [-1, 1] of the image, depth in the same scale.
+A face is 478 landmarks, rings of hair and neck around it, and the image's edge. Speech, lids, gaze and pose
+move these vertices; the portrait's own pixels are warped along, at any resolution. What it does not show is
+laid beneath: eyeballs that stay while lids pass over them, and the inside of the mouth, which mouth_painter.py
+paints. Equation 3 of Wang et al. (AAAI 2022) holds: motion since rest is added to the portrait's own. Places
+are in [-1, 1] of the image, depth in the same scale.
 """
 
 import functools
@@ -17,13 +17,12 @@ from jaxtyping import Array, Float, Int
 from avct_jax import face_topology as topology
 from avct_jax.layers import barrier
 from avct_jax.layers.convolution import box
-from avct_jax.layers.geometry import grid, mesh_warp
+from avct_jax.layers.geometry import grid, inverse, mesh_warp
 from avct_jax.models.mesh import expression, eyeballs, surroundings
 
 MOUTH_BOX, EYE_BOX = (0.44, 0.56), (0.2, 0.3)  # height and width of parts of the image, share of its side
 EDGE = 0.7  # px, half of the width over which lips and lids are blended
-# Lips that touch are this far apart by their landmarks, of eye distances: nothing is seen between them.
-LIP_REST = 0.022
+LIP_REST = 0.022  # of eye distances: how far apart lips that touch are by their landmarks
 SEAM, SEAM_SHARE = 0.010, 0.5  # half height in eye distances, and darkness, of the line where drawn lips meet
 
 FaceExpression = expression.FaceExpression  # a field below bears the module's name, which would hide it
@@ -76,7 +75,7 @@ class MeshPortrait(NamedTuple):
 
 
 class Controls(NamedTuple):
-    """What moves a face in each of b frames.
+    """What moves a face in each of b frames, arrays of JAX or numpy.
 
     Attributes:
       speech: coefficients of the face basis, standard deviations.
@@ -88,12 +87,12 @@ class Controls(NamedTuple):
       expression: that is added to speech; None: none.
     """
 
-    speech: Float[Array, "b k"]
-    blink: Float[Array, "b 2"]
-    gaze: Float[Array, "b 2"]
-    rotation: Float[Array, "b 3"]
-    shift: Float[Array, "b 3"]
-    brow: Float[Array, " b"]
+    speech: Float[Any, "b k"]
+    blink: Float[Any, "b 2"]
+    gaze: Float[Any, "b 2"]
+    rotation: Float[Any, "b 3"]
+    shift: Float[Any, "b 3"]
+    brow: Float[Any, " b"]
     expression: FaceExpression | None = None
 
 
@@ -181,7 +180,7 @@ def follow(
       points: of the same person in the same square.
       head, origin: canonical frame to image, of each frame.
     """
-    back = jnp.linalg.inv(portrait.head)
+    back = inverse.inverse(portrait.head)
     carried = (
         jnp.einsum("bij,jk,nk->bni", head, back, portrait.vertices - portrait.origin[None]) + origin[:, None]
     )
@@ -234,20 +233,19 @@ def draw(portrait: MeshPortrait, moved: Moved) -> Drawing:
         ends = [portrait.vertices[jnp.asarray((upper[0], upper[-1])), :2] for upper, _ in eyes]
         irises = jnp.stack(ends), portrait.irises
     parts = [_box(portrait, rows, EYE_BOX) for rows in eyes]
-    corners = [(part.top, part.left) for part in parts]
-    # A loop: one program for both eyes.
+    corners = [(part.top, part.left) for part in parts]  # a loop, below: one program for both eyes
     given = jax.tree.map(lambda *x: jnp.stack(x), *zip(openings[1:], shifts, corners, strict=True))
 
     def draw_eye(frame, eye):
         (opening, shift, corner), iris = eye
-        part = box.Box(corner[0], corner[1], parts[0].height, parts[0].width)
+        part = parts[0]._replace(top=corner[0], left=corner[1])
         look = functools.partial(eyeballs.look_back, eye=iris, gaze=moved.gaze)
         return _draw_eye(frame, portrait, (upper, lower), opening, shift, part, look), None
 
     frame, _ = jax.lax.scan(draw_eye, frame, (given, irises))
     frame = _draw_mouth(frame, portrait, (upper, lower), openings[0])
-    behind = portrait.background[None]
-    return Drawing(behind + cover * (frame - behind), openings[0])
+    back = portrait.background[None]
+    return Drawing(back + cover * (frame - back), openings[0])
 
 
 def places(portrait: MeshPortrait, moved: Moved) -> tuple[Float[Array, "b g g 2"], Float[Array, "b g g 2"]]:
@@ -266,7 +264,7 @@ def places(portrait: MeshPortrait, moved: Moved) -> tuple[Float[Array, "b g g 2"
 
 def head_at_rest(portrait, moved, places):
     """Where places of the target lie in the portrait if the head moves as one piece, seen from the front."""
-    back = jnp.einsum("ij,bjk->bik", portrait.head[:2, :2], jnp.linalg.inv(moved.head[:, :2, :2]))
+    back = jnp.einsum("ij,bjk->bik", portrait.head[:2, :2], inverse.inverse(moved.head[:, :2, :2]))
     offset = places - moved.origin[:, None, None, :2]
     turned = jnp.einsum("bij,bhwj->bhwi", back, jnp.broadcast_to(offset, (len(back), *offset.shape[1:])))
     return turned + portrait.origin[None, None, None, :2]
@@ -356,17 +354,23 @@ def _draw_eye(frame, portrait, fields, opening, shift, part, look):
 
 
 def mouth_inside(
-    portrait: MeshPortrait, mouth: mesh_warp.Opening, places: Float[Array, "b h w 2"], *, size: Any
+    portrait: MeshPortrait,
+    mouth: mesh_warp.Opening,
+    places: Float[Array, "b h w 2"],
+    *,
+    size: Any,
+    curves: tuple[Float[Array, "b h w"], ...] | None = None,
 ) -> tuple[Float[Array, "b h w"], Float[Array, "b h w"], Float[Array, "b h w"]]:
     """Return how far each place lies inside the lips (0 to 1), and below the upper and above the lower lip.
 
     Args:
       size: pixels along [-1, 1], a number or scalar array: the edge is blended over EDGE of them.
+      curves: of the mouth at these places, where they are known.
 
     Returns:
       Also distances in eye distances.
     """
-    u, v, top, bottom = mouth.curves(places)
+    u, v, top, bottom = curves or mouth.curves(places)
     unit = jnp.linalg.norm(portrait.head[:, 0])
     scale = mouth.width[:, None, None] / unit
     # Lips that touch have some distance by their landmarks.
@@ -386,9 +390,10 @@ def _draw_mouth(frame, portrait, fields, opening):
     size = frame_side(portrait)
     part = mouth_box(portrait)
     places = jnp.broadcast_to(part.places(size)[None], (len(frame), part.height, part.width, 2))
-    _, v, top, bottom = opening.curves(places)
+    curves = opening.curves(places)
+    _, v, top, bottom = curves
     skin = _two_sided(portrait, fields, part, lip_edge((top + bottom) / 2 - v, opening, size))
-    inside, _, _ = mouth_inside(portrait, opening, places, size=size)
+    inside, _, _ = mouth_inside(portrait, opening, places, size=size, curves=curves)
     inside = barrier.once(inside)
     mouth = skin + inside[..., None] * (portrait.cavity[None, None, None] - skin)
     soft = part.window()[None]

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Shaped
 from avct_jax import face_topology as topology
 from avct_jax.layers import applied, barrier
 from avct_jax.layers.convolution import conv
-from avct_jax.layers.geometry import grid, mesh_warp
+from avct_jax.layers.geometry import grid, inverse, mesh_warp
 from avct_jax.models.mesh import face_mesh, mouth_patch, portrait_teeth
 
 DEPTH = 0.1  # eye distances that count as 1 in what the network sees
@@ -284,7 +284,7 @@ def patch_coordinates(
 ) -> Float[Array, "b h w 2"]:
     """Return where places of the image lie in the patch, [-1, 1]: the inverse of mouth_patch.patch_places."""
     middle = (jnp.einsum("bij,j->bi", moved.head, anchor) + moved.origin)[:, None, None, :2]
-    back = jnp.linalg.inv(moved.head[:, :2, :2])
+    back = inverse.inverse(moved.head[:, :2, :2])
     flat = jnp.einsum("bij,bhwj->bhwi", back, places - middle)
     low = jnp.array([mouth_patch.PATCH_LEFT, mouth_patch.PATCH_TOP]).reshape(1, 1, 1, 2)
     high = jnp.array([mouth_patch.PATCH_RIGHT, mouth_patch.PATCH_BOTTOM]).reshape(1, 1, 1, 2)

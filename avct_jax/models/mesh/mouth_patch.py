@@ -55,10 +55,13 @@ def draw_patch(portrait: face_mesh.MeshPortrait, moved: face_mesh.Moved) -> Patc
     upper, lower = jnp.split(mesh_warp.invert(both, *twice), 2)
     rows = (moved.vertices[:, jnp.asarray(row), :2] for row in topology.APERTURES[0])
     mouth = mesh_warp.opening_of(*rows)
-    _, v, top, bottom = mouth.curves(places)
+    curves = mouth.curves(places)
+    _, v, top, bottom = curves
     # Along [-1, 1] the patch's pixels are as many as the image would have at their resolution.
     unit = jnp.linalg.norm(portrait.head[:, 0])
     size = 2 * (PATCH[1] - 1) / ((PATCH_RIGHT - PATCH_LEFT) * unit)
     side = face_mesh.lip_edge((top + bottom) / 2 - v, mouth, size)[..., None]
     skin = face_mesh.two_sided(portrait, upper, lower, side)
-    return Patch(skin, *map(barrier.once, face_mesh.mouth_inside(portrait, mouth, places, size=size)))
+    return Patch(
+        skin, *map(barrier.once, face_mesh.mouth_inside(portrait, mouth, places, size=size, curves=curves))
+    )

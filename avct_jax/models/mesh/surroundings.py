@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from avct_jax import face_topology as topology
+from avct_jax.layers.geometry import inverse
 
 RING_END = topology.POINTS + len(topology.RING_SCALES) * len(topology.FACE_OVAL)
 
@@ -38,7 +39,7 @@ def carry(
       face: after.
       head, origin: canonical frame to image, after.
     """
-    motion = jnp.einsum("bij,jk->bik", head, jnp.linalg.inv(rest.head))
+    motion = jnp.einsum("bij,jk->bik", head, inverse.inverse(rest.head))
     skull, neck = (rest.origin + rest.head @ jnp.asarray(x) for x in (topology.SKULL, topology.NECK))
     moved_skull, moved_neck = (
         jnp.einsum("bij,j->bi", motion, x - rest.origin) + origin for x in (skull, neck)
