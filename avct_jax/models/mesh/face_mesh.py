@@ -2,8 +2,8 @@
 
 A face is 478 landmarks, rings of hair and neck around it, and the image's edge. Speech, lids, gaze and pose
 move these vertices; the portrait's own pixels are warped along, at any resolution. What it does not show is
-laid beneath: eyeballs that stay while lids pass over them, and the inside of the mouth, which mouth_painter.py
-paints. Equation 3 of Wang et al. (AAAI 2022) holds: motion since rest is added to the portrait's own. Places
+laid beneath: eyeballs that stay while lids pass over them, and the inside of the mouth (mouth_painter.py).
+Equation 3 of Wang et al. (AAAI 2022) holds: motion since rest is added to the portrait's own. Places
 are in [-1, 1] of the image, depth in the same scale.
 """
 
