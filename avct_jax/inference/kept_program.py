@@ -56,7 +56,7 @@ class KeptProgram:
     def shapes(self, *args: Any) -> Any:
         """Return the shapes of what it gives for such arguments, without tracing it where it is known."""
         leaves, tree = jax.tree.flatten(args)
-        exported = self._exported(leaves, tree) if _folder() else None
+        exported = self._exported(leaves, tree)
         if exported is None:
             return jax.eval_shape(self._function, *args)
         found = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in exported.out_avals]
@@ -75,10 +75,10 @@ class KeptProgram:
     def _make(self, future: Any, shapes: list[Any], tree: Any) -> None:
         """Compile; None is the answer where plain jit has to do."""
         try:
-            exported = self._exported(shapes, tree) if _folder() else None
+            exported = self._exported(shapes, tree)
             future.set_result(exported and jax.jit(exported.call).lower(*shapes).compile())
         except Exception as error:  # what is kept is of no use here
-            _log.info("%s is traced anew: %s", self._name, error)
+            _log.info("%s is compiled anew: %s", self._name, error)
             future.set_result(None)
         except BaseException as error:
             future.set_exception(error)
@@ -86,18 +86,25 @@ class KeptProgram:
 
     def _exported(self, leaves: list[Any], tree: Any) -> Any:
         """The traced program, from its file or else into it; None where it cannot be had."""
-        folder = _folder()
-        assert folder is not None
-        platform = jax.default_backend()
-        said = repr((_key(leaves, tree), self._about, platform, _settings()))
-        name = f"{self._name}-{hashlib.sha256((_sources() + said).encode()).hexdigest()}{SUFFIX}"
-        return _load(folder / name) or self._export(folder / name, leaves, tree, platform)
-
-    def _export(self, path: pathlib.Path, leaves: list[Any], tree: Any, platform: str) -> Any:
-        flat = jax.jit(lambda *leaves: self._function(*jax.tree.unflatten(tree, leaves)))
-        shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in leaves]
         from jax import export
 
+        folder = _folder()
+        if folder is None:
+            return None
+        platform = export.default_export_platform()
+        said = repr((_key(leaves, tree), self._about, platform, _settings()))
+        path = folder / f"{self._name}-{hashlib.sha256((_sources() + said).encode()).hexdigest()}{SUFFIX}"
+        try:
+            return _load(path) or self._export(path, leaves, tree, platform)
+        except Exception as error:  # plain jit has to do, and says what is wrong if that fails too
+            _log.info("%s is traced anew: %s", self._name, error)
+            return None
+
+    def _export(self, path: pathlib.Path, leaves: list[Any], tree: Any, platform: str) -> Any:
+        from jax import export
+
+        flat = jax.jit(lambda *leaves: self._function(*jax.tree.unflatten(tree, leaves)))
+        shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in leaves]
         made = export.export(flat, platforms=[platform])(*shapes)
         try:
             atomic_write.write(path, bytes(made.serialize()))

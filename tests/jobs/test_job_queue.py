@@ -20,6 +20,12 @@ from tests.jobs import made_jobs
 ROOT = pathlib.Path(avct_jax.__file__).parent.parent
 
 
+@pytest.fixture(autouse=True)
+def _cache(monkeypatch):
+    """Programs of spawned processes are kept where those of the tests are."""
+    monkeypatch.setenv("AVCT_CACHE_DIR", str(ROOT / ".jax_cache"))
+
+
 def work(job):
     """Do it with the toy; what became of it, and the seeds it was asked for."""
     animator = made_jobs.ToyAnimator()
@@ -103,7 +109,7 @@ def test_two_workers_give_the_bytes_of_one_and_of_the_animator(tmp_path):
         assert all((a == b).all() for a, b in zip(*frames, strict=True))
 
 
-def wait_for(condition, seconds=240.0):
+def wait_for(condition, seconds=900.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
