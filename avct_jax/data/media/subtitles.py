@@ -60,7 +60,7 @@ def parts(text: str) -> list[str]:
     return [
         part
         for sentence in PARTS.findall(" ".join(text.split()))
-        for part in textwrap.wrap(sentence.strip(), LINE * LINES, break_long_words=False)
+        for part in divided(sentence.strip(), LINE * LINES)
     ]
 
 
@@ -113,12 +113,17 @@ def writing(path: str | os.PathLike, cues: Sequence[Subtitle], *inputs: Any) -> 
 
 def lines(text: str) -> list[str]:
     """Divide a cue into lines of like length."""
-    count = -(-len(text) // LINE)
-    for width in range(-(-len(text) // max(count, 1)), LINE * LINES + 1):
-        found = textwrap.wrap(text, width, break_long_words=False)
-        if len(found) <= max(count, 1):
-            return found
-    return textwrap.wrap(text, LINE, break_long_words=False)
+    return divided(text, LINE)
+
+
+def divided(text: str, most: int) -> list[str]:
+    """Divide a text between words into as few parts of at most so many letters as can be, of like length."""
+    wrap = lambda width: textwrap.wrap(text, width, break_long_words=False)
+    fewest = wrap(most)
+    if len(fewest) < 2:
+        return fewest
+    widths = range(-(-len(text) // len(fewest)), most)
+    return next((found for width in widths if len(found := wrap(width)) == len(fewest)), fewest)
 
 
 def _time(seconds: float, mark: str) -> str:

@@ -16,6 +16,9 @@ def test_a_cue_holds_a_sentence_or_two_lines_of_one():
     found = subtitles.parts(f'Hello,   Peter! "Who is there?"  {LONG} Überall Bäume…')
     assert found[:2] == ["Hello, Peter!", '"Who is there?"'] and found[-1] == "Überall Bäume…"
     assert " ".join(found[2:-1]) == LONG and all(len(part) <= 84 for part in found)
+    sentence = "People move from room to room, and few of them see how the moon blooms above my open window."
+    halves = subtitles.parts(sentence)  # no word alone
+    assert len(halves) == 2 and abs(len(halves[0]) - len(halves[1])) < 10
     assert subtitles.parts("no stop at all") == ["no stop at all"]
     assert subtitles.parts("") == [] and subtitles.parts("你好。再见。") == ["你好。", "再见。"]
 
