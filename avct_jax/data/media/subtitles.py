@@ -166,7 +166,7 @@ def burned(blocks: Iterable[Any], cues: Sequence[Subtitle], rate: float) -> Iter
       blocks: (n, h, w, 3), 8 bits.
       rate: frames a second.
     """
-    done, drawn, font = 0, {}, font_for(cues)
+    done, drawn, font = 0, {}, None
     for block in blocks:
         block = np.array(block)
         for i, frame in enumerate(block):
@@ -175,6 +175,7 @@ def burned(blocks: Iterable[Any], cues: Sequence[Subtitle], rate: float) -> Iter
             if current is None:
                 continue
             if current not in drawn:
+                font = font or _fitting(cues, *frame.shape[:2])
                 drawn = {current: _picture(cues[current].text, font, *frame.shape[:2])}
             top, ink, opacity = drawn[current]
             place = frame[top : top + len(ink)]
@@ -183,18 +184,23 @@ def burned(blocks: Iterable[Any], cues: Sequence[Subtitle], rate: float) -> Iter
         yield block
 
 
+def _fitting(cues: Sequence[Subtitle], height: int, width: int) -> Any:
+    """One font for all cues, whose longest line is not wider than the frame."""
+    name, size = font_for(cues), max(round(HEIGHT * min(height, width)), 8)
+    longest = max((row for cue in cues for row in lines(cue.text)), key=_font(name, size).getlength)
+    while size > 8 and _font(name, size).getlength(longest) > (1 - 2 * MARGIN) * width:
+        size -= 1
+    return _font(name, size)
+
+
 def _picture(
-    text: str, name: str, height: int, width: int
+    text: str, font: Any, height: int, width: int
 ) -> tuple[int, Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 1"]]:
     """A strip of letters: its top, colours, and how much it covers."""
     import PIL.Image
     import PIL.ImageDraw
 
-    size = max(round(HEIGHT * min(height, width)), 8)
-    shown = lines(text)
-    while size > 8 and max(_font(name, size).getlength(row) for row in shown) > (1 - 2 * MARGIN) * width:
-        size -= 1
-    font, step, edge = _font(name, size), round(1.25 * size), max(1, round(OUTLINE * size))
+    shown, step, edge = lines(text), round(1.25 * font.size), max(1, round(OUTLINE * font.size))
     strip = PIL.Image.new("LA", (width, step * len(shown) + 2 * edge))
     drawing = PIL.ImageDraw.Draw(strip)
     for i, row in enumerate(shown):
