@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int, Int16
 
 from avct_jax import errors
-from avct_jax.data.phonemes import ipa, pronunciation, symbols
+from avct_jax.data.phonemes import ipa, pronunciation, symbols, written_english
 from avct_jax.data.speech import pcm, speech_features
 
 MISSING = (
@@ -140,7 +140,7 @@ class HibariSpeaker:
 
     def _pieces(self, text):
         rng, begin, empty = np.random.default_rng(self._seed), 0, True
-        for sentence in self._voice.split_sentences(text):
+        for sentence in self._voice.split_sentences(written_english.read_out(text)):
             for said in self._voice.phonemize(sentence):
                 if not any(map(_spell, said)):  # marks alone
                     continue
