@@ -155,3 +155,22 @@ def test_factors_out_of_range_are_refused(words, said):
     with pytest.raises(errors.UserError) as caught:
         option.parse(animate.Options, ["--image", "a", "--audio", "b", *words.split()], "avct animate")
     assert str(caught.value).startswith(said)
+
+
+def test_each_face_is_given_its_sound():
+    words = "--image a --framing full --audio b.wav --audio none --audio my.c.wav --face all"
+    found = option.parse(animate.Options, words.split(), "avct animate")
+    assert animate.audio_of(found.audio) == ["b.wav", None, "my.c.wav"]
+    request = animate.request_of(found)
+    assert (request.framing, request.face, request.redub) == ("full", "all", False)
+    assert animate.audio_of(("b.wav",)) == "b.wav" and animate.audio_of(()) is None
+    assert animate.default_output("x/a.b.png", "y/b.wav", "my.c.wav") == "a.b_says_b_my.c.mp4"
+
+
+def test_a_film_takes_the_portraits_place():
+    found = option.parse(animate.Options, ["--video", "a.mp4", "--audio", "b"], "avct animate")
+    assert found.image is None and animate.request_of(found).redub
+    with pytest.raises(errors.UserError, match="--video: not allowed with --image"):
+        option.parse(animate.Options, ["--image", "c", "--video", "a.mp4", "--audio", "b"], "avct animate")
+    with pytest.raises(errors.UserError, match="are required: --image, or --video"):
+        animate.run(option.parse(animate.Options, ["--audio", "b"], "avct animate"))

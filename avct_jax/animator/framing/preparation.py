@@ -55,7 +55,8 @@ def prepare(
             seed = portrait.seed_of(cut) if request.seed is None else request.seed + i
             track = animator.move(speech, head.portrait, request, notes, seed)
             if several:
-                said = 0 if (own := heard[i]) is None else len(own[0].silent)
+                voice = heard[i]
+                said = 0 if voice is None else len(voice[0].silent)
                 track = track._replace(speech=voices.rested(track.speech, said))
             tracks.append(track)
     sound = known[0][1] if len(known) == 1 else voices.mixed([source for _, source in known])

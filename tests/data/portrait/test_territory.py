@@ -49,7 +49,10 @@ def layers():
 def test_what_is_not_a_heads_own_is_held_where_somebody_is_near(layers):
     held = territory.hold(layers, np.zeros((territory.FINE, territory.FINE), np.float32))
     around = layers.vertices[-len(layers.sway) :, :2]
-    below, above = around[:, 1] > 1, (around[:, 1] < -1) & (np.abs(around[:, 0]) > 0.7)
+    below, above = (
+        (around[:, 1] > 1) & (np.abs(around[:, 0]) < 0.7),
+        (around[:, 1] < -1) & (np.abs(around[:, 0]) > 0.7),
+    )
     assert layers.sway[below].max() > 0.5, "her shoulders slide along the square's lower border"
     assert not held.sway[below].any() and not held.shares[below].any()
     np.testing.assert_array_equal(held.shares[above], layers.shares[above])  # behind her there is nobody
