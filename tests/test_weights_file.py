@@ -156,3 +156,10 @@ def test_config_from_dict_rebuilds_nested_dataclasses_and_fills_in_defaults():
         weights_file.config_from_dict(system_config.SystemConfig, {"image_size": 64}).avct
         == system_config.PAPER.avct
     )
+
+
+def test_the_embedded_file_fits_without_being_looked_at():
+    with weights_file.embedded() as path:
+        known, checked = weights_file.load(path, known=True), weights_file.load(path, required=None)
+    assert known.config == checked.config
+    assert jax.tree.all(jax.tree.map(np.array_equal, dict(known.variables), dict(checked.variables)))

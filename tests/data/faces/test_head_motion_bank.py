@@ -109,3 +109,15 @@ def test_people_blink_twelve_to_thirty_times_a_minute(voice):
 def test_shortest_voices_work(frames):
     behaviour = bank.behave(np.zeros(frames), np.ones(frames, bool), seed=1)
     assert all(len(part) == frames and np.isfinite(part).all() for part in behaviour)
+
+
+def test_peaks_are_those_of_scipy():
+    from scipy import signal
+
+    rng = np.random.default_rng(0)
+    for round_ in range(300):
+        values = rng.normal(size=rng.integers(0, 80))
+        values = np.round(2 * values) / 2 if round_ % 3 == 0 else values  # level tops
+        distance = int(rng.integers(1, 12))
+        wanted, _ = signal.find_peaks(values, height=0.2, distance=distance)
+        np.testing.assert_array_equal(bank.peaks(values, 0.2, distance), wanted)
