@@ -5,6 +5,7 @@ import ctypes
 import gc
 import os
 import pathlib
+import signal
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
@@ -163,3 +164,11 @@ def _no_lines_by_the_clock(monkeypatch):
     from avct_jax import progress
 
     monkeypatch.setattr(progress, "PLAIN_SECONDS", float("inf"))
+
+
+@pytest.fixture
+def usual_interrupt():
+    """Ctrl-C as at a terminal: a shell's background jobs, and what they start, are made to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

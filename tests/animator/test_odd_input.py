@@ -306,14 +306,6 @@ def test_an_input_is_never_overwritten(avct, tmp_path):
     assert code == main.REFUSED and "is an input" in lines[0] and path.read_bytes() == content
 
 
-@pytest.fixture
-def usual_interrupt():
-    """Ctrl-C as at a terminal: a shell's background jobs, and what they start, are made to ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("usual_interrupt")
 @pytest.mark.parametrize(
     "number, code", [(signal.SIGINT, main.INTERRUPTED), (signal.SIGTERM, main.TERMINATED)]

@@ -69,7 +69,7 @@ def test_of_a_group_one_is_given_and_the_default_makes_room():
     defaults = option.parse(animate.Options, ["--audio", "a.wav", "--still"], "avct animate")
     found = option_fields.replace(defaults, {"text": "Hello.", "head_motion": 2.0})
     assert (found.audio, found.text, found.head.still, found.head.head_motion) == ((), "Hello.", False, 2.0)
-    assert option_fields.replace(defaults, {"seed": 3}).audio == "a.wav"
+    assert option_fields.replace(defaults, {"seed": 3}).audio == ("a.wav",)
     assert option_fields.replace(defaults, {"still": False}).head.still is False
     with pytest.raises(errors.UserError, match="not allowed with"):
         option_fields.replace(defaults, {"text": "Hello.", "audio": "b.wav"})

@@ -123,6 +123,7 @@ def hidden(folder):
     return [path for path in folder.iterdir() if path.name.startswith(".avct-")]
 
 
+@pytest.mark.usefixtures("usual_interrupt")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_jobs_that_were_stopped_go_on(how, tmp_path):
     first, second = made_jobs.job(tmp_path, "a"), made_jobs.job(tmp_path, "b", seconds=20.0)

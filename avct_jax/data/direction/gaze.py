@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial import transform
 
 from avct_jax import errors
 from avct_jax import face_topology as topology
@@ -116,6 +115,8 @@ def look(
       eyes: the portrait's own.
       turned: the portrait's head, rotation vector, rad.
     """
+    from scipy.spatial import transform  # late: inputs are looked at before it is there
+
     head = transform.Rotation.from_rotvec(rotation) * transform.Rotation.from_rotvec(turned)
     facing = _facing(head.as_rotvec())
     facing[:, 1] -= _facing(turned[None])[0, 1]
@@ -126,6 +127,8 @@ def look(
 
 def _facing(rotation: Float[np.ndarray, "t 3"]) -> Float[np.ndarray, "t 2"]:
     """Where heads face: angles to the right and up, rad."""
+    from scipy.spatial import transform  # late: inputs are looked at before it is there
+
     ahead = transform.Rotation.from_rotvec(rotation).apply([0.0, 0.0, -1.0])
     return np.arcsin(np.clip(ahead[:, :2], -1, 1)) * [1, -1]
 

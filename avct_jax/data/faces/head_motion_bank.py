@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy import ndimage
 
 FRAME_RATE = 25  # frames/s
 FADE = 15  # frames over which one stretch passes into the next
@@ -95,6 +94,8 @@ def behave(
       blink_rate: factor on how often the eyes blink; nothing else hangs on it.
       turned: rotation vector (rad) of the portrait's own head; not told, it looks at the viewer.
     """
+    from scipy import ndimage  # late: inputs are looked at before it is there
+
     rng = np.random.default_rng((seed, 7))
     lively = _lively(loudness)
     motion = head_motion(lively, rng, bank or embedded())
@@ -132,6 +133,8 @@ def soft_limit(
 
 def _lively(loudness):
     """Loudness in standard deviations, smoothed; 0 where nothing changes."""
+    from scipy import ndimage  # late: inputs are looked at before it is there
+
     smooth = ndimage.gaussian_filter1d(np.asarray(loudness, np.float64), 3)
     return (smooth - smooth.mean()) / max(float(smooth.std()), 1e-3)
 
@@ -198,6 +201,8 @@ def blinks(
 
 def gaze(count: int, rng: np.random.Generator) -> Float[np.ndarray, "t 2"]:
     """Draw small jumps of the eyes around the viewer."""
+    from scipy import ndimage  # late: inputs are looked at before it is there
+
     looks = np.zeros((count, 2), np.float32)
     frame = 0
     while frame < count:

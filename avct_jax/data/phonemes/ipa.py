@@ -25,12 +25,12 @@ ENGLISH = table("""
     əɹ=ER aj=AY aw=AW ej=EY ow=OW ɔj=OY ɑ=AA a=AA ɒ=AA æ=AE ʌ=AH ə=AH ɐ=AH ɘ=AH ᵊ=AH ɤ=AH ɔ=AO ɛ=EH e=EY
     ɜ=ER ɝ=ER ɚ=ER ø=ER œ=ER ɪ=IH ɨ=IH i=IY o=OW ʊ=UH ɵ=UH u=UW ʉ=UW ɯ=UW y=UW b=B ɓ=B d=D ɖ=D ɗ=D ð=DH
     f=F ɸ=F g=G ɡ=G ɟ=G ɣ=G h=HH ɦ=HH x=HH χ=HH k=K c=K q=K l=L ɫ=L ʎ=L ɭ=L m=M ɱ=M n=N ɲ=N ɴ=N ŋ=NG p=P
-    r=R ɹ=R ɻ=R ʁ=R ʀ=R ɽ=R s=S ʃ=SH ʂ=SH ɕ=SH t=T ʈ=T ɾ=T ʔ=T θ=TH v=V β=V ʋ=V w=W ɰ=W ʍ=W j=Y ɥ=Y z=Z
+    r=R ɹ=R ɻ=R ʁ=R ʀ=R ɽ=R s=S ʃ=SH ʂ=SH ɕ=SH t=T ʈ=T ɾ=T ʔ=T θ=TH v=V β=V ʋ=V w=W ɰ=W ʍ=W j=Y ɥ=W z=Z
     ʒ=ZH ʐ=ZH
 """)
 OTHERS = table("""
     ʘ=P ʙ=B ⱱ=V ʦ=T+S ʣ=D+Z ʨ=CH ʥ=JH ʈʂ=CH ɖʐ=JH ɳ=N ɟʝ=JH cx=CH ʝ=Y ɬ=L ɮ=L ɺ=L ʟ=L ɢ=G ʛ=G ɠ=G ʄ=G
-    ǀ=T ǁ=L ǃ=T ǂ=CH ʇ=T ʖ=L ʗ=T ħ=HH ʕ=HH ʜ=HH ʢ=HH ʡ=T ɧ=SH ʑ=ZH ɫ=L ɞ=ER ɶ=AA ʏ=UH ᵻ=IH ᵿ=UH ɿ=IH ʅ=ER
+    ǀ=T ǁ=L ǃ=T ǂ=CH ʇ=T ʖ=L ʗ=T ħ=HH ʕ=HH ʜ=HH ʢ=HH ʡ=T ɧ=SH ʑ=ZH ɞ=ER ɶ=AA ʏ=UH ᵻ=IH ᵿ=UH ɿ=IH ʅ=ER
     ʮ=UW ʯ=UW ɩ=IH ɷ=UH ʓ=ZH ʆ=SH ƥ=P ƭ=T ƈ=K ƙ=K ʠ=K ȴ=L ȵ=N ȶ=T ȡ=D
 """)
 ALL = ENGLISH | OTHERS

@@ -35,7 +35,7 @@ def test_lips_do_what_is_seen(name):
 @pytest.mark.parametrize(
     "word, phones",
     [
-        ("ˈt͡sʋœlf", "T S W ER L F"),
+        ("ˈt͡sʋœlf", "T S V ER L F"),
         ("bɔ̃ʒuːʁ", "B AO ZH UW R"),
         ("ni²¹⁴⁻³⁵xɑʊ̯²¹⁴⁻²¹⁽⁴⁾", "N IY HH AA UH"),
         ("ɕi˥˩", "SH IY"),

@@ -15,13 +15,16 @@ from avct_jax.data.phonemes import languages, pronunciation
 SPOKEN = {"guten": "ɡuːtən", "tag": "taːk", "zwölf": "t͡svœlf"}
 
 
+KEPT = (languages._model, languages._model_file, languages._espeak_knows)
+
+
 @pytest.fixture(autouse=True)
 def forget():
     """What is installed differs from test to test."""
-    for cached in (languages._model, languages._model_file, languages._espeak_knows):
+    for cached in KEPT:
         cached.cache_clear()
     yield
-    for cached in (languages._model, languages._model_file, languages._espeak_knows):
+    for cached in KEPT:
         cached.cache_clear()
 
 

@@ -16,10 +16,10 @@ from avct_jax.models.frozen import hama_conformer
 hama = pytest.importorskip("hama", reason="needs hama")
 # What the weights of windows hear of one window: most likely tokens, and every fourth's logarithm.
 SAID = (
-    *("<wb>", *3 * ("<blank>",), "ɛ", "<blank>", "n", "<blank>", "<blank>", "<wb>", "<wb>", "ð"),
+    *("<wb>", *3 * ("<blank>",), "ɛ", "<blank>", "n", "n", "<blank>", "<wb>", "<wb>", "ð"),
     *("i", "<blank>", "<wb>", "b", "<blank>", "<blank>", "oʊ", *5 * ("<blank>",)),
 )
-LOGS = [-0.0296, -0.0412, -0.0687, -0.0219, -0.0039, -0.0013]
+LOGS = [-0.0279, -0.0554, -0.0759, -0.0284, -0.0032, -0.0010]
 
 
 @pytest.fixture(scope="module")
