@@ -342,12 +342,10 @@ class MeshAnimator(base.Animator, family="mesh"):
             predicted.append(np.asarray(self._predict(self.variables, heard, style)))
         moved = np.concatenate(predicted)[:count]
         gain, found = self._liveliness(moved, speech.silent), np.empty_like(moved)
-        if not np.ndim(scale):
-            return self._rescaled(moved, gain, float(scale))
-        steps = np.round(scale, 2)
+        steps = np.round(np.broadcast_to(scale, count), 2)
         for step in np.unique(steps):
             found[steps == step] = self._rescaled(moved[steps == step], gain, float(step))
-        return found
+        return speech_motion.rest_in_pauses(found, speech.silent)
 
     def _rescaled(self, moved, gain, scale):
         mean = self.config.mean_motion or (0.0,) * self.config.speech_motion.components

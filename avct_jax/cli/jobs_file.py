@@ -1,6 +1,7 @@
 """Files of jobs: one JSON object a line, or a csv with a header; fields are options of `avct animate`."""
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 from avct_jax import errors
 from avct_jax.cli import option_fields
 from avct_jax.cli.commands import animate
+from avct_jax.data.media import subtitles
 from avct_jax.files import text_file
 from avct_jax.jobs import animation_job
 
@@ -108,7 +110,11 @@ def _job(row: dict[str, Any], defaults, beside: str, folder: str | None, place: 
     if output is None:
         image, spoken = animate.needed(options)
         output = animate.default_output(image, *spoken)
-    return animate.job_of(options, os.path.join(folder or beside, output))._replace(place=place)
+    placed = lambda name: os.path.join(folder or beside, name)
+    if (titles := options.drawn.subtitles) not in (None, subtitles.BURN):
+        drawn = dataclasses.replace(options.drawn, subtitles=placed(titles))
+        options = dataclasses.replace(options, drawn=drawn)
+    return animate.job_of(options, placed(output))._replace(place=place)
 
 
 def _beside(folder: str, value: str | tuple[str, ...]) -> str | tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from avct_jax import arguments, errors
 from avct_jax.animator import base, inputs
-from avct_jax.data.media import video_io
+from avct_jax.data.media import subtitles, video_io
 from avct_jax.files import atomic_write, file_kind
 
 Progress = Callable[[int, int], None]
@@ -27,6 +27,7 @@ class AnimationJob(NamedTuple):
       checkpoint: a .safetensors file; None is the one in the package.
       landmarks: who finds the face.
       place: where it was read, "line 3".
+      read: files whose text is among these already; they must not be lost.
     """
 
     image: str
@@ -37,6 +38,13 @@ class AnimationJob(NamedTuple):
     checkpoint: str | None = None
     landmarks: str = "mediapipe"
     place: str = ""
+    read: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What it writes: the video, and a file of subtitles."""
+        beside = self.request.subtitles
+        return (self.output,) if beside in (None, subtitles.BURN) else (self.output, os.fspath(beside))
 
     @property
     def files(self) -> dict[str, str]:
@@ -65,15 +73,16 @@ def refuse_clashes(jobs: Sequence[AnimationJob]) -> None:
     """
     writers: dict[str, AnimationJob] = {}
     for job in jobs:
-        other = writers.setdefault(os.path.realpath(job.output), job)
-        if other is not job:
-            raise errors.UserError(
-                f"{other.place} and {job.place} have the same output {job.output!r}; name another for one"
-            )
+        for output in job.outputs:
+            other = writers.setdefault(os.path.realpath(output), job)
+            if other is not job:
+                raise errors.UserError(
+                    f"{other.place} and {job.place} have the same output {output!r}; name another for one"
+                )
     for job in jobs:
-        for path in filter(None, (*job.files.values(), job.checkpoint)):
+        for path in filter(None, (*job.files.values(), *job.read, job.checkpoint)):
             if (writer := writers.get(os.path.realpath(path))) is not None:
-                what = f"the output of {writer.place}, {writer.output!r}, is an input of {job.place}"
+                what = f"the output of {writer.place}, {path!r}, is an input of {job.place}"
                 raise errors.UserError(f"{what}; name another")
 
 
@@ -86,8 +95,24 @@ def look(job: AnimationJob) -> None:
     for path in job.files.values():
         video_io.check_readable(path)
     check_checkpoint(job.checkpoint)
-    atomic_write.refuse_overwriting(job.output, *job.files.values(), job.checkpoint)
+    refuse_overwriting(job)
     inputs.look(job.image, job.audio, job.request, checkpoint=job.checkpoint, landmarks=job.landmarks)
+
+
+def refuse_overwriting(job: AnimationJob) -> None:
+    """Refuse a video, or subtitles, in the place of anything that was read; and one in the other's.
+
+    Raises:
+      UserError: so it is.
+    """
+    given = (*job.files.values(), *job.read, job.checkpoint)
+    atomic_write.refuse_overwriting(job.output, *given)
+    for beside in job.outputs[1:]:
+        atomic_write.refuse_overwriting(beside, *given, option="--subtitles")
+        if os.path.realpath(beside) == os.path.realpath(job.output):
+            raise errors.UserError(f"--subtitles {beside!r} is the video; name another")
+        if os.path.isdir(beside):
+            raise errors.UserError(f"--subtitles {beside!r} is a folder; name a file in it")
 
 
 def check_checkpoint(path: str | None) -> None:
@@ -104,16 +129,17 @@ def check_checkpoint(path: str | None) -> None:
 
 
 def make_folder(job: AnimationJob) -> None:
-    """Make the folder of the video where it is missing, and refuse an output that cannot be written.
+    """Make the folders of outputs where they are missing, and refuse an output that cannot be written.
 
     Raises:
       UserError: so it is.
     """
-    folder = os.path.dirname(os.path.realpath(job.output))
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise errors.UserError(f"{folder!r} cannot be made: {error.strerror}; name another") from None
+    for output in job.outputs:
+        folder = os.path.dirname(os.path.realpath(output))
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError as error:
+            raise errors.UserError(f"{folder!r} cannot be made: {error.strerror}; name another") from None
     video_io.check_writable(job.output)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import logging
 import os
+import secrets
 from collections.abc import Callable, Iterator
 
 from avct_jax import errors
@@ -11,7 +12,6 @@ from avct_jax.animator import inputs, portrait
 from avct_jax.data.media import image_io, video_io
 from avct_jax.data.portrait import pictured_face
 from avct_jax.data.speech import audio_io, voice
-from avct_jax.files import atomic_write
 from avct_jax.jobs import animation_job
 
 
@@ -20,7 +20,7 @@ def problems(job: animation_job.AnimationJob) -> list[str]:
     found: list[str] = []
     readable = {kind: _told(found, video_io.check_readable, path) for kind, path in job.files.items()}
     _told(found, _writable, job)
-    _told(found, atomic_write.refuse_overwriting, job.output, *job.files.values(), job.checkpoint)
+    _told(found, animation_job.refuse_overwriting, job)
     usable = _told(found, animation_job.check_checkpoint, job.checkpoint)
     if job.checkpoint and usable:
         _told(found, _load, job.checkpoint)
@@ -28,7 +28,7 @@ def problems(job: animation_job.AnimationJob) -> list[str]:
     if all(readable.values()) and usable:
         _told(found, inputs.look, job.image, job.audio, job.request, checkpoint=job.checkpoint,
               landmarks=job.landmarks)  # fmt: skip
-    if shown and job.landmarks == "mediapipe":
+    if shown and job.landmarks == "mediapipe" and not job.request.redub:
         _told(found, _face, job.image, job.request.face)
     for kind, path in job.files.items():
         if kind.startswith("audio") and readable[kind]:
@@ -60,12 +60,16 @@ def _silent_log() -> Iterator[None]:
 
 def _writable(job: animation_job.AnimationJob) -> None:
     """Refuse an output that could not be written; folders that are missing would be made."""
-    folder = os.path.dirname(os.path.realpath(job.output))
-    while not os.path.lexists(folder):
-        folder = os.path.dirname(folder)
-    if not os.path.isdir(folder):
-        raise errors.UserError(f"{folder!r} is not a folder; choose another output")
-    video_io.check_writable(os.path.join(folder, os.path.basename(job.output)))
+    for output in job.outputs:
+        folder, name = os.path.split(os.path.realpath(output))
+        wanted = folder
+        while not os.path.lexists(folder):
+            folder = os.path.dirname(folder)
+        if not os.path.isdir(folder):
+            raise errors.UserError(f"{folder!r} is not a folder; choose another output")
+        if folder != wanted or output != job.output:  # a file of that name there is another
+            name = f"avct-{secrets.token_hex(8)}{os.path.splitext(job.output)[1]}"
+        video_io.check_writable(os.path.join(folder, name))
 
 
 def _load(checkpoint: str) -> None:

@@ -98,7 +98,8 @@ def is_made(job: animation_job.AnimationJob, given: Digests) -> bool:
             return False
         before = {kind: file["sha256"] for kind, file in record["inputs"].items()}
         before["checkpoint"] = record["checkpoint"]["sha256"]
-        return before == given and digest(job.output) == record["video"]["sha256"]
+        there = all(map(os.path.isfile, job.outputs))
+        return there and before == given and digest(job.output) == record["video"]["sha256"]
     except (OSError, LookupError, TypeError, AttributeError):  # no video, or somebody's own JSON
         return False
 

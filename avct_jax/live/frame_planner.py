@@ -209,7 +209,7 @@ class FramePlanner:
         spoken, lively = self._predict(reply, part.begin, known, states[-1], behaviour)
         lips, manner, plans = self._planned_to.lips, self._planned_to.manner, []
         for i, state in enumerate(states):
-            lips = mouth.speak(lips, lively[i])
+            lips = mouth.speak(lips, lively[i], silent[i : i + demeanour.AHEAD + 1])
             manner = manner if silent[i] else mouth.learn(manner, float(spoken[i] @ m.opening))
             plans.append(self._plan(i, state, behaviour, lips, manner, audio=part.audio[i]))
         plans[-1].end_of_speech = part.last

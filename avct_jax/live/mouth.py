@@ -18,6 +18,7 @@ SURE = 40  # frames of speech by which a mouth's usual opening is half known
 MEMORY = 375  # frames of speech = 15 s over which it is remembered
 ENTER = (0.25, 0.5, 0.75)  # shares of a reply's first frames, the rest is what was there before
 CLOSE = (0.8, 0.5, 0.25, 0.08, 0.0)  # of the last mouth of a reply, after its end
+NEVER = float("inf")  # frames since somebody spoke
 CUT = (0.4, 0.1, 0.0)  # the same where a reply breaks off: shut in the third frame
 
 
@@ -38,6 +39,7 @@ class Lips(NamedTuple):
       ago: frames since.
       entered: frames of speech since then.
       cut: whether speech broke off.
+      quiet: frames since somebody spoke.
     """
 
     shown: Float[np.ndarray, " k"]
@@ -45,6 +47,7 @@ class Lips(NamedTuple):
     ago: int = 0
     entered: int = 0
     cut: bool = False
+    quiet: float = NEVER
 
 
 @functools.cache
@@ -112,8 +115,15 @@ def learn(manner: Manner, opening: float) -> Manner:
     return Manner(mean, square, manner.frames + 1)
 
 
-def speak(lips: Lips, spoken: Float[np.ndarray, " k"]) -> Lips:
-    """Go on to a frame of speech, from rest within three."""
+def speak(lips: Lips, spoken: Float[np.ndarray, " k"], silent: Bool[np.ndarray, " m"]) -> Lips:
+    """Go on to a frame of a reply, from rest within three; in its pauses the mouth rests.
+
+    Args:
+      silent: where nobody speaks, in this frame and in those that are known after it.
+    """
+    lips = lips._replace(quiet=lips.quiet + 1 if silent[0] else 0)
+    until = next((i for i, quiet in enumerate(silent) if not quiet), speech_motion.PARTING_FROM)
+    spoken = spoken * speech_motion.voiced_share(np.array([float(lips.quiet)]), np.array([float(until)]))
     share = ENTER[lips.entered] if lips.entered < len(ENTER) else 1.0
     left = lips.left * np.float32(_left(lips))
     shown = np.float32(share) * spoken + np.float32(1 - share) * left
@@ -124,7 +134,7 @@ def rest(lips: Lips) -> Lips:
     """Go on to a frame in which nobody speaks."""
     if lips.entered:  # speech has just ended
         lips = Lips(lips.shown, lips.shown, cut=lips.cut)
-    return lips._replace(shown=lips.left * np.float32(_left(lips)), ago=lips.ago + 1)
+    return lips._replace(shown=lips.left * np.float32(_left(lips)), ago=lips.ago + 1, quiet=NEVER)
 
 
 def cut(lips: Lips) -> Lips:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 PROGRAM = """
-import statistics, sys
+import sys
 import numpy as np
 from avct_jax import weights_file
 from avct_jax.animator import keypoint_animator
@@ -25,13 +25,13 @@ picture = np.full((64, 64, 3), 128, np.uint8)
 Face(system).animate(picture, sys.argv[3], sys.argv[4], phonemes=sys.argv[2],
                      progress=lambda done, total: held.append(kilobytes("VmRSS")))
 quarter = max(len(held) // 4, 1)
-print(kilobytes("VmHWM"), statistics.median(held[-quarter:]) - statistics.median(held[:quarter]))
+print(kilobytes("VmHWM"), min(held[-quarter:]) - min(held[:quarter]))
 """
-FRAMES = 120 * 25 * 64 * 64 * 3 / 1024  # kB that all frames of the long video take
+FRAMES = 240 * 25 * 64 * 64 * 3 / 1024  # kB that all frames of the long video take
 
 
 def memory(folder: pathlib.Path, checkpoint, seconds: int) -> list[float]:
-    """Most memory of all, and what is usual in the last quarter of the frames less that in the first, kB."""
+    """Most memory of all, and the least in the last quarter of the frames less that in the first, kB."""
     script = f'[{{"word": "x", "phones": [{{"ph": "AA", "bg": 0, "ed": {100 * seconds}}}]}}]'
     (folder / "x.json").write_text(script)
     second = np.random.default_rng(0).normal(0, 3000, 16000).astype(np.int16).tobytes()
@@ -47,7 +47,7 @@ def memory(folder: pathlib.Path, checkpoint, seconds: int) -> list[float]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not pathlib.Path("/proc/self/status").exists(), reason="needs /proc")
-def test_animate_takes_as_much_memory_for_two_minutes_as_for_ten_seconds(tmp_path, tiny_checkpoint):
+def test_animate_takes_as_much_memory_for_four_minutes_as_for_ten_seconds(tmp_path, tiny_checkpoint):
     """Compiling, on as many threads as there are, makes the peak vary by a tenth from run to run."""
-    (short, _), (long, grown) = (memory(tmp_path, tiny_checkpoint, seconds) for seconds in (10, 120))
+    (short, _), (long, grown) = (memory(tmp_path, tiny_checkpoint, seconds) for seconds in (10, 240))
     assert long < 1.3 * short and grown < FRAMES / 2

@@ -1,5 +1,7 @@
 """Jobs as data: which clash, and what is told at a look."""
 
+import os
+
 import pytest
 
 from avct_jax import errors
@@ -41,3 +43,29 @@ def test_settings_are_all_that_is_told_but_the_files(tmp_path):
     assert set(job.files) == {"image", "audio", "poses"} and "poses" not in job.settings
     assert job.settings["blink"] == 0.5 and job.settings["text"] == "Hello."
     assert job.settings["phonemes"] is None
+
+
+def titled(tmp_path, name, place, **more):
+    found = made_jobs.job(tmp_path, name)
+    request = found.request._replace(subtitles=os.fspath(tmp_path / place), transcript="hello")
+    return found._replace(request=request, place=f"line {name}", **more)
+
+
+def test_subtitles_are_outputs_as_the_video_is(tmp_path):
+    one, two = (titled(tmp_path, name, "all.srt") for name in "ab")
+    with pytest.raises(errors.UserError, match=r"line a and line b have the same output .*all\.srt"):
+        animation_job.refuse_clashes([one, two])
+    words = tmp_path / "words.srt"
+    words.write_text("hello")
+    reads = titled(tmp_path, "b", "b.srt", read=(os.fspath(words),))
+    with pytest.raises(errors.UserError, match=r"words\.srt.* is an input of line b"):
+        animation_job.refuse_clashes([titled(tmp_path, "a", "words.srt"), reads])
+    own = titled(tmp_path, "c", "words.srt", read=(os.fspath(words),))
+    with pytest.raises(errors.UserError, match=r"--subtitles .*words\.srt' is an input"):
+        animation_job.refuse_overwriting(own)
+    assert words.read_text() == "hello"
+    (tmp_path / "d.srt").mkdir()
+    with pytest.raises(errors.UserError, match="is a folder"):
+        animation_job.refuse_overwriting(titled(tmp_path, "d", "d.srt"))
+    animation_job.make_folder(titled(tmp_path, "e", "titles/e.srt"))
+    assert (tmp_path / "titles").is_dir()

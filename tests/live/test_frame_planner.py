@@ -145,12 +145,12 @@ def test_idle_frames_live_and_do_not_fill_the_memory():
         grown = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    assert grown < 200_000
+    assert grown < 300_000
 
 
 def test_mouth_eases_to_another_scale(no_pitch):
     session = live_parts.new_session()
-    session.push(np.ones(16000 * 4, np.int16), 16000)
+    session.push(np.tile(np.int16([3000, -3000]), 32000), 16000)  # no pause
     before = [plan.controls.speech[0] for plan in spoken(session, 40)]
     assert before[-1] == 1
     session.adjust(session.scales.adjusted(mouth=0.5))

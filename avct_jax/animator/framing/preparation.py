@@ -53,12 +53,7 @@ def prepare(
         for i, (head, cut) in enumerate(zip(ready.heads, cuts, strict=True)):
             speech = spoken[i] if several else spoken[0]
             seed = portrait.seed_of(cut) if request.seed is None else request.seed + i
-            track = animator.move(speech, head.portrait, request, notes, seed)
-            if several:
-                voice = heard[i]
-                said = 0 if voice is None else len(voice[0].silent)
-                track = track._replace(speech=voices.rested(track.speech, said))
-            tracks.append(track)
+            tracks.append(animator.move(speech, head.portrait, request, notes, seed))
     sound = known[0][1] if len(known) == 1 else voices.mixed([source for _, source in known])
     seconds = max(speech.seconds for speech, _ in known)
     return base.PreparedAnimation(ready, tracks, seen.pixels.shape[:2], count, seconds, sound, seed=first)
@@ -69,7 +64,7 @@ def _refuse_shared(request: base.Request, faces: int, several: bool) -> None:
     if several:
         for name in ("phonemes", "transcript"):
             if getattr(request, name) is not None:
-                raise errors.UserError(f"{name} are of one sound and several are given; leave {name} out")
+                raise errors.UserError(f"{name}: of one sound, and several are given; leave {name} out")
     if faces > 1 and request.poses is not None:
         raise errors.UserError(
             f"poses are of one head and {faces} are to move; leave poses out, or pick a face"

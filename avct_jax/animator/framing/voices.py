@@ -13,7 +13,6 @@ from avct_jax.data.media import soundtrack
 from avct_jax.data.speech import audio_io, mesh_features, voice
 
 RATE = 48000  # samples/s of mixed sounds
-SHUTTING = 6  # frames in which a mouth comes to rest
 
 
 def listed(audio: options.Audio) -> list[Any] | None:
@@ -61,19 +60,6 @@ def extended(speech: voice.Speech, frames: int) -> voice.Speech:
     return voice.Speech(
         np.pad(speech.samples, (0, whole - len(speech.samples))), *(np.concatenate(pair) for pair in fields)
     )
-
-
-def rested(mouth: Float[np.ndarray, "t k"], frames: int) -> Float[np.ndarray, "t k"]:
-    """Bring a mouth to rest once a voice of so many frames has ended.
-
-    Left to E_avct, lips of who listens for long would move a little with the head.
-
-    Args:
-      mouth: coefficients, 0 at rest.
-    """
-    after = np.arange(len(mouth)) - (frames - 1)
-    share = np.clip(1 - after / SHUTTING, 0, 1) if frames else np.zeros(len(mouth))
-    return (mouth * share[:, None]).astype(mouth.dtype)
 
 
 def mixed(sources: Sequence[Any]) -> soundtrack.SampledAudio:

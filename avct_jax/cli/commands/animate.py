@@ -187,7 +187,10 @@ def run(options: Options) -> int:
     names = [name for name in options.audio if name != NOBODY]
     given = (image, *names, speech.phonemes, options.head.poses, speech.transcript_file)
     check(output, *given, options.text_file, *options.directed.files, checkpoint=options.network.checkpoint)
+    from avct_jax.jobs import animation_job
+
     job = job_of(options, output)
+    animation_job.refuse_overwriting(job)
     look(image, job.audio, output, job.request, options.network, options.shown)
     with contextlib.ExitStack() as kept:
         audio, request = job.audio, job.request
@@ -207,6 +210,8 @@ def needed(options: Options) -> tuple[str, list[str]]:
         raise errors.UserError(MISSING.format("--image, or --video"))
     names = [name for name in options.audio if name != NOBODY]
     spoken = names or list(filter(None, [options.text_file or in_a_name(options.text)]))
+    if options.audio and not names:
+        raise errors.UserError("all faces only listen; give a recording for one at least")
     if not spoken:
         raise errors.UserError(MISSING.format("--audio, or --text or --text-file"))
     return image, spoken
@@ -226,7 +231,8 @@ def job_of(options: Options, output: str) -> Any:
     if text is not None and request.subtitles is not None:
         request = request._replace(captions=())  # which speaking it tells
     how = (output, text, request, networks.checkpoint, networks.landmarks)
-    return animation_job.AnimationJob(image, audio_of(options.audio), *how)
+    read = tuple(filter(None, (options.text_file, options.speech.transcript_file)))
+    return animation_job.AnimationJob(image, audio_of(options.audio), *how, read=read)
 
 
 def request_of(options: Options) -> Any:

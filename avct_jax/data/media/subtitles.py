@@ -17,6 +17,7 @@ from avct_jax.files import atomic_write
 BURN = "burn"  # in the place of a file's name
 ENDINGS = (".srt", ".vtt")
 LINE, LINES = 42, 2  # characters of a line, lines of a cue: what broadcasters ask for
+SMALLEST = 4  # px, of letters: no line is cut in a picture of 96 px
 SHORTEST = 0.8  # s that a cue is shown, if the next leaves it
 HEIGHT, MARGIN, OUTLINE = 0.055, 0.04, 0.1  # of the frame: letters, what is kept free; of a letter: its edge
 FONTS = (  # Pillow's own has English letters only
@@ -186,9 +187,9 @@ def burned(blocks: Iterable[Any], cues: Sequence[Subtitle], rate: float) -> Iter
 
 def _fitting(cues: Sequence[Subtitle], height: int, width: int) -> Any:
     """One font for all cues, whose longest line is not wider than the frame."""
-    name, size = font_for(cues), max(round(HEIGHT * min(height, width)), 8)
+    name, size = font_for(cues), max(round(HEIGHT * min(height, width)), SMALLEST)
     longest = max((row for cue in cues for row in lines(cue.text)), key=_font(name, size).getlength)
-    while size > 8 and _font(name, size).getlength(longest) > (1 - 2 * MARGIN) * width:
+    while size > SMALLEST and _font(name, size).getlength(longest) > (1 - 2 * MARGIN) * width:
         size -= 1
     return _font(name, size)
 

@@ -44,10 +44,12 @@ def check(language: Any) -> str:
         raise errors.UserError(f"the language is {language!r}; give its code, such as en, de or pt-br")
     if not is_english(code) and _model_file(code) is None and not _espeak_knows(code):
         base = code.partition("-")[0]
-        raise errors.UserError(
-            f"nobody here knows the language {code}; run `pip install 'g2p2[{base},numbers]'`, "
-            "or install the program espeak-ng"
+        help_yourself = (
+            "is the code right? `espeak-ng --voices` lists its own"
+            if shutil.which(PROGRAM)
+            else f"run `pip install 'g2p2[{base},numbers]'`, or install the program espeak-ng"
         )
+        raise errors.UserError(f"nobody here knows the language {code}; {help_yourself}")
     return code
 
 

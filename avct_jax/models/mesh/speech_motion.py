@@ -11,7 +11,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from avct_jax import face_topology as topology
 from avct_jax import speech_format
@@ -20,6 +20,10 @@ from avct_jax.models import avct
 
 LEAST_LOG = speech_format.LEAST_LOG
 POSE_SCALE = 0.1  # rad and eye distances: poses are brought to about 1
+# Frames after the last word in which a mouth still moves on, and in which it shuts then; how many before the
+# next word it begins to part, and takes to do so: no more than a stream knows ahead.
+LINGER, SHUTTING = 2, 6
+PARTING_FROM, PARTING = 6, 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,3 +184,31 @@ def rescale(
         return amplified * np.float32(scale)
     pressed = np.minimum(gain * (spoken @ gap), 0) - amplified @ gap
     return amplified + (np.maximum(pressed, 0) / (gap @ gap))[:, None] * gap[None]
+
+
+def voiced_share(since: Float[np.ndarray, " n"], until: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Return which share of its motion a mouth keeps where nobody speaks: in pauses it comes to rest.
+
+    Left to E_avct it would move with the head, whose poses it sees.
+
+    Args:
+      since: frames since somebody spoke; 0 where somebody does.
+      until: frames until somebody will.
+    """
+    shutting = 1 - (since - LINGER) / SHUTTING
+    return np.clip(np.maximum(shutting, (PARTING_FROM - until) / PARTING), 0, 1).astype(np.float32)
+
+
+def rest_in_pauses(
+    moved: Float[np.ndarray, "t k"], silent: Bool[np.ndarray, " t"]
+) -> Float[np.ndarray, "t k"]:
+    """Bring a mouth to rest where nobody speaks.
+
+    Args:
+      moved: coefficients, 0 at rest.
+    """
+    index = np.arange(len(silent))
+    spoken = np.where(silent, np.inf, index)
+    last = np.maximum.accumulate(np.where(silent, -np.inf, index))
+    following = np.minimum.accumulate(spoken[::-1])[::-1]
+    return moved * voiced_share(index - last, following - index)[:, None]

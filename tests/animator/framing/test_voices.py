@@ -48,15 +48,6 @@ def test_mixed_sounds_are_written_into_a_video(tmp_path):
     assert np.corrcoef(back, mixed.samples[: len(back)])[0, 1] > 0.99
 
 
-def test_mouths_come_to_rest_when_a_voice_has_ended():
-    mouth = np.ones((30, 4), np.float32)
-    rested = voices.rested(mouth, 10)[:, 0]
-    assert (rested[:10] == 1).all() and (rested[10 + voices.SHUTTING :] == 0).all()
-    assert (np.diff(rested[9 : 11 + voices.SHUTTING]) < 0).sum() == voices.SHUTTING
-    assert not voices.rested(mouth, 0).any()
-    np.testing.assert_array_equal(voices.rested(mouth, 30), mouth)
-
-
 def test_silence_follows_a_voice_that_has_ended():
     speech = mesh_features.listen(made_sounds.vowel(0.5, seed=1)[:-100])
     longer = voices.extended(speech, 30)

@@ -219,3 +219,20 @@ def test_mean_speech_is_that_of_other_people_who_train():
     )
     alone = known._replace(persons=("me",) * 4)
     assert speech_dataset.mean_speech(alone, "me") != speech_dataset.mean_speech(known, "me")
+
+
+def test_a_mouth_rests_in_pauses_and_parts_before_the_next_word():
+    silent = np.zeros(60, bool)
+    silent[:20] = silent[30:50] = True
+    shown = speech_motion.rest_in_pauses(np.ones((60, 3), np.float32), silent)[:, 0]
+    assert not shown[:14].any() and not shown[38:44].any()  # rests, and from the beginning on
+    np.testing.assert_allclose(shown[14:20], [0, 1 / 3, 2 / 3, 1, 1, 1], atol=1e-6)
+    np.testing.assert_allclose(shown[30:38], [1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0], atol=1e-6)
+    assert (shown[~silent] == 1).all() and shown.dtype == np.float32
+    assert not speech_motion.rest_in_pauses(np.ones((9, 3), np.float32), np.ones(9, bool)).any()
+
+
+def test_stops_within_words_are_no_pauses():
+    silent = np.zeros(20, bool)
+    silent[8:11] = True
+    assert (speech_motion.rest_in_pauses(np.ones((20, 2), np.float32), silent) == 1).all()
