@@ -1,7 +1,6 @@
 """A portrait, ready to be drawn in chunks of one length."""
 
 import functools
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -75,7 +74,7 @@ def read(
     points = crop.to_unit(seen.points, seen.square, size)
     drawn = found.prepare_portrait(pixels, points)
     turned = head_pose.head_turn(np.asarray(drawn.portrait.head))
-    seed = int.from_bytes(hashlib.sha256(pixels.tobytes()).digest()[:4], "little")
+    seed = portraits.seed_of(pixels)
     directed = eased.LiveFace(mesh_animator.own_eyes(drawn), turned)
     whole = functools.partial(found.prepare_portrait, pixels, points, whole_eyes=True)
     return LivePortrait(drawn, turned, seed, tuple(notes), directed, whole)
