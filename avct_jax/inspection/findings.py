@@ -169,9 +169,7 @@ def _sound(path, checkpoint) -> Findings:
     speech = _speech(animator, path)
     sound, lines = _heard(path, speech)
     count = len(speech.silent)
-    zeros = np.zeros((count, 3), np.float32)
-    still = head_motion_bank.Behaviour(zeros, zeros, zeros[:, :2], zeros[:, :2], zeros[:, 0])
-    opening = _openings(animator, animator.predict(speech, still))
+    opening = _openings(animator, animator.predict(speech, head_motion_bank.still(count)))
     curves = FaceCurves(opening, np.full((count, 3), np.nan), np.full(count, np.nan))
     return Findings((*lines, *_of_curves(curves)), None, sound, curves)
 

@@ -75,15 +75,9 @@ def prepare(
         order = films.order(film, count)
         spoken = look_at_teeth(animator, film, request.size)
     with clock("motion"):
-        coefficients = animator.predict(speech, still(count), request.mouth)
+        coefficients = animator.predict(speech, head_motion_bank.still(count), request.mouth)
     redub = Redub(film, order, spoken)
     return base.PreparedAnimation(redub, coefficients, film.size, count, speech.seconds, heard)
-
-
-def still(count: int) -> head_motion_bank.Behaviour:
-    """A head that does nothing, for so many frames."""
-    zeros = lambda *shape: np.zeros((count, *shape), np.float32)
-    return head_motion_bank.Behaviour(zeros(3), zeros(3), zeros(2), zeros(2), zeros())
 
 
 def tell_of_length(video: base.Path, count: int) -> None:

@@ -62,6 +62,12 @@ class Behaviour(NamedTuple):
     brow: Float[np.ndarray, " t"]
 
 
+def still(count: int) -> Behaviour:
+    """Return what a face does that does nothing, for so many frames."""
+    zeros = lambda *shape: np.zeros((count, *shape), np.float32)
+    return Behaviour(zeros(3), zeros(3), zeros(2), zeros(2), zeros())
+
+
 @functools.cache
 def embedded() -> Bank:
     """Read the bank that comes with the package; scripts/make_head_motion_bank.py makes it."""
