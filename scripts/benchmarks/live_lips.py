@@ -43,7 +43,8 @@ def planner(animator: Any, recogniser: str) -> Plan:
         while made.plan_speech():
             pass
         rows = [plan.controls for plan in made.planned]
-        stacked = {name: np.stack([getattr(row, name) for row in rows]) for name in rows[0]._fields}
+        names = ("speech", *head_motion_bank.Behaviour._fields)  # no expression is told
+        stacked = {name: np.stack([getattr(row, name) for row in rows]) for name in names}
         return stacked.pop("speech"), head_motion_bank.Behaviour(**stacked)
 
     return plan
