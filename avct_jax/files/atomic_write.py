@@ -5,6 +5,7 @@ import os
 import pathlib
 import secrets
 from collections.abc import Iterator
+from typing import IO
 
 from avct_jax import errors
 
@@ -51,11 +52,11 @@ def writing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     path = pathlib.Path(os.path.realpath(path))  # a link stays one: what it names is written
     temporary = hidden_beside(path)
     try:
-        with held(temporary):
+        with held(temporary):  # until it has its name: to flush it takes a while
             yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     except OSError as error:
         raise errors.UserError(
             f"cannot write {path} ({error.strerror}); free space or choose another folder"
@@ -78,21 +79,44 @@ def held(path: pathlib.Path) -> Iterator[None]:
       OSError: the folder is missing, full, or not to be written to.
     """
     remove_half_written(path.parent)
-    with open(path, "ab") as file:
-        if fcntl:
-            with contextlib.suppress(OSError):  # a file system without locks
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if fcntl is None:  # on Windows, where an open file could not be renamed
+        path.touch()
         yield
+        return
+    with _locked(path):
+        yield
+
+
+def _locked(path: pathlib.Path) -> IO[bytes]:
+    """Make a file, and lock it for as long as it is open."""
+    assert fcntl is not None
+    while True:
+        file = open(path, "ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks: nobody removes anything there
+            return file
+        if _is_at(path, file):
+            return file
+        file.close()  # another process saw it before it was locked, and took it for a dead writer's: again
+
+
+def _is_at(path: pathlib.Path, file: IO[bytes]) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def remove_half_written(folder: pathlib.Path) -> None:
     """Remove what writers left in a folder when they were killed; what a living one holds stays."""
-    if not fcntl:  # on Windows nobody can tell
+    if fcntl is None:  # nobody can tell
         return
     for path in folder.glob(f"{PREFIX}{'[0-9a-f]' * 2 * TOKEN_BYTES}*"):
         with contextlib.suppress(OSError), open(path, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink(missing_ok=True)
+            if _is_at(path, file):
+                path.unlink()
 
 
 def write(path: str | os.PathLike, content: bytes) -> None:

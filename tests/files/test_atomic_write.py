@@ -1,5 +1,6 @@
 """Files bear their name only when they are whole."""
 
+import os
 import subprocess
 import sys
 
@@ -59,6 +60,33 @@ def test_what_dead_writers_left_is_removed_and_what_living_ones_hold_stays(tmp_p
     assert (tmp_path / name).exists()
     atomic_write.write(tmp_path / "b.json", b"")
     assert {path.name for path in tmp_path.iterdir()} == {".avct-notes", "b.json"}
+
+
+def test_a_file_that_another_process_removes_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    lock, others = atomic_write.fcntl.flock, [1, 1]
+
+    def late(file, how):
+        if how == atomic_write.fcntl.LOCK_EX and others:  # a writer's, which comes too late twice
+            others.pop()
+            atomic_write.remove_half_written(tmp_path)
+        lock(file, how)
+
+    monkeypatch.setattr(atomic_write.fcntl, "flock", late)
+    atomic_write.write(tmp_path / "a.json", b"new")
+    assert not others and [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert (tmp_path / "a.json").read_bytes() == b"new"
+
+
+def test_a_file_is_held_until_it_bears_its_name(tmp_path, monkeypatch):
+    flush = os.fsync
+
+    def slow(number):
+        atomic_write.remove_half_written(tmp_path)
+        flush(number)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    atomic_write.write(tmp_path / "a.json", b"new")
+    assert (tmp_path / "a.json").read_bytes() == b"new"
 
 
 @pytest.mark.parametrize("name", ["n" * 250 + ".json", "ü" * 120 + ".json", ".hidden", "s." + "x" * 250])
