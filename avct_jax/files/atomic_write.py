@@ -91,7 +91,7 @@ def _locked(path: pathlib.Path) -> IO[bytes]:
     """Make a file, and lock it for as long as it is open."""
     assert fcntl is not None
     while True:
-        file = open(path, "ab")
+        file = open(path, "ab")  # noqa: SIM115 - it is returned open
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError:  # a file system without locks: nobody removes anything there
