@@ -113,14 +113,16 @@ class MeshAnimator(base.Animator, family="mesh"):
         symbols = len(mesh_features.TOKENS)
         return mesh_inference.SpeechWindow(shape(speech_format.STEPS, symbols), shape(*rows), shape(6))
 
-    def _begin_drawing(self, layers: mesh_inference.Layers) -> None:
-        """Begin to compile what draws a portrait, while its audio is heard."""
+    def _begin_drawing(self, side: int) -> None:
+        """Begin to compile what draws a portrait, while it is taken apart and its audio is heard."""
         if compile_cache.in_use() is None:
             return
+        layers = mesh_inference.Layers(*portrait_layers.shapes(side))
         sizes = {"speech": self.config.speech_motion.components} | WIDTHS
         shape: Any = lambda *sizes: jax.ShapeDtypeStruct((self.chunk, *sizes), jnp.float32)
         controls = face_mesh.Controls(brow=shape(), **{name: shape(width) for name, width in sizes.items()})
         portrait = self._prepare.shapes(layers)
+        self._prepare.begin(layers)
         self._lay_mouths.begin(portrait, self._paint_mouths.shapes(self.variables, portrait, controls))
         self._paint_mouths.begin(self.variables, portrait, controls)
 
@@ -292,9 +294,9 @@ class MeshAnimator(base.Animator, family="mesh"):
         side = size or size_for(found.square.size)
         cut = crop.crop(found.pixels, found.square, side)
         points = crop.to_unit(found.points, found.square, side)
-        layers = self._put(self.take_apart(cut, points), self._eyes(cut, points, whole_eyes))
         if not whole_eyes:
-            self._begin_drawing(layers)
+            self._begin_drawing(side)
+        layers = self._put(self.take_apart(cut, points), self._eyes(cut, points, whole_eyes))
         return self._prepare(layers), cut
 
     def _track(self, speech, seed, poses, scales, notes, turned=None, told=NOTHING, eyes=None) -> MeshTrack:

@@ -40,6 +40,7 @@ class KeptProgram:
         self._function, self._name, self._about = function, name, about
         self._jitted = jax.jit(function)
         self._programs: dict[Any, Any] = {}
+        self._flats: dict[Any, Any] = {}
 
     def __call__(self, *args: Any) -> Any:
         """Call it."""
@@ -54,18 +55,21 @@ class KeptProgram:
             self._begin(key, leaves, tree, apart=True)
 
     def shapes(self, *args: Any) -> Any:
-        """Return the shapes of what it gives for such arguments, without tracing it where it is known."""
+        """Return the shapes of what it gives for such arguments, without tracing it where it is known.
+
+        What is traced here is not traced again where it is compiled.
+        """
         leaves, tree = jax.tree.flatten(args)
-        exported = self._exported(leaves, tree)
+        folder = _folder()
+        exported = _load(self._path(folder, leaves, tree)) if folder else None
         if exported is None:
-            return jax.eval_shape(self._function, *args)
-        found = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in exported.out_avals]
-        return jax.tree.unflatten(exported.out_tree, found)
+            return self._flat(leaves, tree).eval_shape(*map(_struct, leaves))
+        return jax.tree.unflatten(exported.out_tree, list(map(_struct, exported.out_avals)))
 
     def _begin(self, key: Any, leaves: list[Any], tree: Any, *, apart: bool = False) -> Any:
         future: concurrent.futures.Future = concurrent.futures.Future()
         self._programs[key] = future
-        shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in leaves]
+        shapes = list(map(_struct, leaves))
         if apart and _folder():
             _threads().submit(self._make, future, shapes, tree)
         else:
@@ -86,26 +90,29 @@ class KeptProgram:
 
     def _exported(self, leaves: list[Any], tree: Any) -> Any:
         """The traced program, from its file or else into it; None where it cannot be had."""
-        from jax import export
-
         folder = _folder()
         if folder is None:
             return None
-        platform = export.default_export_platform()
-        said = repr((_key(leaves, tree), self._about, platform, _settings()))
-        path = folder / f"{self._name}-{hashlib.sha256((_sources() + said).encode()).hexdigest()}{SUFFIX}"
+        path = self._path(folder, leaves, tree)
         try:
-            return _load(path) or self._export(path, leaves, tree, platform)
+            return _load(path) or self._export(path, leaves, tree)
         except Exception as error:  # plain jit has to do, and says what is wrong if that fails too
             _log.info("%s is traced anew: %s", self._name, error)
             return None
 
-    def _export(self, path: pathlib.Path, leaves: list[Any], tree: Any, platform: str) -> Any:
+    def _path(self, folder: pathlib.Path, leaves: list[Any], tree: Any) -> pathlib.Path:
+        said = repr((_key(leaves, tree), self._about, _platform(), _settings()))
+        return folder / f"{self._name}-{hashlib.sha256((_sources() + said).encode()).hexdigest()}{SUFFIX}"
+
+    def _flat(self, leaves: list[Any], tree: Any) -> Any:
+        """The jitted function of the leaves; one for each shape, so that it is traced once."""
+        flat = jax.jit(lambda *leaves: self._function(*jax.tree.unflatten(tree, leaves)))
+        return self._flats.setdefault(_key(leaves, tree), flat)
+
+    def _export(self, path: pathlib.Path, leaves: list[Any], tree: Any) -> Any:
         from jax import export
 
-        flat = jax.jit(lambda *leaves: self._function(*jax.tree.unflatten(tree, leaves)))
-        shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in leaves]
-        made = export.export(flat, platforms=[platform])(*shapes)
+        made = export.export(self._flat(leaves, tree), platforms=[_platform()])(*map(_struct, leaves))
         try:
             atomic_write.write(path, bytes(made.serialize()))
         except (errors.UserError, ValueError) as error:  # a full disk, or a container that has no name
@@ -125,6 +132,16 @@ def named(*kinds: Any) -> None:
 def _folder() -> pathlib.Path | None:
     """Where programs are kept; None: nowhere, or they are of one process among several."""
     return compile_cache.in_use() if jax.process_count() == 1 else None
+
+
+def _platform() -> str:
+    from jax import export
+
+    return export.default_export_platform()
+
+
+def _struct(x: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype)
 
 
 def _load(path: pathlib.Path) -> Any:

@@ -91,6 +91,30 @@ def make(
     )
 
 
+def shapes(side: int) -> PortraitLayers:
+    """Return what `make` gives for a square of `side` px, as arrays that say no more than shape and type."""
+    floats = lambda *sizes: np.broadcast_to(np.float32(0), sizes)
+    dense, triangles = (2 * side - 1,) * 2, np.broadcast_to(np.int32(0), (GRID, GRID, 3))
+    around = len(topology.RING_SCALES) * len(topology.FACE_OVAL) + len(border())
+    return PortraitLayers(
+        skin=floats(*dense, 3),
+        image=floats(*dense, 3),
+        vertices=floats(topology.POINTS + around, 3),
+        closed=floats(topology.POINTS, 3),
+        upper=triangles,
+        lower=triangles,
+        head=floats(3, 3),
+        origin=floats(3),
+        anchor=floats(3),
+        cavity=floats(3),
+        seam=floats(),
+        cover=floats(*dense),
+        background=floats(side, side, 3),
+        shares=floats(around, 3),
+        sway=floats(around),
+    )
+
+
 def denser(pixels: Float[np.ndarray, "s s *c"]) -> Float[np.ndarray, "d d *c"]:
     """Put a pixel between each two (d = 2 s - 1): read bilinearly between these, an image stays sharp.
 

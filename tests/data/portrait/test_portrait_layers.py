@@ -66,6 +66,13 @@ def test_closing_leaves_a_shut_mouth_alone(astronaut):
     assert np.abs(portrait_layers.closing(once)).max() < 0.01 * portrait_layers.eye_distance(once)
 
 
+def test_shapes_are_those_of_what_is_made(astronaut):
+    image, points = astronaut
+    made = portrait_layers.make(image, points, face_basis.embedded().canonical)
+    told = portrait_layers.shapes(len(image))
+    assert [(x.shape, x.dtype) for x in told] == [(np.shape(x), np.asarray(x).dtype) for x in made]
+
+
 def test_teeth_are_covered_by_lip(astronaut):
     image, points = astronaut
     pixels = portrait_layers.to_pixels(points, SIZE)
