@@ -21,8 +21,6 @@ from avct_jax.train.core import loop
 from avct_jax.train.monitoring import metric_log
 from tests import made_clips, toy_stage
 
-# Seconds count here, not speed: code that LLVM has not improved runs slower, and is there sooner.
-FLAGS = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count="
 WORDS = ["--preset", "tiny", "--steps", "2", "--eval-every", "2", "--image-every", "2"]
 FILES = {"image": "a.png", "audio": "a.wav", "output": "a.mp4"}
 STEPS = (
@@ -37,7 +35,8 @@ def clips(tmp_path_factory):
 
 def start(*commands, devices=2):
     """One process that runs `avct` with these words, one after the other."""
-    environment = toy_stage.environment() | {"XLA_FLAGS": FLAGS + str(devices)}
+    flags = f"{toy_stage.WIRING} --xla_force_host_platform_device_count={devices}"
+    environment = toy_stage.environment(flags=flags)
     code = STEPS.format([[str(word) for word in words] for words in commands])
     return subprocess.Popen(
         [sys.executable, "-c", code],

@@ -318,7 +318,10 @@ def test_an_interrupted_animation_leaves_nothing(material, tmp_path, number, cod
     words += ["--checkpoint", material / "tiny.safetensors", "--still"]
     command = [sys.executable, "-m", "avct_jax", "animate", *map(str, words)]
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=toy_stage.environment()
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=toy_stage.environment(flags=toy_stage.WIRING),
     )
     while process.poll() is None and not any(p.stat().st_size for p in out.iterdir()):
         time.sleep(0.05)  # until the encoder has written something

@@ -62,7 +62,9 @@ def test_variant_that_sees_the_image_trains_and_speaks(tmp_path):
     clip.save(path, known._replace(poses=known.poses / 1000))
     shared_networks(tmp_path / "shared.safetensors")
     words = [sys.executable, "-c", SMOKE, str(tmp_path), IMAGE]
-    done = subprocess.run(words, env=toy_stage.environment(), capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        words, env=toy_stage.environment(flags=toy_stage.WIRING), capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == 0, done.stderr
     frames = np.stack(list(video_io.read_frames(tmp_path / "videos" / "speech" / "s1_1.mp4")))
     assert frames.shape == (32, 64, 64, 3) and frames.std() > 0

@@ -128,7 +128,7 @@ def hidden(folder):
 @pytest.mark.usefixtures("usual_interrupt")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_jobs_that_were_stopped_go_on(how, tmp_path):
-    first, second = made_jobs.job(tmp_path, "a"), made_jobs.job(tmp_path, "b", seconds=20.0)
+    first, second = made_jobs.job(tmp_path, "a"), made_jobs.job(tmp_path, "b", seconds=6.0)
     rows = [
         {"image": job.image, "audio": job.audio, "output": job.output, "size": 256} for job in (first, second)
     ]
@@ -150,5 +150,5 @@ def test_jobs_that_were_stopped_go_on(how, tmp_path):
     lines = [line for line in done.stderr.splitlines() if line.startswith("avct: line")]
     assert done.returncode == 0 and done.stdout == "2 jobs: 1 made, 1 kept\n", done
     assert lines[0] == f"avct: line 1: {first.output} is made already, and kept"
-    assert lines[1].startswith(f"avct: line 2: wrote {second.output}: 500 frames, 20.00 s of sound")
-    assert len(list(video_io.read_frames(second.output))) == 500 and not hidden(tmp_path)
+    assert lines[1].startswith(f"avct: line 2: wrote {second.output}: 150 frames, 6.00 s of sound")
+    assert len(list(video_io.read_frames(second.output))) == 150 and not hidden(tmp_path)
