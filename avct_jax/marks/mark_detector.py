@@ -1,0 +1,217 @@
+"""Finding the watermark of a video, wherever in the picture it is and however large.
+
+The mark comes and goes with a wave of 3.125 Hz: the frames, multiplied with that wave and added up, leave of the
+picture only what happens at this frequency. Of each pixel that is made as strong as its neighbours are on average,
+and compared with the known pattern at every place and at many sizes. Where it fits best the payload is read.
+"""
+
+import functools
+import math
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Complex, Float
+from scipy import fft
+
+from avct_jax.data.media import video_io
+from avct_jax.marks import mark_payload, mark_pattern
+
+SIDE = 320  # px: the longer side of frames that are looked at
+SECONDS = 16.0  # that are looked at, at most, in pieces of which each may be found alone
+PIECE = 8.0  # s
+SMALLEST, LARGEST = 0.2, 1.7  # of the longer side: sizes of the square that are tried
+STEP = 1.012  # from one size to the next: a quarter of a cell at the edge
+LEAST_SEEN = 0.4  # of the square, or of the picture
+NEIGHBOURHOOD = 2.5  # cells
+# Peak over the mean power of everything that is compared: see docs/reference/watermark.md for the rates.
+SURE, LIKELY = 36.0, 17.0
+
+
+class MarkReading(NamedTuple):
+    """What was found of a mark.
+
+    Attributes:
+      found: whether the video bears it.
+      payload: what it says; None where it cannot be read.
+      score: how much it stands out: power of the best fit over the mean of all.
+      box: of the square that bears it: left, top, right and bottom, in shares of the picture's width and height.
+      seconds: of the video that were looked at.
+    """
+
+    found: bool
+    payload: mark_payload.MarkPayload | None
+    score: float
+    box: tuple[float, float, float, float] | None
+    seconds: float
+
+
+class Fit(NamedTuple):
+    """Where the known pattern fits best.
+
+    Attributes:
+      score: power over the mean.
+      side: of the square, px.
+      top: its upper edge, px.
+      left: its left edge, px.
+      turn: by which complex values are turned so that the known pattern is real.
+    """
+
+    score: float
+    side: float
+    top: float
+    left: float
+    turn: complex
+
+
+def read(path: video_io.Path, *, key: str = mark_pattern.KEY) -> MarkReading:
+    """Look for the mark of a video.
+
+    Args:
+      key: of the patterns; others than the usual one find nothing, which is how false alarms are counted.
+
+    Raises:
+      UserError: it cannot be read.
+    """
+    found = video_io.probe(path)
+    rate = found.frame_rate or float(video_io.FRAME_RATE)
+    height, width = found.size
+    scale = SIDE / max(height, width)
+    size = max(16, round(height * scale)), max(16, round(width * scale))
+    frames = video_io.read_frames(path, frame_rate=None, size=size)
+    wave = Demodulator(size, rate)
+    best = MarkReading(False, None, 0.0, None, 0.0)
+    for frame in frames:
+        wave.add(frame)
+        if wave.seconds >= PIECE and wave.pieces + 1 < SECONDS / PIECE:
+            best = _better(best, look(wave.take(), key), size, wave.total)
+            if best.found and best.payload:
+                frames.close()
+                return best
+        if wave.total >= SECONDS:
+            frames.close()
+            break
+    if wave.seconds >= 1 or not wave.pieces:
+        best = _better(best, look(wave.take(), key), size, wave.total)
+    return best
+
+
+class Demodulator:
+    """Adds up frames, multiplied with the wave."""
+
+    def __init__(self, size: tuple[int, int], frame_rate: float):
+        """Begin."""
+        self._rate, self._frames = frame_rate, []
+        self.total, self.pieces = 0.0, 0
+
+    @property
+    def seconds(self) -> float:
+        """Length of the piece."""
+        return len(self._frames) / self._rate
+
+    def add(self, frame: np.ndarray) -> None:
+        """Take the next frame."""
+        self._frames.append(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY))
+        self.total += 1 / self._rate
+
+    def take(self) -> Complex[np.ndarray, "h w"]:
+        """Return the piece's sum, and begin the next."""
+        frames = np.stack(self._frames).astype(np.float32)
+        self._frames, self.pieces = [], self.pieces + 1
+        return demodulated(frames, self._rate)
+
+
+def demodulated(frames: Float[np.ndarray, "n h w"], frame_rate: float) -> Complex[np.ndarray, "h w"]:
+    """Return what of each pixel happens at the wave's frequency."""
+    count = len(frames)
+    window, basis = np.hanning(count + 2)[1:-1], np.stack([np.ones(count), np.linspace(-1, 1, count)])
+    wave = window * np.exp(-2j * np.pi * mark_pattern.FREQUENCY / frame_rate * np.arange(count))
+    # What does not change, and what changes evenly, has no share in it.
+    wave -= window * (np.linalg.pinv(basis * window @ basis.T) @ (basis @ wave) @ basis)
+    flat = frames.reshape(count, -1)
+    parts = [np.float32(part) @ flat for part in (wave.real, wave.imag)]
+    return (parts[0] + 1j * parts[1]).reshape(frames.shape[1:])
+
+
+def look(image: Complex[np.ndarray, "h w"], key: str = mark_pattern.KEY) -> tuple[Fit, Float[np.ndarray, "128"]]:
+    """Find where the known pattern fits best, and read the signs there."""
+    fit = _finer(image, _coarse(image, key), key)
+    return fit, signs_at(image, fit, key)
+
+
+def _coarse(image, key) -> Fit:
+    longer = max(image.shape)
+    count = math.ceil(math.log(LARGEST / SMALLEST) / math.log(STEP))
+    return max(_fits(image, longer * SMALLEST * STEP**i, key) for i in range(count))
+
+
+def _finer(image, fit: Fit, key) -> Fit:
+    near = [fit.side * STEP ** (i / 4) for i in range(-3, 4) if i]
+    return max([fit, *(_fits(image, side, key) for side in near)])
+
+
+def _fits(image: np.ndarray, side: float, key: str) -> Fit:
+    """Where the pattern fits best at one size."""
+    whole = round(side)
+    even = evened(image, side / mark_pattern.CELLS).astype(np.complex64)
+    shape = [fft.next_fast_len(n + whole) for n in image.shape]
+    transformed = fft.fft2(even, shape)
+    transformed *= np.conj(fft.fft2(_template(whole, key), shape))
+    fits = fft.ifft2(transformed, overwrite_x=True)
+    seen = np.outer(*(_overlaps(n, whole, full) for n, full in zip(image.shape, shape, strict=True)))
+    allowed = seen > LEAST_SEEN * min(whole**2, image.size)
+    power = fits.real**2 + fits.imag**2
+    level = np.where(allowed, power / np.maximum(seen, 1), 0)
+    place = np.unravel_index(level.argmax(), level.shape)
+    mean = level[allowed].mean()
+    top, left = (p if p < n else p - full for p, n, full in zip(place, image.shape, shape, strict=True))
+    score = float(level[place] / mean) if mean > 0 else 0.0
+    return Fit(score, float(whole), float(top), float(left), complex(np.exp(-1j * np.angle(fits[place]))))
+
+
+def evened(image: Complex[np.ndarray, "h w"], cell: float) -> Complex[np.ndarray, "h w"]:
+    """Leave no more than cells' detail, and make all places equally strong."""
+    planes = [image.real.astype(np.float32), image.imag.astype(np.float32)]
+    coarse, fine = cell * NEIGHBOURHOOD, max(cell / 4, 0.3)
+    planes = [cv2.GaussianBlur(x, (0, 0), fine) - cv2.GaussianBlur(x, (0, 0), coarse) for x in planes]
+    power = cv2.GaussianBlur(planes[0] ** 2 + planes[1] ** 2, (0, 0), coarse)
+    strength = np.sqrt(power + 1e-3 * power.max() + 1e-12)
+    return (planes[0] + 1j * planes[1]) / strength
+
+
+def _overlaps(length: int, side: int, full: int) -> np.ndarray:
+    """How many px of `side` that begin at each place, modulo `full`, lie within `length`."""
+    begin = np.arange(full)
+    begin = np.where(begin < length, begin, begin - full)
+    return np.clip(np.minimum(begin + side, length) - np.maximum(begin, 0), 0, None)
+
+
+@functools.lru_cache(maxsize=256)
+def _template(side: int, key: str) -> np.ndarray:
+    return mark_pattern.drawn(mark_pattern.known(key), (side, side)).astype(np.float32)
+
+
+def signs_at(image: Complex[np.ndarray, "h w"], fit: Fit, key: str) -> Float[np.ndarray, "128"]:
+    """Read the soft signs of the code at a place; cells that are not seen are nothing."""
+    even = evened(image, fit.side / mark_pattern.CELLS) * fit.turn
+    count = mark_pattern.CELLS
+    at = (np.arange(count) + 0.5) * fit.side / count - 0.5
+    x, y = np.meshgrid(at + fit.left, at + fit.top)
+    blurred = cv2.GaussianBlur(even.imag.astype(np.float32), (0, 0), fit.side / count / 4)
+    cells = cv2.remap(
+        blurred, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+    )
+    return -mark_pattern.gathered(cells, key)
+
+
+def _better(before: MarkReading, seen, size: tuple[int, int], seconds: float) -> MarkReading:
+    fit, signs = seen
+    payload = mark_payload.decode(signs)
+    if fit.score < LIKELY:
+        payload = None
+    height, width = size
+    box = (fit.left / width, fit.top / height, (fit.left + fit.side) / width, (fit.top + fit.side) / height)
+    marked = payload is not None or fit.score >= SURE
+    now = MarkReading(marked, payload, fit.score, box if marked else None, seconds)
+    key = lambda reading: (reading.payload is not None, reading.found, reading.score)
+    return max(before, now, key=key)._replace(seconds=seconds)

@@ -1,0 +1,82 @@
+"""An imperceptible watermark in frames."""
+
+import functools
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Int8, UInt8
+
+from avct_jax.marks import mark_payload, mark_pattern
+
+STRENGTH = 1.0  # root of the mean square of what is added, of 255 levels: 48 dB
+# Where little happens in a picture little is added: share in smooth skin, and levels of detail for twice as much.
+LEAST, DETAIL, MOST = 0.55, 6.0, 2.0
+HALF = 4  # frames of half a wave: mark_pattern.FREQUENCY at 25 frames/s
+NEIGHBOURHOOD = 1 / 40  # of the longer side: over which detail is measured
+
+
+class Watermark:
+    """Marks the frames of a video of 25 frames/s, in order; the first decides where more is added."""
+
+    def __init__(self, payload: mark_payload.MarkPayload):
+        """Begin."""
+        self.payload = payload
+        self._changes: Array | None = None
+        self._shown = 0
+
+    def __call__(self, frames: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w 3"]:
+        """Mark the frames that come next."""
+        if self._changes is None or self._changes.shape[1:] != frames.shape[1:]:
+            self._changes = jax.device_put(changes(self.payload, frames[0]))
+        numbers = np.arange(self._shown, self._shown + len(frames))
+        self._shown += len(frames)
+        return np.asarray(_jitted()(frames, self._changes, numbers % (2 * HALF)))
+
+
+def changes(
+    payload: mark_payload.MarkPayload, frame: UInt8[np.ndarray, "h w 3"]
+) -> Int8[np.ndarray, "4 h w 3"]:
+    """Return what is added to frames like this one in the first half of the wave, in levels of 255.
+
+    Parts of a level are dithered: so many pixels of a neighbourhood take a whole one.
+    """
+    share = visibility(frame)
+    signs = mark_pattern.known(), mark_pattern.carrying(payload)
+    cosine, sine = (mark_pattern.drawn(x, frame.shape[:2]) * share for x in signs)
+    scale = STRENGTH / np.sqrt((np.square(cosine) + np.square(sine)).mean() / 2)
+    height, width = frame.shape[:2]
+    # Gradient noise (Jimenez 2014): even in every neighbourhood.
+    threshold = 52.9829189 * ((0.06711056 * np.arange(width) + 0.00583715 * np.arange(height)[:, None]) % 1) % 1
+    phases = np.pi * np.arange(HALF) / HALF
+    wave = (scale * (np.cos(phase) * cosine + np.sin(phase) * sine) for phase in phases)
+    # All three channels are kept, though the same: read so, it is added four times as fast.
+    return np.stack([np.repeat(np.floor(x + threshold).astype(np.int8)[..., None], 3, -1) for x in wave])
+
+
+def visibility(frame: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
+    """Return the share in which a change can be hidden at each pixel: more where there is more detail."""
+    grey = frame.astype(np.float32).mean(-1)
+    width = max(3, round(NEIGHBOURHOOD * max(grey.shape)))
+    mean = cv2.blur(grey, (width, width))
+    detail = np.sqrt(np.maximum(cv2.blur(np.square(grey), (width, width)) - np.square(mean), 0))
+    return cv2.blur(np.minimum(LEAST + detail / DETAIL * (1 - LEAST / 2), MOST), (width, width))
+
+
+def add(
+    frames: UInt8[Array, "n h w 3"], changes: Int8[Array, "4 h w 3"], places: Int[Array, " n"]
+) -> UInt8[Array, "n h w 3"]:
+    """Add the mark to frames; pure.
+
+    Args:
+      places: of the frames in the wave, 0 to 7; in its second half the opposite is added.
+    """
+    change = changes[places % HALF].astype(jnp.int16)
+    change = jnp.where(places[:, None, None, None] < HALF, change, -change)
+    return jnp.clip(frames.astype(jnp.int16) + change, 0, 255).astype(jnp.uint8)
+
+
+@functools.cache
+def _jitted():
+    return jax.jit(add)
