@@ -54,9 +54,9 @@ def open_folder(path: str | os.PathLike, videos: Sequence[pathlib.Path] = ()) ->
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".avct-{os.getpid()}.mp4"
+        probe = atomic_write.hidden_beside(folder / "probe.mp4")
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise errors.UserError(
             f"nothing can be written into {os.fspath(path)!r} ({error.strerror}); choose another --output"
