@@ -2,13 +2,14 @@
 
 import functools
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from avct_jax import errors
 
 LOCAL, RAY, AUTO = "local", "ray", "ray://auto"
 
 
+@runtime_checkable
 class WorkPool(Protocol):
     """What works through a list; see `data.clips.worker_pool.run`, which is one."""
 
@@ -31,8 +32,9 @@ class Engine(NamedTuple):
 
     Attributes:
       kind: "local" or "ray".
-      address: of a Ray cluster: "auto" for one that runs on this machine, "ray://HOST:PORT" for one elsewhere,
-        by Ray's client server; None for that of RAY_ADDRESS, or else one that is started here and ended again.
+      address: of a Ray cluster: "auto" for one that runs on this machine, "ray://HOST:PORT" for one
+        elsewhere, by Ray's client server; None for that of RAY_ADDRESS, or else one that is started here and
+        ended again.
       cpus, gpus: that each of Ray's actors takes; 0.5 GPU lets two share one.
     """
 
@@ -84,4 +86,5 @@ def parse(text: str, *, cpus: float | None = None, gpus: float | None = None) ->
     if scheme != RAY or (text != RAY and not place):
         raise errors.UserError(f"--engine {text!r} is none; choose local, ray, {AUTO} or ray://HOST:10001")
     address = None if text == RAY else "auto" if text == AUTO else text
-    return Engine(RAY, address, Engine().cpus if cpus is None else cpus, Engine().gpus if gpus is None else gpus)
+    given = {name: amount for name, amount in (("cpus", cpus), ("gpus", gpus)) if amount is not None}
+    return Engine(RAY, address, **given)

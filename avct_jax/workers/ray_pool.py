@@ -1,8 +1,8 @@
 """Ray's actors that work through a list, on as many machines as the cluster has.
 
-An actor keeps what it loaded and compiled. One that is lost, with its machine or alone, costs the time of its
-item: that is done again by another. What is made must therefore bear its name only when it is whole, and be the
-same whoever makes it. The cluster is Ray's own affair: this knows of actors only.
+An actor keeps what it loaded and compiled. One that is lost, with its machine or alone, costs the time of
+its item: that is done again by another. What is made must therefore bear its name only when it is whole, and
+be the same whoever makes it. The cluster is Ray's own affair: this knows of actors only.
 """
 
 import collections
@@ -57,8 +57,8 @@ def run(
 ) -> Generator[tuple[Any, Any], None, None]:
     """Yield (item, what `work` returns) as they come, as `worker_pool.run` does.
 
-    Leaving the loop ends the actors. Relative names of files mean the same as here: actors work in a folder of
-    the same name.
+    Leaving the loop ends the actors. Relative names of files mean the same as here: actors work in a
+    folder of the same name.
 
     Args:
       work: a module's function of an item, `shared`, and a function to call with amounts done; its module
@@ -97,8 +97,9 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
         ray.init(address=address, log_to_driver=False, **own)
     except Exception as error:  # of a dozen kinds: Ray's, gRPC's, Python's
         reason = " ".join(str(error).split())[:200]
+        place = address or os.environ.get("RAY_ADDRESS") or "this machine"
         raise errors.UserError(
-            f"no Ray cluster answers at {address or os.environ.get('RAY_ADDRESS') or 'this machine'} ({reason}); "
+            f"no Ray cluster answers at {place} ({reason}); "
             "start one by `ray start --head`, or leave the address out"
         ) from None
     try:
@@ -167,7 +168,7 @@ class _RayBoard:
 
 
 class _RayCrew:
-    """The actors of one list. Answers' references are the keys of those that begin, and of those that work."""
+    """The actors of one list; their answers' references are keys of those that begin, and that work."""
 
     def __init__(self, ray, work, items, shared, jobs, cpus, gpus, option):
         self.ray, self.work, self.items, self.jobs, self.option = ray, work, items, jobs, option
@@ -286,4 +287,4 @@ class _RayCrew:
 def _line(error: Exception) -> str:
     """What Ray says, in short."""
     words = " ".join(str(error).split())
-    return words if len(words) <= 300 else f"{words[:300]}..."
+    return words if len(words) <= 160 else f"{words[:160]}..."

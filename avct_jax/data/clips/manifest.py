@@ -197,6 +197,21 @@ def write(
     folder: pathlib.Path, records: Iterable[Record], *, speaker: str, mean_face: dict[str, Any]
 ) -> Manifest:
     """Write manifest.json of the records, and return it."""
+    made = of_records(records, speaker=speaker, mean_face=mean_face)
+    value = {
+        "version": VERSION,
+        "speaker": speaker or None,
+        "counts": made.counts,
+        "mean_face": mean_face,
+        "clips": [{**_as_json(entry), "split": entry.split} for entry in made.clips],
+        "refused": [refusal._asdict() for refusal in made.refused],
+    }
+    write_json(folder / FILE, value)
+    return made
+
+
+def of_records(records: Iterable[Record], *, speaker: str, mean_face: dict[str, Any]) -> Manifest:
+    """Sum up records."""
     records = list(records)
     clips = sorted(
         entry._replace(held_out=clip.held_out(entry.name, entry.person, speaker=speaker))
@@ -205,15 +220,6 @@ def write(
     )
     refused = [refusal for record in records for refusal in record.refused]
     counts = count(records, clips, refused)
-    value = {
-        "version": VERSION,
-        "speaker": speaker or None,
-        "counts": counts,
-        "mean_face": mean_face,
-        "clips": [{**_as_json(entry), "split": entry.split} for entry in clips],
-        "refused": [refusal._asdict() for refusal in refused],
-    }
-    write_json(folder / FILE, value)
     return Manifest(speaker, tuple(clips), tuple(refused), counts, mean_face)
 
 

@@ -162,7 +162,9 @@ def _serve(pipe: connection.Connection, work: Callable, shared: Any, patient: bo
         pipe.send(answer(work, item, shared, lambda amount: pipe.send(WorkProgress(amount))))
 
 
-def answer(work: Callable[[Item, Any, Callable[[int], None]], Any], item: Item, shared: Any, tell: Any) -> Any:
+def answer(
+    work: Callable[[Item, Any, Callable[[int], None]], Any], item: Item, shared: Any, tell: Any
+) -> Any:
     """What `work` returns of an item, or a WorkFailure where it raises."""
     try:
         return work(item, shared, tell)
