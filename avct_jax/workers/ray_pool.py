@@ -236,10 +236,11 @@ class _RayCrew:
         except self.ray.exceptions.RayTaskError as error:  # not the work's own: that is an answer
             yield item, worker_pool.WorkFailure(_line(error))
         except self.ray.exceptions.RayError as error:
-            self._count_lost(error)
+            log.info("a worker was lost: %s", _line(error))
             if self.tries[number] < TRIES:
                 self.waiting.appendleft(number)
                 return
+            self._count_lost(error)
             text = f"{TRIES} workers were lost over it ({_line(error)})"
             yield item, worker_pool.WorkFailure(text, died=True)
             return
@@ -251,11 +252,11 @@ class _RayCrew:
         self._feed(actor)
 
     def _count_lost(self, error: Exception) -> None:
+        """Of items, and of actors that did not begin: either the list or the cluster is what ends them."""
         self.lost += 1
         if self.lost >= worker_pool.GIVE_UP * self.jobs:
             many = f"{self.lost} workers were lost one after another"
             raise errors.UserError(f"{many}: {_line(error)}; {REMEDY.format(self.option)}")
-        log.info("a worker was lost: %s", _line(error))
 
     def _progress(self) -> Iterator[tuple[Any, worker_pool.WorkProgress]]:
         """What the board was told since the last time; it may be lost with its machine."""

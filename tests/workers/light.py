@@ -28,12 +28,13 @@ def write_slowly(path, content):
             time.sleep(FRAME_SECONDS)
 
 
-def once(item, shared, progress):
-    """Write the item into a folder, and end the process of the first who does."""
-    mark = pathlib.Path(shared) / "mark"
-    if item == 2 and not mark.exists():
-        mark.touch()
-        os.kill(os.getpid(), 9)
-    atomic_write.write(pathlib.Path(shared) / f"{item}.txt", str(item).encode())
-    progress(1)
-    return item
+def slowly(item, shared, progress):
+    """Write the item's file; returns the node that did, and what is in it."""
+    import ray
+
+    content = (item * 5).encode()
+    for number in range(5):
+        time.sleep(0.1)
+        progress(number == 4)
+    write_slowly(pathlib.Path(shared) / item, content)
+    return ray.get_runtime_context().get_node_id(), content.decode()
