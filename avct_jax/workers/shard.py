@@ -41,6 +41,10 @@ class Shard(NamedTuple):
         """
         return list(items[self.number - 1 :: self.count])
 
+    def split(self, count: int) -> list["Shard"]:
+        """Divide it further: its own items are those of the smaller parts."""
+        return [Shard(self.number + self.count * each, self.count * count) for each in range(count)]
+
 
 WHOLE = Shard()
 

@@ -15,6 +15,13 @@ def test_each_item_is_in_one_part_and_parts_are_alike():
     assert shard.Shard(2, 3).of("abcdefg") == ["b", "e"] and shard.WHOLE.of("ab") == ["a", "b"]
 
 
+def test_a_part_divides_into_smaller_ones():
+    items = list(range(50))
+    whole, small = shard.Shard(2, 3), shard.Shard(2, 3).split(4)
+    assert small == [(2, 12), (5, 12), (8, 12), (11, 12)]
+    assert sorted(item for part in small for item in part.of(items)) == whole.of(items)
+
+
 def test_a_part_is_read_and_written():
     assert shard.parse("2/8", {}) == (2, 8) and str(shard.Shard(2, 8)) == "2/8"
     assert shard.parse(None, {}).is_whole and shard.parse("1/1", {}).is_whole
