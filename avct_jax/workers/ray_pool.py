@@ -99,8 +99,8 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
         reason = " ".join(str(error).split())[:200]
         place = address or os.environ.get("RAY_ADDRESS") or "this machine"
         raise errors.UserError(
-            f"no Ray cluster answers at {place} ({reason}); "
-            "start one by `ray start --head`, or leave the address out"
+            f"no Ray cluster answers at {place} ({reason}); look at `ray status` there, set "
+            "RAY_AUTH_MODE=token where it asks for one, or leave the address out"
         ) from None
     try:
         yield
@@ -174,7 +174,7 @@ class _RayCrew:
         self.ray, self.work, self.items, self.jobs, self.option = ray, work, items, jobs, option
         self.what = {"num_cpus": cpus, "num_gpus": gpus}
         self.kind = ray.remote(_RayWorker).options(**self.what, max_restarts=0)
-        self.board = ray.remote(_RayBoard).options(num_cpus=0, max_restarts=-1).remote()
+        self.board = ray.remote(_RayBoard).options(num_cpus=0, max_restarts=-1, **_beside(ray)).remote()
         self.shared = ray.put(shared)
         self.waiting = collections.deque(range(len(items)))
         self.tries: collections.Counter = collections.Counter()
@@ -283,6 +283,14 @@ class _RayCrew:
         if not self.told:
             self.told = True
             log.warning("the Ray cluster has no room for a worker yet (%s); see `ray status`", asked)
+
+
+def _beside(ray: Any) -> dict[str, Any]:
+    """How an actor stays on this machine: those that may be lost are others."""
+    from ray.util import scheduling_strategies
+
+    node = ray.get_runtime_context().get_node_id()
+    return {"scheduling_strategy": scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=True)}
 
 
 def _line(error: Exception) -> str:
