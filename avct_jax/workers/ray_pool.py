@@ -7,13 +7,13 @@ be the same whoever makes it. The cluster is Ray's own affair: this knows of act
 
 import collections
 import contextlib
+import importlib.metadata
 import logging
 import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
-import avct_jax
 from avct_jax import errors
 from avct_jax.data.clips import worker_pool
 
@@ -128,8 +128,8 @@ class _RayWorker:
     def ready(self, folder: str, version: str) -> str:
         """Go to the folder; returns why nothing can be done here, "" where it can."""
         where = f"on the machine {os.uname().nodename}"
-        if avct_jax.__version__ != version:
-            return f"avct-jax is {avct_jax.__version__} {where} and {version} here; install the same"
+        if _version() != version:
+            return f"avct-jax is {_version()} {where} and {version} here; install the same"
         try:
             os.chdir(folder)
         except OSError as error:
@@ -208,7 +208,7 @@ class _RayCrew:
         wanted = min(self.jobs, len(self.waiting) + len(self.busy))
         for _ in range(wanted - len(self.beginning) - len(self.busy)):
             actor = self.kind.remote(self.what["num_gpus"])
-            self.beginning[actor.ready.remote(os.getcwd(), avct_jax.__version__)] = actor
+            self.beginning[actor.ready.remote(os.getcwd(), _version())] = actor
 
     def _employ(self, ref: Any) -> None:
         actor = self.beginning.pop(ref)
@@ -291,6 +291,13 @@ def _beside(ray: Any) -> dict[str, Any]:
 
     node = ray.get_runtime_context().get_node_id()
     return {"scheduling_strategy": scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=True)}
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("avct-jax")
+    except importlib.metadata.PackageNotFoundError:  # it runs from its source
+        return "unknown"
 
 
 def _line(error: Exception) -> str:
