@@ -1,6 +1,6 @@
 """Finding the watermark of a video, wherever in the picture it is and however large.
 
-The mark comes and goes with a wave of 3.125 Hz: the frames, multiplied with that wave and added up, leave of the
+The mark comes and goes with a wave of 7.5 Hz: the frames, multiplied with that wave and added up, leave of the
 picture only what happens at this frequency. Of each pixel that is made as strong as its neighbours are on average,
 and compared with the known pattern at every place and at many sizes. Where it fits best the payload is read.
 """
@@ -23,7 +23,7 @@ PIECE = 8.0  # s
 SMALLEST, LARGEST = 0.2, 1.7  # of the longer side: sizes of the square that are tried
 STEP = 1.012  # from one size to the next: a quarter of a cell at the edge
 LEAST_SEEN = 0.4  # of the square, or of the picture
-NEIGHBOURHOOD = 2.5  # cells
+NEIGHBOURHOOD, FLOOR = 2.5, 0.3  # cells, and share of what is there on average that counts as little
 # Peak over the mean power of everything that is compared: see docs/reference/watermark.md for the rates.
 SURE, LIKELY = 36.0, 17.0
 
@@ -170,13 +170,13 @@ def _fits(image: np.ndarray, side: float, key: str) -> Fit:
 
 
 def evened(image: Complex[np.ndarray, "h w"], cell: float) -> Complex[np.ndarray, "h w"]:
-    """Leave no more than cells' detail, and make all places equally strong."""
+    """Leave no more than cells' detail, and of it hardly more than the phase: no place outweighs others."""
     planes = [image.real.astype(np.float32), image.imag.astype(np.float32)]
     coarse, fine = cell * NEIGHBOURHOOD, max(cell / 4, 0.3)
     planes = [cv2.GaussianBlur(x, (0, 0), fine) - cv2.GaussianBlur(x, (0, 0), coarse) for x in planes]
-    power = cv2.GaussianBlur(planes[0] ** 2 + planes[1] ** 2, (0, 0), coarse)
-    strength = np.sqrt(power + 1e-3 * power.max() + 1e-12)
-    return (planes[0] + 1j * planes[1]) / strength
+    power = planes[0] ** 2 + planes[1] ** 2
+    near = np.sqrt(cv2.GaussianBlur(power, (0, 0), coarse))
+    return (planes[0] + 1j * planes[1]) / (np.sqrt(power) + FLOOR * near + 1e-6)
 
 
 def _overlaps(length: int, side: int, full: int) -> np.ndarray:
