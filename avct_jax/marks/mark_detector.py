@@ -15,7 +15,7 @@ from jaxtyping import Complex, Float
 from scipy import fft
 
 from avct_jax.data.media import video_io
-from avct_jax.marks import mark_payload, mark_pattern
+from avct_jax.marks import mark_pattern, mark_payload
 
 SIDE = 320  # px: the longer side of frames that are looked at
 SECONDS = 16.0  # that are looked at, at most, in pieces of which each may be found alone
@@ -133,7 +133,9 @@ def demodulated(frames: Float[np.ndarray, "n h w"], frame_rate: float) -> Comple
     return (parts[0] + 1j * parts[1]).reshape(frames.shape[1:])
 
 
-def look(image: Complex[np.ndarray, "h w"], key: str = mark_pattern.KEY) -> tuple[Fit, Float[np.ndarray, "128"]]:
+def look(
+    image: Complex[np.ndarray, "h w"], key: str = mark_pattern.KEY
+) -> tuple[Fit, Float[np.ndarray, "128"]]:
     """Find where the known pattern fits best, and read the signs there."""
     fit = _finer(image, _coarse(image, key), key)
     return fit, signs_at(image, fit, key)

@@ -8,13 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Int8, UInt8
 
-from avct_jax.marks import mark_payload, mark_pattern
+from avct_jax.marks import installation, mark_pattern, mark_payload
 
 STRENGTH = 1.0  # root of the mean square of what is added, of 255 levels; 47.6 dB with its dithering
 KNOWN = 0.4  # of its power is the pattern's by which it is found
 # In smooth places little is added, and in proportion to detail elsewhere: levels that count as 1, least and most.
 DETAIL, LEAST, MOST = 8.0, 0.3, 3.0
-HALF, TURNS = 5, 1.5  # frames after which the opposite is added, and periods: mark_pattern.FREQUENCY at 25 frames/s
+HALF, TURNS = (
+    5,
+    1.5,
+)  # frames after which the opposite is added, and periods: mark_pattern.FREQUENCY at 25 frames/s
 NEIGHBOURHOOD = 1 / 40  # of the longer side: over which detail is measured
 
 
@@ -27,13 +30,25 @@ class Watermark:
         self._changes: Array | None = None
         self._shown = 0
 
-    def __call__(self, frames: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w 3"]:
-        """Mark the frames that come next."""
+    def __call__(
+        self, frames: UInt8[np.ndarray, "n h w 3"], *, first: int | None = None
+    ) -> UInt8[np.ndarray, "n h w 3"]:
+        """Mark frames.
+
+        Args:
+          first: number of the first of them in the video; by default they come next.
+        """
         if self._changes is None or self._changes.shape[1:] != frames.shape[1:]:
             self._changes = jax.device_put(changes(self.payload, frames[0]))
-        numbers = np.arange(self._shown, self._shown + len(frames))
-        self._shown += len(frames)
-        return np.asarray(_jitted()(frames, self._changes, numbers % (2 * HALF)))
+        first = self._shown if first is None else first
+        self._shown = first + len(frames)
+        places = np.arange(first, self._shown) % (2 * HALF)
+        return np.asarray(_jitted()(frames, self._changes, places))
+
+
+def usual() -> Watermark:
+    """Return what marks a video that this installation makes now."""
+    return Watermark(mark_payload.now(installation.number()))
 
 
 def changes(
@@ -53,7 +68,9 @@ def changes(
     scale = STRENGTH / np.sqrt((np.square(cosine) + np.square(sine)).mean() / 2)
     height, width = frame.shape[:2]
     # Gradient noise (Jimenez 2014): even in every neighbourhood.
-    threshold = 52.9829189 * ((0.06711056 * np.arange(width) + 0.00583715 * np.arange(height)[:, None]) % 1) % 1
+    threshold = (
+        52.9829189 * ((0.06711056 * np.arange(width) + 0.00583715 * np.arange(height)[:, None]) % 1) % 1
+    )
     phases = 2 * np.pi * TURNS * np.arange(HALF) / HALF
     wave = (scale * (np.cos(phase) * cosine + np.sin(phase) * sine) for phase in phases)
     # All three channels are kept, though the same: read so, it is added four times as fast.
