@@ -14,7 +14,7 @@ class MarkOptions:
       no_mark: neither a watermark nor Content Credentials, which the law of the European Union asks for
       label: the letters AI in a corner
       consent: who agreed to be shown so, and how; it goes into the credentials
-      certificate: PEM file of who signs the credentials (default: a key that this installation makes for itself)
+      certificate: PEM file of who signs the credentials (default: a key that this installation makes)
       key: PEM file of its key
       timestamp: address of an authority that dates the credentials; it is asked over the network
     """

@@ -7,8 +7,8 @@ from avct_jax import arguments, errors
 from avct_jax.marks import badge, credentials, mark_payload, signing_key, watermark
 
 UNMARKED = (
-    "the film bears no mark: in the European Union whoever makes synthetic video has to mark it in a way that "
-    "machines can read (AI Act, article 50(2))"
+    "the film bears no mark: in the European Union whoever makes synthetic video has to mark it in a way "
+    "that machines can read (AI Act, article 50(2))"
 )
 
 
@@ -77,7 +77,7 @@ class FilmMarks:
             None if checkpoint is None else credentials.digest(checkpoint), self._asked.consent, self.payload,
         )  # fmt: skip
         try:
-            key = self._key or signing_key.own()
+            key = self._key or signing_key.own(notes)
             credentials.sign(path, statement, key, timestamp=self._asked.timestamp)
         except (errors.UserError, OSError, ValueError) as error:
             notes.append(f"no Content Credentials, the film is whole: {' '.join(str(error).split())}")

@@ -1,8 +1,8 @@
 """Finding the watermark of a video, wherever in the picture it is and however large.
 
-The mark comes and goes with a wave of 7.5 Hz: the frames, multiplied with that wave and added up, leave of the
-picture only what happens at this frequency. Of each pixel that is made as strong as its neighbours are on average,
-and compared with the known pattern at every place and at many sizes. Where it fits best the payload is read.
+The mark comes and goes with a wave of 7.5 Hz: the frames, multiplied with that wave and added up, leave of
+the picture only what happens at this frequency. Hardly more than its phase is kept of each pixel, and it is
+compared with the known pattern at every place and at many sizes. Where it fits best the payload is read.
 """
 
 import functools
@@ -21,7 +21,8 @@ SIDE = 320  # px: the longer side of frames that are looked at
 SECONDS = 16.0  # that are looked at, at most, in pieces of which each may be found alone
 PIECE = 8.0  # s
 SMALLEST, LARGEST = 0.2, 1.7  # of the longer side: sizes of the square that are tried
-STEP = 1.012  # from one size to the next: a quarter of a cell at the edge
+STEP = 1.025  # from one size to the next: at most a fifth of a cell at the square's edge
+HALVED = 0.6  # of the longer side: from this size on pictures of half the size are compared first
 LEAST_SEEN = 0.4  # of the square, or of the picture
 NEIGHBOURHOOD, FLOOR = 2.5, 0.3  # cells, and share of what is there on average that counts as little
 # Peak over the mean power of everything that is compared: see docs/reference/watermark.md for the rates.
@@ -130,7 +131,7 @@ def demodulated(frames: Float[np.ndarray, "n h w"], frame_rate: float) -> Comple
     wave -= window * (np.linalg.pinv(basis * window @ basis.T) @ (basis @ wave) @ basis)
     flat = frames.reshape(count, -1)
     parts = [np.float32(part) @ flat for part in (wave.real, wave.imag)]
-    return (parts[0] + 1j * parts[1]).reshape(frames.shape[1:])
+    return (parts[0] + 1j * parts[1]).astype(np.complex64).reshape(frames.shape[1:])
 
 
 def look(
@@ -144,12 +145,17 @@ def look(
 def _coarse(image, key) -> Fit:
     longer = max(image.shape)
     count = math.ceil(math.log(LARGEST / SMALLEST) / math.log(STEP))
-    return max(_fits(image, longer * SMALLEST * STEP**i, key) for i in range(count))
+    sides = [longer * SMALLEST * STEP**i for i in range(count)]
+    half = cv2.resize(image.view(np.float32).reshape(*image.shape, 2), None, fx=0.5, fy=0.5,
+                      interpolation=cv2.INTER_AREA)  # fmt: skip
+    half = half[..., 0] + 1j * half[..., 1]
+    small = [_fits(image, side, key) for side in sides if side < HALVED * longer]
+    large = [_fits(half, side / 2, key)._replace(side=side) for side in sides if side >= HALVED * longer]
+    return max(small + large)
 
 
 def _finer(image, fit: Fit, key) -> Fit:
-    near = [fit.side * STEP ** (i / 4) for i in range(-3, 4) if i]
-    return max([fit, *(_fits(image, side, key) for side in near)])
+    return max(_fits(image, fit.side * STEP ** (i / 4), key) for i in range(-3, 4))
 
 
 def _fits(image: np.ndarray, side: float, key: str) -> Fit:

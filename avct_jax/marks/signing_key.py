@@ -31,14 +31,23 @@ class SigningKey(NamedTuple):
     self_made: bool = False
 
 
-def own() -> SigningKey:
-    """Return this installation's key, made at first use and kept where nobody else may read it (mode 0600).
+def own(notes: list[str] | None = None) -> SigningKey:
+    """Return this installation's key, made at first use and kept where nobody else may read it (0600).
+
+    Args:
+      notes: gets a line where it is made now.
 
     Raises:
       OSError: it cannot be read or kept.
       ValueError: the file there holds no key.
     """
-    return _own(installation.folder() / FILE)
+    path = installation.folder() / FILE
+    if notes is not None and not path.exists():
+        notes.append(
+            f"{path} is made: a key that signs Content Credentials as this installation, known to no "
+            "authority; --certificate and --key name your own"
+        )
+    return _own(path)
 
 
 def load(certificate: str | os.PathLike, key: str | os.PathLike) -> SigningKey:
@@ -60,8 +69,8 @@ def load(certificate: str | os.PathLike, key: str | os.PathLike) -> SigningKey:
     except (ValueError, TypeError) as error:
         said = " ".join(str(error).split())
         raise errors.UserError(
-            f"{os.fspath(certificate)!r} and {os.fspath(key)!r} cannot sign: {said}; give a certificate and its "
-            "key as PEM files, the key without a password"
+            f"{os.fspath(certificate)!r} and {os.fspath(key)!r} cannot sign: {said}; give a certificate "
+            "and its key as PEM files, the key without a password"
         ) from None
 
 
@@ -90,7 +99,7 @@ def _own(path: pathlib.Path) -> SigningKey:
 
 
 def _make() -> bytes:
-    """A key, its certificate, and that of the authority made up for it: C2PA refuses who vouches for himself."""
+    """A key, its certificate, and its made-up authority's: C2PA refuses who vouches for himself."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 

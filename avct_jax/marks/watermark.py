@@ -12,7 +12,7 @@ from avct_jax.marks import installation, mark_pattern, mark_payload
 
 STRENGTH = 1.0  # root of the mean square of what is added, of 255 levels; 47.6 dB with its dithering
 KNOWN = 0.4  # of its power is the pattern's by which it is found
-# In smooth places little is added, and in proportion to detail elsewhere: levels that count as 1, least and most.
+# In smooth places little is added, elsewhere in proportion to detail: levels that count as 1, least and most.
 DETAIL, LEAST, MOST = 8.0, 0.3, 3.0
 HALF, TURNS = (
     5,
