@@ -85,10 +85,7 @@ def sign(
     Raises:
       UserError: it cannot be signed; the film is as it was.
     """
-    try:
-        import c2pa
-    except (ImportError, OSError) as error:  # no wheel for this machine, or its library does not load
-        raise errors.UserError(f"Content Credentials need c2pa-python: {error}") from None
+    c2pa = _library()
     signed = atomic_write.hidden_beside(path)
     try:
         with (
@@ -105,6 +102,14 @@ def sign(
         raise errors.UserError(f"the film could not be signed: {_line(error)}") from None
     finally:
         signed.unlink(missing_ok=True)
+
+
+def _library() -> Any:
+    try:
+        import c2pa
+    except (ImportError, OSError) as error:  # no wheel for this machine, or its library does not load
+        raise errors.UserError(f"Content Credentials need c2pa-python: {error}") from None
+    return c2pa
 
 
 def _signer(c2pa: Any, key: signing_key.SigningKey, timestamp: str | None) -> Any:
@@ -136,10 +141,7 @@ def read(path: str | os.PathLike) -> dict[str, Any] | None:
     Raises:
       UserError: they cannot be read, or c2pa-python is missing.
     """
-    try:
-        import c2pa
-    except (ImportError, OSError) as error:
-        raise errors.UserError(f"Content Credentials need c2pa-python: {error}") from None
+    c2pa = _library()
     try:
         with c2pa.Context(settings=c2pa.Settings.from_dict(SETTINGS)) as context:
             reader = c2pa.Reader.try_create(os.fspath(path), context=context)

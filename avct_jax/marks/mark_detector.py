@@ -7,7 +7,7 @@ compared with the known pattern at every place and at many sizes. Where it fits 
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -36,7 +36,7 @@ class MarkReading(NamedTuple):
       found: whether the video bears it.
       payload: what it says; None where it cannot be read.
       score: how much it stands out: power of the best fit over the mean of all.
-      box: of the square that bears it: left, top, right and bottom, in shares of the picture's width and height.
+      box: of the square that bears it: left, top, right, bottom, in shares of the picture's size.
       seconds: of the video that were looked at.
     """
 
@@ -162,13 +162,13 @@ def _fits(image: np.ndarray, side: float, key: str) -> Fit:
     """Where the pattern fits best at one size."""
     whole = round(side)
     even = evened(image, side / mark_pattern.CELLS).astype(np.complex64)
-    shape = [fft.next_fast_len(n + whole) for n in image.shape]
-    transformed = fft.fft2(even, shape)
-    transformed *= np.conj(fft.fft2(_template(whole, key), shape))
-    fits = fft.ifft2(transformed, overwrite_x=True)
+    shape = [int(fft.next_fast_len(n + whole) or 0) for n in image.shape]
+    transformed: Any = fft.fft2(even, shape)
+    transformed *= np.conj(np.asarray(fft.fft2(_template(whole, key), shape)))
+    fits = np.asarray(fft.ifft2(transformed, overwrite_x=True))
     seen = np.outer(*(_overlaps(n, whole, full) for n, full in zip(image.shape, shape, strict=True)))
     allowed = seen > LEAST_SEEN * min(whole**2, image.size)
-    power = fits.real**2 + fits.imag**2
+    power = np.square(np.abs(fits))
     level = np.where(allowed, power / np.maximum(seen, 1), 0)
     place = np.unravel_index(level.argmax(), level.shape)
     mean = level[allowed].mean()
@@ -179,7 +179,7 @@ def _fits(image: np.ndarray, side: float, key: str) -> Fit:
 
 def evened(image: Complex[np.ndarray, "h w"], cell: float) -> Complex[np.ndarray, "h w"]:
     """Leave no more than cells' detail, and of it hardly more than the phase: no place outweighs others."""
-    planes = [image.real.astype(np.float32), image.imag.astype(np.float32)]
+    planes = [np.float32(np.real(image)), np.float32(np.imag(image))]
     coarse, fine = cell * NEIGHBOURHOOD, max(cell / 4, 0.3)
     planes = [cv2.GaussianBlur(x, (0, 0), fine) - cv2.GaussianBlur(x, (0, 0), coarse) for x in planes]
     power = planes[0] ** 2 + planes[1] ** 2

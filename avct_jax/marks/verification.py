@@ -44,12 +44,13 @@ class Verification(NamedTuple):
     @property
     def lines(self) -> list[str]:
         """For people."""
+        by = f"signed by {self.signer}"
         said = {
             "none": "no Content Credentials",
             "unreadable": "Content Credentials that cannot be read",
-            "invalid": f"Content Credentials that are NOT valid ({', '.join(self.failures)}), signed by {self.signer}",
-            "valid": f"Content Credentials, unchanged since signed by {self.signer} (known to no authority here)",
-            "trusted": f"Content Credentials, unchanged since signed by {self.signer} (a known authority vouches)",
+            "invalid": f"Content Credentials that are NOT valid ({', '.join(self.failures)}), {by}",
+            "valid": f"Content Credentials, unchanged since {by} (known to no authority here)",
+            "trusted": f"Content Credentials, unchanged since {by} (a known authority vouches)",
         }
         found = [said[self.state]]
         if self.generator:

@@ -1,10 +1,10 @@
 """What the watermark survives, and how often it is seen where there is none.
 
-python -m scripts.benchmarks.watermark --portraits FOLDER --voices FOLDER          # made here, changed, and read
-python -m scripts.benchmarks.watermark --unmarked FOLDER [FOLDER ...]              # false alarms
+python -m scripts.benchmarks.watermark --portraits FOLDER --voices FOLDER    # made here, changed, and read
+python -m scripts.benchmarks.watermark --unmarked FOLDER [FOLDER ...]        # false alarms
 
-Prints tables in Markdown. Unmarked films are read with the mark's key and with others, for which every film is
-unmarked as well: so many more trials.
+Prints tables in Markdown. Unmarked films are read with the mark's key and with others, for which every film
+is unmarked as well: so many more trials.
 """
 
 import argparse
@@ -119,9 +119,8 @@ def false_alarms(folders: list[pathlib.Path], keys: list[str], pool) -> None:
     films = sorted(path for folder in folders for path in folder.rglob("*.mp4"))
     found = [x for key in keys for x in pool.map(functools.partial(score, key=key), films, chunksize=8)]
     scores = np.sort([x[0] for x in found])
-    print(
-        f"{len(films)} films, {len(keys)} keys: {sum(x[1] for x in found)} found, {sum(x[2] for x in found)} read"
-    )
+    alarms = f"{sum(x[1] for x in found)} found, {sum(x[2] for x in found)} read"
+    print(f"{len(films)} films, {len(keys)} keys: {alarms}")
     print("shares above: " + ", ".join(f"{at}: {np.mean(scores > at):.2%}" for at in range(16, 44, 4)))
     # The tail falls off exponentially, as a maximum of many powers does: fitted over its highest twentieth.
     begin = np.quantile(scores, 0.95)
