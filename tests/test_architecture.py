@@ -31,6 +31,7 @@ RUNGS = {
     "animator": 6,
     "compile_cache": 0,
     "demo": 1,
+    "workers": 1,
     "jobs": 7,
     "live": 6,
     "serve": 7,

@@ -17,15 +17,26 @@ class JobOptions:
     Attributes:
       jobs: a video a line: .jsonl, or .csv with a header, whose fields are these options; those given here
         are for all, and --output names their folder. What is made already is kept
-      workers: processes that make the videos of --jobs; each holds the networks
+      workers: processes that make the videos of --jobs; each holds the networks (default: 1; with Ray as many
+        as there is room for)
       dry_run: look at all inputs, say what is wrong with them, and make nothing
       sidecar: write OUTPUT.json too: settings, seed, versions, checksums; always with --jobs
     """
 
     jobs: option.MaybeFile = None
-    workers: option.Positive = 1
+    workers: option.MaybePositive = None
     dry_run: option.Flag = False
     sidecar: option.Flag = False
+
+
+def refuse_alone(work: Any) -> None:
+    """Refuse options of many jobs where there is one.
+
+    Raises:
+      UserError: they are given.
+    """
+    if work != type(work)():
+        raise errors.UserError("--shard, --engine and what belongs to it are for --jobs; leave them out")
 
 
 def run(options: Any) -> int:
@@ -33,7 +44,8 @@ def run(options: Any) -> int:
     jobs, refused = _read(options)
     if options.many.dry_run:
         return look(jobs, refused, quiet=options.shown.quiet)
-    return make(jobs, refused, options.many.workers, options.shown)
+    by = options.work.by()
+    return make(jobs, refused, by.count(options.many.workers, 1), options.shown, by)
 
 
 def _read(options: Any) -> Any:
@@ -43,6 +55,7 @@ def _read(options: Any) -> Any:
 
     many, folder = options.many, options.output
     if many.jobs is None:
+        refuse_alone(options.work)
         image, spoken = animate.needed(options)
         output = folder or animate.default_output(image, *spoken)
         try:
@@ -53,7 +66,8 @@ def _read(options: Any) -> Any:
         raise errors.UserError(f"--output {folder!r} is no folder; with --jobs it names one")
     read = jobs_file.read(many.jobs, dataclasses.replace(options, output=None), folder)
     animation_job.refuse_clashes(read.jobs)
-    return read
+    part = options.work.part()
+    return jobs_file.ReadJobs(part.of(read.jobs), part.of(read.refused))
 
 
 def look(jobs: Sequence[Any], refused: Sequence[Any], *, quiet: bool) -> int:
@@ -80,7 +94,7 @@ def look(jobs: Sequence[Any], refused: Sequence[Any], *, quiet: bool) -> int:
     return 1 if wrong else 0
 
 
-def make(jobs: Sequence[Any], refused: Sequence[Any], workers: int, shown: option.Shown) -> int:
+def make(jobs: Sequence[Any], refused: Sequence[Any], workers: int, shown: option.Shown, by: Any) -> int:
     """Make the videos of jobs, and say what became of each."""
     from avct_jax import progress
     from avct_jax.cli import terminal
@@ -92,7 +106,7 @@ def make(jobs: Sequence[Any], refused: Sequence[Any], workers: int, shown: optio
     with terminal.going_on_later(), progress.Progress("starting", unit="jobs", quiet=shown.quiet) as bar:
         for line in refused:
             bar.say(_line(line.place, line.reason))
-        with contextlib.closing(job_queue.run(jobs, workers=workers)) as answers:
+        with contextlib.closing(job_queue.run(jobs, workers=workers, by=by)) as answers:
             for job, answer in answers:
                 if isinstance(answer, worker_pool.WorkProgress):
                     frames += answer.amount
@@ -109,7 +123,7 @@ def make(jobs: Sequence[Any], refused: Sequence[Any], workers: int, shown: optio
     if not shown.quiet:
         counts = {"made": made, "kept": kept, "failed": failed}
         said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-        terminal.show(f"{_jobs(len(jobs) + len(refused))}: {said}")
+        terminal.show(f"{_jobs(len(jobs) + len(refused))}: {said or 'nothing to do'}")
     return 1 if failed else 0
 
 

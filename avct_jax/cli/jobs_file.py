@@ -15,7 +15,10 @@ from avct_jax.data.media import subtitles
 from avct_jax.files import text_file
 from avct_jax.jobs import animation_job
 
-BARRED = frozenset({"list_faces", "jobs", "workers", "dry_run", "sidecar", "quiet", "verbose", "debug"})
+BARRED = frozenset(
+    {"list_faces", "jobs", "workers", "dry_run", "sidecar", "quiet", "verbose", "debug"}
+    | {"shard", "engine", "worker_cpus", "worker_gpus"}
+)
 
 
 class RefusedLine(NamedTuple):

@@ -10,6 +10,7 @@ from avct_jax import errors
 from avct_jax.evaluation import evaluate, measures, result_cache, scores, video_features
 from avct_jax.evaluation import video_files as videos
 from avct_jax.metrics import landmarks
+from avct_jax.workers import shard
 
 PEOPLE = "real people"
 
@@ -23,6 +24,7 @@ def measure(
     show: evaluate.Show = lambda done, total, text: None,
     *,
     names: Mapping[str, Collection[str]] | None = None,
+    part: shard.Shard = shard.WHOLE,
 ) -> evaluate.Report:
     """Measure all videos of all folders, each by itself; figures are of `measures.OF_PEOPLE`.
 
@@ -36,6 +38,7 @@ def measure(
       protocol: how the videos were made: {"name", "about"}.
       show: called with videos done, videos in all, and what is looked at.
       names: the only videos to measure, of systems that are named; others are measured whole.
+      part: of the videos of systems that are not named.
 
     Raises:
       UserError: a folder is missing or empty, or a system's name is no name of a folder.
@@ -48,8 +51,7 @@ def measure(
     work = [
         (system, name, path)
         for system, folder in folders.items()
-        for name, path in videos.find(folder).items()
-        if name in (names or {}).get(system, (name,))
+        for name, path in _of_part(videos.find(folder), (names or {}).get(system), part).items()
     ]
     for done, (system, name, path) in enumerate(work):
         what = f"{system}: {name}"
@@ -58,6 +60,12 @@ def measure(
         run.look(system, name, path, lambda frames, at=at, what=what: at(f"{what}, frame {frames}"))
     show(len(work), len(work), "")
     return run.report(list(folders), protocol)
+
+
+def _of_part(found, names, part):
+    """The videos of these names; else of the part."""
+    chosen = set(part.of(list(found)) if names is None else names)
+    return {name: path for name, path in found.items() if name in chosen}
 
 
 class _Comparison:

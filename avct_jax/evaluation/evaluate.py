@@ -7,7 +7,7 @@ import math
 import os
 import pathlib
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import avct_jax
@@ -15,6 +15,7 @@ from avct_jax import errors
 from avct_jax.evaluation import measures, result_cache, scores, video_features
 from avct_jax.evaluation import video_files as videos
 from avct_jax.metrics import frechet
+from avct_jax.workers import shard
 
 VERSION = 1
 TRUTH, STILL, WRONG = "ground truth", "still face", "wrong sound"
@@ -38,12 +39,16 @@ class EvaluationOptions:
     Attributes:
       videos: at most so many, evenly chosen by name; 0: all.
       baselines: also still face and wrong audio.
+      part: of the videos, that is looked at; what it finds is kept for who looks at all.
+      only: the names of those that are there yet; then the wrong audio waits.
     """
 
     videos: int = 0
     baselines: bool = True
     paired: bool = True
     protocol: Mapping[str, str] | None = None
+    part: shard.Shard = shard.WHOLE
+    only: Collection[str] | None = None
 
 
 def evaluate(
@@ -103,14 +108,16 @@ class _Evaluation:
         self.made = {system: videos.find(folder) for system, folder in generated.items()}
         names, missing = videos.in_common(self.made, self.real)
         self.names = choose(names, options.videos)
+        self.own = [n for n in options.part.of(self.names) if options.only is None or n in options.only]
         self.networks, self.options = networks, options
         self.store = result_cache.Store(pathlib.Path(output) / FOLDER)
-        self.systems = [TRUTH, *((STILL, WRONG) if options.baselines else ()), *self.made]
+        baselines = (STILL,) if options.only is not None else (STILL, WRONG)
+        self.systems = [TRUTH, *(baselines if options.baselines else ()), *self.made]
         self.scores: dict[str, dict[str, scores.Scores]] = {system: {} for system in self.systems}
         self.failed = [
             {"system": system, "video": name, "reason": "there is no such video"}
             for system, lacking in missing.items()
-            for name in sorted(set(self.names) & set(lacking))
+            for name in sorted(set(self.own) & set(lacking))
         ]
         self.tick: Callable[[int], None] = lambda frames: None
         self.broken: set[str] = set()  # real videos that cannot be measured
@@ -118,7 +125,7 @@ class _Evaluation:
 
     def go(self, show: Show) -> None:
         """Measure everything; what fails is noted."""
-        work = [(name, system) for name in self.names for system in self._systems_of(name)]
+        work = [(name, system) for name in self.own for system in self._systems_of(name)]
         for done, (name, system) in enumerate(work):
             what = f"{system}: {name}"
             show(done, len(work), what)
@@ -228,7 +235,7 @@ class _Evaluation:
         # everywhere stays, but does not take the others' figures with it.
         self.systems = [s for s in self.systems if self.scores[s] or KINDS.get(s) != "baseline"]
         measured = [s for s in self.systems if self.scores[s]]
-        common = [name for name in self.names if measured and all(name in self.scores[s] for s in measured)]
+        common = [name for name in self.own if measured and all(name in self.scores[s] for s in measured)]
         whole = self._distances(common) if self.options.paired else {}
         listed = [m for m in measures.VIDEO_MEASURES if self.options.paired or not m.paired]
         names = {key for found in whole.values() for key in found}

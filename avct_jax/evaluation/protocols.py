@@ -22,7 +22,9 @@ from avct_jax.data.clips import clip, manifest
 from avct_jax.data.faces import crop, face_basis
 from avct_jax.data.media import video_io
 from avct_jax.evaluation import evaluate, sidecar, video_files
+from avct_jax.files import atomic_write
 from avct_jax.inference import keypoint_inference, mesh_inference
+from avct_jax.workers import shard
 
 ABOUT = {
     "reenactment": "People that training never saw: the first frame, moved as E_kd sees the clip move "
@@ -75,6 +77,7 @@ def make(
     checkpoint: str | os.PathLike | None = None,
     videos: int = 0,
     transcribed: bool = False,
+    part: shard.Shard = shard.WHOLE,
     show: Show = lambda done, total, text: None,
 ) -> VideoFolders:
     """Make a protocol's videos, one after the other; what cannot be made is told, and the rest goes on.
@@ -88,17 +91,18 @@ def make(
       output: its folder NAME gets the videos, NAME-real links to the real ones of these videos alone, and
         what is said in them.
       transcribed: phonemes of the clips' words, where they are known, instead of recognised ones.
+      part: of the videos that is made; others' stay.
 
     Raises:
       UserError: no such protocol, folder or checkpoint, no clip for this protocol, or no video could be made.
     """
     folder = pathlib.Path(clips)
     jobs = {job.name: job for job in plan(name, manifest.read(folder, least=1))}
-    chosen = [jobs[job] for job in evaluate.choose(list(jobs), videos)]
+    chosen = part.of([jobs[job] for job in evaluate.choose(list(jobs), videos)])
     output = pathlib.Path(output)
     generated, real = output / name, output / f"{name}-real"
-    for part in (generated, real):
-        part.mkdir(parents=True, exist_ok=True)
+    for place in (generated, real):
+        place.mkdir(parents=True, exist_ok=True)
     sources = {job.name: _sources(folder, job) for job in chosen}
 
     def load() -> Draw:
@@ -106,10 +110,10 @@ def make(
         return lambda job, path: draw(folder, jobs[job], path)
 
     failed = fill(generated, sources, maker(name, checkpoint, transcribed), load, show)
-    if len(failed) == len(chosen):
+    if chosen and len(failed) == len(chosen):
         raise errors.UserError(f"no video of {name} could be made: {failed[chosen[0].name]}")
     links = {job.name: folder / f"{job.driver}.mp4" for job in chosen if job.name not in failed}
-    link_all(links, real)
+    link_all(links, real, alone=part.is_whole)
     for job in chosen if name in UNPAIRED else ():
         if job.name not in failed:
             portrait = _first(folder / f"{job.portrait}.mp4")
@@ -184,7 +188,7 @@ def _begin(folder: pathlib.Path, maker: str) -> None:
         raise errors.UserError(f"{str(folder)!r} holds videos that were not made here; name another --output")
     for path in folder.glob("*.mp4"):
         path.unlink()
-    note.write_text(maker)
+    atomic_write.write(note, maker.encode())  # another shard may be reading it
 
 
 def plan(name: str, listed: manifest.Manifest) -> list[VideoJob]:
@@ -323,12 +327,15 @@ def _first(path: pathlib.Path, size: int | None = None) -> UInt8[np.ndarray, "h 
     return video_files.first(video_io.read_frames(path, size=size))
 
 
-def link_all(sources: Mapping[str, pathlib.Path], real: pathlib.Path) -> None:
+def link_all(sources: Mapping[str, pathlib.Path], real: pathlib.Path, *, alone: bool = True) -> None:
     """Fill a folder of real videos by name, with what is said in them beside them.
 
     Those of earlier runs go: what is not there is not measured.
+
+    Args:
+      alone: nothing else may be there; or else it stays.
     """
-    for path in real.glob("*.mp4"):
+    for path in real.glob("*.mp4") if alone else ():
         if path.stem not in sources:
             path.unlink()
     for name, source in sources.items():
@@ -344,8 +351,9 @@ def _link(source: pathlib.Path, path: pathlib.Path) -> None:
     stamp = lambda file: (file.stat().st_size, file.stat().st_mtime_ns)
     if path.exists() and stamp(path) == stamp(source):
         return
-    path.unlink(missing_ok=True)
+    hidden = atomic_write.hidden_beside(path)  # for another shard may do the same
     try:
-        path.symlink_to(source.resolve())
+        hidden.symlink_to(source.resolve())
     except OSError:
-        shutil.copy2(source, path)
+        shutil.copy2(source, hidden)
+    os.replace(hidden, path)

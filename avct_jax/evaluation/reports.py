@@ -12,6 +12,7 @@ from avct_jax.data.media import video_io
 from avct_jax.evaluation import distribution, evaluate, protocols, strangers, video_features, video_files
 from avct_jax.evaluation.report import report_files
 from avct_jax.evaluation.scorers import scorers
+from avct_jax.workers import shard
 
 Path = str | os.PathLike
 
@@ -52,6 +53,7 @@ def of_videos(
     videos: int = 0,
     baselines: bool = True,
     shown: int = 6,
+    part: shard.Shard = shard.WHOLE,
     show: evaluate.Show = lambda done, total, text: None,
     note: Callable[[str], None] = _log.info,
 ) -> Evaluation:
@@ -68,6 +70,9 @@ def of_videos(
       videos: at most so many, evenly chosen; 0: all.
       baselines: also measure a still face, and the right video with a wrong recording.
       shown: videos in the pages.
+      part: of the videos that is measured. Several calls, here or elsewhere, may measure theirs into one
+        folder at once. None of them writes the report: in the end a call for the whole does, and measures
+        what is missing.
       show: called with videos done, videos in all, and what is looked at.
       note: called with lines that are worth telling; by default they are logged.
 
@@ -83,9 +88,9 @@ def of_videos(
     report_files.keep_inputs(output, real, *generated.values())
     for line in video_files.misfits(generated, real):
         note(line)
-    options = evaluate.EvaluationOptions(videos=videos, baselines=baselines)
+    options = evaluate.EvaluationOptions(videos=videos, baselines=baselines, part=part)
     report = evaluate.evaluate(generated, real, output, networks or scorers.make(), options, show)
-    return _finished(report, generated, real, pathlib.Path(output), shown)
+    return _finished(report, generated, real, pathlib.Path(output), shown, part)
 
 
 def of_protocol(
@@ -101,6 +106,7 @@ def of_protocol(
     videos: int = 0,
     baselines: bool = True,
     shown: int = 6,
+    part: shard.Shard = shard.WHOLE,
     show: evaluate.Show = lambda done, total, text: None,
 ) -> Evaluation:
     """Make a protocol's videos of clips that training never saw, measure them, and write a report.
@@ -112,7 +118,7 @@ def of_protocol(
       portraits, voices: folders of images and of recordings for "strangers", instead of the clips' own.
       checkpoint: a .safetensors file; by default the package's own.
       transcribed: phonemes of the clips' words, where they are known, instead of recognised ones.
-      networks, videos, baselines, shown, show: as for `of_videos`; "strangers" has no baselines.
+      networks, videos, baselines, shown, part, show: as for `of_videos`; "strangers" has no baselines.
 
     Returns:
       Means, what was left out, and the report; the system is called by the checkpoint's name, or "embedded".
@@ -124,7 +130,10 @@ def of_protocol(
     _check_sources(protocol, clips, portraits, voices)
     report_files.keep_inputs(output, clips, portraits, voices, checkpoint)
     networks = networks or scorers.make()
-    place, how = output / "generated", {"videos": videos, "transcribed": transcribed, "show": show}
+    place, how = (
+        output / "generated",
+        {"videos": videos, "transcribed": transcribed, "show": show, "part": part},
+    )
     if protocol == strangers.NAME:
         given = {"clips": clips, "portraits": portraits, "voices": voices}
         made = strangers.make(place, **given, checkpoint=checkpoint, **how)
@@ -134,13 +143,20 @@ def of_protocol(
     generated, about = {name: made.generated}, {"name": protocol, "about": made.about}
     if protocol == strangers.NAME:
         people, only = (made.real if clips else None), {name: made.names}
-        report = distribution.measure(generated, people, output, networks, about, show, names=only)
+        report = distribution.measure(generated, people, output, networks, about, show, names=only, part=part)
     else:
-        options = evaluate.EvaluationOptions(baselines=baselines, paired=made.paired, protocol=about)
+        options = evaluate.EvaluationOptions(
+            baselines=baselines,
+            paired=made.paired,
+            protocol=about,
+            only=None if part.is_whole else made.names,
+        )
         report = evaluate.evaluate(generated, made.real, output, networks, options, show)
     report = protocols.tell(report, {name: made.failed})
     # Strangers' real videos have other names than theirs.
-    return _finished(report, generated, None if protocol == strangers.NAME else made.real, output, shown)
+    return _finished(
+        report, generated, None if protocol == strangers.NAME else made.real, output, shown, part
+    )
 
 
 def _check_sources(protocol, clips, portraits, voices):
@@ -150,15 +166,18 @@ def _check_sources(protocol, clips, portraits, voices):
         raise errors.UserError("--protocol needs --clips DIR, a folder that `avct preprocess` made")
 
 
-def _finished(report, generated, real, output, shown) -> Evaluation:
-    """Write the report, if there is anything in it of what was asked for."""
+def _finished(report, generated, real, output, shown, part) -> Evaluation:
+    """Write the report of the whole, if there is anything in it of what was asked for."""
+    means = {system["key"]: system["means"] for system in report["systems"]}
+    found = Evaluation(output, means, tuple(LeftOut(**each) for each in report["failed"]), report)
+    if not part.is_whole:
+        return found
     asked = [s for s in report["systems"] if not generated or s["key"] in generated]
     if not any(system["videos"] for system in asked):
         _leave_nothing(output)
         raise errors.UserError(f"no video could be measured: {_why(report, generated, real)}")
     report_files.write(report, generated, real, output, shown)
-    means = {system["key"]: system["means"] for system in report["systems"]}
-    return Evaluation(output, means, tuple(LeftOut(**each) for each in report["failed"]), report)
+    return found
 
 
 def _leave_nothing(output: pathlib.Path) -> None:

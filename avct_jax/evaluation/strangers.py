@@ -15,6 +15,7 @@ from avct_jax.data.media import image_io, video_io
 from avct_jax.data.phonemes import symbols
 from avct_jax.data.speech import audio_io, speech_features
 from avct_jax.evaluation import protocols, sidecar, video_files
+from avct_jax.workers import shard
 
 NAME = "strangers"
 ABOUT = (
@@ -57,6 +58,7 @@ def make(
     checkpoint: str | os.PathLike | None = None,
     videos: int = 0,
     transcribed: bool = False,
+    part: shard.Shard = shard.WHOLE,
     show: protocols.Show = lambda done, total, text: None,
 ) -> protocols.VideoFolders:
     """Make the videos; what cannot be made is told, and the rest goes on.
@@ -70,6 +72,7 @@ def make(
         clips.
       videos: at most so many; 0: each portrait with three voices.
       transcribed: the animator is told the known phonemes.
+      part: of the videos that is made; others' stay.
 
     Raises:
       UserError: a folder is missing or holds nothing of its kind, the clips have nobody held out, or no
@@ -77,10 +80,10 @@ def make(
     """
     held = _held(pathlib.Path(clips)) if clips is not None else []
     shown, heard = _sources(portraits, voices, clips, held)
-    jobs = {job.name: job for job in pair(shown, heard, videos)}
+    jobs = {job.name: job for job in part.of(pair(shown, heard, videos))}
     generated, real = pathlib.Path(output) / NAME, pathlib.Path(output) / f"{NAME}-real"
-    for part in (generated, real):
-        part.mkdir(parents=True, exist_ok=True)
+    for place in (generated, real):
+        place.mkdir(parents=True, exist_ok=True)
     sources = {name: [job.portrait.path, job.voice.path] for name, job in jobs.items()}
 
     def load() -> protocols.Draw:
@@ -88,7 +91,7 @@ def make(
         return lambda name, path: _speak(animator, transcribed, jobs[name], path)
 
     failed = protocols.fill(generated, sources, protocols.maker(NAME, checkpoint, transcribed), load, show)
-    if len(failed) == len(jobs):
+    if jobs and len(failed) == len(jobs):
         raise errors.UserError(f"no video of {NAME} could be made: {next(iter(failed.values()))}")
     protocols.link_all({source.name: source.path for source in held if source.sounds}, real)
     names = tuple(name for name in jobs if name not in failed)

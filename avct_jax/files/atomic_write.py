@@ -1,9 +1,13 @@
 """Files that bear their name only when they are whole, and never in the place of an input."""
 
 import contextlib
+import functools
+import hashlib
 import os
 import pathlib
 import secrets
+import socket
+import time
 from collections.abc import Iterator
 from typing import IO
 
@@ -16,6 +20,8 @@ except ImportError:  # on Windows
 
 PREFIX = ".avct-"  # of files that are being written
 TOKEN_BYTES = 6  # tell them apart
+HOST_BYTES = 2  # of these: the machine that writes, for locks need not reach others
+OTHERS_AGE = 86400.0  # seconds for which nothing was written, and another machine's writer counts as dead
 LONGEST_SUFFIX = 32  # characters; file systems end at 255 bytes in all
 Path = str | os.PathLike
 
@@ -68,7 +74,17 @@ def writing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 def hidden_beside(path: pathlib.Path) -> pathlib.Path:
     """Name a file that is being written: beside `path`, as short as any name, of the same suffix."""
-    return path.with_name(f"{PREFIX}{secrets.token_hex(TOKEN_BYTES)}{path.suffix[:LONGEST_SUFFIX]}")
+    return path.with_name(f"{PREFIX}{token()}{path.suffix[:LONGEST_SUFFIX]}")
+
+
+def token() -> str:
+    """Hexadecimal digits that no other writer has; the first four are this machine's."""
+    return _host() + secrets.token_hex(TOKEN_BYTES - HOST_BYTES)
+
+
+@functools.cache
+def _host() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[: 2 * HOST_BYTES]
 
 
 @contextlib.contextmanager
@@ -109,11 +125,18 @@ def _is_at(path: pathlib.Path, file: IO[bytes]) -> bool:
 
 
 def remove_half_written(folder: pathlib.Path) -> None:
-    """Remove what writers left in a folder when they were killed; what a living one holds stays."""
+    """Remove what writers left in a folder when they were killed; what a living one holds stays.
+
+    On a network's disk a lock may be seen by the machine alone that holds it: what other machines write is
+    removed when nothing has been written to it for a day.
+    """
     if fcntl is None:  # nobody can tell
         return
     for path in folder.glob(f"{PREFIX}{'[0-9a-f]' * 2 * TOKEN_BYTES}*"):
         with contextlib.suppress(OSError), open(path, "rb") as file:
+            own = path.name.startswith(PREFIX + _host())
+            if not own and time.time() - os.fstat(file.fileno()).st_mtime < OTHERS_AGE:
+                continue
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_at(path, file):
                 path.unlink()

@@ -11,6 +11,7 @@ from avct_jax.animator import base
 from avct_jax.data.clips import worker_pool
 from avct_jax.files import atomic_write
 from avct_jax.jobs import animation_job, result_record
+from avct_jax.workers import engine
 
 PATIENCE = 5.0  # s in which a process that is to end may remove its half-written video
 
@@ -33,7 +34,7 @@ Answer = JobOutcome | worker_pool.WorkProgress
 
 
 def run(
-    jobs: Sequence[animation_job.AnimationJob], *, workers: int = 1
+    jobs: Sequence[animation_job.AnimationJob], *, workers: int = 1, by: engine.Engine = engine.HERE
 ) -> Generator[tuple[animation_job.AnimationJob, Answer], None, None]:
     """Make the videos of jobs and their records, in processes of their own.
 
@@ -41,7 +42,8 @@ def run(
     them, and leaves whole files only; the same call goes on from there.
 
     Args:
-      workers: processes; each holds the networks.
+      workers: processes; each holds the networks. 0, with Ray: as many as there is room for.
+      by: who works, see `workers.engine`.
 
     Yields:
       Each job with what became of it as they come, and with `WorkProgress` of frames while it is drawn.
@@ -50,7 +52,7 @@ def run(
       UserError: two jobs have the same output, or one's is an input of another; or no process lives.
     """
     animation_job.refuse_clashes(jobs)
-    answers = worker_pool.run(_work, jobs, None, jobs=workers, option="--workers", patience=PATIENCE)
+    answers = by.pool()(_work, jobs, None, jobs=workers, option="--workers", patience=PATIENCE)
     done = False
     try:
         for job, answer in answers:

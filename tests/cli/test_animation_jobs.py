@@ -11,6 +11,7 @@ from avct_jax.animator import base
 from avct_jax.cli import main
 from avct_jax.data.clips import worker_pool
 from avct_jax.jobs import job_queue
+from avct_jax.workers import engine
 from tests.jobs import made_jobs
 
 
@@ -94,8 +95,8 @@ def queued(monkeypatch):
     """What `job_queue.run` is asked, in the place of doing it: every third job fails, the second is kept."""
     asked = []
 
-    def run(jobs, *, workers):
-        asked.append((jobs, workers))
+    def run(jobs, *, workers, by):
+        asked.append((jobs, workers, by))
         for number, job in enumerate(jobs):
             yield job, worker_pool.WorkProgress(10)
             if number % 3 == 2:
@@ -113,7 +114,8 @@ def queued(monkeypatch):
 def test_each_job_is_told_of_in_a_line_and_the_rest_goes_on(folder, queued, capsys):
     write("nonsense", *(GOOD | {"output": f"{n}.mp4"} for n in range(4)))
     assert main.main(["animate", "--jobs", "jobs.jsonl", "--workers", "3", "--size", "256"]) == 1
-    ((jobs, workers),) = queued
+    ((jobs, workers, by),) = queued
+    assert by == engine.HERE
     assert workers == 3 and [job.request.size for job in jobs] == [256] * 4
     out, said = capsys.readouterr()
     assert said.splitlines()[1:] == [
@@ -137,3 +139,34 @@ def test_one_animation_needs_an_image(folder, capsys):
     for words in ([], ["--list-faces"]):
         assert main.main(["animate", "--audio", "one.wav", *words]) == main.REFUSED
         assert "the following arguments are required: --image" in capsys.readouterr().err
+
+
+def test_a_shard_is_every_so_manyth_job_and_line_that_is_none(folder, queued, capsys):
+    write("nonsense", "more", *(GOOD | {"output": f"{n}.mp4"} for n in range(5)))
+    made = []
+    for part in ("1/3", "2/3", "3/3"):
+        main.main(["animate", "--jobs", "jobs.jsonl", "--shard", part])
+        made.append([job.output for job in queued.pop()[0]])
+    assert made == [["0.mp4", "3.mp4"], ["1.mp4", "4.mp4"], ["2.mp4"]]
+    said = [line for line in capsys.readouterr().err.splitlines() if "is not JSON" in line]
+    assert [line[:13] for line in said] == ["avct: line 1:", "avct: line 2:"]
+
+
+def test_engines_and_shards_are_refused_in_a_line(folder, queued, capsys, monkeypatch):
+    write(GOOD)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    many = ["animate", "--jobs", "jobs.jsonl"]
+    for words, said in (
+        ([*many, "--shard", "3"], "'3' is no part; write I/N"),
+        ([*many, "--engine", "dask"], "'dask' is none; choose local, ray, ray://auto or ray://HOST:10001"),
+        ([*many, "--engine", "ray"], "--engine ray needs Ray: pip install 'avct-jax[ray]'"),
+        ([*many, "--worker-gpus", "1"], "are for --engine ray; leave them out"),
+        (["animate", "--image", "face.png", "--audio", "one.wav", "--shard", "1/2"], "are for --jobs"),
+        (
+            [*many[:1], "--image", "face.png", "--audio", "one.wav", "--dry-run", "--shard", "1/2"],
+            "for --jobs",
+        ),
+    ):
+        code, said_there = main.main(words), capsys.readouterr().err
+        assert said in said_there and said_there.count("\n") == 1, words
+        assert code == main.REFUSED and not queued

@@ -13,6 +13,7 @@ from avct_jax.data.clips import clip, manifest
 from avct_jax.data.media import video_io
 from avct_jax.evaluation import protocols, sidecar
 from avct_jax.models import system_config
+from avct_jax.workers import shard
 from tests import made_clips
 
 TEST_CLIPS = ("s1_1", "s1_2", "s1_3")
@@ -218,3 +219,15 @@ def test_videos_of_another_checkpoint_are_not_taken_for_this_ones(tmp_path):
     assert not video_file.exists()
     with pytest.raises(errors.UserError, match="cannot be read"):
         protocols.maker("speech", tmp_path / "none.safetensors", False)
+
+
+def test_shards_make_their_own_videos_and_leave_the_others(clips, actor, tmp_path):
+    whole = protocols.make("speech", clips, tmp_path / "one")
+    for number in (1, 2):
+        made = protocols.make("speech", clips, tmp_path / "two", part=shard.Shard(number, 2))
+        assert list(made.names) == list(whole.names)[number - 1 :: 2]
+    again = protocols.make("speech", clips, tmp_path / "two", part=shard.Shard(9, 9))
+    assert again.names == () and again.failed == {}
+    for name in ("speech", "speech-real"):
+        listed = [sorted(path.name for path in (tmp_path / each / name).iterdir()) for each in ("one", "two")]
+        assert listed[0] == listed[1] and len(listed[0]) > 3

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from avct_jax import errors
-from avct_jax.evaluation import protocols, reports, strangers
+from avct_jax.evaluation import protocols, reports, strangers, video_features
+from avct_jax.workers import shard
 from tests import made_videos
 
 FILES = {"report.json", "report.md", "report.html", "rating.html", "videos"}
@@ -113,3 +114,57 @@ def test_report_is_not_written_over_the_real_videos(folders, known, tmp_path):
 def test_folders_without_a_systems_name_are_refused(tmp_path):
     with pytest.raises(errors.UserError, match="must name its folders by system"):
         reports.of_videos.__wrapped__(str(tmp_path), tmp_path, tmp_path / "report")
+
+
+def plain(report):
+    """What a report says, without the texts that say when."""
+    return json.loads(json.dumps(report))
+
+
+@pytest.fixture
+def observed(monkeypatch):
+    """Videos that are looked at, by name."""
+    looked, observe = [], video_features.observe
+
+    def note(video, *given, **named):
+        looked.append(video.name)
+        return observe(video, *given, **named)
+
+    monkeypatch.setattr(video_features, "observe", note)
+    return looked
+
+
+def test_shards_fill_what_the_whole_reports_on(folders, known, observed, tmp_path):
+    given = {"good": folders / "good"}, folders / "real"
+    whole = reports.of_videos(*given, tmp_path / "one", networks=known, shown=1)
+    del observed[:]
+    for number in (2, 1, 3):
+        part = shard.Shard(number, 3)
+        made = reports.of_videos(*given, tmp_path / "two", networks=known, part=part)
+        assert made.means.keys() == whole.means.keys() or number == 3
+    assert {path.name for path in (tmp_path / "two").iterdir()} == {"videos"} and len(observed) == 4
+    del observed[:]
+    merged = reports.of_videos(*given, tmp_path / "two", networks=known, shown=1)
+    assert not observed and plain(merged.report) == plain(whole.report)
+    assert {path.name for path in merged.folder.iterdir()} == FILES
+
+
+def test_shards_of_a_protocol_make_and_measure_their_own_videos(folders, known, tmp_path, monkeypatch):
+    names, made = ("a", "b"), []
+
+    def make(protocol, clips, place, *, part, **_):
+        own = part.of(names)
+        made.append(own)
+        about = protocols.VideoFolders(folders / "good", folders / "real", "about", True, {}, tuple(own))
+        return about
+
+    monkeypatch.setattr(protocols, "make", make)
+    how = {"clips": "clips", "networks": known, "shown": 1, "baselines": False}
+    whole = reports.of_protocol("speech", tmp_path / "one", **how)
+    for number in (1, 2):
+        part = reports.of_protocol("speech", tmp_path / "two", part=shard.Shard(number, 2), **how)
+        (system,) = [system for system in part.report["systems"] if system["key"] == "embedded"]
+        assert list(system["per_video"]) == [names[number - 1]]
+    assert made == [["a", "b"], ["a"], ["b"]]
+    merged = reports.of_protocol("speech", tmp_path / "two", **how)
+    assert plain(merged.report) == plain(whole.report)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -41,7 +42,7 @@ def test_a_link_stays_one_and_what_it_names_is_written(tmp_path):
 
 
 def test_what_dead_writers_left_is_removed_and_what_living_ones_hold_stays(tmp_path):
-    left, other = tmp_path / f"{atomic_write.PREFIX}0123456789ab.mp4", tmp_path / ".avct-notes"
+    left, other = tmp_path / f"{atomic_write.PREFIX}{atomic_write.token()}.mp4", tmp_path / ".avct-notes"
     for path in (left, other):
         path.write_bytes(b"half")
     code = (
@@ -60,6 +61,19 @@ def test_what_dead_writers_left_is_removed_and_what_living_ones_hold_stays(tmp_p
     assert (tmp_path / name).exists()
     atomic_write.write(tmp_path / "b.json", b"")
     assert {path.name for path in tmp_path.iterdir()} == {".avct-notes", "b.json"}
+
+
+def test_what_another_machine_writes_stays_for_a_day(tmp_path):
+    path = tmp_path / f"{atomic_write.PREFIX}0f23456789ab.mp4"
+    path.write_bytes(b"half")
+    age = lambda seconds: os.utime(path, (time.time() - seconds,) * 2)
+    for seconds in (0, 80_000):
+        age(seconds)
+        atomic_write.remove_half_written(tmp_path)
+        assert path.exists()
+    age(90_000)
+    atomic_write.remove_half_written(tmp_path)
+    assert not path.exists()
 
 
 def test_a_file_that_another_process_removes_before_it_is_locked_is_made_again(tmp_path, monkeypatch):

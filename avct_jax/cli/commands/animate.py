@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from avct_jax import errors
-from avct_jax.cli import animation_jobs, direction_options, mark_options, option
+from avct_jax.cli import animation_jobs, direction_options, engine_options, mark_options, option
 
 log = logging.getLogger(__name__)
 
@@ -169,6 +169,7 @@ class Options:
     drawn: VideoOptions = VideoOptions()
     who: FaceOptions = FaceOptions()
     many: animation_jobs.JobOptions = animation_jobs.JobOptions()
+    work: engine_options.EngineOptions = engine_options.EngineOptions()
     shot: FramingOptions = FramingOptions()
     marked: mark_options.MarkOptions = mark_options.MarkOptions()
     shown: option.Shown = option.Shown()
@@ -182,6 +183,7 @@ def run(options: Options) -> int:
         return list_faces(options.image, options.output)
     if options.many.jobs is not None or options.many.dry_run:
         return animation_jobs.run(options)
+    animation_jobs.refuse_alone(options.work)
     image, spoken = needed(options)
     output = options.output or default_output(image, *spoken)
     speech = options.speech

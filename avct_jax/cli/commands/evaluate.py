@@ -1,5 +1,6 @@
 """`avct evaluate`: how good are videos of talking faces, beside the real ones?"""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -8,7 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from avct_jax.cli import option
+from avct_jax.cli import engine_options, option
 
 EXAMPLES = """
 examples:
@@ -113,11 +114,14 @@ class MeasureOptions:
       videos: at most so many, evenly chosen (default: all)
       no_baselines: leave out still face and wrong audio
       shown: videos in the pages
+      workers: processes that measure, each with its networks (default: 1; with Ray as many as there is room
+        for)
     """
 
     videos: option.MaybePositive = None
     no_baselines: option.Flag = False
     shown: option.Positive = 6
+    workers: option.MaybePositive = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,36 +137,67 @@ class Options:
     made: MadeVideos = MadeVideos()
     network: ScorerOptions = ScorerOptions()
     measure: MeasureOptions = MeasureOptions()
+    work: engine_options.EngineOptions = engine_options.EngineOptions()
     shown: option.Shown = option.Shown()
 
 
 def run(options: Options) -> int:
     """Do it; 2 where no video could be measured."""
     from avct_jax import compile_cache, progress
-    from avct_jax.cli import terminal
-    from avct_jax.evaluation import reports
+    from avct_jax.cli import evaluation_parts, terminal
 
     _check(options)
-    quiet, measure, made = options.shown.quiet, options.measure, options.made
-    compile_cache.enable()
-    how: dict[str, Any] = {
-        "networks": options.network.load(),
+    part, by = options.work.part(), options.work.by()
+    quiet, made, workers = options.shown.quiet, options.made, by.count(options.measure.workers, 1)
+    asked = asked_of(options)
+    with terminal.going_on_later(), contextlib.ExitStack() as kept:
+        if workers != 1 or by.kind != "local":
+            with progress.Progress("measuring", unit="parts", quiet=quiet) as bar:
+                evaluation_parts.measure(asked, part, by, workers, show=bar.show, tell=bar.say)
+            if not part.is_whole:
+                return _tell_of_part(part, options.output, quiet=quiet)
+        compile_cache.enable()
+        from avct_jax.evaluation import reports
+
+        bar = kept.enter_context(progress.Progress(unit="videos", quiet=quiet))
+        how: dict[str, Any] = {"networks": options.network.load(), "part": part, "show": bar.show}
+        if made.protocol:
+            found = reports.of_protocol(made.protocol, **asked.given, **how)
+        else:
+            note = (lambda line: None) if quiet or part.number > 1 else terminal.note
+            found = reports.of_videos(**asked.given, **how, note=note)
+    if not part.is_whole:
+        return _tell_of_part(part, options.output, quiet=quiet)
+    if not quiet:
+        print_table(found.report)
+        terminal.show(f"wrote {found.folder / 'report.html'}")
+    return 0
+
+
+def asked_of(options: Options) -> Any:
+    """What is measured, as plain data."""
+    from avct_jax.cli import evaluation_parts
+
+    measure, made = options.measure, options.made
+    given: dict[str, Any] = {
+        "output": options.output,
         "videos": measure.videos or 0,
         "baselines": not measure.no_baselines,
         "shown": measure.shown,
     }
-    with terminal.going_on_later(), progress.Progress(unit="videos", quiet=quiet) as bar:
-        if made.protocol:
-            names = ("clips", "portraits", "voices", "checkpoint", "transcribed")
-            asked: dict[str, Any] = {name: getattr(made, name) for name in names}
-            found = reports.of_protocol(made.protocol, options.output, **asked, **how, show=bar.show)
-        else:
-            note = (lambda line: None) if quiet else terminal.note
-            folders = _named(options.given.generated), options.given.real or ""
-            found = reports.of_videos(*folders, options.output, **how, show=bar.show, note=note)
+    if made.protocol:
+        names = ("clips", "portraits", "voices", "checkpoint", "transcribed")
+        given |= {name: getattr(made, name) for name in names}
+    else:
+        given |= {"generated": _named(options.given.generated), "real": options.given.real or ""}
+    return evaluation_parts.AskedEvaluation(made.protocol, given, options.network.files())
+
+
+def _tell_of_part(part: Any, output: str, *, quiet: bool) -> int:
+    from avct_jax.cli import terminal
+
     if not quiet:
-        print_table(found.report)
-        terminal.show(f"wrote {found.folder / 'report.html'}")
+        terminal.show(f"{output}: shard {part} is measured; the report is written without --shard, after all")
     return 0
 
 

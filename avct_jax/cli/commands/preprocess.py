@@ -6,13 +6,14 @@ from typing import Annotated, Any
 
 import tyro
 
-from avct_jax.cli import option
+from avct_jax.cli import engine_options, option
 
 EXAMPLES = """
 examples:
   avct preprocess videos/ --output clips                                    each video shows somebody else
   avct preprocess talk.mp4 --person anna --speaker anna --output clips      the voice that is learned
   avct preprocess --people people.csv --output clips                        who is seen in which video
+  avct preprocess videos/ --shard 2/8 --output clips                        the second of eight machines
 
 Files of people.csv are looked for relative to it, then to the folder of videos, then by a name that one video
 has. A clip is one steady face between two cuts: NAME.mp4 (256x256, 25 frames/s, with its sound) and NAME.npz
@@ -86,16 +87,18 @@ class Options:
     new_mean_face: option.Flag = False
     speech: SpeakerOptions = SpeakerOptions()
     clip: ClipChoice = ClipChoice()
+    work: engine_options.EngineOptions = engine_options.EngineOptions()
     shown: option.Shown = option.Shown()
 
 
 def run(options: Options) -> int:
-    """Do it; 2 where no clip came out."""
+    """Do it; 2 where no clip came out, 1 where videos of a shard failed."""
     from avct_jax import errors, progress
     from avct_jax.cli import terminal
     from avct_jax.data.clips import manifest, preprocess
 
     speech, clip, quiet = options.speech, options.clip, options.shown.quiet
+    part, by = options.work.part(), options.work.by()
     with terminal.going_on_later(), progress.Progress(unit="videos", quiet=quiet) as bar:
         made = preprocess.preprocess(
             list(options.videos),
@@ -110,9 +113,13 @@ def run(options: Options) -> int:
             audio=not clip.no_audio,
             new_mean_face=options.new_mean_face,
             processes=options.jobs,
+            part=part,
+            by=by,
             show=lambda state: bar.show(state.videos, state.total, _reached(state)),
             note=(lambda line: None) if quiet else terminal.note,
         )
+    if not part.is_whole:
+        return _tell_of_part(part, made, options.output, quiet=quiet)
     if not quiet:
         terminal.show("\n".join(summary(made, options.output)))
     if not made.clips:
@@ -121,6 +128,20 @@ def run(options: Options) -> int:
             f"no clip came out ({reasons}); see {manifest.FILE}, use videos of steady faces"
         )
     return 0
+
+
+def _tell_of_part(part: Any, made: Any, output: str, *, quiet: bool) -> int:
+    """Say what came out of a shard; 1 where it is not finished, so that it is started again."""
+    from avct_jax.cli import terminal
+
+    failed = [refusal for refusal in made.refused if refusal.kind == "failed"]
+    for refusal in failed:
+        terminal.tell(f"avct: {refusal.source}: {refusal.reason}")
+    if not quiet:
+        counts = made.counts
+        line = f"{output}: shard {part}: {counts['clips']} clips from {counts['videos']} videos"
+        terminal.show(f"{line}; the manifest is written without --shard, when all are done")
+    return 1 if failed else 0
 
 
 def summary(made: Any, output: str) -> list[str]:

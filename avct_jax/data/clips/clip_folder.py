@@ -15,6 +15,7 @@ from avct_jax import errors
 from avct_jax.data.clips import av_sync_filter, clip, make_clips, manifest, worker_pool
 from avct_jax.data.faces import face_detector, landmark_motion
 from avct_jax.files import atomic_write
+from avct_jax.workers import engine
 
 LOCK, MEAN_FACE = ".lock", "mean_face.npy"
 MEAN_STEP = 3  # every how many frames count for the mean face
@@ -54,9 +55,9 @@ def open_folder(path: str | os.PathLike, videos: Sequence[pathlib.Path] = ()) ->
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".avct-{os.getpid()}.mp4"
+        probe = atomic_write.hidden_beside(folder / "probe.mp4")
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise errors.UserError(
             f"nothing can be written into {os.fspath(path)!r} ({error.strerror}); choose another --output"
@@ -65,8 +66,13 @@ def open_folder(path: str | os.PathLike, videos: Sequence[pathlib.Path] = ()) ->
 
 
 @contextlib.contextmanager
-def locked(folder: pathlib.Path) -> Iterator[None]:
+def locked(folder: pathlib.Path, *, shared: bool = False) -> Iterator[None]:
     """Keep other runs out of the folder; a run that was killed keeps nobody out.
+
+    This only tells people of a mistake, where the disk has locks: nothing is lost without it.
+
+    Args:
+      shared: keep only those out that do not share it.
 
     Raises:
       UserError: another run is in it.
@@ -76,13 +82,15 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
     except ImportError:  # not on Windows
         yield
         return
-    with open(folder / LOCK, "w") as file:
+    with open(folder / LOCK, "a+") as file:  # NFS shares a lock of what is open for reading alone
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
             raise errors.UserError(
                 f"another `avct preprocess` writes into {str(folder)!r}; wait, or choose another --output"
             ) from None
+        except OSError:  # a disk without locks
+            pass
         yield
 
 
@@ -93,8 +101,13 @@ def make(
     *,
     processes: int,
     show: Show = lambda state: None,
+    by: engine.Engine = engine.HERE,
 ) -> list[manifest.Refusal]:
     """Make the clips of all videos that are not finished; returns those that failed and may be tried again.
+
+    Args:
+      processes: of this machine, or of `by`; 0, with Ray: as many as there is room for.
+      by: who works.
 
     Raises:
       UserError: the folder cannot be written to any more.
@@ -109,7 +122,7 @@ def make(
     done = len(jobs) - len(todo)
     state, failed = FolderProgress(done, len(jobs), 0, 0, 0), []
     show(state)
-    answers = worker_pool.run(_preprocess, todo, Work(folder, options), jobs=processes)
+    answers = by.pool()(_preprocess, todo, Work(folder, options), jobs=processes, option="--jobs")
     with contextlib.closing(answers):  # an exception here must stop the processes at once
         for job, answer in answers:
             if isinstance(answer, worker_pool.WorkProgress):
@@ -213,6 +226,20 @@ def sum_up(
         mean["of"] = "others" if others else "speaker"
         made = manifest.write(folder, records, speaker=speaker, mean_face=mean)
     return made
+
+
+def sum_up_part(
+    folder: pathlib.Path,
+    jobs: Sequence[make_clips.ClipJob],
+    failed: Sequence[manifest.Refusal],
+    *,
+    speaker: str,
+) -> manifest.Manifest:
+    """Sum up some videos of a folder, and write nothing."""
+    known = manifest.read_records(folder)
+    records = [known[job.name] for job in jobs if job.name in known]
+    records += [manifest.Record("", refusal.source, 0, {}, (), (refusal,)) for refusal in failed]
+    return manifest.of_records(records, speaker=speaker, mean_face={})
 
 
 def _read_before(folder: pathlib.Path) -> manifest.Manifest | None:

@@ -205,7 +205,10 @@ def name_videos(
     known = {record.source: name for name, record in records.items()}
     names = {path: known[str(path)] for path in videos if str(path) in known}
     taken = {name.casefold() for name in records}
-    for path, name in _shortest_names([path for path in videos if path not in names]).items():
+    # Of all of them: what is named does not depend on what is finished, here or by another shard.
+    for path, name in _shortest_names(videos).items():
+        if path in names:
+            continue
         free, number = name, 2
         while _clashes(free.casefold(), taken):
             free, number = f"{name}-v{number}", number + 1

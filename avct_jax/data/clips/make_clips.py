@@ -8,7 +8,6 @@ import dataclasses
 import logging
 import os
 import pathlib
-import shutil
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import NamedTuple
 
@@ -80,29 +79,26 @@ def preprocess(
     Raises:
       UserError: the folder cannot be written to.
     """
-    part = folder / manifest.UNFINISHED / job.name
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    maker = _Maker(job, part, options)
-    try:
-        maker.run(landmarker, progress or (lambda frames: None))
-    except errors.UserError as error:
-        if not _is_about(error, job.source):
-            raise
-        maker.refuse(0, 0, "unreadable", str(error))
-    several = len(maker.clips) > 1
-    clips = []
-    for number, entry in enumerate(maker.clips, 1):
-        name = f"{job.name}_{number:02d}" if several else job.name
-        for suffix in (".mp4", ".npz"):
-            os.replace(part / f"{entry.name}{suffix}", folder / f"{name}{suffix}")
-        clips.append(entry._replace(name=name))
-    source_bytes = os.stat(job.source).st_size if os.path.exists(job.source) else 0
-    record = manifest.Record(
-        job.name, job.source, source_bytes, made_with(job, options), tuple(clips), tuple(maker.refused)
-    )
-    manifest.write_record(folder, record)
-    shutil.rmtree(part, ignore_errors=True)
+    with manifest.part_folder(folder, job.name) as part:
+        maker = _Maker(job, part, options)
+        try:
+            maker.run(landmarker, progress or (lambda frames: None))
+        except errors.UserError as error:
+            if not _is_about(error, job.source):
+                raise
+            maker.refuse(0, 0, "unreadable", str(error))
+        several = len(maker.clips) > 1
+        clips = []
+        for number, entry in enumerate(maker.clips, 1):
+            name = f"{job.name}_{number:02d}" if several else job.name
+            for suffix in (".mp4", ".npz"):
+                os.replace(part / f"{entry.name}{suffix}", folder / f"{name}{suffix}")
+            clips.append(entry._replace(name=name))
+        source_bytes = os.stat(job.source).st_size if os.path.exists(job.source) else 0
+        record = manifest.Record(
+            job.name, job.source, source_bytes, made_with(job, options), tuple(clips), tuple(maker.refused)
+        )
+        manifest.write_record(folder, record)
     return record
 
 

@@ -4,13 +4,14 @@ A video's record is written when all its clips are whole. It makes a run that wa
 and the manifest can be written from the records alone.
 """
 
+import contextlib
 import json
 import math
 import os
 import pathlib
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from avct_jax import errors
@@ -146,19 +147,71 @@ def drop(folder: pathlib.Path, name: str) -> None:
             (folder / f"{each}{suffix}").unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def part_folder(folder: pathlib.Path, name: str) -> Iterator[pathlib.Path]:
+    """Make a folder for a video's clips that are not whole yet; it is removed in the end.
+
+    No two have one name: a machine that was thought to be lost may still write its own.
+
+    Raises:
+      UserError: it cannot be made.
+    """
+    token = atomic_write.token()
+    part = folder / UNFINISHED / f"{name}-{token}"
+    with contextlib.ExitStack() as kept:
+        try:
+            _hold(kept, folder / UNFINISHED / f"{atomic_write.PREFIX}{token}")
+            part.mkdir()
+        except OSError as error:
+            raise errors.UserError(
+                f"cannot write {part} ({error.strerror}); free space or choose another folder"
+            ) from None
+        kept.callback(shutil.rmtree, part, ignore_errors=True)  # before it is held no more
+        yield part
+
+
+def _hold(kept: contextlib.ExitStack, path: pathlib.Path) -> None:
+    """Hold a file, in a folder that is made, until the stack ends and removes it."""
+    kept.callback(path.unlink, missing_ok=True)
+    while True:
+        path.parent.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # somebody removed the folder, which was empty
+            kept.enter_context(atomic_write.held(path))
+            return
+
+
 def clean(folder: pathlib.Path) -> None:
-    """Remove what an interrupted run left half-written."""
-    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
-    for place in (folder, folder / RECORDS):
-        atomic_write.remove_half_written(place)
-    for probe in folder.glob(".avct-*"):
-        probe.unlink(missing_ok=True)
+    """Remove what runs that were killed left half-written; what a living one writes stays."""
+    place = folder / UNFINISHED
+    for each in (folder, folder / RECORDS, place):
+        atomic_write.remove_half_written(each)
+    for part in place.glob("*"):
+        token = part.name[-2 * atomic_write.TOKEN_BYTES :]
+        if part.is_dir() and not (place / f"{atomic_write.PREFIX}{token}").exists():
+            shutil.rmtree(part, ignore_errors=True)
+    with contextlib.suppress(OSError):  # it is not there, or not empty
+        place.rmdir()
 
 
 def write(
     folder: pathlib.Path, records: Iterable[Record], *, speaker: str, mean_face: dict[str, Any]
 ) -> Manifest:
     """Write manifest.json of the records, and return it."""
+    made = of_records(records, speaker=speaker, mean_face=mean_face)
+    value = {
+        "version": VERSION,
+        "speaker": speaker or None,
+        "counts": made.counts,
+        "mean_face": mean_face,
+        "clips": [{**_as_json(entry), "split": entry.split} for entry in made.clips],
+        "refused": [refusal._asdict() for refusal in made.refused],
+    }
+    write_json(folder / FILE, value)
+    return made
+
+
+def of_records(records: Iterable[Record], *, speaker: str, mean_face: dict[str, Any]) -> Manifest:
+    """Sum up records."""
     records = list(records)
     clips = sorted(
         entry._replace(held_out=clip.held_out(entry.name, entry.person, speaker=speaker))
@@ -167,15 +220,6 @@ def write(
     )
     refused = [refusal for record in records for refusal in record.refused]
     counts = count(records, clips, refused)
-    value = {
-        "version": VERSION,
-        "speaker": speaker or None,
-        "counts": counts,
-        "mean_face": mean_face,
-        "clips": [{**_as_json(entry), "split": entry.split} for entry in clips],
-        "refused": [refusal._asdict() for refusal in refused],
-    }
-    write_json(folder / FILE, value)
     return Manifest(speaker, tuple(clips), tuple(refused), counts, mean_face)
 
 

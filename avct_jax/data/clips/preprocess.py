@@ -9,6 +9,7 @@ from avct_jax import errors
 from avct_jax.data.clips import clip, clip_folder, discover, make_clips, manifest
 from avct_jax.data.media import video_io
 from avct_jax.data.phonemes import decoders
+from avct_jax.workers import engine, shard
 
 Path = str | os.PathLike
 
@@ -29,6 +30,8 @@ def preprocess(
     audio: bool = True,
     new_mean_face: bool = False,
     processes: int | None = None,
+    part: shard.Shard = shard.WHOLE,
+    by: engine.Engine = engine.HERE,
     show: clip_folder.Show = lambda state: None,
     note: Callable[[str], None] = _log.info,
 ) -> manifest.Manifest:
@@ -50,12 +53,17 @@ def preprocess(
       smallest_face: px, height of a face that is taken.
       audio: whether to listen; without it clips serve the renderer alone, and are made faster.
       new_mean_face: also where the folder has one; networks trained with that one must be trained again.
-      processes: by default one a core.
+      processes: by default one a core; with Ray as many as there is room for.
+      part: of the videos that is made. Several calls, here or elsewhere, may make theirs in one folder at
+        once. None of them writes the manifest: in the end a call for the whole does, and makes what is
+        missing.
+      by: who works, see `workers.engine`.
       show: called with how far it is.
       note: called with lines that are worth telling; by default they are logged.
 
     Returns:
-      The folder's manifest, with its clips, counts, and why parts were left out. There may be no clip.
+      The folder's manifest, with its clips, counts, and why parts were left out; of a part what the manifest
+      will say of it. There may be no clip.
 
     Raises:
       UserError: there is no video or nothing to listen with, a csv is wrong, or the folder cannot be used.
@@ -75,18 +83,23 @@ def preprocess(
         raise errors.UserError(f"{people!r} has no row; name videos in it")
     said = words if words is None or isinstance(words, Mapping) else discover.read_words(words)
     folder = clip_folder.open_folder(output, found)
-    with clip_folder.locked(folder):
+    with clip_folder.locked(folder, shared=not part.is_whole):
         manifest.clean(folder)
         records = manifest.read_records(folder)
         jobs = discover.make_jobs(found, records, person=person, people=seen, words=said)
-        for line in discover.unused_rows(found, seen, said):
+        jobs = jobs if part.is_whole else part.of(sorted(jobs))
+        for line in discover.unused_rows(found, seen, said) if part.number == 1 else ():
             note(line)
         failed: list[manifest.Refusal] = []
+        how = {"processes": by.count(processes, _cores()), "show": show, "by": by}
+        speaker = discover.printable(speaker)
+        if not part.is_whole:
+            failed = clip_folder.make(folder, jobs, options, **how)
+            return clip_folder.sum_up_part(folder, jobs, failed, speaker=speaker)
         try:
-            failed = clip_folder.make(folder, jobs, options, processes=processes or _cores(), show=show)
+            failed = clip_folder.make(folder, jobs, options, **how)
             clip_folder.check_offsets(folder, show=note)
         finally:  # a run that is stopped leaves a folder that can be trained on
-            speaker = discover.printable(speaker)
             made = clip_folder.sum_up(folder, failed, speaker=speaker, new_mean_face=new_mean_face)
             manifest.clean(folder)
     return made

@@ -94,14 +94,14 @@ def run(
             while busy := [worker for worker in workers if worker.item is not None]:
                 for ready in connection.wait([worker.pipe for worker in busy]):
                     worker = next(w for w in busy if w.pipe is ready)
-                    item, answer = worker.item, _receive(worker)
-                    yield item, answer
-                    if isinstance(answer, WorkProgress):
+                    item, told = worker.item, _receive(worker)
+                    yield item, told
+                    if isinstance(told, WorkProgress):
                         continue
-                    died = died + 1 if isinstance(answer, WorkFailure) and answer.died else 0
+                    died = died + 1 if isinstance(told, WorkFailure) and told.died else 0
                     if died >= GIVE_UP * jobs:
                         many = f"{died} processes died one after another"
-                        raise errors.UserError(f"{many}: {answer.text}; {REMEDY.format(option)}")
+                        raise errors.UserError(f"{many}: {told.text}; {REMEDY.format(option)}")
                     if died:
                         workers.remove(worker)
                         worker.stop()
@@ -159,12 +159,18 @@ def _serve(pipe: connection.Connection, work: Callable, shared: Any, patient: bo
             item = pipe.recv()
         except (EOFError, OSError):
             return
-        try:
-            answer = work(item, shared, lambda amount: pipe.send(WorkProgress(amount)))
-        except Exception as error:
-            text = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            answer = WorkFailure(text, error if isinstance(error, errors.UserError) else None)
-        pipe.send(answer)
+        pipe.send(answer(work, item, shared, lambda amount: pipe.send(WorkProgress(amount))))
+
+
+def answer(
+    work: Callable[[Item, Any, Callable[[int], None]], Any], item: Item, shared: Any, tell: Any
+) -> Any:
+    """What `work` returns of an item, or a WorkFailure where it raises."""
+    try:
+        return work(item, shared, tell)
+    except Exception as error:
+        text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return WorkFailure(text, error if isinstance(error, errors.UserError) else None)
 
 
 def _die_with_parent() -> None:

@@ -38,9 +38,21 @@ def test_name_never_is_that_of_another_videos_clip():
 
 def test_finished_videos_keep_their_names():
     known = record("x", "/a/x.mp4")
-    assert names("/a/x.mp4", "/b/x.mp4", records=known) == ["x", "x-v2"]
+    assert names("/a/x.mp4", "/b/x.mp4", records=known) == ["x", "b_x"]
     known |= record("x-v2", "/b/x.mp4")
     assert names("/b/x.mp4", records=known) == ["x-v2"]
+
+
+def test_names_do_not_depend_on_what_is_finished():
+    """Or a run that goes on, or another shard, would name what is left otherwise."""
+    paths = ["/a/x.mp4", "/b/x.mp4", "/b/y.mov", "/b/y.mp4", "/b/z.mp4"]
+    whole = names(*paths)
+    assert whole == ["a_x", "b_x", "__b_y", "__b_y-v2", "z"]
+    for finished in range(1, 2 ** len(paths)):
+        known = {}
+        for number, (path, name) in enumerate(zip(paths, whole, strict=True)):
+            known |= record(name, path) if finished >> number & 1 else {}
+        assert names(*paths, records=known) == whole
 
 
 def test_folders_and_patterns_stand_for_their_videos(tmp_path):
