@@ -85,7 +85,7 @@ def read(path: video_io.Path, *, key: str = mark_pattern.KEY) -> MarkReading:
     for frame in frames:
         wave.add(frame)
         if wave.seconds >= PIECE and wave.pieces + 1 < SECONDS / PIECE:
-            best = _better(best, look(wave.take(), key), size, wave.total)
+            best = _better(best, judged(*look(wave.take(), key), size, wave.total))
             if best.found and best.payload:
                 frames.close()
                 return best
@@ -93,7 +93,7 @@ def read(path: video_io.Path, *, key: str = mark_pattern.KEY) -> MarkReading:
             frames.close()
             break
     if wave.seconds >= 1 or not wave.pieces:
-        best = _better(best, look(wave.take(), key), size, wave.total)
+        best = _better(best, judged(*look(wave.take(), key), size, wave.total))
     return best
 
 
@@ -212,14 +212,20 @@ def signs_at(image: Complex[np.ndarray, "h w"], fit: Fit, key: str) -> Float[np.
     return -mark_pattern.gathered(cells, key)
 
 
-def _better(before: MarkReading, seen, size: tuple[int, int], seconds: float) -> MarkReading:
-    fit, signs = seen
-    payload = mark_payload.decode(signs)
-    if fit.score < LIKELY:
-        payload = None
+def judged(fit: Fit, signs: Float[np.ndarray, "128"], size: tuple[int, int], seconds: float) -> MarkReading:
+    """Say what was found.
+
+    Args:
+      size: height and width of what was looked at, px.
+      seconds: of the video that were looked at.
+    """
+    payload = mark_payload.decode(signs) if fit.score >= LIKELY else None
     height, width = size
     box = (fit.left / width, fit.top / height, (fit.left + fit.side) / width, (fit.top + fit.side) / height)
-    marked = payload is not None or fit.score >= SURE
-    now = MarkReading(marked, payload, fit.score, box if marked else None, seconds)
-    key = lambda reading: (reading.payload is not None, reading.found, reading.score)
-    return max(before, now, key=key)._replace(seconds=seconds)
+    found = payload is not None or fit.score >= SURE
+    return MarkReading(found, payload, fit.score, box if found else None, seconds)
+
+
+def _better(before: MarkReading, now: MarkReading) -> MarkReading:
+    told = lambda reading: (reading.payload is not None, reading.found, reading.score)
+    return max(before, now, key=told)._replace(seconds=now.seconds)
