@@ -1,4 +1,4 @@
-"""Content Credentials: written into films, read by c2pa's own reader, worth nothing once a byte is changed."""
+"""Content Credentials: written into films, read by c2pa's own reader, void once a byte is changed."""
 
 import json
 import shutil
