@@ -1,5 +1,8 @@
 """`avct_jax.Stream`: a portrait that says what it hears, live."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from avct_jax import arguments, errors
@@ -9,7 +12,7 @@ from avct_jax.data.speech import pcm
 from avct_jax.live import clock as clocks
 from avct_jax.live import demeanour, ears, frame_planner, frame_stream, portrait
 from avct_jax.live import mouth as mouths
-from avct_jax.marks import watermark
+from avct_jax.marks import badge, watermark
 from avct_jax.models.mesh import face_mesh
 
 CHUNK = 2  # frames drawn by one call: a frame costs the same in chunks of 8, and comes 240 ms sooner
@@ -57,6 +60,7 @@ class Stream(frame_stream.FrameStream):
         recogniser: str = "hama",
         lookahead: int = ears.AHEAD,
         mark: bool = True,
+        label: bool = False,
         paced: bool = True,
         queue: int = QUEUE,
         clock: clocks.Clock | None = None,
@@ -82,6 +86,7 @@ class Stream(frame_stream.FrameStream):
             checkpoint's own, which takes 4 ms of processor time a frame less and knows fewer voices.
           lookahead: frames of audio that are waited for after a chunk, 5 to 12; by more, hama hears better.
           mark: frames bear an imperceptible watermark that says they are synthetic, see `Animator.animate`.
+          label: the letters AI are drawn into a corner.
           paced: frames come at 25 a second.
           queue: frames at most that are ahead of the one that was handed over last.
           clock: what tells the time, for tests.
@@ -122,8 +127,8 @@ class Stream(frame_stream.FrameStream):
             heard_by, moves, settings, asked.mouth, read.face, told
         )
         ready = _rehearse(new_session(), draw, chunk, directed=told is not None)
-        marked = watermark.usual() if mark else None
-        if marked:
+        marked = _marks(mark, arguments.flag(label, "label"))
+        if marked is not None:
             marked(draw([ready])[:1], first=0)  # compiled, and fitted to the portrait
         self.notes, self.size = read.notes, (size, size)
         super().__init__(
@@ -136,6 +141,14 @@ class Stream(frame_stream.FrameStream):
             clock=clock,
             ready_direction=lambda: draw.direct(ready),
         )
+
+
+def _marks(mark: bool, label: bool) -> Callable[..., Any] | None:
+    """What marks frames, of which the first has the number `first`; None: nothing does."""
+    if not mark:
+        return (lambda frames, *, first: badge.draw(frames)) if label else None
+    marked = watermark.usual()
+    return (lambda frames, *, first: marked(badge.draw(frames), first=first)) if label else marked
 
 
 def _rehearse(
