@@ -77,7 +77,7 @@ class Verification(NamedTuple):
     @property
     def record(self) -> dict[str, Any]:
         """For programs: what JSON can hold."""
-        told = self._asdict() | {"marked": self.marked, "failures": list(self.failures)}
+        told = self._asdict() | {"marked": self.marked, "failures": list(self.failures), "lines": self.lines}
         if (mark := self.watermark) is not None:
             payload = mark.payload and mark.payload._asdict() | {"time": mark.payload.time.isoformat()}
             told["watermark"] = mark._asdict() | {"payload": payload}

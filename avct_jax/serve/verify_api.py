@@ -23,6 +23,7 @@ class FoundMarks(pydantic.BaseModel):
     generator: str | None = None
     synthetic: bool | None = pydantic.Field(None, description="whether the credentials say that it is")
     statement: dict[str, Any] | None = pydantic.Field(None, description="of a film that avct_jax made")
+    lines: list[str] = pydantic.Field(description="the same, for people")
     failures: list[str] = pydantic.Field(description="what is not valid, codes of C2PA")
     watermark: dict[str, Any] | None = pydantic.Field(None, description="of avct_jax, in the frames")
 

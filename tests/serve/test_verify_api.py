@@ -13,6 +13,7 @@ def test_marks_are_read_and_nothing_is_kept(client, tmp_path, monkeypatch):
     credentials.sign(path, credentials.GenerationStatement(None, consent="It is me."), signing_key.own())
     found = ask(path.read_bytes()).json()
     assert found["marked"] and found["state"] == "valid" and found["statement"]["consent"] == "It is me."
+    assert "consent: It is me." in found["lines"]
     refused = ask(b"text")
     assert refused.status_code == 422 and "no sound or video" in refused.json()["detail"]
     assert not list(client.app.inner.state.sessions._folder.iterdir())
