@@ -91,6 +91,7 @@ class Animator(abc.ABC):
 
     config: Any
     variables: Any
+    checkpoint: Path | None = None  # file of the weights, where they are of one
 
     def __init_subclass__(cls, *, family: str | None = None, **options: Any):
         """Say which family of networks a class animates."""
@@ -162,7 +163,10 @@ class Animator(abc.ABC):
         given = list(filter(arguments.is_path, (image, *voices.each(audio), *request.files)))
         atomic_write.refuse_overwriting(output, *given)
         ready = self._prepare_request(image, audio, request, clock)
-        writer = video_io.VideoWriter(output, size=ready.size, audio=ready.audio)
+        marks, notes = marks_of(request), list(ready.notes)
+        stated = {"portrait": image, "sounds": voices.each(audio), "film": bool(request.redub)}
+        sign = lambda path: marks.file(path, notes, checkpoint=self.checkpoint, **stated)
+        writer = video_io.VideoWriter(output, size=ready.size, audio=ready.audio, finish=sign)
         with contextlib.ExitStack() as kept:
             if request.subtitles is not None and not ready.burn:
                 kept.enter_context(subtitles.writing(request.subtitles, ready.cues, *given, output))
@@ -170,10 +174,10 @@ class Animator(abc.ABC):
             frames = kept.enter_context(contextlib.closing(self.draw(ready.portrait, ready.track, clock)))
             for block in ready.titled(frames):
                 with clock("encode"):
-                    writer.write(block)
+                    writer.write(marks.frames(block))
                 if progress:
                     progress(writer.frames, ready.frames)
-        made = (ready.frames, ready.seconds, list(ready.notes), clock.seconds)
+        made = (ready.frames, ready.seconds, notes, clock.seconds)
         return Report(*made, seed=ready.seed, size=ready.size)
 
     def frames(
@@ -189,7 +193,7 @@ class Animator(abc.ABC):
         """
         request = Request(**told)
         ready = self._prepare_request(image, audio, request)
-        yield from ready.titled(self.draw(ready.portrait, ready.track))
+        yield from map(marks_of(request).frames, ready.titled(self.draw(ready.portrait, ready.track)))
 
     def prepare(
         self,
@@ -234,6 +238,18 @@ class Animator(abc.ABC):
         self, image: Image, audio: Audio, request: Request, notes: list[str], clock: stopwatch.Stopwatch
     ) -> PreparedAnimation:
         """Read what was given, and find out how the face moves; decisions go to `notes`."""
+
+
+def marks_of(request: Request) -> Any:
+    """Return what marks a film as it was asked.
+
+    Raises:
+      UserError: a certificate or key cannot be used.
+    """
+    from avct_jax.marks import film_marks  # and JAX: not before it is needed
+
+    names = film_marks.MarkOptions._fields
+    return film_marks.FilmMarks(film_marks.MarkOptions(*(getattr(request, name) for name in names)))
 
 
 def check_framed(audio: Audio, request: Request) -> None:

@@ -20,9 +20,15 @@ def load(checkpoint: base.Path | None = None, *, landmarks: str = "mediapipe") -
     if checkpoint is not None:
         if not arguments.is_path(checkpoint):
             raise errors.UserError(f"the checkpoint is {checkpoint!r}; name a .safetensors file")
-        return make(weights_file.load(checkpoint, required=None), landmarks=landmarks)
+        return _of(checkpoint, weights_file.load(checkpoint, required=None), landmarks)
     with weights_file.embedded() as path:
-        return make(weights_file.load(path, required=None, known=True), landmarks=landmarks)
+        return _of(path, weights_file.load(path, required=None, known=True), landmarks)
+
+
+def _of(checkpoint: base.Path, system: weights_file.System, landmarks: str) -> Animator:
+    animator = make(system, landmarks=landmarks)
+    animator.checkpoint = checkpoint
+    return animator
 
 
 def make(system: weights_file.System, *, landmarks: str = "mediapipe") -> Animator:

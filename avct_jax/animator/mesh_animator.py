@@ -117,7 +117,8 @@ class MeshAnimator(base.Animator, family="mesh"):
         """Begin to compile what draws a portrait, while it is taken apart and its audio is heard."""
         if compile_cache.in_use() is None:
             return
-        layers = mesh_inference.Layers(*portrait_layers.shapes(side))
+        shapes: Any = portrait_layers.shapes(side)
+        layers = mesh_inference.Layers(*shapes)
         sizes = {"speech": self.config.speech_motion.components} | WIDTHS
         shape: Any = lambda *sizes: jax.ShapeDtypeStruct((self.chunk, *sizes), jnp.float32)
         controls = face_mesh.Controls(brow=shape(), **{name: shape(width) for name, width in sizes.items()})

@@ -68,6 +68,14 @@ class Told(TypedDict, total=False):
       blinks: seconds at which the eyes blink, or a file of them, instead of made-up times.
       direction: cues {time, what, value, ease}, or a JSON file of them: what changes over the film.
       subtitles: a .srt or .vtt file of what is said, written beside the video; or "burn": drawn into it.
+      mark: the frames bear an imperceptible watermark that says they are synthetic, and a file signed
+        Content Credentials; the law of the European Union asks for both, see docs/how-to/marks.md.
+      label: the letters AI are drawn into a corner.
+      consent: who agreed to be shown so, and how; it goes into the credentials.
+      certificate: a PEM file of those that sign the credentials, and `key` that of the first; by default this
+        installation signs with a key that it makes for itself.
+      key: a PEM file, or a function that signs bytes (of a key that is kept elsewhere).
+      timestamp: address of a time-stamping authority that is asked to date the credentials.
       captions: what is said when, rows of (text, start, end) in seconds, for subtitles; by default the
         transcript's words where they are heard.
     """
@@ -94,6 +102,12 @@ class Told(TypedDict, total=False):
     direction: Cues | None
     subtitles: Path | None
     captions: Captions | None
+    mark: bool
+    label: bool
+    consent: str | None
+    certificate: Path | None
+    key: Any
+    timestamp: str | None
 
 
 class Request(NamedTuple):
@@ -121,6 +135,12 @@ class Request(NamedTuple):
     direction: Cues | None = None
     subtitles: Path | None = None
     captions: Captions | None = None
+    mark: bool = True
+    label: bool = False
+    consent: str | None = None
+    certificate: Path | None = None
+    key: Any = None
+    timestamp: str | None = None
 
     @property
     def told(self) -> timeline.FaceDirection:
@@ -144,7 +164,7 @@ class Request(NamedTuple):
     @property
     def files(self) -> tuple[Any, ...]:
         """What may be a file's name."""
-        return self.poses, self.phonemes, self.blinks, self.direction
+        return self.poses, self.phonemes, self.blinks, self.direction, self.certificate, self.key
 
     @property
     def scales(self) -> factors.Scales:
@@ -190,6 +210,9 @@ class Request(NamedTuple):
             cropped=arguments.flag(self.cropped, "cropped"),
             language=languages.check(self.language),
             redub=_redub_of(self),
+            mark=arguments.flag(self.mark, "mark"),
+            label=arguments.flag(self.label, "label"),
+            consent=_consent_of(self),
             face=ALL if every else face_of(self.face),
             expression=told.expression or None,
             gaze=told.gaze,
@@ -279,3 +302,15 @@ def face_of(given: Any) -> tuple[float, float] | int | None:
 def _taken(given: Any, take: Callable[[Any], Any]) -> Any:
     """What is in memory, as `take` makes it; a path, or None, as it is."""
     return given if given is None or arguments.is_path(given) else take(given)
+
+
+def _consent_of(request: Request) -> str | None:
+    if not isinstance(request.consent, str | None):
+        raise errors.UserError(f"the consent is {request.consent!r}; it must be text")
+    if (request.certificate is None) != (request.key is None):
+        raise errors.UserError("a certificate and its key sign together; give both or none")
+    if not request.mark and (request.certificate is not None or request.consent or request.timestamp):
+        raise errors.UserError(
+            "no mark is wanted, and what is to stand in it is given; leave one of them out"
+        )
+    return (request.consent or "").strip() or None

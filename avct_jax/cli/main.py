@@ -31,6 +31,7 @@ GRACE = 10.0  # seconds after a signal in which further ones do not disturb the 
 COMMANDS = {
     "animate": "a portrait and a voice become a talking video",
     "inspect": "what is seen of a portrait, a sound or a film, in a picture",
+    "verify": "whether films say that they are synthetic, and who says so",
     "demo": "see it at once: a bundled portrait speaks a bundled sentence",
     "serve": "a page, jobs over HTTP and live streams",
     "preprocess": "videos become clips to train on",

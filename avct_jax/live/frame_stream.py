@@ -49,6 +49,7 @@ class FrameStream:
         paced: bool = False,
         queue: int = 12,
         clock: clocks.Clock | None = None,
+        mark: Callable[..., Any] | None = None,
         ready_direction: Callable[[], None] = lambda: None,
     ):
         """Take what plans and what draws.
@@ -60,9 +61,10 @@ class FrameStream:
           paced: frames come at 25 a second, and a thread draws them ahead.
           queue: frames at most that are ahead of the one that was handed over last.
           clock: the time by which they come.
+          mark: marks frames of which the first has the number `first`, see marks/watermark.py.
           ready_direction: called before the first expression or gaze is told.
         """
-        self._ready_direction = ready_direction
+        self._ready_direction, self._mark = ready_direction, mark
         self.latency = StreamLatency(planner.chunk, planner.ahead)
         self._planner, self._draw, self._queue, self._chunk = planner, draw, queue, chunk
         self._paced, self._clock = paced, clock or clocks.RealClock()
@@ -276,7 +278,8 @@ class FrameStream:
                 self.latency.saw_first_frame(self._clock.now() - began)
         self._told = plan.end_of_speech if speaking else self._told
         pts = plan.index * FRAME
-        return frames.StreamFrame(self._last, plan.audio, pts, plan.index, speaking, plan.end_of_speech)
+        shown = self._last if self._mark is None else self._mark(self._last[None], first=plan.index)[0]
+        return frames.StreamFrame(shown, plan.audio, pts, plan.index, speaking, plan.end_of_speech)
 
     def _next_paced(self) -> frames.StreamFrame | None:
         with self._changed:  # an interruption waits, so that what was waited for is there

@@ -1,5 +1,8 @@
 """`avct_jax.Stream`: a portrait that says what it hears, live."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from avct_jax import arguments, errors
@@ -9,6 +12,7 @@ from avct_jax.data.speech import pcm
 from avct_jax.live import clock as clocks
 from avct_jax.live import demeanour, ears, frame_planner, frame_stream, portrait
 from avct_jax.live import mouth as mouths
+from avct_jax.marks import badge, watermark
 from avct_jax.models.mesh import face_mesh
 
 CHUNK = 2  # frames drawn by one call: a frame costs the same in chunks of 8, and comes 240 ms sooner
@@ -55,6 +59,8 @@ class Stream(frame_stream.FrameStream):
         gaze: options.Gaze | None = None,
         recogniser: str = "hama",
         lookahead: int = ears.AHEAD,
+        mark: bool = True,
+        label: bool = False,
         paced: bool = True,
         queue: int = QUEUE,
         clock: clocks.Clock | None = None,
@@ -79,6 +85,8 @@ class Stream(frame_stream.FrameStream):
           recogniser: of phonemes: "hama", which `Animator.animate` hears with too, or "network", the
             checkpoint's own, which takes 4 ms of processor time a frame less and knows fewer voices.
           lookahead: frames of audio that are waited for after a chunk, 5 to 12; by more, hama hears better.
+          mark: frames bear an imperceptible watermark that says they are synthetic, see `Animator.animate`.
+          label: the letters AI are drawn into a corner.
           paced: frames come at 25 a second.
           queue: frames at most that are ahead of the one that was handed over last.
           clock: what tells the time, for tests.
@@ -100,7 +108,7 @@ class Stream(frame_stream.FrameStream):
             )
         if queue < 2 * chunk:
             raise errors.UserError(f"the queue is {queue} frames; give two chunks or more, {2 * chunk}")
-        paced = arguments.flag(paced, "paced")
+        paced, mark = arguments.flag(paced, "paced"), arguments.flag(mark, "mark")
         asked, face = options.scales_of(still, head_motion, blink, mouth), options.face_of(face)
         found = portrait.animator(checkpoint, animator)
         heard_by = ears.choose(recogniser, found.config, found.variables, chunk, lookahead)
@@ -119,16 +127,28 @@ class Stream(frame_stream.FrameStream):
             heard_by, moves, settings, asked.mouth, read.face, told
         )
         ready = _rehearse(new_session(), draw, chunk, directed=told is not None)
+        marked = _marks(mark, arguments.flag(label, "label"))
+        if marked is not None:
+            marked(draw([ready])[:1], first=0)  # compiled, and fitted to the portrait
         self.notes, self.size = read.notes, (size, size)
         super().__init__(
             new_session(),
             draw,
+            mark=marked,
             chunk=chunk,
             paced=paced,
             queue=queue,
             clock=clock,
             ready_direction=lambda: draw.direct(ready),
         )
+
+
+def _marks(mark: bool, label: bool) -> Callable[..., Any] | None:
+    """What marks frames, of which the first has the number `first`; None: nothing does."""
+    if not mark:
+        return (lambda frames, *, first: badge.draw(frames)) if label else None
+    marked = watermark.usual()
+    return (lambda frames, *, first: marked(badge.draw(frames), first=first)) if label else marked
 
 
 def _rehearse(

@@ -1,13 +1,13 @@
 """Finding the watermark of a video, wherever in the picture it is and however large.
 
-The mark comes and goes with a wave of 3.125 Hz: the frames, multiplied with that wave and added up, leave of the
-picture only what happens at this frequency. Of each pixel that is made as strong as its neighbours are on average,
-and compared with the known pattern at every place and at many sizes. Where it fits best the payload is read.
+The mark comes and goes with a wave of 7.5 Hz: the frames, multiplied with that wave and added up, leave of
+the picture only what happens at this frequency. Hardly more than its phase is kept of each pixel, and it is
+compared with the known pattern at every place and at many sizes. Where it fits best the payload is read.
 """
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,15 +15,16 @@ from jaxtyping import Complex, Float
 from scipy import fft
 
 from avct_jax.data.media import video_io
-from avct_jax.marks import mark_payload, mark_pattern
+from avct_jax.marks import mark_pattern, mark_payload
 
 SIDE = 320  # px: the longer side of frames that are looked at
 SECONDS = 16.0  # that are looked at, at most, in pieces of which each may be found alone
 PIECE = 8.0  # s
 SMALLEST, LARGEST = 0.2, 1.7  # of the longer side: sizes of the square that are tried
-STEP = 1.012  # from one size to the next: a quarter of a cell at the edge
+STEP = 1.025  # from one size to the next: at most a fifth of a cell at the square's edge
+HALVED = 0.6  # of the longer side: from this size on pictures of half the size are compared first
 LEAST_SEEN = 0.4  # of the square, or of the picture
-NEIGHBOURHOOD = 2.5  # cells
+NEIGHBOURHOOD, FLOOR = 2.5, 0.3  # cells, and share of what is there on average that counts as little
 # Peak over the mean power of everything that is compared: see docs/reference/watermark.md for the rates.
 SURE, LIKELY = 36.0, 17.0
 
@@ -35,7 +36,7 @@ class MarkReading(NamedTuple):
       found: whether the video bears it.
       payload: what it says; None where it cannot be read.
       score: how much it stands out: power of the best fit over the mean of all.
-      box: of the square that bears it: left, top, right and bottom, in shares of the picture's width and height.
+      box: of the square that bears it: left, top, right, bottom, in shares of the picture's size.
       seconds: of the video that were looked at.
     """
 
@@ -84,7 +85,7 @@ def read(path: video_io.Path, *, key: str = mark_pattern.KEY) -> MarkReading:
     for frame in frames:
         wave.add(frame)
         if wave.seconds >= PIECE and wave.pieces + 1 < SECONDS / PIECE:
-            best = _better(best, look(wave.take(), key), size, wave.total)
+            best = _better(best, judged(*look(wave.take(), key), size, wave.total))
             if best.found and best.payload:
                 frames.close()
                 return best
@@ -92,7 +93,7 @@ def read(path: video_io.Path, *, key: str = mark_pattern.KEY) -> MarkReading:
             frames.close()
             break
     if wave.seconds >= 1 or not wave.pieces:
-        best = _better(best, look(wave.take(), key), size, wave.total)
+        best = _better(best, judged(*look(wave.take(), key), size, wave.total))
     return best
 
 
@@ -130,10 +131,12 @@ def demodulated(frames: Float[np.ndarray, "n h w"], frame_rate: float) -> Comple
     wave -= window * (np.linalg.pinv(basis * window @ basis.T) @ (basis @ wave) @ basis)
     flat = frames.reshape(count, -1)
     parts = [np.float32(part) @ flat for part in (wave.real, wave.imag)]
-    return (parts[0] + 1j * parts[1]).reshape(frames.shape[1:])
+    return (parts[0] + 1j * parts[1]).astype(np.complex64).reshape(frames.shape[1:])
 
 
-def look(image: Complex[np.ndarray, "h w"], key: str = mark_pattern.KEY) -> tuple[Fit, Float[np.ndarray, "128"]]:
+def look(
+    image: Complex[np.ndarray, "h w"], key: str = mark_pattern.KEY
+) -> tuple[Fit, Float[np.ndarray, "128"]]:
     """Find where the known pattern fits best, and read the signs there."""
     fit = _finer(image, _coarse(image, key), key)
     return fit, signs_at(image, fit, key)
@@ -142,25 +145,30 @@ def look(image: Complex[np.ndarray, "h w"], key: str = mark_pattern.KEY) -> tupl
 def _coarse(image, key) -> Fit:
     longer = max(image.shape)
     count = math.ceil(math.log(LARGEST / SMALLEST) / math.log(STEP))
-    return max(_fits(image, longer * SMALLEST * STEP**i, key) for i in range(count))
+    sides = [longer * SMALLEST * STEP**i for i in range(count)]
+    half = cv2.resize(image.view(np.float32).reshape(*image.shape, 2), None, fx=0.5, fy=0.5,
+                      interpolation=cv2.INTER_AREA)  # fmt: skip
+    half = half[..., 0] + 1j * half[..., 1]
+    small = [_fits(image, side, key) for side in sides if side < HALVED * longer]
+    large = [_fits(half, side / 2, key)._replace(side=side) for side in sides if side >= HALVED * longer]
+    return max(small + large)
 
 
 def _finer(image, fit: Fit, key) -> Fit:
-    near = [fit.side * STEP ** (i / 4) for i in range(-3, 4) if i]
-    return max([fit, *(_fits(image, side, key) for side in near)])
+    return max(_fits(image, fit.side * STEP ** (i / 4), key) for i in range(-3, 4))
 
 
 def _fits(image: np.ndarray, side: float, key: str) -> Fit:
     """Where the pattern fits best at one size."""
     whole = round(side)
     even = evened(image, side / mark_pattern.CELLS).astype(np.complex64)
-    shape = [fft.next_fast_len(n + whole) for n in image.shape]
-    transformed = fft.fft2(even, shape)
-    transformed *= np.conj(fft.fft2(_template(whole, key), shape))
-    fits = fft.ifft2(transformed, overwrite_x=True)
+    shape = [int(fft.next_fast_len(n + whole) or 0) for n in image.shape]
+    transformed: Any = fft.fft2(even, shape)
+    transformed *= np.conj(np.asarray(fft.fft2(_template(whole, key), shape)))
+    fits = np.asarray(fft.ifft2(transformed, overwrite_x=True))
     seen = np.outer(*(_overlaps(n, whole, full) for n, full in zip(image.shape, shape, strict=True)))
     allowed = seen > LEAST_SEEN * min(whole**2, image.size)
-    power = fits.real**2 + fits.imag**2
+    power = np.square(np.abs(fits))
     level = np.where(allowed, power / np.maximum(seen, 1), 0)
     place = np.unravel_index(level.argmax(), level.shape)
     mean = level[allowed].mean()
@@ -170,13 +178,13 @@ def _fits(image: np.ndarray, side: float, key: str) -> Fit:
 
 
 def evened(image: Complex[np.ndarray, "h w"], cell: float) -> Complex[np.ndarray, "h w"]:
-    """Leave no more than cells' detail, and make all places equally strong."""
-    planes = [image.real.astype(np.float32), image.imag.astype(np.float32)]
+    """Leave no more than cells' detail, and of it hardly more than the phase: no place outweighs others."""
+    planes = [np.float32(np.real(image)), np.float32(np.imag(image))]
     coarse, fine = cell * NEIGHBOURHOOD, max(cell / 4, 0.3)
     planes = [cv2.GaussianBlur(x, (0, 0), fine) - cv2.GaussianBlur(x, (0, 0), coarse) for x in planes]
-    power = cv2.GaussianBlur(planes[0] ** 2 + planes[1] ** 2, (0, 0), coarse)
-    strength = np.sqrt(power + 1e-3 * power.max() + 1e-12)
-    return (planes[0] + 1j * planes[1]) / strength
+    power = planes[0] ** 2 + planes[1] ** 2
+    near = np.sqrt(cv2.GaussianBlur(power, (0, 0), coarse))
+    return (planes[0] + 1j * planes[1]) / (np.sqrt(power) + FLOOR * near + 1e-6)
 
 
 def _overlaps(length: int, side: int, full: int) -> np.ndarray:
@@ -204,14 +212,20 @@ def signs_at(image: Complex[np.ndarray, "h w"], fit: Fit, key: str) -> Float[np.
     return -mark_pattern.gathered(cells, key)
 
 
-def _better(before: MarkReading, seen, size: tuple[int, int], seconds: float) -> MarkReading:
-    fit, signs = seen
-    payload = mark_payload.decode(signs)
-    if fit.score < LIKELY:
-        payload = None
+def judged(fit: Fit, signs: Float[np.ndarray, "128"], size: tuple[int, int], seconds: float) -> MarkReading:
+    """Say what was found.
+
+    Args:
+      size: height and width of what was looked at, px.
+      seconds: of the video that were looked at.
+    """
+    payload = mark_payload.decode(signs) if fit.score >= LIKELY else None
     height, width = size
     box = (fit.left / width, fit.top / height, (fit.left + fit.side) / width, (fit.top + fit.side) / height)
-    marked = payload is not None or fit.score >= SURE
-    now = MarkReading(marked, payload, fit.score, box if marked else None, seconds)
-    key = lambda reading: (reading.payload is not None, reading.found, reading.score)
-    return max(before, now, key=key)._replace(seconds=seconds)
+    found = payload is not None or fit.score >= SURE
+    return MarkReading(found, payload, fit.score, box if found else None, seconds)
+
+
+def _better(before: MarkReading, now: MarkReading) -> MarkReading:
+    told = lambda reading: (reading.payload is not None, reading.found, reading.score)
+    return max(before, now, key=told)._replace(seconds=now.seconds)

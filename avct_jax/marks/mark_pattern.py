@@ -1,8 +1,8 @@
 """The two patterns of a watermark: a known one, by which it is found, and one that carries its payload.
 
-Each is CELLS x CELLS signs, spread over the square around the picture. They come and go as the cosine and the
-sine of one slow wave, so that what is shown changes all the time by the same small amount: a picture that keeps
-still does not hide it, for at the wave's frequency nothing else happens there.
+Each is CELLS x CELLS signs, spread over the square around the picture. They come and go as the cosine and
+the sine of one wave, so that what is shown changes all the time by the same small amount: a picture that
+keeps still does not hide it, for at the wave's frequency nothing else happens there.
 """
 
 import functools
@@ -15,7 +15,9 @@ from jaxtyping import Float, Int
 from avct_jax.marks import mark_payload
 
 CELLS = 32  # a side
-FREQUENCY = 3.125  # Hz: a period is eight frames at 25 frames/s
+# Hz: three periods are ten frames at 25 frames/s. Encoders treat every other or every fourth frame alike, and
+# worse than others: with periods of 4 or 8 frames they took one of the two patterns away.
+FREQUENCY = 7.5
 KEY = "avct_jax watermark 1"  # known to everybody: anyone may look for the mark
 
 

@@ -1,8 +1,8 @@
 """What a watermark says, in 64 bits, and the code that carries it: 128 signs, of which many may be lost.
 
-Bits, most significant first: installation (24), hours since the beginning of 2026, UTC (18), checksum of these
-(16), six zeros that bring the code back to its beginning. The code is the convolutional one of rate 1/2 and
-constraint length 7 with generators 171 and 133 (octal), read by Viterbi's algorithm from soft signs.
+Bits, most significant first: installation (24), hours since the beginning of 2026, UTC (18), checksum of
+these (16), six zeros that bring the code back to its beginning. The code is the convolutional one of rate 1/2
+and constraint length 7 with generators 171 and 133 (octal), read by Viterbi's algorithm from soft signs.
 """
 
 import binascii
@@ -61,7 +61,7 @@ def encode(payload: MarkPayload) -> Int[np.ndarray, "128"]:
 
 
 def decode(signs: Float[np.ndarray, "128"]) -> MarkPayload | None:
-    """Read soft signs, however large; None where they carry no payload, but for one in 65 000 of random ones."""
+    """Read soft signs, however large; None where they carry no payload, but for one in 65 000 by chance."""
     before, costs = np.full((BITS, 2**MEMORY), 0), np.full(2**MEMORY, -np.inf)
     costs[0] = 0.0
     froms, branches = _trellis()
@@ -72,7 +72,7 @@ def decode(signs: Float[np.ndarray, "128"]) -> MarkPayload | None:
     state, word = 0, []
     for step in reversed(range(BITS)):
         word.append(state >> (MEMORY - 1))
-        state = froms[state, before[step, state]]
+        state = int(froms[state, before[step, state]])
     word.reverse()
     told, check = word[: -CHECK_BITS - TAIL], word[-CHECK_BITS - TAIL : -TAIL]
     if _number(check) != _checksum(told) or any(word[-TAIL:]):

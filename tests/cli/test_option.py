@@ -10,8 +10,8 @@ import pytest
 
 from avct_jax import errors
 from avct_jax.cli import main, option
+from avct_jax.cli import training_options as training
 from avct_jax.cli.commands import ablate, animate, bench, convert, demo, evaluate, export, preprocess
-from avct_jax.cli.commands import training_options as training
 from tests import pseudo_terminal
 
 KINDS = [module.Options for module in (ablate, animate, bench, convert, demo, evaluate, export, preprocess)]

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from avct_jax import errors, weights_file
-from avct_jax.cli import main
-from avct_jax.cli.commands import train, training_options
+from avct_jax.cli import main, training_options
+from avct_jax.cli.commands import train
 from avct_jax.data.dataset import frame_cache
 from avct_jax.models import system_config
 from avct_jax.presets import avct, head_motion, renderer, sync

@@ -40,6 +40,22 @@ def sound(frames):
     return np.concatenate([f.audio for f in frames if f.audio is not None] or [np.zeros(0, np.int16)])
 
 
+def test_frames_are_marked_by_their_numbers_whatever_was_dropped():
+    seen = []
+
+    def mark(frames, *, first):
+        seen.append(first)
+        return np.full_like(frames, first)
+
+    with frame_stream.FrameStream(live_parts.new_session(), live_parts.draw, mark=mark) as stream:
+        stream.push_audio(SECOND, 16000)
+        frames = [next(iter(stream)) for _ in range(5)]
+        stream.interrupt()
+        frames += list(stream.idle(3))
+    assert seen == [frame.index for frame in frames] and seen[:5] == [0, 1, 2, 3, 4]
+    assert all((frame.image == frame.index).all() for frame in frames)
+
+
 def test_frames_come_as_far_as_the_sound_goes(stream):
     assert list(stream) == []
     stream.push_audio(SECOND, 16000)

@@ -8,8 +8,11 @@ import avct_jax
 from avct_jax import errors, weights_file
 from avct_jax.animator import factory
 from avct_jax.live import portrait as live_portrait
+from avct_jax.live import stream
+from avct_jax.marks import badge, watermark
 from tests import portraits
 from tests.live import live_parts
+from tests.marks import marked_film
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +48,16 @@ def test_portrait_speaks_and_compiles_nothing_meanwhile(animator):
     with pytest.raises(errors.UserError, match="the stream is closed"), stream:
         pass
     assert stream.latency.first_frame.p50 > 0 and stream.latency.frame.p95 > 0
+
+
+def test_streams_are_marked_unless_they_are_not_to_be():
+    frames = marked_film.frames(3, (64, 64))
+    assert stream._marks(False, False) is None
+    plain = watermark.usual()(frames, first=7)
+    np.testing.assert_array_equal(stream._marks(True, False)(frames, first=7), plain)
+    np.testing.assert_array_equal(stream._marks(False, True)(frames, first=7), badge.draw(frames))
+    both = stream._marks(True, True)(frames, first=7)
+    np.testing.assert_array_equal(both, watermark.usual()(badge.draw(frames), first=7))
 
 
 def test_checkpoint_of_learned_keypoints_is_refused(tiny_checkpoint):

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from avct_jax.marks import credentials, installation, signing_key
 from avct_jax.serve.settings import Limits, ServerSettings
+from tests.marks import marked_film
 from tests.serve import page_browser
 
 TOKEN = "a-token-of-some-length"
@@ -44,6 +46,24 @@ def test_page_shows_live_frames_and_says_a_recording(opened):
         assert page_browser.command(shown) == (
             "avct animate --image 'A friend'\\''s face.png' --audio ./-voice.wav --size 512 --seed 7 --still"
         )
+
+
+def test_page_tells_whether_a_film_is_synthetic(opened, tmp_path, monkeypatch):
+    monkeypatch.setenv(installation.FOLDER_VARIABLE, str(tmp_path / "config"))
+    path = marked_film.write(tmp_path / "film.mp4", marked_film.frames(3, (64, 64)))
+    with page_browser.page(opened, rejects=["422"]) as shown:
+        page_browser.ready(shown)
+        shown.click("#verify summary")
+        shown.set_input_files("#verify-file", path)
+        shown.wait_for_selector("#verify-state:has-text('film.mp4 is not marked as synthetic.')")
+        statement = credentials.GenerationStatement(None, consent="It is me.")
+        credentials.sign(path, statement, signing_key.own())
+        shown.set_input_files("#verify-file", path)
+        shown.wait_for_selector("#verify-state:has-text('film.mp4 is marked as synthetic.')")
+        shown.wait_for_selector("#verify-lines li:has-text('consent: It is me.')")
+        (tmp_path / "text.mp4").write_text("text")
+        shown.set_input_files("#verify-file", tmp_path / "text.mp4")
+        shown.wait_for_selector("#alert-text:has-text('no sound or video')")
 
 
 def test_page_hears_the_microphone_until_it_is_interrupted(opened):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from avct_jax import errors
-from avct_jax.cli import animation_jobs, direction_options, engine_options, option
+from avct_jax.cli import animation_jobs, direction_options, engine_options, mark_options, option
 
 log = logging.getLogger(__name__)
 
@@ -171,6 +171,7 @@ class Options:
     many: animation_jobs.JobOptions = animation_jobs.JobOptions()
     work: engine_options.EngineOptions = engine_options.EngineOptions()
     shot: FramingOptions = FramingOptions()
+    marked: mark_options.MarkOptions = mark_options.MarkOptions()
     shown: option.Shown = option.Shown()
 
 
@@ -260,6 +261,7 @@ def request_of(options: Options) -> Any:
         framing=options.shot.framing,
         subtitles=options.drawn.subtitles,
         **options.directed.asked(),
+        **options.marked.asked(),
         redub=options.video is not None,
     )
 

@@ -47,8 +47,10 @@ def read(words: Sequence[str]) -> tuple[Callable[[Any], int], Any]:
       UserError: the words do not fit.
     """
     name = terminal.choose(words, "avct train", "STAGE", STAGES | EXPORT, ABOUT, EXAMPLES)
-    from avct_jax.cli import option  # and tyro
-    from avct_jax.cli.commands import training_options
+    from avct_jax.cli import (
+        option,  # and tyro
+        training_options,
+    )
 
     if name in STAGES:
         return run, training_options.parse(name, words[1:])

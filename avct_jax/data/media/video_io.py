@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import IO
 
 import numpy as np
@@ -117,6 +117,7 @@ class VideoWriter:
         frame_rate: int | float = FRAME_RATE,
         audio: Path | soundtrack.AudioTrack | soundtrack.SampledAudio | Float[np.ndarray, "n"] | None = None,
         sample_rate: int = SAMPLE_RATE,
+        finish: Callable[[pathlib.Path], None] | None = None,
     ):
         """Prepare to write.
 
@@ -126,6 +127,7 @@ class VideoWriter:
           audio: an audio or video file, of which is taken whole what `soundtrack.listen` hears; what it has
             heard; or mono samples in [-1, 1], with their rate or without.
           sample_rate: Hz, of `audio` as samples.
+          finish: is given the whole file before it bears its name, and may write it anew.
 
         Raises:
           UserError: the path cannot be written (see check_writable).
@@ -138,7 +140,7 @@ class VideoWriter:
         self.size, self._rate = pair, frame_rate
         if isinstance(audio, soundtrack.SampledAudio):
             audio, sample_rate = audio
-        self._audio, self._sample_rate = audio, sample_rate
+        self._audio, self._sample_rate, self._last_touch = audio, sample_rate, finish
         suffix = pathlib.Path(path).suffix.lower()
         self._partial = atomic_write.hidden_beside(self.path.with_suffix(suffix))
         self._process: subprocess.Popen | None = None
@@ -189,6 +191,8 @@ class VideoWriter:
             self._process.stdin.close()
         if self._process.wait() != 0 or not self._partial.is_file():
             raise self._failure()
+        if self._last_touch is not None:
+            self._last_touch(self._partial)
         try:
             self._partial.replace(self.path)
         except OSError as error:

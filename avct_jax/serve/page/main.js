@@ -5,6 +5,7 @@ import { adjustLive, leaveLive, startLive } from "./live_view.js";
 import { chosenFace, offerFaces, onFace, onPicture, picture, startPicture } from "./picture.js";
 import { readForms, readHash, request } from "./server.js";
 import { offerFields, options, startSettings } from "./settings.js";
+import { offerVerify, startVerify } from "./verify_view.js";
 import { framing, showResult, startVideo, videoSaid } from "./video_view.js";
 
 const EVERY = { warming: 1500, ready: 15_000, gone: 3000 }; // ms between looks at the server
@@ -25,6 +26,7 @@ async function begin() {
     tellCommand();
   });
   startVideo(tellCommand);
+  startVerify();
   onPicture(pictureChanged);
   onFace(tellCommand);
   startTabs();
@@ -43,6 +45,7 @@ async function offer() {
     const { speaks } = await (await request("/healthz")).json();
     offerFields(forms, speaks);
     offerFaces("/v1/faces" in forms);
+    offerVerify("/v1/verify" in forms);
   } catch (error) {
     complain(error);
   }

@@ -1,0 +1,58 @@
+"""`avct verify`: whether films say that they are synthetic, and who says so."""
+
+import dataclasses
+import json
+
+from avct_jax import errors
+from avct_jax.cli import option
+
+UNMARKED, FORGED = 1, 3  # exit codes, beside 0 (all are marked, and nothing is forged) and 2 (refused)
+EXAMPLES = """
+examples:
+  avct verify talk.mp4
+  avct verify *.mp4 --json
+
+exit codes: 0 every film is marked as synthetic, 1 one is not, 2 one cannot be read, 3 credentials are not
+valid
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Read films' Content Credentials and look for the watermark of avct_jax; nothing is fetched or sent.
+
+    Attributes:
+      files: films, anybody's
+      json: an object a line, for programs
+    """
+
+    files: option.SomeFiles
+    json: option.Flag = False
+    shown: option.Shown = option.Shown()
+
+
+def run(options: Options) -> int:
+    """Do it."""
+    from avct_jax.cli import terminal
+    from avct_jax.marks import verification
+
+    worst, refused = 0, None
+    for path in options.files:
+        try:
+            found = verification.verify(path)
+        except errors.UserError as error:
+            refused = error
+            if len(options.files) == 1:
+                raise
+            record = {"file": path, "error": str(error)}
+            terminal.show_result(json.dumps(record) if options.json else f"{path}: {error}")
+            continue
+        if options.json:
+            terminal.show_result(json.dumps(found.record))
+        else:
+            lines = found.lines if len(options.files) == 1 else [f"{path}: {line}" for line in found.lines]
+            for line in lines:
+                terminal.show_result(line)
+        code = FORGED if found.state == "invalid" else 0 if found.marked else UNMARKED
+        worst = max(worst, code)
+    return max(worst, 2) if refused and worst < FORGED else worst

@@ -1,0 +1,174 @@
+"""Content Credentials (C2PA): a signed statement in a film of what made it, and of what.
+
+Specification: https://c2pa.org/specifications; written and read by c2pa-python.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+from typing import Any, NamedTuple
+
+import avct_jax
+from avct_jax import errors
+from avct_jax.files import atomic_write
+from avct_jax.marks import mark_payload, signing_key
+
+SUFFIXES = (".mp4", ".mov")  # containers that C2PA covers; Matroska is none
+SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+ASSERTION = "org.avct.generation"
+FILM = "film"  # label of the one that was redubbed
+PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".heic", ".avif", ".mp4", ".mov"}
+# Nothing is fetched, whatever a film says of where its credentials are.
+SETTINGS = {
+    "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
+    "builder": {"thumbnail": {"enabled": False}},
+}
+
+
+class GenerationStatement(NamedTuple):
+    """What a film's credentials say.
+
+    Attributes:
+      portrait: file of whose face it is; its own credentials are kept. None: pixels.
+      film: the portrait is a film that was redubbed.
+      sounds: SHA-256 of the files that are heard.
+      checkpoint: SHA-256 of the weights.
+      consent: who agreed, and how; in the words of who made the film.
+      payload: what the watermark says; None: there is none.
+    """
+
+    portrait: str | os.PathLike | None
+    film: bool = False
+    sounds: tuple[str, ...] = ()
+    checkpoint: str | None = None
+    consent: str | None = None
+    payload: mark_payload.MarkPayload | None = None
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """As c2pa's Builder takes it; no name of a file or folder is in it."""
+        told: dict[str, Any] = {"version": avct_jax.__version__, "audio_sha256": list(self.sounds)}
+        if self.portrait is not None:
+            told["film_sha256" if self.film else "portrait_sha256"] = digest(self.portrait)
+        if self.checkpoint:
+            told["checkpoint_sha256"] = self.checkpoint
+        if self.consent:
+            told["consent"] = self.consent
+        if self.payload:
+            hours = self.payload.time.isoformat(timespec="hours")
+            told["watermark"] = {"installation": self.payload.installation, "hour": hours}
+        actions: list[dict[str, Any]] = [{"action": "c2pa.created", "digitalSourceType": SOURCE}]
+        if self.film:
+            opened = {"action": "c2pa.opened", "parameters": {"ingredientIds": [FILM]}}
+            actions = [opened, {"action": "c2pa.edited", "digitalSourceType": SOURCE}]
+        return {
+            "claim_generator_info": [{"name": "avct_jax", "version": avct_jax.__version__}],
+            "title": "synthetic talking portrait",
+            "assertions": [
+                {"label": "c2pa.actions", "data": {"actions": actions}},
+                {"label": ASSERTION, "data": told},
+            ],
+        }
+
+
+def sign(
+    path: pathlib.Path,
+    statement: GenerationStatement,
+    key: signing_key.SigningKey,
+    *,
+    timestamp: str | None = None,
+) -> None:
+    """Put credentials into a film, in its place.
+
+    Args:
+      timestamp: address of a time-stamping authority (RFC 3161), which is asked; by default nobody is.
+
+    Raises:
+      UserError: it cannot be signed; the film is as it was.
+    """
+    c2pa = _library()
+    signed = atomic_write.hidden_beside(path)
+    try:
+        with (
+            c2pa.Context(settings=c2pa.Settings.from_dict(SETTINGS)) as context,
+            _signer(c2pa, key, timestamp) as signer,
+            c2pa.Builder(statement.manifest, context=context) as builder,
+        ):
+            _add_portrait(builder, statement)
+            with atomic_write.held(signed):
+                signed.unlink()  # c2pa makes it itself
+                builder.sign_file(str(path), str(signed), signer)
+                os.replace(signed, path)
+    except (c2pa.C2paError, OSError, ValueError) as error:
+        raise errors.UserError(f"the film could not be signed: {_line(error)}") from None
+    finally:
+        signed.unlink(missing_ok=True)
+
+
+def _library() -> Any:
+    try:
+        import c2pa
+    except (ImportError, OSError) as error:  # no wheel for this machine, or its library does not load
+        raise errors.UserError(f"Content Credentials need c2pa-python: {error}") from None
+    return c2pa
+
+
+def _signer(c2pa: Any, key: signing_key.SigningKey, timestamp: str | None) -> Any:
+    info = c2pa.C2paSignerInfo(
+        alg=key.algorithm.encode(),
+        sign_cert=key.certificates,
+        private_key=key.key,
+        ta_url=timestamp.encode() if timestamp else None,
+    )
+    return c2pa.Signer.from_info(info)
+
+
+def _add_portrait(builder: Any, statement: GenerationStatement) -> None:
+    """Tell of the picture by its hash, and of its own credentials."""
+    if statement.portrait is None:
+        return
+    path = pathlib.Path(statement.portrait)
+    relation = "parentOf" if statement.film else "inputTo"
+    kind = FILM if statement.film else "portrait"
+    told = {"title": kind, "label": kind, "relationship": relation}
+    if path.suffix.lower() not in PICTURES:  # told of by its hash alone
+        return
+    with open(path, "rb") as file:
+        builder.add_ingredient(told, path.suffix.lower().removeprefix("."), file)
+
+
+def read(path: str | os.PathLike) -> dict[str, Any] | None:
+    """Read a film's credentials: c2pa's own report; None where there are none.
+
+    Raises:
+      UserError: they cannot be read, or c2pa-python is missing.
+    """
+    c2pa = _library()
+    try:
+        with c2pa.Context(settings=c2pa.Settings.from_dict(SETTINGS)) as context:
+            reader = c2pa.Reader.try_create(os.fspath(path), context=context)
+            if reader is None:
+                return None
+            with reader:
+                return json.loads(reader.json())
+    except c2pa.C2paError.NotSupported:
+        return None
+    except (c2pa.C2paError, OSError, ValueError) as error:
+        raise errors.UserError(
+            f"the credentials of {os.fspath(path)!r} cannot be read: {_line(error)}"
+        ) from None
+
+
+def digest(path: str | os.PathLike) -> str:
+    """Return a file's SHA-256.
+
+    Raises:
+      OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

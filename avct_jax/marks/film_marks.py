@@ -1,0 +1,83 @@
+"""All marks of a film that is written: its watermark, its badge, and its Content Credentials."""
+
+import pathlib
+from typing import Any, NamedTuple
+
+from avct_jax import arguments, errors
+from avct_jax.marks import badge, credentials, mark_payload, signing_key, watermark
+
+UNMARKED = (
+    "the film bears no mark: in the European Union whoever makes synthetic video has to mark it in a way "
+    "that machines can read (AI Act, article 50(2))"
+)
+
+
+class MarkOptions(NamedTuple):
+    """What is asked; see `animator.options.Told`."""
+
+    mark: bool = True
+    label: bool = False
+    consent: str | None = None
+    certificate: Any = None
+    key: Any = None
+    timestamp: str | None = None
+
+
+class FilmMarks:
+    """Marks a film's frames, in order, and then its file."""
+
+    def __init__(self, asked: MarkOptions):
+        """Begin.
+
+        Raises:
+          UserError: a certificate or key that is named cannot be used.
+        """
+        self._asked = asked
+        self.payload: mark_payload.MarkPayload | None = None
+        self._watermark = self._key = None
+        if asked.mark:
+            self._watermark = watermark.usual()
+            self.payload = self._watermark.payload
+            if asked.certificate is not None:
+                self._key = signing_key.load(asked.certificate, asked.key)
+
+    def frames(self, frames: Any) -> Any:
+        """Mark the frames that come next."""
+        if self._asked.label:
+            frames = badge.draw(frames)
+        return frames if self._watermark is None else self._watermark(frames)
+
+    def file(
+        self,
+        path: pathlib.Path,
+        notes: list[str],
+        *,
+        portrait: Any,
+        sounds: list[Any],
+        film: bool,
+        checkpoint: Any,
+    ) -> None:
+        """Sign a film that is written, in its place; where that cannot be done a note says so.
+
+        Args:
+          portrait: a file, or pixels.
+          sounds: files, or samples.
+          film: the portrait is a film that was redubbed.
+          checkpoint: a file; None: it is not known.
+        """
+        if not self._asked.mark:
+            notes.append(UNMARKED)
+            return
+        if path.suffix.lower() not in credentials.SUFFIXES:
+            notes.append(f"no Content Credentials: {path.suffix} files hold none; write .mp4 for them")
+            return
+        files = [credentials.digest(sound) for sound in sounds if arguments.is_path(sound)]
+        statement = credentials.GenerationStatement(
+            portrait if arguments.is_path(portrait) else None, film, tuple(files),
+            None if checkpoint is None else credentials.digest(checkpoint), self._asked.consent, self.payload,
+        )  # fmt: skip
+        try:
+            key = self._key or signing_key.own(notes)
+            credentials.sign(path, statement, key, timestamp=self._asked.timestamp)
+        except (errors.UserError, OSError, ValueError) as error:
+            notes.append(f"no Content Credentials, the film is whole: {' '.join(str(error).split())}")

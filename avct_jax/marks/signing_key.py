@@ -1,0 +1,146 @@
+"""Keys that sign Content Credentials: the user's, or one that this installation makes for itself."""
+
+import datetime
+import functools
+import os
+import pathlib
+from typing import NamedTuple
+
+from avct_jax import errors
+from avct_jax.marks import installation
+
+FILE = "signing.pem"
+ISSUER, SUBJECT = "avct_jax self-made authority", "avct_jax installation"
+YEARS = 20
+CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
+
+
+class SigningKey(NamedTuple):
+    """A key, and who says whose it is.
+
+    Attributes:
+      algorithm: as C2PA names it: es256, es384, es512, ps256 or ed25519.
+      certificates: PEM, the signer's first.
+      key: PEM, PKCS 8, not encrypted.
+      self_made: by this installation: it says that the file was not changed since, not who made it.
+    """
+
+    algorithm: str
+    certificates: bytes
+    key: bytes
+    self_made: bool = False
+
+
+def own(notes: list[str] | None = None) -> SigningKey:
+    """Return this installation's key, made at first use and kept where nobody else may read it (0600).
+
+    Args:
+      notes: gets a line where it is made now.
+
+    Raises:
+      OSError: it cannot be read or kept.
+      ValueError: the file there holds no key.
+    """
+    path = installation.folder() / FILE
+    if notes is not None and not path.exists():
+        notes.append(
+            f"{path} is made: a key that signs Content Credentials as this installation, known to no "
+            "authority; --certificate and --key name your own"
+        )
+    return _own(path)
+
+
+def load(certificate: str | os.PathLike, key: str | os.PathLike) -> SigningKey:
+    """Read a key and its certificates.
+
+    Args:
+      certificate: PEM file, the signer's certificate first, then those that vouch for it.
+      key: PEM file, without a password.
+
+    Raises:
+      UserError: one cannot be read, or they do not belong together.
+    """
+    try:
+        chain, secret = pathlib.Path(certificate).read_bytes(), pathlib.Path(key).read_bytes()
+    except OSError as error:
+        raise errors.UserError(f"cannot read {error.filename!r}: {error.strerror}; name a PEM file") from None
+    try:
+        return SigningKey(_algorithm(chain, secret), chain, secret)
+    except (ValueError, TypeError) as error:
+        said = " ".join(str(error).split())
+        raise errors.UserError(
+            f"{os.fspath(certificate)!r} and {os.fspath(key)!r} cannot sign: {said}; give a certificate "
+            "and its key as PEM files, the key without a password"
+        ) from None
+
+
+def _algorithm(chain: bytes, secret: bytes) -> str:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+    loaded = serialization.load_pem_private_key(secret, None)
+    if x509.load_pem_x509_certificates(chain)[0].public_key() != loaded.public_key():
+        raise ValueError("the key is not the certificate's")
+    if isinstance(loaded, ec.EllipticCurvePrivateKey) and loaded.curve.name in CURVES:
+        return CURVES[loaded.curve.name]
+    if isinstance(loaded, ed25519.Ed25519PrivateKey):
+        return "ed25519"
+    if isinstance(loaded, rsa.RSAPrivateKey):
+        return "ps256"
+    raise ValueError("the key is of a kind that C2PA does not know")
+
+
+@functools.cache
+def _own(path: pathlib.Path) -> SigningKey:
+    found = path.read_bytes() if path.exists() else installation.write_once(path, _make())
+    begin = found.index(b"-----BEGIN CERTIFICATE")
+    return SigningKey(_algorithm(found[begin:], found[:begin]), found[begin:], found[:begin], self_made=True)
+
+
+def _make() -> bytes:
+    """A key, its certificate, and its made-up authority's: C2PA refuses who vouches for himself."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    authority, signer = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    certificates = _certificate(signer, authority, leaf=True), _certificate(authority, authority, leaf=False)
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return signer.private_bytes(*form) + b"".join(x.public_bytes(form[0]) for x in certificates)
+
+
+def _certificate(subject, issuer, *, leaf: bool):
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.x509 import oid
+
+    name = lambda text: x509.Name(
+        [
+            x509.NameAttribute(oid.NameOID.COMMON_NAME, text),
+            x509.NameAttribute(oid.NameOID.ORGANIZATION_NAME, text),
+        ]
+    )
+    begin = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    usage = dict.fromkeys(
+        ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only",
+         "decipher_only"), False,
+    ) | {"digital_signature": leaf, "key_cert_sign": not leaf, "crl_sign": not leaf}  # fmt: skip
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name(SUBJECT if leaf else ISSUER))
+        .issuer_name(name(ISSUER))
+        .public_key(subject.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(begin + datetime.timedelta(days=365 * YEARS))
+        .add_extension(x509.BasicConstraints(ca=not leaf, path_length=None if leaf else 0), critical=True)
+        .add_extension(x509.KeyUsage(**usage), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(subject.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key()), critical=False
+        )
+    )
+    if leaf:
+        purpose = x509.ExtendedKeyUsage([oid.ExtendedKeyUsageOID.EMAIL_PROTECTION])
+        made = made.add_extension(purpose, critical=False)
+    return made.sign(issuer, hashes.SHA256())
