@@ -115,6 +115,9 @@ def _library() -> Any:
 
 
 def _signer(c2pa: Any, key: signing_key.SigningKey, timestamp: str | None) -> Any:
+    if callable(key.key):
+        algorithm = getattr(c2pa.C2paSigningAlg, key.algorithm.upper())
+        return c2pa.Signer.from_callback(key.key, algorithm, key.certificates.decode(), timestamp)
     info = c2pa.C2paSignerInfo(
         alg=key.algorithm.encode(),
         sign_cert=key.certificates,
