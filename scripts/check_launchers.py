@@ -8,6 +8,7 @@ ray-operator/config/crd/bases/ray.io_rayjobs.yaml; batch scripts by bash and by 
 """
 
 import argparse
+import importlib
 import pathlib
 import subprocess
 import sys
@@ -55,8 +56,8 @@ def check_manifest(manifest: dict[str, Any], known: dict[tuple[str, str], Any]) 
       Exception: it is wrong; of kubernetes-validate, or jsonschema.
     """
     import jsonschema
-    import kubernetes_validate
 
+    kubernetes: Any = importlib.import_module("kubernetes_validate")  # which is no part of the project's own
     kind = manifest["apiVersion"], manifest["kind"]
     if kind in known:
         jsonschema.Draft7Validator(known[kind]).validate(manifest)
@@ -64,7 +65,7 @@ def check_manifest(manifest: dict[str, Any], known: dict[tuple[str, str], Any]) 
     if "." in kind[0]:
         return "NOTHING: give its definition by --crd"
     for version in VERSIONS:
-        kubernetes_validate.validate(manifest, version, strict=True)
+        kubernetes.validate(manifest, version, strict=True)
     return f"Kubernetes {', '.join(VERSIONS)}"
 
 

@@ -56,10 +56,11 @@ def test_ray_is_started_on_all_nodes_for_one_command(tmp_path):
     told = {"SLURM_JOB_NODELIST": "n[1-3]", "SLURM_JOB_NUM_NODES": "3", "SLURM_CPUS_PER_TASK": "8"}
     names = 'test "$*" = "show hostnames n[1-3]" && printf "n1\\nn2\\nn3\\n"'
     told |= {"AVCT_CACHE_DIR": "/kept", "http_proxy": "http://proxy"}
-    srun = f'echo "$@" "$RAY_ADDRESS" "$RAY_USAGE_STATS_ENABLED" "${{http_proxy-none}}" >> {tmp_path}/log'
+    known = '"$RAY_ADDRESS" "$RAY_USAGE_STATS_ENABLED" "${http_proxy-none}" "${#RAY_AUTH_TOKEN}"'
+    srun = f'echo "$@" {known} >> {tmp_path}/log'
     (line,) = run(RAY, tmp_path, "animate", "--jobs", "j", told=told, scontrol=names, srun=srun)
     wanted = "--kill-on-bad-exit=0 ray symmetric-run --address n1:6379 --min-nodes 3 --num-cpus 8 -- "
-    assert line == f"{wanted}avct animate --jobs j --engine ray n1:6379 0 none"
+    assert line == f"{wanted}avct animate --jobs j --engine ray n1:6379 0 none 64"
 
 
 @pytest.mark.parametrize("script", [SHARDS, RAY])

@@ -7,13 +7,13 @@ be the same whoever makes it. The cluster is Ray's own affair: this knows of act
 
 import collections
 import contextlib
+import importlib.metadata
 import logging
 import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
-import avct_jax
 from avct_jax import errors
 from avct_jax.data.clips import worker_pool
 
@@ -99,8 +99,8 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
         reason = " ".join(str(error).split())[:200]
         place = address or os.environ.get("RAY_ADDRESS") or "this machine"
         raise errors.UserError(
-            f"no Ray cluster answers at {place} ({reason}); "
-            "start one by `ray start --head`, or leave the address out"
+            f"no Ray cluster answers at {place} ({reason}); look at `ray status` there, set "
+            "RAY_AUTH_MODE=token where it asks for one, or leave the address out"
         ) from None
     try:
         yield
@@ -128,8 +128,8 @@ class _RayWorker:
     def ready(self, folder: str, version: str) -> str:
         """Go to the folder; returns why nothing can be done here, "" where it can."""
         where = f"on the machine {os.uname().nodename}"
-        if avct_jax.__version__ != version:
-            return f"avct-jax is {avct_jax.__version__} {where} and {version} here; install the same"
+        if _version() != version:
+            return f"avct-jax is {_version()} {where} and {version} here; install the same"
         try:
             os.chdir(folder)
         except OSError as error:
@@ -174,7 +174,7 @@ class _RayCrew:
         self.ray, self.work, self.items, self.jobs, self.option = ray, work, items, jobs, option
         self.what = {"num_cpus": cpus, "num_gpus": gpus}
         self.kind = ray.remote(_RayWorker).options(**self.what, max_restarts=0)
-        self.board = ray.remote(_RayBoard).options(num_cpus=0, max_restarts=-1).remote()
+        self.board = ray.remote(_RayBoard).options(num_cpus=0, max_restarts=-1, **_beside(ray)).remote()
         self.shared = ray.put(shared)
         self.waiting = collections.deque(range(len(items)))
         self.tries: collections.Counter = collections.Counter()
@@ -208,7 +208,7 @@ class _RayCrew:
         wanted = min(self.jobs, len(self.waiting) + len(self.busy))
         for _ in range(wanted - len(self.beginning) - len(self.busy)):
             actor = self.kind.remote(self.what["num_gpus"])
-            self.beginning[actor.ready.remote(os.getcwd(), avct_jax.__version__)] = actor
+            self.beginning[actor.ready.remote(os.getcwd(), _version())] = actor
 
     def _employ(self, ref: Any) -> None:
         actor = self.beginning.pop(ref)
@@ -283,6 +283,21 @@ class _RayCrew:
         if not self.told:
             self.told = True
             log.warning("the Ray cluster has no room for a worker yet (%s); see `ray status`", asked)
+
+
+def _beside(ray: Any) -> dict[str, Any]:
+    """How an actor stays on this machine: those that may be lost are others."""
+    from ray.util import scheduling_strategies
+
+    node = ray.get_runtime_context().get_node_id()
+    return {"scheduling_strategy": scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=True)}
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("avct-jax")
+    except importlib.metadata.PackageNotFoundError:  # it runs from its source
+        return "unknown"
 
 
 def _line(error: Exception) -> str:

@@ -93,7 +93,10 @@ def make_jobs(folder: pathlib.Path, options: argparse.Namespace) -> list[animati
     pairs = zip(count, itertools.cycle(faces), itertools.cycle(voices), strict=False)
     return [
         animation_job.AnimationJob(
-            str(face), str(voice), f"{number}.mp4", request=base.Request(seed=number, size=options.size)
+            str(face),
+            str(voice),
+            f"{number}.mp4",
+            request=base.Request(seed=number, size=options.size, mark=False),
         )
         for number, face, voice in pairs
     ]
