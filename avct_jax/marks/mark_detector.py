@@ -5,8 +5,10 @@ the picture only what happens at this frequency. Hardly more than its phase is k
 compared with the known pattern at every place and at many sizes. Where it fits best the payload is read.
 """
 
+import contextlib
 import functools
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import cv2
@@ -65,6 +67,15 @@ class Fit(NamedTuple):
     turn: complex
 
 
+class Look(NamedTuple):
+    """What is seen in a piece of a video; see `judged`."""
+
+    fit: Fit
+    signs: Float[np.ndarray, "128"]
+    size: tuple[int, int]
+    seconds: float
+
+
 def read(path: video_io.Path, *, key: str = mark_pattern.KEY) -> MarkReading:
     """Look for the mark of a video.
 
@@ -74,27 +85,35 @@ def read(path: video_io.Path, *, key: str = mark_pattern.KEY) -> MarkReading:
     Raises:
       UserError: it cannot be read.
     """
+    best = MarkReading(False, None, 0.0, None, 0.0)
+    for seen in looks(path, key=key):
+        best = _better(best, judged(*seen))
+        if best.found and best.payload:
+            break
+    return best
+
+
+def looks(path: video_io.Path, *, key: str = mark_pattern.KEY) -> Iterator[Look]:
+    """Look at one piece of a video after the other: what `judged` takes.
+
+    Raises:
+      UserError: it cannot be read.
+    """
     found = video_io.probe(path)
     rate = found.frame_rate or float(video_io.FRAME_RATE)
     height, width = found.size
     scale = SIDE / max(height, width)
     size = max(16, round(height * scale)), max(16, round(width * scale))
-    frames = video_io.read_frames(path, frame_rate=None, size=size)
     wave = Demodulator(size, rate)
-    best = MarkReading(False, None, 0.0, None, 0.0)
-    for frame in frames:
-        wave.add(frame)
-        if wave.seconds >= PIECE and wave.pieces + 1 < SECONDS / PIECE:
-            best = _better(best, look(wave.take(), key), size, wave.total)
-            if best.found and best.payload:
-                frames.close()
-                return best
-        if wave.total >= SECONDS:
-            frames.close()
-            break
+    with contextlib.closing(video_io.read_frames(path, frame_rate=None, size=size)) as frames:
+        for frame in frames:
+            wave.add(frame)
+            if wave.seconds >= PIECE and wave.pieces + 1 < SECONDS / PIECE:
+                yield Look(*look(wave.take(), key), size, wave.total)
+            if wave.total >= SECONDS:
+                break
     if wave.seconds >= 1 or not wave.pieces:
-        best = _better(best, look(wave.take(), key), size, wave.total)
-    return best
+        yield Look(*look(wave.take(), key), size, wave.total)
 
 
 class Demodulator:
@@ -212,14 +231,20 @@ def signs_at(image: Complex[np.ndarray, "h w"], fit: Fit, key: str) -> Float[np.
     return -mark_pattern.gathered(cells, key)
 
 
-def _better(before: MarkReading, seen, size: tuple[int, int], seconds: float) -> MarkReading:
-    fit, signs = seen
-    payload = mark_payload.decode(signs)
-    if fit.score < LIKELY:
-        payload = None
+def judged(fit: Fit, signs: Float[np.ndarray, "128"], size: tuple[int, int], seconds: float) -> MarkReading:
+    """Say what was found.
+
+    Args:
+      size: height and width of what was looked at, px.
+      seconds: of the video that were looked at.
+    """
+    payload = mark_payload.decode(signs) if fit.score >= LIKELY else None
     height, width = size
     box = (fit.left / width, fit.top / height, (fit.left + fit.side) / width, (fit.top + fit.side) / height)
-    marked = payload is not None or fit.score >= SURE
-    now = MarkReading(marked, payload, fit.score, box if marked else None, seconds)
-    key = lambda reading: (reading.payload is not None, reading.found, reading.score)
-    return max(before, now, key=key)._replace(seconds=seconds)
+    found = payload is not None or fit.score >= SURE
+    return MarkReading(found, payload, fit.score, box if found else None, seconds)
+
+
+def _better(before: MarkReading, now: MarkReading) -> MarkReading:
+    told = lambda reading: (reading.payload is not None, reading.found, reading.score)
+    return max(before, now, key=told)._replace(seconds=now.seconds)
