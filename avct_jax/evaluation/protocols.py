@@ -278,6 +278,7 @@ def _speak(animator, name, transcribed, folder, job, path):
         poses=known.poses if name == "speech" else None,
         # A video compares with the clip pixel by pixel only where it shows the clip's own square.
         cropped=name not in UNPAIRED,
+        mark=False,
     )
 
 

@@ -172,7 +172,7 @@ def _speak(animator, transcribed, job: StrangerJob, path: pathlib.Path) -> None:
     sidecar.write_portrait(path, image)
     if said is not None:
         sidecar.write_phonemes(path, said)
-    animator.animate(image, wav, path, phonemes=said if transcribed else None)
+    animator.animate(image, wav, path, phonemes=said if transcribed else None, mark=False)
 
 
 def _portrait(path: pathlib.Path) -> UInt8[np.ndarray, "h w 3"]:

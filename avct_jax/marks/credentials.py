@@ -17,6 +17,7 @@ from avct_jax.marks import mark_payload, signing_key
 SUFFIXES = (".mp4", ".mov")  # containers that C2PA covers; Matroska is none
 SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 ASSERTION = "org.avct.generation"
+FILM = "film"  # label of the one that was redubbed
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".heic", ".avif", ".mp4", ".mov"}
 # Nothing is fetched, whatever a film says of where its credentials are.
 SETTINGS = {
@@ -57,14 +58,15 @@ class GenerationStatement(NamedTuple):
         if self.payload:
             hours = self.payload.time.isoformat(timespec="hours")
             told["watermark"] = {"installation": self.payload.installation, "hour": hours}
-        action: dict[str, Any] = {"action": "c2pa.created", "digitalSourceType": SOURCE}
+        actions: list[dict[str, Any]] = [{"action": "c2pa.created", "digitalSourceType": SOURCE}]
         if self.film:
-            action = {"action": "c2pa.edited", "digitalSourceType": SOURCE}
+            opened = {"action": "c2pa.opened", "parameters": {"ingredientIds": [FILM]}}
+            actions = [opened, {"action": "c2pa.edited", "digitalSourceType": SOURCE}]
         return {
             "claim_generator_info": [{"name": "avct_jax", "version": avct_jax.__version__}],
             "title": "synthetic talking portrait",
             "assertions": [
-                {"label": "c2pa.actions", "data": {"actions": [action]}},
+                {"label": "c2pa.actions", "data": {"actions": actions}},
                 {"label": ASSERTION, "data": told},
             ],
         }
@@ -128,7 +130,8 @@ def _add_portrait(builder: Any, statement: GenerationStatement) -> None:
         return
     path = pathlib.Path(statement.portrait)
     relation = "parentOf" if statement.film else "inputTo"
-    told = {"title": "film" if statement.film else "portrait", "relationship": relation}
+    kind = FILM if statement.film else "portrait"
+    told = {"title": kind, "label": kind, "relationship": relation}
     if path.suffix.lower() not in PICTURES:  # told of by its hash alone
         return
     with open(path, "rb") as file:

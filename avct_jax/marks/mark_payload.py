@@ -72,7 +72,7 @@ def decode(signs: Float[np.ndarray, "128"]) -> MarkPayload | None:
     state, word = 0, []
     for step in reversed(range(BITS)):
         word.append(state >> (MEMORY - 1))
-        state = froms[state, before[step, state]]
+        state = int(froms[state, before[step, state]])
     word.reverse()
     told, check = word[: -CHECK_BITS - TAIL], word[-CHECK_BITS - TAIL : -TAIL]
     if _number(check) != _checksum(told) or any(word[-TAIL:]):

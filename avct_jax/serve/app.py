@@ -16,7 +16,7 @@ from fastapi import exceptions, responses, staticfiles
 import avct_jax
 from avct_jax import errors
 from avct_jax.data.speech import speaker
-from avct_jax.serve import faces_api, voice
+from avct_jax.serve import faces_api, verify_api, voice
 from avct_jax.serve.guard import Guard
 from avct_jax.serve.server_metrics import CONTENT_TYPE, ServerMetrics
 from avct_jax.serve.settings import ServerSettings
@@ -67,7 +67,7 @@ def create_app(
         docs_url=None, redoc_url=None,  # they load programs from elsewhere
     )  # fmt: skip
     app.state.settings = settings
-    for part in (faces_api, videos_api, sessions_api, stream_socket, whep):
+    for part in (faces_api, verify_api, videos_api, sessions_api, stream_socket, whep):
         app.include_router(part.router)
     _add_pages(app)
     _add_handlers(app)

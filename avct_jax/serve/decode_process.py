@@ -39,7 +39,7 @@ def _answer(task: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
     lines: list[str] = []
     try:
         with notes.gathered(lines):
-            seconds = {"image": _image, "audio": _audio}[task["kind"]](source, target, limits)
+            seconds = {"image": _image, "audio": _audio, "film": _film}[task["kind"]](source, target, limits)
     except errors.UserError as error:
         return {"error": _nameless(str(error), source)}
     return {"seconds": seconds, "notes": [_nameless(line, source) for line in lines]}
@@ -77,6 +77,20 @@ def _audio(source: pathlib.Path, target: pathlib.Path, limits: dict[str, Any]) -
         raise errors.UserError(LONG.format(len(samples) / RATE, most))
     wavfile.write(target, RATE, pcm.whole(samples))
     return len(samples) / RATE
+
+
+def _film(source: pathlib.Path, target: pathlib.Path, limits: dict[str, Any]) -> float:
+    from avct_jax import errors
+    from avct_jax.data.media import container
+    from avct_jax.marks import verification
+
+    size = container.probe(source).size
+    if size[0] * size[1] > limits["pixels"]:
+        raise errors.UserError(
+            f"its pictures are of {size[1]}x{size[0]} px; {limits['pixels']} px are the most"
+        )
+    target.write_text(json.dumps(verification.verify(source).record), encoding="utf-8")
+    return 0.0
 
 
 if __name__ == "__main__":

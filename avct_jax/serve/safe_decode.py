@@ -46,6 +46,15 @@ async def audio(source: pathlib.Path, target: pathlib.Path, limits: Limits) -> D
     return await _decode("audio", source, target, limits)
 
 
+async def film(source: pathlib.Path, target: pathlib.Path, limits: Limits) -> Decoded:
+    """Look for the marks of a film; what is found is written as JSON.
+
+    Raises:
+      UserError: it is no film, or takes too long.
+    """
+    return await _decode("film", source, target, limits)
+
+
 async def _decode(kind: str, source: pathlib.Path, target: pathlib.Path, limits: Limits) -> Decoded:
     task = {"kind": kind, "source": str(source), "target": str(target), "limits": limits._asdict()}
     environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}

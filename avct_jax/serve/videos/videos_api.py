@@ -91,7 +91,7 @@ async def create_video(
         else:
             files["phonemes"] = await voice.write(text, heard)
         seen = {"framing": framing} | ({"face": options.ALL} if all_faces else {})
-        told = files | how.options() | seen | {"transcript": transcript or None}
+        told = files | how.options() | seen | {"transcript": transcript or None, "consent": consent}
         job = jobs.submit(folder, told, consent)
     return _state(job, jobs)
 

@@ -1,0 +1,46 @@
+"""`avct verify`: what it says, and its exit codes."""
+
+import json
+
+import pytest
+
+from avct_jax.cli import main
+from avct_jax.marks import credentials, installation, signing_key
+from tests.marks import marked_film
+
+
+@pytest.fixture
+def films(tmp_path, monkeypatch):
+    """A signed film, one without any mark, one whose credentials were forged, and what is none."""
+    monkeypatch.setenv(installation.FOLDER_VARIABLE, str(tmp_path / "config"))
+    paths = {name: tmp_path / f"{name}.mp4" for name in ("signed", "plain", "forged", "text")}
+    shown = marked_film.frames(3, (64, 64))
+    for name in ("signed", "plain", "forged"):
+        marked_film.write(paths[name], shown)
+        if name != "plain":
+            statement = credentials.GenerationStatement(None, consent="It is me.")
+            credentials.sign(paths[name], statement, signing_key.own())
+    content = bytearray(paths["forged"].read_bytes())
+    content[-40] ^= 1
+    paths["forged"].write_bytes(content)
+    paths["text"].write_text("text")
+    return {name: str(path) for name, path in paths.items()}
+
+
+@pytest.mark.parametrize(
+    "names, code",
+    [(["signed"], 0), (["plain"], 1), (["text"], 2), (["forged"], 3), (["signed", "plain"], 1),
+     (["plain", "text", "signed"], 2), (["text", "forged"], 3)],
+)  # fmt: skip
+def test_exit_codes(names, code, films, capsys):
+    assert main.main(["verify", *(films[name] for name in names)]) == code
+    said = capsys.readouterr()
+    assert ("It is me." in said.out) == bool({"signed", "forged"} & set(names))
+    assert ("no Content Credentials" in said.out) == ("plain" in names)
+
+
+def test_json_is_an_object_a_line(films, capsys):
+    assert main.main(["verify", "--json", films["signed"], films["text"]]) == 2
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first["marked"] and first["state"] == "valid" and first["file"] == films["signed"]
+    assert second["file"] == films["text"] and "no sound or video" in second["error"]

@@ -1,0 +1,163 @@
+"""Content Credentials: written into films, read by c2pa's own reader, void once a byte is changed."""
+
+import json
+import shutil
+
+import c2pa
+import numpy as np
+import PIL.Image
+import pytest
+
+from avct_jax import errors
+from avct_jax.data.media import video_io
+from avct_jax.marks import credentials, film_marks, installation, mark_payload, signing_key, verification
+from tests.marks import marked_film
+
+SAID = mark_payload.MarkPayload(77, 7951)
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    """Of an installation's own settings."""
+    monkeypatch.setenv(installation.FOLDER_VARIABLE, str(tmp_path / "config"))
+
+
+@pytest.fixture
+def portrait(tmp_path):
+    path = tmp_path / "somebody's name.png"
+    PIL.Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(path)
+    return path
+
+
+def film(path):
+    return marked_film.write(path, marked_film.frames(3, (64, 64)))
+
+
+def signed(path, **said):
+    credentials.sign(
+        film(path), credentials.GenerationStatement(**{"portrait": None} | said), signing_key.own()
+    )
+    return path
+
+
+def report(path):
+    """What c2pa's reader says."""
+    with c2pa.Reader(str(path)) as reader:
+        return json.loads(reader.json())
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_an_independent_reader_calls_a_signed_film_valid(suffix, tmp_path, portrait):
+    path = signed(
+        tmp_path / f"a{suffix}",
+        portrait=portrait,
+        sounds=("ab",),
+        checkpoint="cd",
+        consent="It is me.",
+        payload=SAID,
+    )
+    found = report(path)
+    assert found["validation_state"] == "Valid"
+    assert [row["code"] for row in found["validation_status"]] == ["signingCredential.untrusted"]
+    manifest = found["manifests"][found["active_manifest"]]
+    (ingredient,) = manifest["ingredients"]
+    assert ingredient["relationship"] == "inputTo" and "thumbnail" not in ingredient
+    said = {row["label"]: row["data"] for row in manifest["assertions"]}
+    (action,) = said["c2pa.actions.v2"]["actions"]
+    assert action == {"action": "c2pa.created", "digitalSourceType": credentials.SOURCE}
+    told = said[credentials.ASSERTION]
+    assert told["portrait_sha256"] == credentials.digest(portrait) and told["audio_sha256"] == ["ab"]
+    assert told["checkpoint_sha256"] == "cd" and told["consent"] == "It is me."
+    assert told["watermark"] == {"installation": 77, "hour": "2026-11-28T07+00:00"}
+    assert b"somebody" not in path.read_bytes()  # no names of files
+    assert len(list(video_io.read_frames(path))) == 3
+    assert sorted(x.name for x in tmp_path.iterdir()) == sorted(["config", path.name, portrait.name])
+
+
+def test_a_redubbed_film_is_the_parent_and_keeps_its_own_credentials(tmp_path):
+    first = signed(tmp_path / "first.mp4", consent="the first")
+    second = signed(tmp_path / "second.mp4", portrait=first, film=True)
+    found = report(second)
+    manifest = found["manifests"][found["active_manifest"]]
+    (ingredient,) = manifest["ingredients"]
+    assert ingredient["relationship"] == "parentOf" and len(found["manifests"]) == 2
+    assert "the first" in json.dumps(found["manifests"][ingredient["active_manifest"]])
+    assert "c2pa.edited" in json.dumps(manifest["assertions"])
+
+
+def test_a_changed_byte_makes_them_invalid(tmp_path):
+    path = signed(tmp_path / "a.mp4")
+    assert verification.verify(path).state == "valid"
+    content = bytearray(path.read_bytes())
+    content[-40] ^= 1
+    path.write_bytes(content)
+    found = verification.verify(path)
+    assert found.state == "invalid" and found.failures == ("assertion.bmffHash.mismatch",)
+    assert not found.marked and "NOT valid" in found.lines[0]
+
+
+def test_what_cannot_be_signed_is_as_it_was(tmp_path, monkeypatch):
+    path = film(tmp_path / "a.mp4")
+    before = path.read_bytes()
+    broken = signing_key.own()._replace(key=b"none")
+    with pytest.raises(errors.UserError, match="could not be signed"):
+        credentials.sign(path, credentials.GenerationStatement(None), broken)
+    assert path.read_bytes() == before and sorted(x.name for x in tmp_path.iterdir()) == ["a.mp4", "config"]
+
+
+def test_a_film_without_credentials_has_none(tmp_path):
+    path = film(tmp_path / "a.mp4")
+    assert credentials.read(path) is None and credentials.read(film(tmp_path / "a.mkv")) is None
+    found = verification.verify(path)
+    assert found.state == "none" and not found.marked and found.lines[0] == "no Content Credentials"
+
+
+def marks(path, portrait=None, **asked):
+    """Sign a film as an animator does; returns the notes."""
+    notes = []
+    made = film_marks.FilmMarks(film_marks.MarkOptions(**asked))
+    made.file(path, notes, portrait=portrait, sounds=[portrait], film=False, checkpoint=None)
+    return notes
+
+
+def test_films_are_signed_unless_they_are_not_to_be(tmp_path, portrait):
+    path = film(tmp_path / "a.mp4")
+    assert ["signing.pem" in note for note in marks(path, portrait, consent="yes")] == [True]
+    found = verification.verify(path)
+    assert found.marked and found.signer == signing_key.SUBJECT and found.synthetic
+    assert found.statement["audio_sha256"] == [credentials.digest(portrait)]
+    plain = film(tmp_path / "b.mp4")
+    before = plain.read_bytes()
+    assert marks(plain, mark=False) == [film_marks.UNMARKED] and plain.read_bytes() == before
+    other = film(tmp_path / "c.mkv")
+    assert "write .mp4" in marks(other)[0] and verification.verify(other).state == "none"
+
+
+def test_where_no_key_can_be_kept_the_film_is_whole_and_a_note_says_so(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(installation.FOLDER_VARIABLE, str(tmp_path / "file" / "below"))
+    path = film(tmp_path / "a.mp4")
+    before = path.read_bytes()
+    assert any(note.startswith("no Content Credentials, the film is whole") for note in marks(path))
+    assert path.read_bytes() == before
+
+
+def test_a_record_holds_all_that_is_found(tmp_path):
+    path = signed(tmp_path / "a.mp4", payload=SAID)
+    told = json.loads(json.dumps(verification.verify(path).record))
+    assert told["marked"] and told["state"] == "valid" and told["generator"].startswith("avct_jax ")
+    assert told["watermark"]["found"] is False and told["statement"]["watermark"]["installation"] == 77
+
+
+def test_garbage_is_refused_in_a_line(tmp_path):
+    path = signed(tmp_path / "a.mp4")
+    whole = path.read_bytes()
+    for cut in (len(whole) // 2, 200):
+        path.write_bytes(whole[:cut])
+        try:
+            assert verification.verify(path).state in ("none", "invalid", "unreadable")
+        except errors.UserError as error:
+            assert str(error).count("\n") == 0
+    shutil.copy(__file__, tmp_path / "text.mp4")
+    with pytest.raises(errors.UserError):
+        verification.verify(tmp_path / "text.mp4")

@@ -1,0 +1,77 @@
+"""Keys: one for an installation, private, the same for all of its processes; and the user's own."""
+
+import concurrent.futures
+import stat
+import subprocess
+import sys
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from avct_jax import errors
+from avct_jax.marks import installation, signing_key
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Of an installation's own settings."""
+    monkeypatch.setenv(installation.FOLDER_VARIABLE, str(tmp_path / "config"))
+    return tmp_path / "config"
+
+
+def test_a_key_is_made_once_and_kept_private(folder):
+    notes = []
+    key = signing_key.own(notes)
+    assert len(notes) == 1 and str(folder / signing_key.FILE) in notes[0]
+    signing_key._own.cache_clear()
+    assert signing_key.own(notes) == key and len(notes) == 1 and key.self_made and key.algorithm == "es256"
+    assert stat.S_IMODE((folder / signing_key.FILE).stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert [path.name for path in folder.iterdir()] == [signing_key.FILE]
+    leaf, authority = x509.load_pem_x509_certificates(key.certificates)
+    leaf.verify_directly_issued_by(authority)
+
+
+def test_processes_that_begin_at_once_get_the_same_key(folder):
+    code = "from avct_jax.marks import signing_key as k; import hashlib\n"
+    code += "print(hashlib.sha256(k.own().key).hexdigest())"
+    begin = lambda _: subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        assert len({done.stdout for done in pool.map(begin, range(3))}) == 1
+
+
+def test_installations_have_numbers_of_their_own(folder, tmp_path, monkeypatch):
+    number = installation.number()
+    assert 0 < number < 2**24 and stat.S_IMODE((folder / installation.FILE).stat().st_mode) == 0o600
+    installation._number.cache_clear()
+    assert installation.number() == number
+    monkeypatch.setenv(installation.FOLDER_VARIABLE, str(tmp_path / "another"))
+    assert installation.number() != number
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(installation.FOLDER_VARIABLE, str(tmp_path / "file" / "below"))
+    assert installation.number() == 0
+
+
+def test_a_users_key_is_read_and_a_wrong_one_refused(tmp_path, folder):
+    own = signing_key.own()
+    for name, content in (("c.pem", own.certificates), ("k.pem", own.key), ("x.pem", b"text")):
+        (tmp_path / name).write_bytes(content)
+    found = signing_key.load(tmp_path / "c.pem", tmp_path / "k.pem")
+    assert found == own._replace(self_made=False)
+    signing_key._own.cache_clear()
+    (folder / signing_key.FILE).unlink()
+    (tmp_path / "other.pem").write_bytes(signing_key.own().key)
+    for key, said in (("other.pem", "the key is not the certificate's"), ("x.pem", "cannot sign")):
+        with pytest.raises(errors.UserError, match=said):
+            signing_key.load(tmp_path / "c.pem", tmp_path / key)
+    with pytest.raises(errors.UserError, match=r"cannot read .*gone\.pem"):
+        signing_key.load(tmp_path / "gone.pem", tmp_path / "k.pem")
+    locked = serialization.load_pem_private_key(own.key, None).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"secret"),
+    )
+    (tmp_path / "locked.pem").write_bytes(locked)
+    with pytest.raises(errors.UserError, match="without a password"):
+        signing_key.load(tmp_path / "c.pem", tmp_path / "locked.pem")
