@@ -67,7 +67,7 @@ class Fit(NamedTuple):
     turn: complex
 
 
-class Look(NamedTuple):
+class MarkLook(NamedTuple):
     """What is seen in a piece of a video; see `judged`."""
 
     fit: Fit
@@ -77,7 +77,7 @@ class Look(NamedTuple):
 
 
 def read(path: video_io.Path, *, key: str = mark_pattern.KEY) -> MarkReading:
-    """Look for the mark of a video.
+    """MarkLook for the mark of a video.
 
     Args:
       key: of the patterns; others than the usual one find nothing, which is how false alarms are counted.
@@ -93,8 +93,8 @@ def read(path: video_io.Path, *, key: str = mark_pattern.KEY) -> MarkReading:
     return best
 
 
-def looks(path: video_io.Path, *, key: str = mark_pattern.KEY) -> Iterator[Look]:
-    """Look at one piece of a video after the other: what `judged` takes.
+def looks(path: video_io.Path, *, key: str = mark_pattern.KEY) -> Iterator[MarkLook]:
+    """MarkLook at one piece of a video after the other: what `judged` takes.
 
     Raises:
       UserError: it cannot be read.
@@ -109,11 +109,11 @@ def looks(path: video_io.Path, *, key: str = mark_pattern.KEY) -> Iterator[Look]
         for frame in frames:
             wave.add(frame)
             if wave.seconds >= PIECE and wave.pieces + 1 < SECONDS / PIECE:
-                yield Look(*look(wave.take(), key), size, wave.total)
+                yield MarkLook(*look(wave.take(), key), size, wave.total)
             if wave.total >= SECONDS:
                 break
     if wave.seconds >= 1 or not wave.pieces:
-        yield Look(*look(wave.take(), key), size, wave.total)
+        yield MarkLook(*look(wave.take(), key), size, wave.total)
 
 
 class Demodulator:

@@ -132,7 +132,7 @@ def test_a_film_without_credentials_has_none(tmp_path):
 def marks(path, portrait=None, **asked):
     """Sign a film as an animator does; returns the notes."""
     notes = []
-    made = film_marks.FilmMarks(film_marks.MarkOptions(**asked))
+    made = film_marks.FilmMarks(film_marks.MarkRequest(**asked))
     made.file(path, notes, portrait=portrait, sounds=[portrait], film=False, checkpoint=None)
     return notes
 
