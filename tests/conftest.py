@@ -23,6 +23,7 @@ jax.devices()  # reads the flags; commands that tests start run as users' do
 os.environ["XLA_FLAGS"] = os.environ["XLA_FLAGS"].removesuffix(" --xla_backend_optimization_level=0")
 
 CACHE = pathlib.Path(__file__).parent.parent / ".jax_cache"
+os.environ["AVCT_CONFIG_DIR"] = str(CACHE / "config")  # keys that tests make are not the user's
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)  # to find one takes a quarter of making it
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -21,6 +21,7 @@ RUNGS = {
     "data": 1,
     "metrics": 1,
     "layers": 2,
+    "marks": 2,
     "convert.name_map": 2,
     "models": 3,
     "weights_file": 4,

@@ -248,8 +248,8 @@ def marks_of(request: Request) -> Any:
     """
     from avct_jax.marks import film_marks  # and JAX: not before it is needed
 
-    names = film_marks.MarkOptions._fields
-    return film_marks.FilmMarks(film_marks.MarkOptions(*(getattr(request, name) for name in names)))
+    names = film_marks.MarkRequest._fields
+    return film_marks.FilmMarks(film_marks.MarkRequest(*(getattr(request, name) for name in names)))
 
 
 def check_framed(audio: Audio, request: Request) -> None:

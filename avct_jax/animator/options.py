@@ -16,6 +16,7 @@ from avct_jax.data.faces import head_pose
 from avct_jax.data.media import subtitles
 from avct_jax.data.phonemes import languages, recognition
 from avct_jax.data.phonemes import symbols as phoneme_labels
+from avct_jax.marks import signing_key
 
 Path = str | os.PathLike
 Image = Any  # a Path, or what image_io.from_pixels takes
@@ -309,6 +310,8 @@ def _consent_of(request: Request) -> str | None:
         raise errors.UserError(f"the consent is {request.consent!r}; it must be text")
     if (request.certificate is None) != (request.key is None):
         raise errors.UserError("a certificate and its key sign together; give both or none")
+    if request.certificate is not None:
+        signing_key.load(request.certificate, request.key)
     if not request.mark and (request.certificate is not None or request.consent or request.timestamp):
         raise errors.UserError(
             "no mark is wanted, and what is to stand in it is given; leave one of them out"

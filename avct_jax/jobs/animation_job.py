@@ -62,6 +62,8 @@ class AnimationJob(NamedTuple):
     def settings(self) -> dict[str, Any]:
         """Everything that decides its frames, but for the files."""
         told = {k: v for k, v in self.request._asdict().items() if k not in self.files}
+        if callable(told["key"]):  # of a key that is kept elsewhere
+            told["key"] = "a function"
         return told | {"text": self.text, "landmarks": self.landmarks}
 
 

@@ -4,12 +4,12 @@ Specification: https://c2pa.org/specifications; written and read by c2pa-python.
 """
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import pathlib
 from typing import Any, NamedTuple
 
-import avct_jax
 from avct_jax import errors
 from avct_jax.files import atomic_write
 from avct_jax.marks import mark_payload, signing_key
@@ -48,7 +48,7 @@ class GenerationStatement(NamedTuple):
     @property
     def manifest(self) -> dict[str, Any]:
         """As c2pa's Builder takes it; no name of a file or folder is in it."""
-        told: dict[str, Any] = {"version": avct_jax.__version__, "audio_sha256": list(self.sounds)}
+        told: dict[str, Any] = {"version": version(), "audio_sha256": list(self.sounds)}
         if self.portrait is not None:
             told["film_sha256" if self.film else "portrait_sha256"] = digest(self.portrait)
         if self.checkpoint:
@@ -63,7 +63,7 @@ class GenerationStatement(NamedTuple):
             opened = {"action": "c2pa.opened", "parameters": {"ingredientIds": [FILM]}}
             actions = [opened, {"action": "c2pa.edited", "digitalSourceType": SOURCE}]
         return {
-            "claim_generator_info": [{"name": "avct_jax", "version": avct_jax.__version__}],
+            "claim_generator_info": [{"name": "avct_jax", "version": version()}],
             "title": "synthetic talking portrait",
             "assertions": [
                 {"label": "c2pa.actions", "data": {"actions": actions}},
@@ -115,6 +115,9 @@ def _library() -> Any:
 
 
 def _signer(c2pa: Any, key: signing_key.SigningKey, timestamp: str | None) -> Any:
+    if callable(key.key):
+        algorithm = getattr(c2pa.C2paSigningAlg, key.algorithm.upper())
+        return c2pa.Signer.from_callback(key.key, algorithm, key.certificates.decode(), timestamp)
     info = c2pa.C2paSignerInfo(
         alg=key.algorithm.encode(),
         sign_cert=key.certificates,
@@ -158,6 +161,11 @@ def read(path: str | os.PathLike) -> dict[str, Any] | None:
         raise errors.UserError(
             f"the credentials of {os.fspath(path)!r} cannot be read: {_line(error)}"
         ) from None
+
+
+def version() -> str:
+    """Return this package's version."""
+    return importlib.metadata.version("avct-jax")
 
 
 def digest(path: str | os.PathLike) -> str:

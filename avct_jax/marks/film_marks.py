@@ -12,7 +12,7 @@ UNMARKED = (
 )
 
 
-class MarkOptions(NamedTuple):
+class MarkRequest(NamedTuple):
     """What is asked; see `animator.options.Told`."""
 
     mark: bool = True
@@ -26,7 +26,7 @@ class MarkOptions(NamedTuple):
 class FilmMarks:
     """Marks a film's frames, in order, and then its file."""
 
-    def __init__(self, asked: MarkOptions):
+    def __init__(self, asked: MarkRequest):
         """Begin.
 
         Raises:

@@ -5,8 +5,10 @@ the picture only what happens at this frequency. Hardly more than its phase is k
 compared with the known pattern at every place and at many sizes. Where it fits best the payload is read.
 """
 
+import contextlib
 import functools
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import cv2
@@ -65,6 +67,15 @@ class Fit(NamedTuple):
     turn: complex
 
 
+class MarkLook(NamedTuple):
+    """What is seen in a piece of a video; see `judged`."""
+
+    fit: Fit
+    signs: Float[np.ndarray, "128"]
+    size: tuple[int, int]
+    seconds: float
+
+
 def read(path: video_io.Path, *, key: str = mark_pattern.KEY) -> MarkReading:
     """Look for the mark of a video.
 
@@ -74,27 +85,35 @@ def read(path: video_io.Path, *, key: str = mark_pattern.KEY) -> MarkReading:
     Raises:
       UserError: it cannot be read.
     """
+    best = MarkReading(False, None, 0.0, None, 0.0)
+    for seen in looks(path, key=key):
+        best = _better(best, judged(*seen))
+        if best.found and best.payload:
+            break
+    return best
+
+
+def looks(path: video_io.Path, *, key: str = mark_pattern.KEY) -> Iterator[MarkLook]:
+    """Look at one piece of a video after the other: what `judged` takes.
+
+    Raises:
+      UserError: it cannot be read.
+    """
     found = video_io.probe(path)
     rate = found.frame_rate or float(video_io.FRAME_RATE)
     height, width = found.size
     scale = SIDE / max(height, width)
     size = max(16, round(height * scale)), max(16, round(width * scale))
-    frames = video_io.read_frames(path, frame_rate=None, size=size)
     wave = Demodulator(size, rate)
-    best = MarkReading(False, None, 0.0, None, 0.0)
-    for frame in frames:
-        wave.add(frame)
-        if wave.seconds >= PIECE and wave.pieces + 1 < SECONDS / PIECE:
-            best = _better(best, judged(*look(wave.take(), key), size, wave.total))
-            if best.found and best.payload:
-                frames.close()
-                return best
-        if wave.total >= SECONDS:
-            frames.close()
-            break
+    with contextlib.closing(video_io.read_frames(path, frame_rate=None, size=size)) as frames:
+        for frame in frames:
+            wave.add(frame)
+            if wave.seconds >= PIECE and wave.pieces + 1 < SECONDS / PIECE:
+                yield MarkLook(*look(wave.take(), key), size, wave.total)
+            if wave.total >= SECONDS:
+                break
     if wave.seconds >= 1 or not wave.pieces:
-        best = _better(best, judged(*look(wave.take(), key), size, wave.total))
-    return best
+        yield MarkLook(*look(wave.take(), key), size, wave.total)
 
 
 class Demodulator:

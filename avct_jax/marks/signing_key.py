@@ -4,6 +4,7 @@ import datetime
 import functools
 import os
 import pathlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 from avct_jax import errors
@@ -21,13 +22,13 @@ class SigningKey(NamedTuple):
     Attributes:
       algorithm: as C2PA names it: es256, es384, es512, ps256 or ed25519.
       certificates: PEM, the signer's first.
-      key: PEM, PKCS 8, not encrypted.
+      key: PEM, PKCS 8, not encrypted; or a function that signs bytes, of a key that is kept elsewhere.
       self_made: by this installation: it says that the file was not changed since, not who made it.
     """
 
     algorithm: str
     certificates: bytes
-    key: bytes
+    key: bytes | Callable[[bytes], bytes]
     self_made: bool = False
 
 
@@ -50,43 +51,45 @@ def own(notes: list[str] | None = None) -> SigningKey:
     return _own(path)
 
 
-def load(certificate: str | os.PathLike, key: str | os.PathLike) -> SigningKey:
+def load(certificate: str | os.PathLike, key: str | os.PathLike | Callable[[bytes], bytes]) -> SigningKey:
     """Read a key and its certificates.
 
     Args:
       certificate: PEM file, the signer's certificate first, then those that vouch for it.
-      key: PEM file, without a password.
+      key: PEM file, without a password; or a function that signs bytes.
 
     Raises:
       UserError: one cannot be read, or they do not belong together.
     """
     try:
-        chain, secret = pathlib.Path(certificate).read_bytes(), pathlib.Path(key).read_bytes()
+        chain = pathlib.Path(certificate).read_bytes()
+        secret = key if callable(key) else pathlib.Path(key).read_bytes()
     except OSError as error:
         raise errors.UserError(f"cannot read {error.filename!r}: {error.strerror}; name a PEM file") from None
     try:
         return SigningKey(_algorithm(chain, secret), chain, secret)
     except (ValueError, TypeError) as error:
+        named = "the key" if callable(key) else repr(os.fspath(key))
         said = " ".join(str(error).split())
         raise errors.UserError(
-            f"{os.fspath(certificate)!r} and {os.fspath(key)!r} cannot sign: {said}; give a certificate "
+            f"{os.fspath(certificate)!r} and {named} cannot sign: {said}; give a certificate "
             "and its key as PEM files, the key without a password"
         ) from None
 
 
-def _algorithm(chain: bytes, secret: bytes) -> str:
+def _algorithm(chain: bytes, secret: bytes | Callable[[bytes], bytes]) -> str:
     from cryptography import x509
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-    loaded = serialization.load_pem_private_key(secret, None)
-    if x509.load_pem_x509_certificates(chain)[0].public_key() != loaded.public_key():
+    public = x509.load_pem_x509_certificates(chain)[0].public_key()
+    if not callable(secret) and serialization.load_pem_private_key(secret, None).public_key() != public:
         raise ValueError("the key is not the certificate's")
-    if isinstance(loaded, ec.EllipticCurvePrivateKey) and loaded.curve.name in CURVES:
-        return CURVES[loaded.curve.name]
-    if isinstance(loaded, ed25519.Ed25519PrivateKey):
+    if isinstance(public, ec.EllipticCurvePublicKey) and public.curve.name in CURVES:
+        return CURVES[public.curve.name]
+    if isinstance(public, ed25519.Ed25519PublicKey):
         return "ed25519"
-    if isinstance(loaded, rsa.RSAPrivateKey):
+    if isinstance(public, rsa.RSAPublicKey):
         return "ps256"
     raise ValueError("the key is of a kind that C2PA does not know")
 

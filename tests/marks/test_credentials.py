@@ -7,6 +7,8 @@ import c2pa
 import numpy as np
 import PIL.Image
 import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from avct_jax import errors
 from avct_jax.data.media import video_io
@@ -105,6 +107,21 @@ def test_what_cannot_be_signed_is_as_it_was(tmp_path, monkeypatch):
     assert path.read_bytes() == before and sorted(x.name for x in tmp_path.iterdir()) == ["a.mp4", "config"]
 
 
+def test_a_key_kept_elsewhere_signs_by_a_function(tmp_path):
+    own = signing_key.own()
+    (tmp_path / "c.pem").write_bytes(own.certificates)
+    secret = serialization.load_pem_private_key(own.key, None)
+    asked = []
+
+    def elsewhere(content):
+        asked.append(len(content))
+        return secret.sign(content, ec.ECDSA(hashes.SHA256()))
+
+    path = film(tmp_path / "a.mp4")
+    marks(path, certificate=tmp_path / "c.pem", key=elsewhere)
+    assert asked and report(path)["validation_state"] == "Valid"
+
+
 def test_a_film_without_credentials_has_none(tmp_path):
     path = film(tmp_path / "a.mp4")
     assert credentials.read(path) is None and credentials.read(film(tmp_path / "a.mkv")) is None
@@ -115,7 +132,7 @@ def test_a_film_without_credentials_has_none(tmp_path):
 def marks(path, portrait=None, **asked):
     """Sign a film as an animator does; returns the notes."""
     notes = []
-    made = film_marks.FilmMarks(film_marks.MarkOptions(**asked))
+    made = film_marks.FilmMarks(film_marks.MarkRequest(**asked))
     made.file(path, notes, portrait=portrait, sounds=[portrait], film=False, checkpoint=None)
     return notes
 
