@@ -5,6 +5,7 @@ Specification: https://c2pa.org/specifications; written and read by c2pa-python.
 
 import hashlib
 import importlib.metadata
+import io
 import json
 import os
 import pathlib
@@ -18,7 +19,13 @@ SUFFIXES = (".mp4", ".mov")  # containers that C2PA covers; Matroska is none
 SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 ASSERTION = "org.avct.generation"
 FILM = "film"  # label of the one that was redubbed
-PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".heic", ".avif", ".mp4", ".mov"}
+UNKNOWN = "application/octet-stream"  # a file whose credentials nobody could read
+# By what files begin with: a name may say something else, and c2pa goes by what it is told.
+KINDS = {
+    b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png", b"GIF8": "image/gif", b"RIFF": "image/webp",
+    b"II*\0": "image/tiff", b"MM\0*": "image/tiff",
+}  # fmt: skip
+BRANDS = {b"avif": "image/avif", b"heic": "image/heic", b"heix": "image/heic", b"mif1": "image/heif"}
 # Nothing is fetched, whatever a film says of where its credentials are.
 SETTINGS = {
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
@@ -128,17 +135,24 @@ def _signer(c2pa: Any, key: signing_key.SigningKey, timestamp: str | None) -> An
 
 
 def _add_portrait(builder: Any, statement: GenerationStatement) -> None:
-    """Tell of the picture by its hash, and of its own credentials."""
+    """Tell of the picture, and of its own credentials where it has some that can be read."""
     if statement.portrait is None:
         return
-    path = pathlib.Path(statement.portrait)
     relation = "parentOf" if statement.film else "inputTo"
     kind = FILM if statement.film else "portrait"
     told = {"title": kind, "label": kind, "relationship": relation}
-    if path.suffix.lower() not in PICTURES:  # told of by its hash alone
-        return
-    with open(path, "rb") as file:
-        builder.add_ingredient(told, path.suffix.lower().removeprefix("."), file)
+    with open(statement.portrait, "rb") as file:
+        try:
+            builder.add_ingredient(told, _kind(file.read(12)), file)
+        except _library().C2paError:  # damaged, though its pixels could be read
+            builder.add_ingredient(told, UNKNOWN, io.BytesIO())
+
+
+def _kind(begin: bytes) -> str:
+    """What a picture or film is, as c2pa names it."""
+    if begin[4:8] == b"ftyp":
+        return BRANDS.get(begin[8:12], "video/mp4")
+    return next((kind for mark, kind in KINDS.items() if begin.startswith(mark)), UNKNOWN)
 
 
 def read(path: str | os.PathLike) -> dict[str, Any] | None:

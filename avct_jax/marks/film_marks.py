@@ -1,5 +1,6 @@
 """All marks of a film that is written: its watermark, its badge, and its Content Credentials."""
 
+import os
 import pathlib
 from typing import Any, NamedTuple
 
@@ -71,13 +72,24 @@ class FilmMarks:
         if path.suffix.lower() not in credentials.SUFFIXES:
             notes.append(f"no Content Credentials: {path.suffix} files hold none; write .mp4 for them")
             return
-        files = [credentials.digest(sound) for sound in sounds if arguments.is_path(sound)]
-        statement = credentials.GenerationStatement(
-            portrait if arguments.is_path(portrait) else None, film, tuple(files),
-            None if checkpoint is None else credentials.digest(checkpoint), self._asked.consent, self.payload,
-        )  # fmt: skip
         try:
+            statement = self._statement(portrait, sounds, film, checkpoint)
             key = self._key or signing_key.own(notes)
             credentials.sign(path, statement, key, timestamp=self._asked.timestamp)
         except (errors.UserError, OSError, ValueError) as error:
             notes.append(f"no Content Credentials, the film is whole: {' '.join(str(error).split())}")
+
+    def _statement(
+        self, portrait: Any, sounds: list[Any], film: bool, checkpoint: Any
+    ) -> credentials.GenerationStatement:
+        files = tuple(credentials.digest(sound) for sound in sounds if _is_kept(sound))
+        weights = None if checkpoint is None else credentials.digest(checkpoint)
+        shown = portrait if _is_kept(portrait) else None
+        return credentials.GenerationStatement(
+            shown, film and shown is not None, files, weights, self._asked.consent, self.payload
+        )
+
+
+def _is_kept(given: Any) -> bool:
+    """Whether it is a file that can be read again: pixels are none, and a pipe is empty by now."""
+    return arguments.is_path(given) and os.path.isfile(given)

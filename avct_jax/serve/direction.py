@@ -13,6 +13,7 @@ from avct_jax.data.direction import gaze as gazes
 SIZE = "side, px: 256 to 1024, even"
 FACE = "which of several, by its number from the left, see /v1/faces"
 EXPRESSION = "names and values, such as smile=.3,brows=.2"
+LABEL = "the letters AI are drawn into a corner; an unseen mark is there in any case"
 GAZE = "where the eyes look: camera, or x,y: degrees off it, right and up"
 FAR, OFTEN, WIDE = (
     f"factor on how {what}, 0 to {scales.MOST[name]:g}"
@@ -38,6 +39,7 @@ class Direction(pydantic.BaseModel):
     face: int | None = pydantic.Field(None, ge=1, description=FACE)
     expression: dict[str, float] | str | None = pydantic.Field(None, description=EXPRESSION)
     gaze: tuple[float, float] | str | None = pydantic.Field(None, description=GAZE)
+    label: bool = pydantic.Field(False, description=LABEL)
 
     @pydantic.field_validator("expression")
     @classmethod
@@ -64,6 +66,7 @@ def of_form(
     face: Annotated[int | None, fastapi.Form(ge=1, description=FACE)] = None,
     expression: Annotated[str | None, fastapi.Form(description=EXPRESSION)] = None,
     gaze: Annotated[str | None, fastapi.Form(description=GAZE)] = None,
+    label: Annotated[bool, fastapi.Form(description=LABEL)] = False,
 ) -> Direction:
     """Read it from a form."""
     try:
@@ -77,6 +80,7 @@ def of_form(
             face=face,
             expression=expression,
             gaze=gaze,
+            label=label,
         )
     except pydantic.ValidationError as error:
         first = error.errors()[0]

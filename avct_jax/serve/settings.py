@@ -69,6 +69,9 @@ class ServerSettings:
       allowed_hosts: names under which the server may be called beside its own, "talk.example.org".
       keep_seconds: for which a finished video can be fetched.
       checkpoint: of the mesh family; None takes the one in the package.
+      certificate: PEM file of who signs videos' Content Credentials; None: this installation does.
+      key: PEM file of its key.
+      timestamp: address of an authority that dates them.
       ice_servers: addresses that tell peers of WebRTC how they are seen, "stun:stun.example.org:3478".
       limits: what requests may cost.
     """
@@ -79,6 +82,9 @@ class ServerSettings:
     allowed_hosts: tuple[str, ...] = ()
     keep_seconds: float = 3600.0
     checkpoint: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    timestamp: str | None = None
     ice_servers: tuple[str, ...] = ()
     limits: Limits = Limits()
 
@@ -97,6 +103,12 @@ class ServerSettings:
                 f"--host {self.host} lets other machines in; give --token-file too (or AVCT_TOKEN), "
                 "or leave --host out"
             )
+
+    @property
+    def signing(self) -> dict[str, str]:
+        """What an animator is told of who signs, beyond the usual."""
+        told = {"certificate": self.certificate, "key": self.key, "timestamp": self.timestamp}
+        return {name: value for name, value in told.items() if value is not None}
 
 
 def is_loopback(host: str) -> bool:

@@ -22,6 +22,8 @@ from tests.serve import serve_parts
         (["--port", "70000"], "--port 70000 is none; choose 1 to 65535"),
         (["--port", "x"], "--port: 'x' must be a whole number, 0 or more"),
         (["--tls-key", "k.pem"], "--tls-certificate and --tls-key go together"),
+        (["--key", "k.pem"], "--certificate and --key go together"),
+        (["--certificate", "c.pem", "--key", "k.pem"], "cannot read 'c.pem'"),
         (["--token-file", "missing"], "--token-file 'missing' cannot be read: No such file"),
         (["--streams", "0"], "--streams: '0' must be a whole number above 0"),
         (["--checkpoint", "missing.safetensors"], "missing.safetensors"),

@@ -1,7 +1,9 @@
 """Content Credentials: written into films, read by c2pa's own reader, void once a byte is changed."""
 
 import json
+import os
 import shutil
+import subprocess
 
 import c2pa
 import numpy as np
@@ -11,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from avct_jax import errors
-from avct_jax.data.media import video_io
+from avct_jax.data.media import container, video_io
 from avct_jax.marks import credentials, film_marks, installation, mark_payload, signing_key, verification
 from tests.marks import marked_film
 
@@ -87,6 +89,44 @@ def test_a_redubbed_film_is_the_parent_and_keeps_its_own_credentials(tmp_path):
     assert "c2pa.edited" in json.dumps(manifest["assertions"])
 
 
+@pytest.mark.parametrize(
+    "name, form, kind",
+    [("a.jpg", "PNG", "image/png"), ("a", "JPEG", "image/jpeg"), ("a.png", "WEBP", "image/webp"),
+     ("a.gif", "TIFF", "image/tiff"), ("a.bmp", "BMP", credentials.UNKNOWN)],
+)  # fmt: skip
+def test_a_picture_is_told_of_by_what_it_is_whatever_its_name(name, form, kind, tmp_path, portrait):
+    path = tmp_path / "pictures" / name
+    path.parent.mkdir()
+    PIL.Image.open(portrait).save(path, format=form)
+    found = report(signed(tmp_path / "a.mp4", portrait=path))
+    (ingredient,) = found["manifests"][found["active_manifest"]]["ingredients"]
+    assert found["validation_state"] == "Valid" and ingredient["format"] == kind
+
+
+def test_a_damaged_picture_is_told_of_by_its_hash(tmp_path, portrait):
+    portrait.write_bytes(portrait.read_bytes()[:-20])
+    found = report(signed(tmp_path / "a.mp4", portrait=portrait))
+    (ingredient,) = found["manifests"][found["active_manifest"]]["ingredients"]
+    assert found["validation_state"] == "Valid" and ingredient["format"] == credentials.UNKNOWN
+    assert credentials.digest(portrait) in json.dumps(found)
+
+
+def test_a_film_that_holds_no_credentials_is_a_parent_too(tmp_path):
+    found = report(signed(tmp_path / "a.mp4", portrait=film(tmp_path / "first.mkv"), film=True))
+    manifest = found["manifests"][found["active_manifest"]]
+    assert found["validation_state"] == "Valid" and manifest["ingredients"][0]["relationship"] == "parentOf"
+
+
+def test_a_film_in_fragments_is_signed_too(tmp_path):
+    plain, path = marked_film.write(tmp_path / "a.mp4", marked_film.frames(30, (64, 64))), tmp_path / "b.mp4"
+    how = ["-c", "copy", "-movflags", "frag_keyframe+empty_moov+default_base_moof"]
+    command = [*container.command_line(), "-loglevel", "error", "-i", str(plain), *how, str(path)]
+    subprocess.run(command, check=True)
+    credentials.sign(path, credentials.GenerationStatement(None), signing_key.own())
+    assert b"moof" in path.read_bytes() and report(path)["validation_state"] == "Valid"
+    assert len(list(video_io.read_frames(path))) == 30
+
+
 def test_a_changed_byte_makes_them_invalid(tmp_path):
     path = signed(tmp_path / "a.mp4")
     assert verification.verify(path).state == "valid"
@@ -157,6 +197,17 @@ def test_where_no_key_can_be_kept_the_film_is_whole_and_a_note_says_so(tmp_path,
     before = path.read_bytes()
     assert any(note.startswith("no Content Credentials, the film is whole") for note in marks(path))
     assert path.read_bytes() == before
+
+
+def test_what_is_gone_when_the_film_is_signed_costs_the_credentials_alone(tmp_path):
+    path, pipe = film(tmp_path / "a.mp4"), tmp_path / "pipe"
+    os.mkfifo(pipe)  # nobody writes into it any more: to read it would last for ever
+    notes = []
+    sign = film_marks.FilmMarks(film_marks.MarkRequest()).file
+    sign(path, notes, portrait=pipe, sounds=[tmp_path / "gone.wav"], film=True, checkpoint=None)
+    assert report(path)["validation_state"] == "Valid" and ["signing.pem" in note for note in notes] == [True]
+    sign(path, notes, portrait=None, sounds=[], film=False, checkpoint=tmp_path / "gone.safetensors")
+    assert "the film is whole" in notes[-1]
 
 
 def test_a_record_holds_all_that_is_found(tmp_path):

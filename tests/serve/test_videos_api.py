@@ -31,7 +31,8 @@ def over(client, answer):
 
 
 def test_a_video_is_made_and_fetched(client):
-    answer = serve_parts.post_video(client, size="256", seed="7", still="true", transcript="Hello.")
+    how = {"size": "256", "seed": "7", "still": "true", "label": "true", "transcript": "Hello."}
+    answer = serve_parts.post_video(client, **how)
     assert answer.status_code == 202 and answer.json()["state"] in ("queued", "running")
     assert answer.json()["consent"] == serve_parts.CONSENT
     done = over(client, answer)
@@ -40,8 +41,18 @@ def test_a_video_is_made_and_fetched(client):
     video = client.get(done["content"])
     assert video.headers["content-type"] == "video/mp4"
     told = json.loads(video.content)
-    wanted = {"size": 256, "seed": 7, "still": True, "transcript": "Hello."}
+    wanted = {"size": 256, "seed": 7, "still": True, "label": True, "transcript": "Hello."}
+    wanted["consent"] = serve_parts.CONSENT  # and so it comes into the video's credentials
     assert {name: told[name] for name in wanted} == wanted
+
+
+@pytest.mark.parametrize("client", [{"certificate": "c.pem", "key": "k.pem"}], indirect=True)
+def test_videos_are_signed_by_the_servers_key_and_nobody_is_told_where_it_is(client):
+    done = over(client, serve_parts.post_video(client))
+    told = json.loads(client.get(done["content"]).content)
+    assert (told["certificate"], told["key"]) == ("c.pem", "k.pem") and "timestamp" not in told
+    assert "k.pem" not in json.dumps(done)
+    assert "k.pem" not in (pathlib.Path(told["output"]).parent / "request.json").read_text()
 
 
 def test_a_part_of_a_video_is_fetched(client):

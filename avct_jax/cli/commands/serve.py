@@ -64,11 +64,27 @@ class WorkOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class SigningOptions:
+    """Who signs the videos' Content Credentials.
+
+    Attributes:
+      certificate: PEM file of who signs (default: a key that this installation makes)
+      key: PEM file of its key
+      timestamp: address of an authority that dates the credentials; it is asked over the network
+    """
+
+    certificate: option.MaybeFile = None
+    key: option.MaybeFile = None
+    timestamp: Annotated[option.MaybeText, option.shown_as("URL")] = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Options:
     """Serve a page on which a portrait speaks, and the same to programs."""
 
     access: AccessOptions = AccessOptions()
     work: WorkOptions = WorkOptions()
+    signing: SigningOptions = SigningOptions()
     shown: option.Shown = option.Shown()
 
 
@@ -89,9 +105,11 @@ def run(options: Options) -> int:
         keep_seconds=60.0 * work.keep,
         checkpoint=work.checkpoint,
         ice_servers=access.ice_server,
+        **dataclasses.asdict(options.signing),
         limits=settings.Limits(queued=work.queue, streams=work.streams),
     )
     _check_checkpoint(work.checkpoint)
+    _check_signing(options.signing)
     compile_cache.enable()
     from avct_jax.serve import server
 
@@ -107,6 +125,16 @@ def _check_installed() -> None:
         raise errors.UserError(
             f"avct serve needs {missing[0]}, which is not installed: pip install 'avct-jax[serve]'"
         )
+
+
+def _check_signing(signing: SigningOptions) -> None:
+    """Refuse a key that cannot sign, before the port is opened."""
+    if (signing.certificate is None) != (signing.key is None):
+        raise errors.UserError("--certificate and --key go together; give both, or none")
+    if signing.certificate is not None and signing.key is not None:
+        from avct_jax.marks import signing_key
+
+        signing_key.load(signing.certificate, signing.key)
 
 
 def _check_checkpoint(path: str | None) -> None:

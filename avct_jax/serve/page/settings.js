@@ -33,7 +33,7 @@ export function options() {
   const found = {};
   if ($("size").value) found.size = Number($("size").value);
   if ($("seed").value !== "") found.seed = Number($("seed").value);
-  if ($("still").checked) found.still = true;
+  for (const name of ["still", "label"]) if (name in known && $(name).checked) found[name] = true;
   for (const name of SLIDERS) {
     if (name in known && $(name).value !== $(name).defaultValue) found[name] = Number($(name).value);
   }

@@ -168,7 +168,8 @@ class VideoJobs:
             if job.over:  # deleted meanwhile
                 return
             assert worker.stdin is not None and worker.stdout is not None
-            worker.stdin.write(json.dumps(job.request | {"output": str(job.video)}).encode() + b"\n")
+            told = job.request | self._settings.signing | {"output": str(job.video)}
+            worker.stdin.write(json.dumps(told).encode() + b"\n")
             await worker.stdin.drain()
             while not job.over:
                 line = await worker.stdout.readline()
