@@ -48,7 +48,7 @@ class Actor:
     def __init__(self):
         self.asked = []
 
-    def animate(self, image, audio, output, *, phonemes=None):
+    def animate(self, image, audio, output, *, phonemes=None, mark=True):
         self.asked.append((image, audio, phonemes))
         with video_io.VideoWriter(output, size=64, audio=audio) as writer:
             writer.write(np.full((len(audio) // 640, 64, 64, 3), 90, np.uint8))
