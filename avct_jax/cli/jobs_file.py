@@ -59,11 +59,14 @@ def read(path: str, defaults: animate.Options, folder: str | None = None) -> Rea
             found.jobs.append(_job(row, defaults, os.path.dirname(path), folder, place))
         except errors.UserError as error:
             found.refused.append(RefusedLine(place, " ".join(str(error).split())))
-    if not found.jobs and not found.refused:
+    if not found.jobs and (
+        not found.refused or all(line.reason.startswith(NO_JSON) for line in found.refused)
+    ):
         raise errors.UserError(f"{path!r} holds no job; write one a line, such as {EXAMPLE}")
     return found
 
 
+NO_JSON = "is not JSON"
 EXAMPLE = '{"image": "face.jpg", "audio": "speech.wav", "output": "talk.mp4"}'
 
 
@@ -75,7 +78,7 @@ def _of_json(text: str) -> Iterator[tuple[int, Any]]:
         try:
             row = json.loads(words)
         except ValueError as error:
-            row = errors.UserError(f"is not JSON ({error}); write an object, such as {EXAMPLE}")
+            row = errors.UserError(f"{NO_JSON} ({error}); write an object, such as {EXAMPLE}")
         if not isinstance(row, dict | errors.UserError):
             row = errors.UserError(f"is {words.strip()[:40]}; write an object, such as {EXAMPLE}")
         yield line, row

@@ -8,7 +8,8 @@ import secrets
 from collections.abc import Callable, Iterator
 
 from avct_jax import errors
-from avct_jax.animator import inputs, portrait
+from avct_jax.animator import inputs, options, portrait
+from avct_jax.animator.framing import voices
 from avct_jax.data.media import image_io, video_io
 from avct_jax.data.portrait import pictured_face
 from avct_jax.data.speech import audio_io, voice
@@ -29,7 +30,7 @@ def problems(job: animation_job.AnimationJob) -> list[str]:
         _told(found, inputs.look, job.image, job.audio, job.request, checkpoint=job.checkpoint,
               landmarks=job.landmarks)  # fmt: skip
     if shown and job.landmarks == "mediapipe" and not job.request.redub:
-        _told(found, _face, job.image, job.request.face)
+        _told(found, _face, job.image, job.request.face, job.audio)
     for kind, path in job.files.items():
         if kind.startswith("audio") and readable[kind]:
             _told(found, _sound, path, job.request.audio_track)
@@ -89,10 +90,15 @@ def _landmarker():
     return portrait.landmarker("mediapipe")
 
 
-def _face(image: str, face: pictured_face.Wanted | None) -> None:
-    """Refuse a picture without a face; that a certain one is there was looked at before."""
+def _face(image: str, face: pictured_face.Wanted | None, audio: options.Audio) -> None:
+    """Refuse a picture without a face, or with other than as many as sounds are given.
+
+    That a certain one is there was looked at before.
+    """
     if face is None and not _faces(image):
         raise errors.UserError(pictured_face.NONE.format(repr(image)))
+    if several := voices.listed(audio):
+        voices.check_faces(several, _faces(image))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -77,7 +77,7 @@ class MarkLook(NamedTuple):
 
 
 def read(path: video_io.Path, *, key: str = mark_pattern.KEY) -> MarkReading:
-    """MarkLook for the mark of a video.
+    """Look for the mark of a video.
 
     Args:
       key: of the patterns; others than the usual one find nothing, which is how false alarms are counted.
@@ -94,7 +94,7 @@ def read(path: video_io.Path, *, key: str = mark_pattern.KEY) -> MarkReading:
 
 
 def looks(path: video_io.Path, *, key: str = mark_pattern.KEY) -> Iterator[MarkLook]:
-    """MarkLook at one piece of a video after the other: what `judged` takes.
+    """Look at one piece of a video after the other: what `judged` takes.
 
     Raises:
       UserError: it cannot be read.

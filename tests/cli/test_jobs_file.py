@@ -108,6 +108,7 @@ def test_a_line_that_is_no_job_is_told_and_the_rest_read():
     "name, text, said",
     [
         ("a.jsonl", "\n \n", "holds no job"),
+        ("a.jsonl", "no\njson\n" * 50, "holds no job"),
         ("a.csv", "image,szie\na.png,3\n", "line 1: there is no option 'szie'; did you mean 'size'"),
         ("a.csv", "image,output\n", "holds no job"),
     ],

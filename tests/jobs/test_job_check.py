@@ -23,6 +23,10 @@ def no_face(job):
     return job._replace(image="grey.png")
 
 
+def two_sounds(job):
+    return job._replace(audio=[job.audio, None], request=job.request._replace(framing="full"))
+
+
 def no_image(job):
     with open("text.png", "w") as file:
         file.write("no image")
@@ -56,6 +60,7 @@ def asked(**told):
 FAULTS = {
     no_face: "no face was found in ",
     no_image: "is not an image",
+    two_sounds: "2 sounds are given and 1 faces are seen",
     silent: "is silent",
     short: "20 ms of sound; at least 40 ms",
     damaged: "other.safetensors",

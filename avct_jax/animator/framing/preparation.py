@@ -29,11 +29,7 @@ def prepare(
     with clock("image"):
         face = options.ALL if several else request.face
         seen = whole_picture.read(image, animator.landmarker, notes, face=face, size=request.size)
-        if several and len(several) != len(seen.heads):
-            raise errors.UserError(
-                f"{len(several)} sounds are given and {len(seen.heads)} faces are seen; give one sound a "
-                "face from left to right, none for one that listens, or one sound for all"
-            )
+        voices.check_faces(several, len(seen.heads))
         _refuse_shared(request, len(seen.heads), several is not None)
         ready, cuts = scene.prepare(animator, seen, request.size, whole_eyes=request.told.shows)
     heard = [

@@ -32,6 +32,22 @@ def each(audio: options.Audio) -> list[Any]:
     return [audio] if several is None else [one for one in several if one is not None]
 
 
+def check_faces(several: Sequence[Any] | None, faces: int) -> None:
+    """Refuse other than one sound a face.
+
+    Args:
+      several: sounds, None for who listens; None: one for all.
+
+    Raises:
+      UserError: so it is.
+    """
+    if several and len(several) != faces:
+        raise errors.UserError(
+            f"{len(several)} sounds are given and {faces} faces are seen; give one sound a face from left to "
+            "right, none for one that listens, or one sound for all"
+        )
+
+
 def taken(audio: options.Audio) -> options.Audio:
     """Bring sounds that are in memory to their form; a list of one sound is that sound.
 

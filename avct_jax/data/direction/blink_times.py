@@ -4,6 +4,7 @@ import json
 import math
 import numbers
 import os
+import reprlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -60,7 +61,7 @@ def _checked(value: Any, where: str) -> float:
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     time = float(value) if number else math.nan
     if not 0 <= time <= LONGEST:
-        raise errors.UserError(f"{where}: {value!r} is no time; give seconds from 0")
+        raise errors.UserError(f"{where}: {reprlib.repr(value)} is no time; give seconds from 0")
     return time
 
 

@@ -1,6 +1,7 @@
 """Films: the order in which they are shown, and their frames in that order."""
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from avct_jax import errors
@@ -77,6 +78,10 @@ def test_what_is_no_film_is_refused(shades, tmp_path):
     speaker.write_wav(str(tmp_path / "a.wav"), speaker.SpokenText(np.zeros(1600, np.float32), 16000, []))
     with pytest.raises(errors.UserError, match="holds no video"):
         source.check(tmp_path / "a.wav")
+    for name in ("a.png", "a.jpg", "a.webp"):
+        PIL.Image.new("RGB", (16, 16)).save(tmp_path / name)
+        with pytest.raises(errors.UserError, match="is a picture; give a film"):
+            source.check(tmp_path / name)
 
 
 def test_a_film_without_a_face_is_refused(shades):

@@ -17,6 +17,7 @@ def test_times_are_read_of_lines_and_json(tmp_path, text):
     ("text", "said"),
     [
         ("0.5\nsoon", "line 2: 'soon' is no time; give seconds from 0"),
+        ("x" * 500, "line 1: 'xxxxxxxxxxxx...xxxxxxxxxxxxx' is no time; give seconds from 0"),
         ("[1, -2]", "entry 2: -2 is no time; give seconds from 0"),
         ("[1, 2", "is no JSON; give a list of times in seconds"),
         ('{"a": 1}', "holds no list; give a list of times in seconds"),
