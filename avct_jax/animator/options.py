@@ -77,6 +77,8 @@ class Told(TypedDict, total=False):
         installation signs with a key that it makes for itself.
       key: a PEM file, or a function that signs bytes (of a key that is kept elsewhere).
       timestamp: address of a time-stamping authority that is asked to date the credentials.
+      original: the file that the image was made of: the credentials tell of it, and keep its own; by default
+        the image is it.
       captions: what is said when, rows of (text, start, end) in seconds, for subtitles; by default the
         transcript's words where they are heard.
     """
@@ -109,6 +111,7 @@ class Told(TypedDict, total=False):
     certificate: Path | None
     key: Any
     timestamp: str | None
+    original: Path | None
 
 
 class Request(NamedTuple):
@@ -142,6 +145,7 @@ class Request(NamedTuple):
     certificate: Path | None = None
     key: Any = None
     timestamp: str | None = None
+    original: Path | None = None
 
     @property
     def told(self) -> timeline.FaceDirection:
@@ -165,7 +169,8 @@ class Request(NamedTuple):
     @property
     def files(self) -> tuple[Any, ...]:
         """What may be a file's name."""
-        return self.poses, self.phonemes, self.blinks, self.direction, self.certificate, self.key
+        signing = self.certificate, self.key, self.original
+        return self.poses, self.phonemes, self.blinks, self.direction, *signing
 
     @property
     def scales(self) -> factors.Scales:
@@ -312,7 +317,8 @@ def _consent_of(request: Request) -> str | None:
         raise errors.UserError("a certificate and its key sign together; give both or none")
     if request.certificate is not None:
         signing_key.load(request.certificate, request.key)
-    if not request.mark and (request.certificate is not None or request.consent or request.timestamp):
+    told = (request.certificate, request.consent, request.timestamp, request.original)
+    if not request.mark and any(x is not None and x != "" for x in told):
         raise errors.UserError(
             "no mark is wanted, and what is to stand in it is given; leave one of them out"
         )

@@ -17,6 +17,7 @@ class MarkOptions:
       certificate: PEM file of who signs the credentials (default: a key that this installation makes)
       key: PEM file of its key
       timestamp: address of an authority that dates the credentials; it is asked over the network
+      original: what the image was made of (default: the image): the credentials tell of it, and keep its own
     """
 
     no_mark: option.Flag = False
@@ -25,6 +26,7 @@ class MarkOptions:
     certificate: option.MaybeFile = None
     key: option.MaybeFile = None
     timestamp: Annotated[option.MaybeText, option.shown_as("URL")] = None
+    original: option.MaybeFile = None
 
     def asked(self) -> dict[str, Any]:
         """As an animator is told."""

@@ -3,6 +3,7 @@
 Specification: https://c2pa.org/specifications; written and read by c2pa-python.
 """
 
+import contextlib
 import hashlib
 import importlib.metadata
 import io
@@ -98,7 +99,7 @@ def sign(
     signed = atomic_write.hidden_beside(path)
     try:
         with (
-            c2pa.Context(settings=c2pa.Settings.from_dict(SETTINGS)) as context,
+            _context(c2pa) as context,
             _signer(c2pa, key, timestamp) as signer,
             c2pa.Builder(statement.manifest, context=context) as builder,
         ):
@@ -119,6 +120,10 @@ def _library() -> Any:
     except (ImportError, OSError) as error:  # no wheel for this machine, or its library does not load
         raise errors.UserError(f"Content Credentials need c2pa-python: {error}") from None
     return c2pa
+
+
+def _context(c2pa: Any) -> Any:
+    return c2pa.Context(settings=c2pa.Settings.from_dict(SETTINGS))
 
 
 def _signer(c2pa: Any, key: signing_key.SigningKey, timestamp: str | None) -> Any:
@@ -148,6 +153,16 @@ def _add_portrait(builder: Any, statement: GenerationStatement) -> None:
             builder.add_ingredient(told, UNKNOWN, io.BytesIO())
 
 
+def try_picture(path: str | os.PathLike) -> None:
+    """Read a picture's credentials as `sign` does, to no end; what is damaged is no failure."""
+    with contextlib.suppress(errors.UserError), open(path, "rb") as file:
+        c2pa = _library()
+        with contextlib.suppress(c2pa.C2paError), _context(c2pa) as context:
+            reader = c2pa.Reader.try_create(_kind(file.read(12)), file, context=context)
+            if reader is not None:
+                reader.close()
+
+
 def _kind(begin: bytes) -> str:
     """What a picture or film is, as c2pa names it."""
     if begin[4:8] == b"ftyp":
@@ -163,7 +178,7 @@ def read(path: str | os.PathLike) -> dict[str, Any] | None:
     """
     c2pa = _library()
     try:
-        with c2pa.Context(settings=c2pa.Settings.from_dict(SETTINGS)) as context:
+        with _context(c2pa) as context:
             reader = c2pa.Reader.try_create(os.fspath(path), context=context)
             if reader is None:
                 return None

@@ -22,6 +22,7 @@ class MarkRequest(NamedTuple):
     certificate: Any = None
     key: Any = None
     timestamp: str | None = None
+    original: Any = None
 
 
 class FilmMarks:
@@ -73,7 +74,8 @@ class FilmMarks:
             notes.append(f"no Content Credentials: {path.suffix} files hold none; write .mp4 for them")
             return
         try:
-            statement = self._statement(portrait, sounds, film, checkpoint)
+            shown = portrait if self._asked.original is None else self._asked.original
+            statement = self._statement(shown, sounds, film, checkpoint)
             key = self._key or signing_key.own(notes)
             credentials.sign(path, statement, key, timestamp=self._asked.timestamp)
         except (errors.UserError, OSError, ValueError) as error:
@@ -84,9 +86,9 @@ class FilmMarks:
     ) -> credentials.GenerationStatement:
         files = tuple(credentials.digest(sound) for sound in sounds if _is_kept(sound))
         weights = None if checkpoint is None else credentials.digest(checkpoint)
-        shown = portrait if _is_kept(portrait) else None
+        kept = portrait if _is_kept(portrait) else None
         return credentials.GenerationStatement(
-            shown, film and shown is not None, files, weights, self._asked.consent, self.payload
+            kept, film and kept is not None, files, weights, self._asked.consent, self.payload
         )
 
 

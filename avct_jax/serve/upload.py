@@ -13,6 +13,7 @@ from avct_jax.serve import safe_decode
 from avct_jax.serve.settings import Limits
 
 PIECE = 1 << 20  # bytes
+ORIGINAL = "original"  # a portrait's file as it came
 LONGEST = 1000  # characters of a consent
 CONSENT = fastapi.Form(description="who in the picture agreed to this, and how; kept with the video")
 NO_CONSENT = "say in `consent` who in the picture agreed to this, and how: 'It is me', for example"
@@ -58,17 +59,23 @@ def removed_on_failure(folder: pathlib.Path) -> Iterator[None]:
         raise
 
 
-async def portrait(given: fastapi.UploadFile, folder: pathlib.Path, limits: Limits) -> pathlib.Path:
+async def portrait(
+    given: fastapi.UploadFile, folder: pathlib.Path, limits: Limits, *, keep: bool = False
+) -> pathlib.Path:
     """Write a portrait under a name of our own, and decode it.
+
+    Args:
+      keep: its file too, as ORIGINAL: what is made tells of it.
 
     Raises:
       HTTPException: it is too large.
       UserError: it is no image.
     """
-    path, seen = folder / "given", folder / "image.png"
+    path, seen = folder / ORIGINAL, folder / "image.png"
     await save(given, path, limits.image, "image")
     await safe_decode.image(path, seen, limits)
-    path.unlink()
+    if not keep:
+        path.unlink()
     return seen
 
 

@@ -190,6 +190,24 @@ def test_films_are_signed_unless_they_are_not_to_be(tmp_path, portrait):
     assert "write .mp4" in marks(other)[0] and verification.verify(other).state == "none"
 
 
+def test_the_original_of_a_picture_is_told_of_and_its_credentials_are_kept(tmp_path, portrait):
+    original, key = tmp_path / "original", signing_key.own()  # of no suffix: it is a jpeg
+    PIL.Image.open(portrait).save(tmp_path / "a.jpg")
+    with c2pa.Builder(credentials.GenerationStatement(None, consent="taken by me").manifest) as builder:
+        signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo(b"es256", key.certificates, key.key, None))
+        builder.sign_file(str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg"), signer)
+    (tmp_path / "b.jpg").rename(original)
+    credentials.try_picture(original)
+    path = film(tmp_path / "a.mp4")
+    assert marks(path, portrait, original=original) == []
+    found = report(path)
+    manifest = found["manifests"][found["active_manifest"]]
+    (ingredient,) = manifest["ingredients"]
+    assert found["validation_state"] == "Valid" and ingredient["relationship"] == "inputTo"
+    assert "taken by me" in json.dumps(found["manifests"][ingredient["active_manifest"]])
+    assert credentials.digest(original) in json.dumps(manifest["assertions"])
+
+
 def test_where_no_key_can_be_kept_the_film_is_whole_and_a_note_says_so(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(installation.FOLDER_VARIABLE, str(tmp_path / "file" / "below"))

@@ -98,7 +98,10 @@ def test_files_have_names_of_the_servers(client):
     told = json.loads(client.get(over(client, serve_parts.post_video(client))["content"]).content)
     folder = pathlib.Path(told["output"]).parent
     assert re.fullmatch(r"[\w-]{22}", folder.name) and pathlib.Path(told["image"]) == folder / "image.png"
-    assert {path.name for path in folder.iterdir()} == {"image.png", "audio.wav", "video.mp4", "request.json"}
+    assert {path.name for path in folder.iterdir()} == {
+        "image.png", "original", "audio.wav", "video.mp4", "request.json",
+    }  # fmt: skip
+    assert told["original"] == str(folder / "original")
 
 
 def test_a_video_is_deleted_with_all_that_was_given(client):

@@ -83,7 +83,8 @@ async def create_video(
     with upload.removed_on_failure(folder):
         heard = folder / "audio.wav"
         files: dict[str, Any] = {
-            "image": str(await upload.portrait(image, folder, limits)),
+            "image": str(await upload.portrait(image, folder, limits, keep=True)),
+            "original": str(folder / upload.ORIGINAL),
             "audio": str(heard),
         }
         if audio is not None:
