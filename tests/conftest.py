@@ -130,6 +130,14 @@ def _resident() -> float:
     return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else 0.0
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _signing_key():
+    """It is told once, of no test's own, that a key was made."""
+    from avct_jax.marks import signing_key
+
+    signing_key.own()
+
+
 @pytest.fixture(scope="session")
 def tiny_variables():
     """Random variables of the TINY system, by part."""

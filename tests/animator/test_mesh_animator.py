@@ -261,6 +261,7 @@ def test_a_face_of_several_is_animated(animator, wav):
 
 def test_what_is_prepared_draws_the_frames_and_bears_the_notes(animator, wav):
     told = {"size": SIZE, "seed": 3, "poses": np.tile(np.float32([0, 0, 0, 0, 0, 250]), (18, 1))}
+    told["mark"] = False
     ready = animator.prepare(skimage.data.astronaut(), wav, **told)
     assert (ready.size, ready.frames) == (SIZE, 19)
     assert ready.notes == ("18 poses, 19 frames: the last pose is held",)
