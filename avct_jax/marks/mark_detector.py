@@ -27,8 +27,9 @@ STEP = 1.025  # from one size to the next: at most a fifth of a cell at the squa
 HALVED = 0.6  # of the longer side: from this size on pictures of half the size are compared first
 LEAST_SEEN = 0.4  # of the square, or of the picture
 NEIGHBOURHOOD, FLOOR = 2.5, 0.3  # cells, and share of what is there on average that counts as little
+TRUSTED = 1.5  # cells: over which it is measured how well the mark came through
 # Peak over the mean power of everything that is compared: see docs/reference/watermark.md for the rates.
-SURE, LIKELY = 36.0, 17.0
+SURE, LIKELY = 38.0, 22.0
 
 
 class MarkReading(NamedTuple):
@@ -221,14 +222,19 @@ def _template(side: int, key: str) -> np.ndarray:
 def signs_at(image: Complex[np.ndarray, "h w"], fit: Fit, key: str) -> Float[np.ndarray, "128"]:
     """Read the soft signs of the code at a place; cells that are not seen are nothing."""
     even = evened(image, fit.side / mark_pattern.CELLS) * fit.turn
+    shown = _cells(even.real, fit) * mark_pattern.known(key)
+    # Where the known pattern came through the other did too: encoders drop one place and keep the next.
+    share = np.maximum(cv2.GaussianBlur(shown, (0, 0), TRUSTED), 0)
+    return -mark_pattern.gathered(_cells(even.imag, fit) * share, key)
+
+
+def _cells(plane: np.ndarray, fit: Fit) -> Float[np.ndarray, "c c"]:
+    """What is at the middle of each cell."""
     count = mark_pattern.CELLS
     at = (np.arange(count) + 0.5) * fit.side / count - 0.5
-    x, y = np.meshgrid(at + fit.left, at + fit.top)
-    blurred = cv2.GaussianBlur(even.imag.astype(np.float32), (0, 0), fit.side / count / 4)
-    cells = cv2.remap(
-        blurred, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
-    )
-    return -mark_pattern.gathered(cells, key)
+    x, y = (grid.astype(np.float32) for grid in np.meshgrid(at + fit.left, at + fit.top))
+    blurred = cv2.GaussianBlur(plane.astype(np.float32), (0, 0), fit.side / count / 4)
+    return cv2.remap(blurred, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
 
 def judged(fit: Fit, signs: Float[np.ndarray, "128"], size: tuple[int, int], seconds: float) -> MarkReading:
