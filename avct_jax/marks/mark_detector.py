@@ -199,7 +199,7 @@ def _fits(image: np.ndarray, side: float, key: str) -> Fit:
 
 def evened(image: Complex[np.ndarray, "h w"], cell: float) -> Complex[np.ndarray, "h w"]:
     """Leave no more than cells' detail, and of it hardly more than the phase: no place outweighs others."""
-    planes = [np.float32(np.real(image)), np.float32(np.imag(image))]
+    planes = [np.asarray(x, np.float32) for x in (np.real(image), np.imag(image))]
     coarse, fine = cell * NEIGHBOURHOOD, max(cell / 4, 0.3)
     planes = [cv2.GaussianBlur(x, (0, 0), fine) - cv2.GaussianBlur(x, (0, 0), coarse) for x in planes]
     power = planes[0] ** 2 + planes[1] ** 2
