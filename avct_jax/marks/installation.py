@@ -45,10 +45,21 @@ def write_once(path: pathlib.Path, content: bytes) -> bytes:
         with open(descriptor, "wb") as file:
             file.write(content)
         with contextlib.suppress(FileExistsError):
-            os.link(hidden, path)  # whole, or not at all; and never over another's
+            _name(hidden, path)
     finally:
         hidden.unlink(missing_ok=True)
     return path.read_bytes()
+
+
+def _name(hidden: pathlib.Path, path: pathlib.Path) -> None:
+    """Give a file its name, whole or not at all, and never over another's."""
+    try:
+        os.link(hidden, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: of two at once the later's stays
+        if not path.exists():
+            os.replace(hidden, path)
 
 
 @functools.cache

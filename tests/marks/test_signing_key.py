@@ -1,6 +1,7 @@
 """Keys: one for an installation, private, the same for all of its processes; and the user's own."""
 
 import concurrent.futures
+import os
 import stat
 import subprocess
 import sys
@@ -39,6 +40,16 @@ def test_processes_that_begin_at_once_get_the_same_key(folder):
     begin = lambda _: subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
         assert len({done.stdout for done in pool.map(begin, range(3))}) == 1
+
+
+def test_a_key_is_kept_where_there_are_no_hard_links(folder, monkeypatch):
+    def refused(*_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", refused)
+    key = signing_key.own()
+    signing_key._own.cache_clear()
+    assert signing_key.own() == key and [path.name for path in folder.iterdir()] == [signing_key.FILE]
 
 
 def test_installations_have_numbers_of_their_own(folder, tmp_path, monkeypatch):
