@@ -55,7 +55,7 @@ def check_manifest(manifest: dict[str, Any], known: dict[tuple[str, str], Any]) 
     Raises:
       Exception: it is wrong; of kubernetes-validate, or jsonschema.
     """
-    import jsonschema
+    import jsonschema  # pyright: ignore[reportMissingModuleSource, reportMissingImports]
 
     kubernetes: Any = importlib.import_module("kubernetes_validate")  # which is no part of the project's own
     kind = manifest["apiVersion"], manifest["kind"]

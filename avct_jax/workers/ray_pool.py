@@ -37,7 +37,7 @@ def library() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or it warns of what it will do
     try:
-        import ray
+        import ray  # pyright: ignore[reportMissingImports] - an extra
     except ImportError:
         raise errors.UserError("--engine ray needs Ray: pip install 'avct-jax[ray]'") from None
     return ray
@@ -287,7 +287,7 @@ class _RayCrew:
 
 def _beside(ray: Any) -> dict[str, Any]:
     """How an actor stays on this machine: those that may be lost are others."""
-    from ray.util import scheduling_strategies
+    from ray.util import scheduling_strategies  # pyright: ignore[reportMissingImports]
 
     node = ray.get_runtime_context().get_node_id()
     return {"scheduling_strategy": scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=True)}

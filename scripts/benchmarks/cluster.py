@@ -106,7 +106,7 @@ def make_jobs(folder: pathlib.Path, options: argparse.Namespace) -> list[animati
 def nodes() -> Iterator[Callable[[], None]]:
     """A cluster of three nodes; gives what kills one of them."""
     ray = ray_pool.library()
-    from ray import cluster_utils
+    from ray import cluster_utils  # pyright: ignore[reportMissingImports]
 
     quiet = {"include_dashboard": False}
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **quiet})
