@@ -144,7 +144,7 @@ def test_page_shows_the_line_with_which_the_server_refuses(opened):
         assert shown.get_attribute("#consent", "aria-invalid") == "true"
         page_browser.ready(shown)
         shown.click("#live-start")
-        shown.wait_for_selector("text=0 streams are open, as many as this server holds")
+        shown.wait_for_selector("text=0 streams are open or being opened, as many as this server holds")
         assert shown.get_attribute("#alert", "role") == "alert"
         assert shown.is_visible("#live-start")
 
@@ -216,7 +216,8 @@ def test_page_adjusts_a_stream_and_has_texts_said(opened):
         assert streams.options[0]["mouth"] == 1.5
         shown.fill("#head_motion", "0.5")
         shown.wait_for_function("() => document.querySelector('#figure-shown').textContent > 20")
-        assert streams.opened[0].factors == {"head_motion": 0.5, "blink": 1.0, "mouth": 1.5}
+        told = {"head_motion": 0.5, "blink": 1.0, "mouth": 1.5}
+        assert streams.opened[0].factors.items() >= told.items()
         shown.fill("#live-text", "It is nine o'clock.")
         shown.press("#live-text", "Enter")
         assert page_browser.command(shown).endswith(
