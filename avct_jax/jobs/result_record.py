@@ -2,7 +2,6 @@
 
 import datetime
 import functools
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -13,7 +12,7 @@ from typing import Any
 import avct_jax
 from avct_jax.animator import base
 from avct_jax.data.media import video_io
-from avct_jax.files import atomic_write
+from avct_jax.files import atomic_write, checksum
 from avct_jax.jobs import animation_job
 
 FORMAT, VERSION = "avct_jax result", 1
@@ -116,8 +115,7 @@ def digest(path: str | os.PathLike) -> str:
 
 @functools.lru_cache(maxsize=256)
 def _digest(path: str, size: int, time: int) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return checksum.sha256(path)
 
 
 @functools.cache

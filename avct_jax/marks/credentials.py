@@ -4,7 +4,6 @@ Specification: https://c2pa.org/specifications; written and read by c2pa-python.
 """
 
 import contextlib
-import hashlib
 import importlib.metadata
 import io
 import json
@@ -13,7 +12,7 @@ import pathlib
 from typing import Any, NamedTuple
 
 from avct_jax import errors
-from avct_jax.files import atomic_write
+from avct_jax.files import atomic_write, checksum
 from avct_jax.marks import mark_payload, signing_key
 
 SUFFIXES = (".mp4", ".mov")  # containers that C2PA covers; Matroska is none
@@ -58,7 +57,7 @@ class GenerationStatement(NamedTuple):
         """As c2pa's Builder takes it; no name of a file or folder is in it."""
         told: dict[str, Any] = {"version": version(), "audio_sha256": list(self.sounds)}
         if self.portrait is not None:
-            told["film_sha256" if self.film else "portrait_sha256"] = digest(self.portrait)
+            told["film_sha256" if self.film else "portrait_sha256"] = checksum.sha256(self.portrait)
         if self.checkpoint:
             told["checkpoint_sha256"] = self.checkpoint
         if self.consent:
@@ -195,16 +194,6 @@ def read(path: str | os.PathLike) -> dict[str, Any] | None:
 def version() -> str:
     """Return this package's version."""
     return importlib.metadata.version("avct-jax")
-
-
-def digest(path: str | os.PathLike) -> str:
-    """Return a file's SHA-256.
-
-    Raises:
-      OSError: it cannot be read.
-    """
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _line(error: BaseException) -> str:

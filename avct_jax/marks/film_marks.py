@@ -5,6 +5,7 @@ import pathlib
 from typing import Any, NamedTuple
 
 from avct_jax import arguments, errors
+from avct_jax.files import checksum
 from avct_jax.marks import badge, credentials, mark_payload, signing_key, watermark
 
 UNMARKED = (
@@ -84,8 +85,8 @@ class FilmMarks:
     def _statement(
         self, portrait: Any, sounds: list[Any], film: bool, checkpoint: Any
     ) -> credentials.GenerationStatement:
-        files = tuple(credentials.digest(sound) for sound in sounds if _is_kept(sound))
-        weights = None if checkpoint is None else credentials.digest(checkpoint)
+        files = tuple(checksum.sha256(sound) for sound in sounds if _is_kept(sound))
+        weights = None if checkpoint is None else checksum.sha256(checkpoint)
         kept = portrait if _is_kept(portrait) else None
         return credentials.GenerationStatement(
             kept, film and kept is not None, files, weights, self._asked.consent, self.payload

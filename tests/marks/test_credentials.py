@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from avct_jax import errors
 from avct_jax.data.media import container, video_io
+from avct_jax.files import checksum
 from avct_jax.marks import credentials, film_marks, installation, mark_payload, signing_key, verification
 from tests.marks import marked_film
 
@@ -70,7 +71,7 @@ def test_an_independent_reader_calls_a_signed_film_valid(suffix, tmp_path, portr
     (action,) = said["c2pa.actions.v2"]["actions"]
     assert action == {"action": "c2pa.created", "digitalSourceType": credentials.SOURCE}
     told = said[credentials.ASSERTION]
-    assert told["portrait_sha256"] == credentials.digest(portrait) and told["audio_sha256"] == ["ab"]
+    assert told["portrait_sha256"] == checksum.sha256(portrait) and told["audio_sha256"] == ["ab"]
     assert told["checkpoint_sha256"] == "cd" and told["consent"] == "It is me."
     assert told["watermark"] == {"installation": 77, "hour": "2026-11-28T07+00:00"}
     assert b"somebody" not in path.read_bytes()  # no names of files
@@ -108,7 +109,7 @@ def test_a_damaged_picture_is_told_of_by_its_hash(tmp_path, portrait):
     found = report(signed(tmp_path / "a.mp4", portrait=portrait))
     (ingredient,) = found["manifests"][found["active_manifest"]]["ingredients"]
     assert found["validation_state"] == "Valid" and ingredient["format"] == credentials.UNKNOWN
-    assert credentials.digest(portrait) in json.dumps(found)
+    assert checksum.sha256(portrait) in json.dumps(found)
 
 
 def test_a_film_that_holds_no_credentials_is_a_parent_too(tmp_path):
@@ -182,7 +183,7 @@ def test_films_are_signed_unless_they_are_not_to_be(tmp_path, portrait):
     assert ["signing.pem" in note for note in marks(path, portrait, consent="yes")] == [True]
     found = verification.verify(path)
     assert found.marked and found.signer == signing_key.SUBJECT and found.synthetic
-    assert found.statement["audio_sha256"] == [credentials.digest(portrait)]
+    assert found.statement["audio_sha256"] == [checksum.sha256(portrait)]
     plain = film(tmp_path / "b.mp4")
     before = plain.read_bytes()
     assert marks(plain, mark=False) == [film_marks.UNMARKED] and plain.read_bytes() == before
@@ -205,7 +206,7 @@ def test_the_original_of_a_picture_is_told_of_and_its_credentials_are_kept(tmp_p
     (ingredient,) = manifest["ingredients"]
     assert found["validation_state"] == "Valid" and ingredient["relationship"] == "inputTo"
     assert "taken by me" in json.dumps(found["manifests"][ingredient["active_manifest"]])
-    assert credentials.digest(original) in json.dumps(manifest["assertions"])
+    assert checksum.sha256(original) in json.dumps(manifest["assertions"])
 
 
 def test_where_no_key_can_be_kept_the_film_is_whole_and_a_note_says_so(tmp_path, monkeypatch):
