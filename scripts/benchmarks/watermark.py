@@ -121,7 +121,7 @@ Trial = tuple[float, bool, bool]
 
 
 def trials(film: pathlib.Path, keys: list[str], flipped: bool) -> list[Trial]:
-    """Look for marks of some keys in each piece of a film: score, whether it is found, and whether it is read."""
+    """Look for marks of some keys in each piece of a film: score, whether found, whether read."""
     found = []
     for image, seconds in mark_detector.images(film):
         image = np.ascontiguousarray(image[:, ::-1] if flipped else image)
@@ -157,9 +157,8 @@ def extrapolated(found: list[Trial]) -> None:
         begin = np.quantile(scores, 1 - share)
         scale = (scores[scores > begin] - begin).mean()
         rate = share * math.exp(-(mark_detector.SURE - begin) / scale)
-        print(
-            f"from {begin:.1f} on ({share:.0%}) by e in {scale:.2f}: {rate:.1e} above {mark_detector.SURE:.0f}"
-        )
+        told = f"from {begin:.1f} on ({share:.0%}) by e in {scale:.2f}"
+        print(f"{told}: {rate:.1e} above {mark_detector.SURE:.0f}")
 
 
 def main() -> None:

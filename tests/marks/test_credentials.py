@@ -248,3 +248,19 @@ def test_garbage_is_refused_in_a_line(tmp_path):
     shutil.copy(__file__, tmp_path / "text.mp4")
     with pytest.raises(errors.UserError):
         verification.verify(tmp_path / "text.mp4")
+
+
+def test_what_a_film_was_made_from_may_be_forged(tmp_path):
+    first = signed(tmp_path / "first.mp4", consent="the first")
+    content = bytearray(first.read_bytes())
+    content[-40] ^= 1
+    first.write_bytes(content)
+    second = signed(tmp_path / "second.mp4", portrait=first, film=True)
+    found = verification.verify(second)
+    assert found.state == "valid" and found.ingredients == ("film (assertion.bmffHash.mismatch)",)
+    assert "NOT valid in what it was made from: film" in " ".join(found.lines)
+    assert found.record["ingredients"] == list(found.ingredients)
+    whole = verification.verify(
+        signed(tmp_path / "third.mp4", portrait=signed(tmp_path / "a.mp4"), film=True)
+    )
+    assert whole.ingredients == () and "NOT valid" not in " ".join(whole.lines)
