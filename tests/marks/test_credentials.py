@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 
@@ -264,3 +265,23 @@ def test_what_a_film_was_made_from_may_be_forged(tmp_path):
         signed(tmp_path / "third.mp4", portrait=signed(tmp_path / "a.mp4"), film=True)
     )
     assert whole.ingredients == () and "NOT valid" not in " ".join(whole.lines)
+
+
+def test_ctrl_c_while_signing_leaves_nothing_half_written(tmp_path, monkeypatch):
+    older = signed(tmp_path / "a.mp4").read_bytes()
+
+    def interrupted(self, source, target, signer):
+        pathlib.Path(target).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(c2pa.Builder, "sign_file", interrupted)
+    statement, key = credentials.GenerationStatement(portrait=None), signing_key.own()
+    finish = lambda path: credentials.sign(path, statement, key)
+    for name in ("a.mp4", "new.mp4"):
+        with (
+            pytest.raises(KeyboardInterrupt),
+            video_io.VideoWriter(tmp_path / name, size=64, finish=finish) as writer,
+        ):
+            writer.write(marked_film.frames(3, (64, 64)))
+    assert (tmp_path / "a.mp4").read_bytes() == older
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "config"]
