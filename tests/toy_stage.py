@@ -17,7 +17,7 @@ import optax
 
 from avct_jax import errors
 from avct_jax.data.dataset import source as sources
-from avct_jax.train.core import loop, sharding, train_state
+from avct_jax.train.core import loop, run_config, sharding, train_state
 from avct_jax.train.stages import stage
 
 NAME = "toy"
@@ -111,7 +111,7 @@ def make_task(folder, *, made=None, source=None, export=None, **config):
         made or make_stage(),
         source or Source(),
         None,
-        loop.RunConfig(**usual | config),
+        run_config.RunConfig(**usual | config),
         folder,
         best_metric="loss",
         **options,

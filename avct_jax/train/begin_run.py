@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 import jax
 
 from avct_jax import errors
-from avct_jax.train.core import grad_accumulation, loop, optimizer, run_record, train_state
+from avct_jax.train.core import grad_accumulation, loop, optimizer, run_config, run_record, train_state
 
 # A field below bears the module's name, which would hide it.
 OptimizerConfig = optimizer.OptimizerConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class StageTraining(loop.RunConfig):
+class StageTraining(run_config.RunConfig):
     """All that decides what is learned. Fields of RunConfig come first.
 
     Attributes:
@@ -47,7 +47,7 @@ def with_schedule(config: Any) -> Any:
     return dataclasses.replace(config, optimizer=dataclasses.replace(rule, steps=config.steps))
 
 
-def check(config: loop.RunConfig) -> None:
+def check(config: run_config.RunConfig) -> None:
     """Refuse counts that cannot be.
 
     Raises:

@@ -1,7 +1,6 @@
 """The step loop: draw, step, report, judge, show, save, stop. Only here are steps repeated."""
 
 import contextlib
-import dataclasses
 import math
 import pathlib
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -16,10 +15,12 @@ from avct_jax.train.core import (
     checkpoint,
     compilation,
     grad_accumulation,
+    run_config,
     sharding,
     stop_request,
     train_state,
 )
+from avct_jax.train.distributed import fsdp
 from avct_jax.train.monitoring import contact_sheet, meters, metric_log, profiler, run_progress
 from avct_jax.train.stages import stage
 
@@ -36,35 +37,6 @@ REMEDY = (
     "the run goes on from its last checkpoint"
 )
 EVAL_SEED = 20220226  # of the keys of judging, which no run may change: figures stay comparable
-
-
-@dataclasses.dataclass(frozen=True)
-class RunConfig:
-    """How long, how much at once, and how often something is shown or kept. 0 switches a rhythm off.
-
-    Attributes:
-      steps: in all; a run that was stopped goes on to them.
-      batch_size: examples a step, over all devices and processes.
-      seed: of examples, of what is random in a step, and of the networks' first values.
-      report_every: steps between reports of the mean losses.
-      save_every: steps between checkpoints.
-      keep: newest checkpoints that stay, beside the best.
-      eval_every: steps between looks at held-out examples.
-      eval_batches: how many batches of them.
-      image_every: steps between contact sheets.
-      profile: steps to trace for XProf, after the first few.
-    """
-
-    steps: int = 1000
-    batch_size: int = 8
-    seed: int = 0
-    report_every: int = 25
-    save_every: int = 250
-    keep: int = 3
-    eval_every: int = 250
-    eval_batches: int = 4
-    image_every: int = 500
-    profile: int = 0
 
 
 class TrainingOutcome(NamedTuple):
@@ -92,7 +64,7 @@ class Task(NamedTuple):
     stage: stage.Stage
     source: source.Source
     draw: batch_types.DrawConfig
-    config: RunConfig
+    config: run_config.RunConfig
     folder: pathlib.Path
     best_metric: str = ""
     facts: Mapping[str, Any] = {}
@@ -165,9 +137,10 @@ def has_checkpoint(folder: pathlib.Path) -> bool:
 
 def _begin(task: Task, kept: checkpoint.Checkpoints, mesh: jax.sharding.Mesh):
     """State to go on from, its step, and what was kept with it."""
-    found = kept.restore(jax.eval_shape(task.stage.initial), sharding.replicated(mesh))
+    shapes = jax.eval_shape(task.stage.initial)
+    found = kept.restore(shapes, fsdp.shardings(shapes, mesh))
     if found is None:
-        return sharding.place(task.stage.initial(), mesh), 0, {}
+        return fsdp.place(task.stage.initial(), mesh), 0, {}
     return found.state, found.step, found.facts
 
 
@@ -365,8 +338,9 @@ class _Training:
         if best and evaluated:
             self.best = evaluated[name]
         self.saved = self.done
+        exported = fsdp.exportable(self.current, self.mesh)
         if sharding.is_first_process():
-            self.task.export(self.current, best)
+            self.task.export(exported, best)
 
     def _image(self) -> None:
         if self.programs.image is None:

@@ -14,7 +14,7 @@ import optax
 import pytest
 
 from avct_jax import errors
-from avct_jax.train.core import checkpoint, loop, sharding, stop_request
+from avct_jax.train.core import checkpoint, loop, run_config, sharding, stop_request
 from avct_jax.train.monitoring import metric_log, profiler
 from tests import toy_stage
 
@@ -117,7 +117,7 @@ def test_full_disk_is_one_line_and_keeps_the_good_checkpoint(mesh, tmp_path, mon
     full = OSError(28, "No space left on device")
     monkeypatch.setattr(checkpoint.Checkpoints, "_begin_save", lambda *_, **__: (_ for _ in ()).throw(full))
     with pytest.raises(errors.UserError, match="is full; free space"):
-        loop.train(task._replace(config=loop.RunConfig(steps=4, save_every=1, eval_every=0)), mesh)
+        loop.train(task._replace(config=run_config.RunConfig(steps=4, save_every=1, eval_every=0)), mesh)
     assert checkpoint_steps(tmp_path) == [2]
 
 
