@@ -33,9 +33,7 @@ def after_a_step(mesh):
     return jax.device_get((current.network_states["toy"].params, metrics)), current
 
 
-@pytest.mark.parametrize(
-    "devices, parts", [(2, 1), (2, 2), (4, 1), (4, 2), (4, 4), (8, 1), (8, 2), (8, 4), (8, 8)]
-)
+@pytest.mark.parametrize("devices, parts", [(2, 2), (4, 1), (4, 2), (8, 8)])
 def test_gradients_are_those_of_one_device(devices, parts, one_device):
     mesh = sharding.make_mesh(devices, parts)
     found, current = after_a_step(mesh)
@@ -58,7 +56,7 @@ def test_tensors_are_split_on_their_largest_axis_that_is_divisible(shape, axis, 
     assert fsdp.sharding_of(shape, mesh).is_fully_replicated
 
 
-@pytest.mark.parametrize("before, after", [((8, 4), (4, 1)), ((2, 1), (8, 8)), ((8, 8), (4, 2)), ((1, 1), (4, 4))])
+@pytest.mark.parametrize("before, after", [((8, 4), (4, 1)), ((2, 1), (8, 8))])
 def test_run_goes_on_with_a_state_split_otherwise(before, after, tmp_path):
     made = toy_stage.make_stage(optax.sgd(0.1, momentum=0.9))
     exported = []
