@@ -17,7 +17,8 @@ import optax
 
 from avct_jax import errors
 from avct_jax.data.dataset import source as sources
-from avct_jax.train.core import loop, run_config, sharding, train_state
+from avct_jax.train import run_config
+from avct_jax.train.core import loop, sharding, train_state
 from avct_jax.train.distributed import fsdp
 from avct_jax.train.stages import stage
 

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import jax
 
 from avct_jax import errors
-from avct_jax.train.core import grad_accumulation, loop, optimizer, run_config, run_record, train_state
+from avct_jax.train import run_config
+from avct_jax.train.core import grad_accumulation, loop, optimizer, run_record, train_state
 
 # A field below bears the module's name, which would hide it.
 OptimizerConfig = optimizer.OptimizerConfig
@@ -54,8 +55,16 @@ def check(config: run_config.RunConfig) -> None:
       UserError: names the option.
     """
     least = dict.fromkeys(("steps", "batch_size", "keep"), 1)
-    rhythms = ("report_every", "save_every", "eval_every", "eval_batches", "image_every", "profile")
-    for field, fewest in (least | dict.fromkeys((*rhythms, "seed"), 0)).items():
+    rhythms = (
+        "report_every",
+        "save_every",
+        "eval_every",
+        "eval_batches",
+        "image_every",
+        "profile",
+        "watchdog",
+    )
+    for field, fewest in (least | dict.fromkeys((*rhythms, "seed", "peak_tflops"), 0)).items():
         if getattr(config, field) < fewest:
             option = field.replace("_", "-")
             may = " (never)" if field in rhythms else ""

@@ -1,6 +1,6 @@
-"""How far gradients and losses on many devices are from those on one: each TINY stage, whole and split states.
+"""How far gradients and losses on many devices are from those on one: TINY stages, whole and split states.
 
-  python -m scripts.benchmarks.sharded_gradients --json sharded.json      on eight made-up CPU devices; 20 minutes
+  python -m scripts.benchmarks.sharded_gradients --json sharded.json      eight made-up CPU devices; 20 min
   python -m scripts.benchmarks.sharded_gradients --stages sync --steps 2
 
 A layout is devices/fsdp; 2x4 is two processes with four devices each. Gradients are those of the first step,
@@ -122,12 +122,11 @@ def _stage(name: str) -> Any:
             config.stage.sync_discriminator
         )
     options = run.find_networks(config, given, None)
-    b = {"b": DEVICES}
     batches = {
-        "renderer": lambda: training_batches.pairs(**b),
-        "sync": lambda: training_batches.sync_windows(**b),
-        "avct": lambda: training_batches.sequences(**b),
-        "head-motion": lambda: training_batches.poses(**b),
+        "renderer": lambda: training_batches.pairs(b=DEVICES),
+        "sync": lambda: training_batches.sync_windows(b=DEVICES),
+        "avct": lambda: training_batches.sequences(b=DEVICES),
+        "head-motion": lambda: training_batches.poses(b=DEVICES),
     }
     if name == "avct":
         options["mean_keypoints"] = training_batches.sequences().motion.keypoints.mean((0, 1))

@@ -13,7 +13,7 @@ PLAIN = grad_accumulation.ComputeConfig()
 
 
 class Programs(NamedTuple):
-    """The stage's functions, compiled for a mesh. What they return lies whole on every device, but for a state."""
+    """The stage's functions, compiled for a mesh. What they return lies whole everywhere, but for a state."""
 
     step: Callable[..., Any]
     eval_step: Callable[..., Any]

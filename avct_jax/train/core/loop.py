@@ -11,17 +11,24 @@ import numpy as np
 
 from avct_jax import errors
 from avct_jax.data.dataset import batch_types, source
+from avct_jax.train import run_config
 from avct_jax.train.core import (
     checkpoint,
     compilation,
     grad_accumulation,
-    run_config,
     sharding,
     stop_request,
     train_state,
 )
 from avct_jax.train.distributed import fsdp
-from avct_jax.train.monitoring import contact_sheet, meters, metric_log, profiler, run_progress
+from avct_jax.train.monitoring import (
+    contact_sheet,
+    meters,
+    metric_log,
+    profiler,
+    run_instruments,
+    run_progress,
+)
 from avct_jax.train.stages import stage
 
 VALIDATION = "val/"
@@ -91,6 +98,7 @@ def train(
     sharding.check_batch_size(task.config.batch_size, mesh, microbatches=compute.microbatches)
     _check_memory(task, mesh, mesh.size * compute.microbatches)
     notes = list(task.notes)
+    gauges = run_instruments.RunInstruments(task.folder, task.config, mesh, compute.dtype)
     with contextlib.ExitStack() as stack:
         # First in, last out: a signal does not disturb the last save either.
         request = stack.enter_context(stop_request.listening(lambda: has_checkpoint(task.folder)))
@@ -116,7 +124,8 @@ def train(
         for text in notes if first_process else ():
             shown.note(text)
         compiled = compilation.compile_stage(task.stage, mesh, compute)
-        run = _Training(task, mesh, compiled, kept, log, shown, request, current, first, facts)
+        stack.enter_context(gauges)
+        run = _Training(task, mesh, compiled, kept, log, shown, request, gauges, current, first, facts)
         return run.go()
 
 
@@ -147,10 +156,10 @@ def _begin(task: Task, kept: checkpoint.Checkpoints, mesh: jax.sharding.Mesh):
 class _Training:
     """The bookkeeping of one run."""
 
-    def __init__(self, task, mesh, compiled, kept, log, shown, request, current, first, facts):
+    def __init__(self, task, mesh, compiled, kept, log, shown, request, gauges, current, first, facts):
         self.task, self.config, self.mesh = task, task.config, mesh
         self.kept, self.log, self.shown, self.request = kept, log, shown, request
-        self.current, self.done = current, first
+        self.current, self.done, self.gauges = current, first, gauges
         self.programs = compiled
         self.frozen = sharding.place(task.stage.frozen, mesh)
         self.key = sharding.make_key(self.config.seed, mesh)
@@ -158,8 +167,8 @@ class _Training:
         self.pending: list[tuple[int, Any]] = []  # steps whose metrics are still on the devices
         self.sample: Any = None  # held-out examples that images show; () where there are none
         self.means = meters.Means(facts.get("unreported"))
-        self.clock = meters.StepClock()
         self.best, self.saved, self.agreed = kept.best(), first, False
+        gauges.go_on(facts)
 
     def go(self) -> TrainingOutcome:
         config, first, last = self.config, self.done, self.config.steps
@@ -174,7 +183,7 @@ class _Training:
             for i in range(first, last):
                 batch = self._draw(batches)
                 trace.before(i)
-                self._step(batch)
+                self._step(batch, fresh=i == first)
                 trace.after(self.done, self.current)
                 if self._stopping():
                     return self._stop()
@@ -193,7 +202,7 @@ class _Training:
         return cast(Generator[Any], made)
 
     def _draw(self, batches: Iterator[Any]) -> Any:
-        with self.clock.waiting():
+        with self.gauges.drawing():
             try:
                 batch = next(batches)
             except errors.UserError:
@@ -204,14 +213,18 @@ class _Training:
                 raise
         return sharding.place_batch(batch, self.mesh)
 
-    def _step(self, batch: Any) -> None:
-        asked = self.asked[bool(self.request)]
-        self.current, out = self.programs.step(self.current, self.frozen, batch, self.key, asked)
+    def _step(self, batch: Any, *, fresh: bool) -> None:
+        more = (self.frozen, batch, self.key, self.asked[bool(self.request)])
+        with self.gauges.compiling() if fresh else contextlib.nullcontext():
+            self.current, out = self.programs.step(self.current, *more)
+            if fresh:
+                self.gauges.learn(self.programs.step, self.current, *more)
         self.done += 1
         self.pending.append((self.done, out))
         self.shown.advance(self.done)
         if len(self.pending) > AHEAD:
-            jax.block_until_ready(self.pending[-1 - AHEAD][1])
+            with self.gauges.awaiting_steps():
+                jax.block_until_ready(self.pending[-1 - AHEAD][1])
 
     def _stopping(self) -> bool:
         """Alone: as soon as asked. With others: when a step that carried the word is known to all."""
@@ -222,8 +235,9 @@ class _Training:
         return self.agreed
 
     def _stop(self) -> TrainingOutcome:
-        self._save()
-        self.kept.wait()
+        with self.gauges.saving():
+            self._save()
+            self.kept.wait()
         if self.means.count:  # what goes on from here reports these steps again, with those that lack
             self._report(end=True)
         name = self.request.signal or "a signal to another process"
@@ -241,9 +255,9 @@ class _Training:
             self._report()
         elif fresh:  # says that it runs, and keeps compilation out of the pace of the others
             self._settle()
-            self.clock.restart()
+            self.gauges.restart()
         evaluated = None
-        with self.clock.paused():
+        with self.gauges.aside():
             if (due(config.eval_every) or (last and config.eval_every)) and self._find_sample():
                 evaluated = self._evaluate(end=not due(config.eval_every))
             if (due(config.image_every) or (last and config.image_every)) and self._find_sample():
@@ -255,7 +269,8 @@ class _Training:
 
     def _settle(self) -> None:
         """Fetch the metrics of all steps so far, and make sure that they are finite."""
-        rows, self.pending = jax.device_get(self.pending), []
+        with self.gauges.awaiting_steps():
+            rows, self.pending = jax.device_get(self.pending), []
         for step, (row, asked) in rows:
             # The norm last: losses come first on a line, and say more where both are not finite.
             row = dict(sorted(row.items(), key=lambda item: item[0] == train_state.GRADIENT_NORM))
@@ -266,11 +281,12 @@ class _Training:
     def _report(self, *, end: bool = False) -> None:
         self._settle()
         means, count = self.means.take()
-        pace = self.clock.pace(count, self.config.batch_size)
+        pace, told, slow = self.gauges.report(self.done, count)
         self.shown.report(self.done, means, pace)
         if self.log:
-            self.log.append(self.done, {**means, **pace._asdict()}, note=metric_log.END if end else "")
-        self.clock.restart()
+            self.log.append(self.done, {**means, **told}, note=metric_log.END if end else "")
+        for line in slow:
+            self.shown.note(line)
 
     def _evaluate(self, *, end: bool) -> dict[str, float] | None:
         """Mean metrics of the averaged networks on the same held-out examples each time."""
@@ -322,6 +338,10 @@ class _Training:
         self._settle()
         if self.done == self.saved:
             return
+        with self.gauges.saving():
+            self._write(evaluated)
+
+    def _write(self, evaluated: Mapping[str, float] | None) -> None:
         # Finite losses and gradients may still overflow in the optimiser or in batch statistics.
         if not train_state.is_finite(self.current):
             raise errors.UserError(
@@ -333,6 +353,7 @@ class _Training:
             **self.task.facts,
             "position": {"seed": self.config.seed, "step": self.done, "batch_size": self.config.batch_size},
             "unreported": self.means.as_json(),
+            **self.gauges.facts(),
         }
         self.kept.save(self.current, self.done, facts=facts, metrics=metrics)
         if best and evaluated:

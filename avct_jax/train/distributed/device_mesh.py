@@ -43,7 +43,7 @@ def lay(devices: Sequence[Any], fsdp: int = 1) -> jax.sharding.Mesh:
 
 def batch_axes(mesh: jax.sharding.Mesh) -> str | tuple[str, ...]:
     """The axes over which a batch is dealt out: all of them."""
-    return mesh.axis_names if len(mesh.axis_names) > 1 else mesh.axis_names[0]
+    return (DATA, FSDP) if FSDP in mesh.axis_names else DATA
 
 
 def grid(devices: Sequence[Any], fsdp: int) -> np.ndarray:

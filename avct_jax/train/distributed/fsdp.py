@@ -14,7 +14,9 @@ import numpy as np
 from avct_jax.train.core import train_state
 from avct_jax.train.distributed import device_mesh
 
-LEAST = 2**14  # numbers of a tensor: a smaller one is whole everywhere, its parts would cost more than they save
+LEAST = (
+    2**14
+)  # numbers of a tensor: a smaller one is whole everywhere, its parts would cost more than they save
 SPLIT_ON_USE = ("params", "ema_params", "batch_stats", "ema_batch_stats")  # of a NetworkState
 
 
@@ -24,7 +26,7 @@ def is_split(mesh: jax.sharding.Mesh) -> bool:
 
 
 def sharding_of(shape: tuple[int, ...], mesh: jax.sharding.Mesh) -> jax.sharding.NamedSharding:
-    """Where a tensor lies: split on its largest axis that "fsdp" divides, the last one of equals; else whole."""
+    """Where a tensor lies: split on its largest axis that "fsdp" divides, the last of equals; else whole."""
     parts = mesh.shape.get(device_mesh.FSDP, 1)
     fitting = [i for i, size in enumerate(shape) if size % parts == 0]
     if parts == 1 or not fitting or int(np.prod(shape)) < LEAST:

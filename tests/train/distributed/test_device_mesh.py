@@ -10,7 +10,9 @@ from avct_jax.train.distributed import device_mesh
 
 
 def test_number_that_does_not_divide_the_devices_is_refused_with_those_that_do():
-    with pytest.raises(errors.UserError, match="--fsdp 3 does not divide the 8 devices; pass one of 1, 2, 4, 8"):
+    with pytest.raises(
+        errors.UserError, match="--fsdp 3 does not divide the 8 devices; pass one of 1, 2, 4, 8"
+    ):
         sharding.make_mesh(8, 3)
 
 
@@ -33,7 +35,9 @@ def test_a_state_is_split_within_a_slice_as_far_as_it_goes(parts, between):
 
 
 def test_parts_of_slices_are_refused():
-    with pytest.raises(errors.UserError, match="--fsdp 4 does not fit 2 slices or machines of 6 .* --fsdp 6"):
+    with pytest.raises(
+        errors.UserError, match=r"--fsdp 4 does not fit 2 slices or machines of 6 .* --fsdp 6"
+    ):
         device_mesh.grid(devices(2, 1, 6), 4)
 
 

@@ -18,6 +18,10 @@ class RunConfig:
       eval_batches: how many batches of them.
       image_every: steps between contact sheets.
       profile: steps to trace for XProf, after the first few.
+      dump_hlo: write the step's program, before and after XLA's work, and its memory to RUN/STAGE/hlo.
+      watchdog: seconds in which each step must end (ten times as many for judging, saving, compiling); else
+        all threads' stacks go to RUN/STAGE/stacks, and the process ends with code 86. 0: never.
+      peak_tflops: 1e12 FLOP/s that a device can do, of which the metric mfu is a share; 0: by its kind.
     """
 
     steps: int = 1000
@@ -30,3 +34,6 @@ class RunConfig:
     eval_batches: int = 4
     image_every: int = 500
     profile: int = 0
+    dump_hlo: bool = False
+    watchdog: float = 0.0
+    peak_tflops: float = 0.0
