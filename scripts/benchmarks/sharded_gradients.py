@@ -4,8 +4,8 @@
   python -m scripts.benchmarks.sharded_gradients --stages sync --steps 2
 
 A layout is devices/fsdp; 2x4 is two processes with four devices each. Gradients are those of the first step,
-read off Adam's first moments; told is the largest difference of any number, as a share of its network's
-largest gradient, and of the sum of the losses in any step. Later steps differ more: Adam divides by the
+read off Adam's first moments; told is the largest difference of any number, also as a share of its network's
+largest gradient, and that of the sum of the losses in any step. Later steps differ more: Adam divides by the
 gradient's size, so that rounding where a gradient is nothing becomes a step.
 """
 
@@ -150,11 +150,11 @@ def compare(run: dict[str, Any], one: dict[str, Any]) -> dict[str, float]:
     """The largest differences between two runs."""
     import numpy as np
 
-    gaps = [
-        float(np.abs(run["gradients"][n] - g).max() / np.abs(g).max()) for n, g in one["gradients"].items()
-    ]
+    far = lambda n: float(np.abs(run["gradients"][n] - one["gradients"][n]).max())
+    gaps = {n: (far(n) / float(np.abs(g).max()), far(n)) for n, g in one["gradients"].items()}
     curve = [abs(a / b - 1) for a, b in zip(run["losses"], one["losses"], strict=True)]
-    return {"gradient": max(gaps), "first_loss": curve[0], "loss": max(curve)}
+    shares, gradients = (max(column) for column in zip(*gaps.values(), strict=True))
+    return {"gradient": gradients, "share": shares, "first_loss": curve[0], "loss": max(curve)}
 
 
 def _two_processes(name: str, parts: int, steps: int) -> dict[str, Any]:
@@ -190,12 +190,11 @@ def _together(options: argparse.Namespace) -> None:
 
 def table(found: dict[str, dict[str, dict[str, float]]]) -> str:
     """What was measured, for people."""
-    lines = ["stage         devices/fsdp   gradient  first loss  all losses"]
+    lines = ["stage         devices/fsdp   gradient      share  first loss  all losses"]
     for name, layouts in found.items():
         for layout, r in layouts.items():
-            lines.append(
-                f"{name:12}  {layout:>12}  {r['gradient']:9.1e}  {r['first_loss']:10.1e}  {r['loss']:10.1e}"
-            )
+            figures = "  ".join(f"{r[key]:9.1e}" for key in ("gradient", "share", "first_loss", "loss"))
+            lines.append(f"{name:12}  {layout:>12}  {figures}")
     return "\n".join(lines)
 
 
