@@ -1,11 +1,11 @@
-"""Examples per second of the mesh's training steps, the mouth painter's and E_avct's, beside PyTorch in one process.
+"""Examples per second of the mesh's training steps, the mouth painter's and E_avct's, beside PyTorch.
 
   python scripts/benchmarks/mesh_step.py --json mesh.json         at the sizes and batches of `--preset lite`
 
-Both sides have the same networks, losses and rules (mesh_torch.py); begun with the same weights, they show the same
-and predict the same, which is checked first. They and a float32 matrix product take turns, and medians count. The
-painter is timed as it is before its discriminator is asked, and after. Ours alone also unpacks 8-bit patches, varies
-their light and lends codes, and keeps a moving average of the weights.
+Both sides have the same networks, losses and rules (mesh_torch.py); begun with the same weights, they show
+and predict the same, which is checked first. In one process they and a float32 matrix product take turns, and
+medians count. The painter is timed as it is before its discriminator is asked, and after. Ours alone also
+unpacks 8-bit patches, varies their light, lends codes, and keeps a moving average of the weights.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from avct_jax.models.mesh import mouth_painter, mouth_patch, speech_motion
 from avct_jax.presets import painter as painter_presets
 from avct_jax.presets import speech as speech_presets
 from avct_jax.train.core import grad_accumulation
-from avct_jax.train.mesh_stages import mouth_patches, painter_stage, patch_source, speech_stage
+from avct_jax.train.mesh_stages import painter_stage, patch_source, speech_stage
 
 PEOPLE = 100
 NEAR = 1e-3  # by which what is shown or predicted may differ
@@ -135,7 +135,6 @@ def patches(b: int) -> patch_source.PainterBatch:
     depth = lambda: random.integers(-60, 60, (b, height, width)).astype(np.int8)
     inside = np.zeros((b, height, width), np.uint8)
     inside[:, 28:40, 32:64] = 255
-    assert mouth_patches.DEPTHS > 0
     return patch_source.PainterBatch(
         image(),
         inside,
@@ -284,9 +283,9 @@ def table(report: Mapping[str, Any]) -> str:
         f"{'step':32} batch  examples/s  in torch  ratio  of a product's rate",
     ]
     for name, r in report["steps"].items():
+        rates = f"{r['examples_per_second']:10.1f}  {r['peer_examples_per_second']:8.1f}"
         lines.append(
-            f"{name:32} {r['batch']:5}  {r['examples_per_second']:10.1f}  {r['peer_examples_per_second']:8.1f}  "
-            f"{r['ratio']:5.2f}  {r['machine_gflops']:.0f} GFLOP/s"
+            f"{name:32} {r['batch']:5}  {rates}  {r['ratio']:5.2f}  {r['machine_gflops']:.0f} GFLOP/s"
         )
     return "\n".join(lines)
 

@@ -1,9 +1,11 @@
 """The peers of the mesh's trainings: the mouth painter's step and E_avct's, in PyTorch.
 
-The same networks, losses and rules as avct_jax/train/mesh_stages, in the plain style of public training code: NCHW
-tensors, eager mode, torch's own layers. They are here to be timed beside this package, and compared with it.
+The same networks, losses and rules as avct_jax/train/mesh_stages, in the plain style of public training code:
+NCHW tensors, eager mode, torch's own layers. They are here to be timed beside this package, and compared with
+it.
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -28,16 +30,14 @@ class Painter(nn.Module):
         self.canvas_ways = nn.Parameter(0.1 * torch.randn(config.codes, config.canvas, 32, 48))
         before = (inputs + config.canvas, *widths[:-1])
         self.down = nn.ModuleList(_pair(a, b) for a, b in zip(before, widths, strict=True))
-        self.up = nn.ModuleList(
-            nn.Conv2d(b, a, 3, padding=1) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.up = nn.ModuleList(nn.Conv2d(b, a, 3, padding=1) for a, b in itertools.pairwise(widths))
         joined = [2 * width + (config.canvas if i == 0 else 0) for i, width in enumerate(widths[:-1])]
         self.join = nn.ModuleList(_pair(a, b) for a, b in zip(joined, widths[:-1], strict=True))
         self.paint = nn.Conv2d(widths[0], 16, 3, padding=1)
         nn.init.normal_(self.paint.weight, std=0.001)
 
     def forward(self, x: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
-        """Channels of inputs (b, 10, 64, 96), codes (b, k) -> what is painted (b, 4, 64, 96), before its sigmoid."""
+        """Inputs (b, 10, 64, 96), codes (b, k) -> what is painted (b, 4, 64, 96), before its sigmoid."""
         canvas = self.canvas + torch.tensordot(code, self.canvas_ways, 1)
         x, levels = torch.cat([functional.pixel_unshuffle(x, 2), canvas], 1), []
         for i, pair in enumerate(self.down):
@@ -55,7 +55,7 @@ class Critic(nn.Module):
     def __init__(self, expansion: int, blocks: int, most: int):
         super().__init__()
         widths = [4, *(min(most, expansion * 2 ** (i + 1)) for i in range(blocks))]
-        self.blocks = nn.ModuleList(nn.Conv2d(a, b, 4) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.blocks = nn.ModuleList(nn.Conv2d(a, b, 4) for a, b in itertools.pairwise(widths))
         self.norms = nn.ModuleList(nn.InstanceNorm2d(width, affine=True) for width in widths[2:])
         self.prediction = nn.Conv2d(widths[-1], 1, 1)
 

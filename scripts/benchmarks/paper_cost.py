@@ -4,8 +4,8 @@
   python -m scripts.benchmarks.paper_cost --tflops 110           at a rate that you have measured
   python -m scripts.benchmarks.paper_cost --gpus 64 --price 2.1
 
-XLA counts the floating-point operations of a step as it is lowered for NVIDIA GPUs; no GPU is needed, three minutes of
-a CPU are. What is added to it is said in the table: nothing is measured here.
+XLA counts the floating-point operations of a step as it is lowered for NVIDIA GPUs; no GPU is needed, three
+minutes of a CPU are. Nothing is measured here.
 """
 
 import argparse
