@@ -11,8 +11,8 @@ from jax.experimental import multihost_utils
 from jaxtyping import Float
 
 from avct_jax import errors, progress
-from avct_jax.data.clips import manifest
 from avct_jax.data.dataset import batch_types, numpy_source, sampler, source
+from avct_jax.data.records import packed_index
 from avct_jax.models import networks, system_config
 from avct_jax.models.frozen import vgg
 from avct_jax.train import begin_run, run_weights
@@ -121,7 +121,7 @@ def train(
         result = run_weights.path(places.run, name, best=best)
         run_weights.refuse_overwriting(result, places.init, places.vgg, option="the stage's result")
     sharding.check_batch_size(config.batch_size, mesh, microbatches=config.compute.microbatches)
-    config = complete(config, manifest.read(places.clips, least=1).speaker)
+    config = complete(config, packed_index.speaker_of(places.clips))
     check(config)
     given = run_weights.gather(places.run, name, config.system, places.init)
     # What is missing is told before clips are read: they may take minutes to decode.
@@ -263,7 +263,8 @@ def open_source(places: TrainingPaths, mesh: jax.sharding.Mesh, *, quiet: bool =
     """
     if places.source != "tfds":
         told = None if quiet else progress.tenths("images of {done} of {total} clips are decoded")
-        clips = numpy_source.NumpySource(places.clips, progress=told)
+        packed = None if quiet else progress.tenths("columns of {done} of {total} shards are packed")
+        clips = numpy_source.NumpySource(places.clips, progress=told, packing=packed)
         return device_cache.DeviceSource(clips, mesh) if places.source == "device" else clips
     try:
         from avct_jax.data.dataset import tfds_builder, tfrecord_source

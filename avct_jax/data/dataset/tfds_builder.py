@@ -40,8 +40,8 @@ class TalkingHeadConfig(tfds.core.BuilderConfig):
 class TalkingHead(tfds.core.GeneratorBasedBuilder):
     """Clips of one talking face each, 25 frames/s: images, motion, head poses, and what is heard."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First."}  # noqa: RUF012 - as TFDS asks for it
+    VERSION = tfds.core.Version("2.0.0")
+    RELEASE_NOTES = {"1.0.0": "First.", "2.0.0": "mel: the steps, no windows."}  # noqa: RUF012 - as TFDS asks for it
     builder_config: TalkingHeadConfig
 
     def _info(self) -> tfds.core.DatasetInfo:
