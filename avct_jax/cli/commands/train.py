@@ -70,7 +70,7 @@ def run(asked: Any) -> int:
 
     where, quiet = asked.where, asked.shown.quiet
     sharding.join(sharding.find_cluster(where.coordinator, where.process_id, where.process_count))
-    mesh = sharding.make_mesh(where.devices)
+    mesh = sharding.make_mesh(where.devices, where.fsdp)
     if asked.stage in MESH:
         from avct_jax.train import mesh_run
 
