@@ -18,7 +18,7 @@ from avct_jax.data.records import column_shards, shard_plan
 from avct_jax.files import atomic_write
 
 FILE, ARRAYS = "index.json", "index-"
-VERSION = 1
+VERSION = 2
 MARKED = (manifest.FILE, "mean_face.npy")  # where these are as they were, so are the clips
 IN_JSON = ("people", "size")  # fields of a catalog; all others are arrays
 WHERE = ("shard", "frame", "step", "block")  # of column_shards.ShardRows, by clip
