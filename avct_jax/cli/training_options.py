@@ -29,8 +29,9 @@ class Where:
     """Files, folders and machines.
 
     Attributes:
-      clips: folder that `avct preprocess` made.
-      run: folder of all stages' results; this stage's are in RUN/STAGE and RUN/STAGE.safetensors.
+      clips: folder that `avct preprocess` made; s3:// and gs:// are fetched first.
+      run: folder of all stages' results, s3:// and gs:// too; this stage's are in RUN/STAGE and
+        RUN/STAGE.safetensors.
       source: who reads the clips: numpy (auto); device, which keeps all images in the devices' memory;
         tf.data (tfds) or Grain (grain), from shards that are packed first. All give the same batches.
       workers: processes in which --source grain makes batches; 0: threads of this one.

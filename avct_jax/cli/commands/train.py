@@ -1,11 +1,12 @@
 """`avct train`: the trainings of both families, and their results as one checkpoint."""
 
+import contextlib
 import logging
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from avct_jax.cli import terminal
+from avct_jax.cli import remote_places, terminal
 
 STAGES = {
     "renderer": "keypoints and images, from pairs of frames (first)",
@@ -71,16 +72,17 @@ def run(asked: Any) -> int:
     where, quiet = asked.where, asked.shown.quiet
     sharding.join(sharding.find_cluster(where.coordinator, where.process_id, where.process_count))
     mesh = sharding.make_mesh(where.devices, where.fsdp)
-    if asked.stage in MESH:
-        from avct_jax.train import mesh_run
+    with remote_places.opened(where, quiet=quiet) as here:
+        if asked.stage in MESH:
+            from avct_jax.train import mesh_run
 
-        given = (asked.stage, asked.training, where.clips, where.run, mesh)
-        extra = {"init": where.init, "vgg_file": where.vgg, "held": where.source == "device"}
-        outcome = mesh_run.train(*given, **extra, quiet=quiet)
-    else:
-        paths = (where.clips, where.run, where.source, where.vgg, where.init)
-        places = training.TrainingPaths(*paths, workers=where.workers)
-        outcome = training.train(asked.stage, asked.training, places, mesh, quiet=quiet)
+            given = (asked.stage, asked.training, here.clips, here.run, mesh)
+            extra = {"init": here.init, "vgg_file": here.vgg, "held": here.source == "device"}
+            outcome = mesh_run.train(*given, **extra, quiet=quiet)
+        else:
+            paths = (here.clips, here.run, here.source, here.vgg, here.init)
+            places = training.TrainingPaths(*paths, workers=here.workers)
+            outcome = training.train(asked.stage, asked.training, places, mesh, quiet=quiet)
     if not (quiet or outcome.stopped) and sharding.is_first_process():
         file = training.run_weights.path(where.run, asked.stage)
         terminal.show(f"wrote {file}: {asked.stage} after {outcome.step} steps")
@@ -90,15 +92,20 @@ def run(asked: Any) -> int:
 def export(options: Any) -> int:
     """Write the checkpoint that `training_options.Export` describes."""
     from avct_jax.cli import option
+    from avct_jax.files import remote_folder
     from avct_jax.train import mesh_weights, run_weights
 
-    folder, output = pathlib.Path(options.run), pathlib.Path(options.output)
+    output = pathlib.Path(options.output)
     option.check_files(options.output)
     option.tell_overwriting(options.output, quiet=options.shown.quiet)
-    if any(mesh_weights.path_of(folder, name).exists() for name in MESH):
-        said = mesh_weights.export(folder, output, init=options.init)
-    else:
-        said = run_weights.export(folder, output, best=options.best, init=options.init)
+    address = remote_folder.address(options.run)
+    copied = remote_folder.mirrored(address, send=False) if address else contextlib.nullcontext(options.run)
+    with copied as run:
+        folder = pathlib.Path(run)
+        if any(mesh_weights.path_of(folder, name).exists() for name in MESH):
+            said = mesh_weights.export(folder, output, init=options.init)
+        else:
+            said = run_weights.export(folder, output, best=options.best, init=options.init)
     if not options.shown.quiet:
         for line in said:
             terminal.note(line)
