@@ -35,7 +35,6 @@ COMMANDS = {
     "demo": "see it at once: a bundled portrait speaks a bundled sentence",
     "serve": "a page, jobs over HTTP and live streams",
     "preprocess": "videos become clips to train on",
-    "pack": "clips become records, for trainings on many hours",
     "evaluate": "measure videos of talking faces",
     "ablate": "train and measure the paper's ablations",
     "convert": "released weights become a checkpoint that --checkpoint takes",

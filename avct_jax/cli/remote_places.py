@@ -44,6 +44,13 @@ def opened(where: Any, *, quiet: bool = False) -> Iterator[Any]:
         yield where
 
 
+def shown(path: pathlib.Path) -> str:
+    """A folder as it was typed."""
+    from avct_jax.files import remote_folder
+
+    return remote_folder.address(path) or str(path)
+
+
 def _is_packed(name: str) -> bool:
     return name.startswith(PACKED)
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import tyro
 
 from avct_jax import errors
-from avct_jax.cli import option
+from avct_jax.cli import engine_options, option
 from avct_jax.presets import config_file
 
 DEFAULT = "lite"
@@ -72,6 +72,26 @@ class Export:
     output: option.File
     best: option.Flag = False
     init: option.MaybeFile = None
+    shown: option.Shown = option.Shown()
+
+
+@dataclasses.dataclass(frozen=True)
+class Pack:
+    """Pack clips, so that a training on many hours reads what an example shows, and nothing else.
+
+    All of it lies in CLIPS/packed, and a copy of that folder is enough to train from. What is packed is kept:
+    a command that was interrupted goes on, and clips that were added since cost their own shards alone.
+
+    Attributes:
+      clips: folder that `avct preprocess` made
+      jobs: processes (default: one a core)
+      columns_only: what --source numpy reads; no images for --source grain
+    """
+
+    clips: option.Folder
+    jobs: option.MaybePositive = None
+    columns_only: option.Flag = False
+    work: engine_options.EngineOptions = engine_options.EngineOptions()
     shown: option.Shown = option.Shown()
 
 

@@ -17,7 +17,10 @@ STAGES = {
     "phonemes": "mesh family: sound to phoneme posteriors, learned from hama's (before speech, if at all)",
     "speech": "mesh family: sound to the mesh's motion, of many people (needs no other)",
 }
-EXPORT = {"export": "one checkpoint of a run's stages"}
+EXPORT = {
+    "export": "one checkpoint of a run's stages",
+    "pack": "clips as records, for trainings on many hours",
+}
 MESH = ("painter", "phonemes", "speech")
 ABOUT = "Train the networks on a folder of clips that `avct preprocess` made, one stage after the other."
 EXAMPLES = """
@@ -55,6 +58,8 @@ def read(words: Sequence[str]) -> tuple[Callable[[Any], int], Any]:
 
     if name in STAGES:
         return run, training_options.parse(name, words[1:])
+    if name == "pack":
+        return pack, option.parse(training_options.Pack, words[1:], "avct train pack")
     return export, option.parse(training_options.Export, words[1:], "avct train export")
 
 
@@ -84,8 +89,10 @@ def run(asked: Any) -> int:
             places = training.TrainingPaths(*paths, workers=here.workers)
             outcome = training.train(asked.stage, asked.training, places, mesh, quiet=quiet)
     if not (quiet or outcome.stopped) and sharding.is_first_process():
-        file = training.run_weights.path(where.run, asked.stage)
-        terminal.show(f"wrote {file}: {asked.stage} after {outcome.step} steps")
+        file = training.run_weights.path(here.run, asked.stage).name
+        terminal.show(
+            f"wrote {remote_places.shown(where.run)}/{file}: {asked.stage} after {outcome.step} steps"
+        )
     return 0
 
 
@@ -110,4 +117,27 @@ def export(options: Any) -> int:
         for line in said:
             terminal.note(line)
         terminal.show(f"wrote {output}")
+    return 0
+
+
+def pack(options: Any) -> int:
+    """Pack clips as `training_options.Pack` says."""
+    import os
+
+    from avct_jax import progress
+    from avct_jax.data.records import packing
+
+    part, by, quiet = options.work.part(), options.work.by(), options.shown.quiet
+    with terminal.going_on_later(), progress.Progress(unit="shards", quiet=quiet) as bar:
+        made = packing.pack(
+            options.clips,
+            images=not options.columns_only,
+            processes=by.count(options.jobs, os.cpu_count() or 1),
+            part=part,
+            by=by,
+            show=lambda state: bar.show(state.done, state.total),
+        )
+    if not quiet:
+        of = "" if part.is_whole else f" of part {part}; without --shard the index is written"
+        terminal.show(f"{options.clips}: {made.done} shards are packed{of}")
     return 0

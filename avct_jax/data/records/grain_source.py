@@ -5,6 +5,7 @@ The extra `grain` is imported when a source is opened; neither TensorFlow nor JA
 
 import os
 import pathlib
+import sys
 import types
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -49,7 +50,7 @@ class GrainSource:
         transform: Transform | None = None,
         packing: packed_index.Progress | None = None,
     ):
-        """Open a folder of clips; what is not packed yet is packed first (as `avct pack` does in parallel).
+        """Open a folder of clips; what is not packed yet is packed first (`avct train pack` does it in parallel).
 
         Args:
           folder: what `avct preprocess` made, or a copy of its `packed/` alone.
@@ -90,6 +91,9 @@ class GrainSource:
         self, kind: str, config: batch_types.DrawConfig, *, first_step: int = 0, **which: Any
     ) -> Iterator[Any]:
         """Yield batches as source.Source says."""
+        if self.workers:
+            # Arrays that were on their way when a worker ends are removed by Python, which need not tell of it.
+            sys.warnoptions.append("ignore:resource_tracker:UserWarning")
         order = BatchOrder(kind, config, **which)
         self._pool(order)  # refused here, not in a worker
         source.part_of(order.batch_size, order.part)
