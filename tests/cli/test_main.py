@@ -152,17 +152,7 @@ def test_the_bundled_phonemes_are_those_of_the_bundled_words():
 def test_no_help_names_an_extra_that_is_not_there(capsys):
     project = tomllib.loads((pathlib.Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     known = set(project["optional-dependencies"])
-    for command in (
-        "animate",
-        "demo",
-        "preprocess",
-        "pack",
-        "evaluate",
-        "ablate",
-        "convert",
-        "export",
-        "bench",
-    ):
+    for command in ("animate", "demo", "preprocess", "evaluate", "ablate", "convert", "export", "bench"):
         with pytest.raises(SystemExit):
             main.main([command, "--help"])
         assert set(re.findall(r"avct-jax\[([\w-]+)\]", capsys.readouterr().out)) <= known, command

@@ -50,7 +50,7 @@ class GrainSource:
         transform: Transform | None = None,
         packing: packed_index.Progress | None = None,
     ):
-        """Open a folder of clips; what is not packed yet is packed first (`avct train pack` does it in parallel).
+        """Open a folder of clips; what is not packed is packed first (`avct train pack` does it in parallel).
 
         Args:
           folder: what `avct preprocess` made, or a copy of its `packed/` alone.
@@ -92,7 +92,7 @@ class GrainSource:
     ) -> Iterator[Any]:
         """Yield batches as source.Source says."""
         if self.workers:
-            # Arrays that were on their way when a worker ends are removed by Python, which need not tell of it.
+            # Arrays that are on their way when a worker ends are removed by Python, which need not tell.
             sys.warnoptions.append("ignore:resource_tracker:UserWarning")
         order = BatchOrder(kind, config, **which)
         self._pool(order)  # refused here, not in a worker
