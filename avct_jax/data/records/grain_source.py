@@ -5,7 +5,9 @@ The extra `grain` is imported when a source is opened; neither TensorFlow nor JA
 
 import os
 import pathlib
+import signal
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -13,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from avct_jax import errors
+from avct_jax.data.clips import worker_pool
 from avct_jax.data.dataset import batch_types, collate, sampler, source
 from avct_jax.data.records import image_shards, packed_index
 
@@ -111,7 +114,7 @@ class GrainSource:
             threads = min(AHEAD, os.cpu_count() or 1)
             return steps.to_iter_dataset(grain.ReadOptions(threads, AHEAD))
         ahead = grain.MultiprocessingOptions(self.workers, per_worker_buffer_size=AHEAD)
-        return steps.to_iter_dataset(grain.ReadOptions(1, 1)).mp_prefetch(ahead, _one_thread)
+        return steps.to_iter_dataset(grain.ReadOptions(1, 1)).mp_prefetch(ahead, _begin_worker)
 
     def make(self, order: BatchOrder, step: int) -> Any:
         """Make batch `step`, or its part."""
@@ -158,12 +161,15 @@ def _reopen(folder: pathlib.Path, transform: Transform | None) -> GrainSource:
     return GrainSource(folder, transform=transform)
 
 
-def _one_thread(number: int, count: int) -> None:
-    """Workers share the cores."""
+def _begin_worker(number: int, count: int) -> None:
+    """Workers share the cores, end with their parent, and leave it to decide what a signal means."""
     del number, count
     import cv2
 
     cv2.setNumThreads(1)
+    for signal_ in (signal.SIGINT, signal.SIGTERM):  # schedulers send them to every process
+        signal.signal(signal_, signal.SIG_IGN)
+    threading.Thread(target=worker_pool.die_with_parent, daemon=True).start()
 
 
 class _Make:
