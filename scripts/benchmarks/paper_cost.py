@@ -17,10 +17,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from avct_jax.data.dataset import batch_shapes
 from avct_jax.models import networks
 from avct_jax.presets import avct, head_motion, renderer, sync
-from avct_jax.train import run
+from avct_jax.train import batch_shapes, run
 from avct_jax.train.core import init_params
 from avct_jax.train.stages import stage
 from scripts.benchmarks import training_step

@@ -118,8 +118,8 @@ def count(name: str, preset: str) -> StepCount:
     import jax
     import numpy as np
 
-    from avct_jax.data.dataset import batch_shapes
     from avct_jax.layers.convolution import cpu_conv
+    from avct_jax.train import batch_shapes
     from avct_jax.train.core import compilation, sharding
     from avct_jax.train.monitoring import flops
     from scripts.benchmarks import paper_cost
