@@ -49,7 +49,12 @@ def steps(tmp_path_factory):
             writer.write(frames)
     rows = "".join(f"{name}.mp4,{person}\n" for name, person in VIDEOS.items())
     (folder / "people.csv").write_text("file,person\n" + rows)
-    given = {"videos": folder / "videos", "people": folder / "people.csv", "output": folder, "speaker": SPEAKER}
+    given = {
+        "videos": folder / "videos",
+        "people": folder / "people.csv",
+        "output": folder,
+        "speaker": SPEAKER,
+    }
     asked = [f"--{name}={value}" for name, value in given.items()]
     options = paper_run.parse([*asked, "--preset=tiny", "--steps=2", "--protocols", "one-shot"])
     planned = {step.name: list(step.words) for step in paper_run.plan(options)}

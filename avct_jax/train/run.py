@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from avct_jax import errors, progress
 from avct_jax.data.dataset import batch_types, numpy_source, sampler, source
-from avct_jax.data.records import packed_index
+from avct_jax.data.records import grain_source, packed_index
 from avct_jax.models import networks, system_config
 from avct_jax.models.frozen import vgg
 from avct_jax.train import begin_run, run_weights
@@ -70,15 +70,17 @@ class TrainingPaths(NamedTuple):
       clips: folder that `avct preprocess` made.
       run: folder of all stages' results.
       source: who reads the clips; "auto": numpy; "device": numpy, and images stay in the devices' memory.
+      workers: processes of the source "grain".
       vgg: weights for the perceptual loss.
       init: weights to begin from, see run_weights.gather.
     """
 
     clips: pathlib.Path
     run: pathlib.Path
-    source: Literal["auto", "numpy", "device", "tfds"] = "auto"
+    source: Literal["auto", "numpy", "device", "tfds", "grain"] = "auto"
     vgg: pathlib.Path | None = None
     init: str | None = None
+    workers: int = 0
 
 
 class Kind(NamedTuple):
@@ -228,7 +230,7 @@ def make_stage(name: str, config: TrainingConfig, options: dict[str, Any]) -> st
 def _check_clips(name: str, config: TrainingConfig, clips: source.Source) -> None:
     """Refuse clips of which no example can be made, before any is decoded."""
     clips = clips.host if isinstance(clips, device_cache.DeviceSource) else clips
-    if isinstance(clips, numpy_source.NumpySource):
+    if isinstance(clips, numpy_source.NumpySource | grain_source.GrainSource):
         sampler.find_pool(clips.catalog, config.draw, KINDS[name].kind)
 
 
@@ -261,9 +263,11 @@ def open_source(places: TrainingPaths, mesh: jax.sharding.Mesh, *, quiet: bool =
     Raises:
       UserError: there are none, or TensorFlow is missing.
     """
+    packed = None if quiet else progress.tenths("{done} of {total} shards are packed")
+    if places.source == "grain":
+        return grain_source.GrainSource(places.clips, workers=places.workers, packing=packed)
     if places.source != "tfds":
         told = None if quiet else progress.tenths("images of {done} of {total} clips are decoded")
-        packed = None if quiet else progress.tenths("columns of {done} of {total} shards are packed")
         clips = numpy_source.NumpySource(places.clips, progress=told, packing=packed)
         return device_cache.DeviceSource(clips, mesh) if places.source == "device" else clips
     try:

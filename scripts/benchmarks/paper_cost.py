@@ -4,8 +4,8 @@
   python -m scripts.benchmarks.paper_cost --tflops 110           at a rate that you have measured
   python -m scripts.benchmarks.paper_cost --gpus 64 --price 2.1
 
-XLA counts the floating-point operations of a step as it is lowered for NVIDIA GPUs; no GPU is needed, three minutes of
-a CPU are. What is added to it is said in the table: nothing is measured here.
+XLA counts the floating-point operations of a step as it is lowered for NVIDIA GPUs; no GPU is needed, three
+minutes of a CPU are. Nothing is measured here.
 """
 
 import argparse
@@ -27,7 +27,9 @@ from scripts.benchmarks import training_step
 
 PRESETS = {"renderer": renderer, "sync": sync, "head-motion": head_motion, "avct": avct}
 H100_PEAK = 989e12  # FLOP/s of dense bfloat16 products, NVIDIA's data sheet of the SXM5 card
-SHARE = 0.11  # of the peak: 112 TFLOP/s of 989, LITE's renderer stage in bfloat16 on an H200 (docs/benchmarks.md)
+SHARE = (
+    0.11  # of the peak: 112 TFLOP/s of 989, LITE's renderer stage in bfloat16 on an H200 (docs/benchmarks.md)
+)
 LEAST = 0.01  # seconds of a step that hardly computes: kernels' launches, the batch's transfer
 EXAMPLES = 2  # of the counted batch; the rest follows in proportion
 
@@ -106,7 +108,12 @@ def main() -> None:
     )
     add = parser.add_argument
     add("--gpus", type=int, default=8)
-    add("--tflops", type=float, default=SHARE * H100_PEAK / 1e12, help="of a GPU, reached (default: %(default).0f)")
+    add(
+        "--tflops",
+        type=float,
+        default=SHARE * H100_PEAK / 1e12,
+        help="of a GPU, reached (default: %(default).0f)",
+    )
     add("--price", type=float, default=3.0, help="of a GPU for an hour (default: %(default)s)")
     add("--preset", default="PAPER", help="PAPER or TINY")
     add("--json", type=pathlib.Path)

@@ -165,7 +165,10 @@ def test_papers_rows_begin_with_the_shared_networks_and_equation_2(tmp_path, mon
     assert recipe.warm is None
     ablation.train(["without-audio"], recipe, where, sharding.make_mesh(0))
     (config, paths), (folder, init) = seen
-    assert config == ablation.change("without-audio", WHOLE) and paths.run == folder == where.run / "without-audio"
+    assert (
+        config == ablation.change("without-audio", WHOLE)
+        and paths.run == folder == where.run / "without-audio"
+    )
     assert paths.init == str(init) and "avct" not in weights_file.load(init).variables
 
 

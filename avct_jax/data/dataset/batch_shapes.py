@@ -21,7 +21,9 @@ def batch_shapes(
     """
     made = {"pairs": _pairs, "sync": _sync_windows, "sequences": _sequences, "poses": _poses}
     if kind not in made:
-        raise errors.UserError(f"there is no kind of batch {kind!r}; choose of {', '.join(batch_types.KINDS)}")
+        raise errors.UserError(
+            f"there is no kind of batch {kind!r}; choose of {', '.join(batch_types.KINDS)}"
+        )
     return made[kind](draw, size)
 
 

@@ -20,6 +20,7 @@ from avct_jax.files import array_file, atomic_write
 
 VERSION = 1
 DATA, SUMMARY = ".columns", ".npz"
+BLOCK = 8  # frames of a record of images
 OPEN_FILES = 256  # at once
 REMEDY = "remove that folder and start again: it is packed anew"
 
@@ -108,6 +109,7 @@ class ShardRows(NamedTuple):
       shard: of each clip.
       frame: row of each clip's first frame in its shard.
       step: row of its first step in its shard.
+      block: its first record in the shard of its images, see image_shards.py.
     """
 
     names: tuple[str, ...]
@@ -115,6 +117,7 @@ class ShardRows(NamedTuple):
     shard: Int[np.ndarray, " c"]
     frame: Int[np.ndarray, " c"]
     step: Int[np.ndarray, " c"]
+    block: Int[np.ndarray, " c"]
 
 
 class ColumnFiles:

@@ -18,10 +18,10 @@ from avct_jax.data.records import column_shards, shard_plan
 from avct_jax.files import atomic_write
 
 FILE, ARRAYS = "index.json", "index-"
-VERSION = 1
+VERSION = 2
 MARKED = (manifest.FILE, "mean_face.npy")  # where these are as they were, so are the clips
 IN_JSON = ("people", "size")  # fields of a catalog; all others are arrays
-WHERE = ("shard", "frame", "step")  # of column_shards.ShardRows, by clip
+WHERE = ("shard", "frame", "step", "block")  # of column_shards.ShardRows, by clip
 REMEDY = column_shards.REMEDY
 
 Progress = Callable[[int, int], None]
@@ -111,7 +111,7 @@ def plan(
 def _make(folder: pathlib.Path, known: manifest.Manifest, progress: Progress | None) -> dict[str, Any]:
     """Pack what is not packed, and write the index."""
     entries = known.clips
-    mark, packed = _mark(folder), folder / shard_plan.FOLDER
+    found, packed = mark(folder), folder / shard_plan.FOLDER
     mean_face = dataset_index.read_mean_face(folder)
     plans = plan(folder, entries, mean_face)
     todo = [each for each in plans if not column_shards.is_packed(packed, each.name)]
@@ -126,7 +126,7 @@ def _make(folder: pathlib.Path, known: manifest.Manifest, progress: Progress | N
     first = video_io.probe(folder / f"{entries[0].name}.mp4")
     index = {
         "version": VERSION,
-        "mark": mark,
+        "mark": found,
         "arrays": arrays.name,
         "speaker": known.speaker,
         "people": said["people"],
@@ -161,7 +161,9 @@ def _join(packed, arrays: pathlib.Path, plans, said: dict[str, Any]) -> list[col
         lengths = np.array([entry.frames for entry in each.entries])
         own["faces"] = np.add.reduceat(own["face"], np.cumsum(lengths) - lengths, dtype=np.int64)
         own["shard"] = np.full(len(lengths), number)
-        own["frame"], own["step"] = (np.cumsum(x) - x for x in (lengths, own["mel_steps"]))
+        blocks = -(-lengths // column_shards.BLOCK)
+        rows = (lengths, own["mel_steps"], blocks)
+        own["frame"], own["step"], own["block"] = (np.cumsum(x) - x for x in rows)
         for name, values in own.items():
             first = frame if name in dataset_index.PER_FRAME else clip
             array(name, values)[first : first + len(values)] = values
@@ -193,7 +195,7 @@ def _mapped(path: pathlib.Path) -> np.ndarray:
         raise errors.UserError(f"{path} cannot be read ({reason}); {REMEDY}") from None
 
 
-def _mark(folder: pathlib.Path) -> list[list[int]] | None:
+def mark(folder: pathlib.Path) -> list[list[int]] | None:
     """What changes when clips do; None where there is no manifest."""
     if not (folder / manifest.FILE).exists():
         return None
@@ -205,7 +207,7 @@ def _read(folder: pathlib.Path) -> dict[str, Any] | None:
     """The index, where it is of this version and of the clips that are there."""
     try:
         found = json.loads((folder / shard_plan.FOLDER / FILE).read_text(encoding="utf-8"))
-        current = found["version"] == VERSION and _mark(folder) in (None, found["mark"])
+        current = found["version"] == VERSION and mark(folder) in (None, found["mark"])
         return found if current else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -22,7 +22,9 @@ def test_shapes_are_those_of_what_a_source_draws(opened, kind, seen):
     drawn = opened.batch(kind, config, seed=0, step=0, batch_size=3)
     told = batch_shapes.batch_shapes(kind, config, 3)
     assert jax.tree.structure(drawn) == jax.tree.structure(told)
-    assert jax.tree.map(lambda x: (x.shape, x.dtype), drawn) == jax.tree.map(lambda x: (x.shape, x.dtype), told)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), drawn) == jax.tree.map(
+        lambda x: (x.shape, x.dtype), told
+    )
 
 
 def test_unknown_kind_is_refused():
