@@ -44,11 +44,13 @@ def open_place(where: str) -> Any:
       UserError: what reads that store is not installed.
     """
     from etils import epath
+    from etils.epath import gpath
 
     scheme = where.partition(":")[0]
     needed = SCHEMES[scheme]
     if importlib.util.find_spec(needed) is not None:
         os.environ.setdefault("EPATH_USE_TF", "false")  # TensorFlow, where it is installed, reads no s3://
+        getattr(gpath._is_tf_installed, "cache_clear", lambda: None)()  # it may have been asked before
     elif scheme == "s3" or importlib.util.find_spec("tensorflow") is None:
         raise errors.UserError(f"{where} needs {needed}: pip install 'avct-jax[remote]', or {needed} alone")
     return epath.Path(where)

@@ -31,9 +31,9 @@ def test_windows_are_wav2lips_and_end_with_the_audio(samples, frames):
     assert np.array_equal(mel_steps.windows(mel_steps.of_windows(wanted), numbers), wanted)
 
 
-@pytest.mark.parametrize("frames", [12, 17, 18, 19, 20, 21, 22, 23, 24])
+@pytest.mark.parametrize("frames", [12, 17, 19, 22, 24])
 def test_windows_that_were_stored_come_back_wherever_the_sound_ends(frames):
-    for samples in range(frames * 640 - 2000, frames * 640 + 4000, 200):
+    for samples in range(frames * 640 - 2000, frames * 640 + 4000, 400):
         wanted = wav2lip(sound(samples), frames)
         found = mel_steps.of_windows(wanted)
         assert np.array_equal(mel_steps.windows(found, np.arange(frames)), wanted)
