@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from avct_jax.data.clips import clip
+from avct_jax.data.clips import clip, mel_steps
 from avct_jax.data.clips import manifest as clip_manifest
 from avct_jax.data.media import video_io
 from avct_jax.data.phonemes import symbols
@@ -36,7 +36,9 @@ def columns(number, person, frames, *, audio=True, in_sync=True):
     if not audio:
         return made
     heard = np.tile(time[:, None, None] + 1 + 100 * number, (1, 4, 41)).astype(np.float32)
-    mel = np.tile((time[:, None, None] / 16 - 2), (1, 80, 16)).astype(np.float16)
+    # A frame's window begins with a step that tells the frame.
+    steps = np.ceil(np.arange(mel_steps.longest(frames)) * video_io.FRAME_RATE / mel_steps.RATE)
+    mel = np.tile(steps[:, None] / 16 - 2, (1, 80)).astype(np.float16)
     said = np.where(time < 8, symbols.SIL, 5).astype(np.int8)
     return made._replace(
         audio=heard, mel=mel, phonemes=said, recognised=(said + 1).astype(np.int8), silent=time < 6,

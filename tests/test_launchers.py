@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from avct_jax.train.core import sharding
+from avct_jax.train.distributed import watchdog
 
 SCRIPTS = pathlib.Path(__file__).parent.parent / "scripts"
 SBATCH = SCRIPTS / "slurm" / "train.sbatch"
@@ -61,6 +62,17 @@ def test_sbatch_ends_as_training_does(status, tmp_path):
 def test_sbatch_tells_its_use():
     done = subprocess.run(["bash", SBATCH], capture_output=True, text=True)
     assert done.returncode == 2 and "usage: sbatch" in done.stderr
+
+
+@pytest.mark.parametrize("restarts, said", [("0", "requeue 7"), ("20", None)])
+def test_sbatch_queues_again_what_the_watchdog_ended(restarts, said, tmp_path):
+    environment = put_programs(
+        tmp_path, srun=f"exit {watchdog.HUNG}", scontrol=f'echo "$@" >> {tmp_path}/log'
+    )
+    environment["SLURM_RESTART_COUNT"] = restarts
+    assert subprocess.run(["bash", SBATCH, "sync"], env=environment).returncode == watchdog.HUNG
+    log = tmp_path / "log"
+    assert (log.read_text().strip() if log.exists() else None) == said
 
 
 def container():

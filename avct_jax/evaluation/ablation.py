@@ -26,9 +26,9 @@ RECORD = "ablation.json"  # in the folder of trainings: what all its rows are tr
 
 
 class Recipe(NamedTuple):
-    """How E_avct is trained: first by keypoints alone, then by equation 2 from there."""
+    """How E_avct is trained: first by keypoints alone (None: not, as in the paper), then by equation 2."""
 
-    warm: run.AVCTTraining
+    warm: run.AVCTTraining | None
     whole: run.AVCTTraining
 
 
@@ -37,6 +37,7 @@ BY_KEYPOINTS = dict.fromkeys(
     ("gan", "matching", "sync", "equivariance_keypoints", "equivariance_jacobians"), 0.0
 )
 RECIPES = {
+    "paper": Recipe(None, presets.PAPER),
     "lite": Recipe(
         dataclasses.replace(presets.LITE, steps=500), dataclasses.replace(presets.LITE_WHOLE, steps=200)
     ),
@@ -113,6 +114,8 @@ def _check_recipe(recipe, places):
 
 def _what_counts(config):
     """Fields of a training that decide what is learned; and its length."""
+    if config is None:
+        return None
     free = [field for field in run_record.FREE if field != "steps"]
     return {field: value for field, value in run_record.as_json(config).items() if field not in free}
 
@@ -129,21 +132,28 @@ def _digest(file):
 
 def _train_one(name, recipe, places, mesh, output, quiet):
     shared = _shared_parts(places)
-    warm, whole = (change(name, config) for config in recipe)
-    if warm.system == recipe.warm.system:  # another equation 2 alone
-        warm, first = recipe.warm, places.run / f"warm-{FULL}"
+    folder = places.run / name
+    begun = shared if recipe.warm is None else _warm_up(name, recipe.warm, places, mesh, shared, quiet)
+    whole = change(name, recipe.whole)
+    _finish(whole, run.TrainingPaths(places.clips, folder, vgg=places.vgg, init=str(begun)), mesh, quiet)
+    run_weights.export(folder, output, init=shared)
+
+
+def _warm_up(name, warm, places, mesh, shared, quiet):
+    """A file of the shared parts and an E_avct that learned by keypoints alone."""
+    changed = change(name, warm)
+    if changed.system == warm.system:  # another equation 2 alone
+        changed, first = warm, places.run / f"warm-{FULL}"
     else:
         first = places.run / f"warm-{name}"
-    _finish(warm, run.TrainingPaths(places.clips, first, vgg=places.vgg, init=str(shared)), mesh, quiet)
-    second = places.run / name
-    begun = second / "begun.safetensors"
+    _finish(changed, run.TrainingPaths(places.clips, first, vgg=places.vgg, init=str(shared)), mesh, quiet)
+    begun = places.run / name / "begun.safetensors"
     if not begun.exists():
         begun.parent.mkdir(parents=True, exist_ok=True)
         learned = run_weights.read(run_weights.path(first, "avct"))
         variables = {**run_weights.read(shared).variables, "avct": learned.variables["avct"]}
         weights_file.save(begun, weights_file.System(learned.config, variables), dtype="float32")
-    _finish(whole, run.TrainingPaths(places.clips, second, vgg=places.vgg, init=str(begun)), mesh, quiet)
-    run_weights.export(second, output, init=shared)
+    return begun
 
 
 def _finish(config, places, mesh, quiet):

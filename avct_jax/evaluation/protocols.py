@@ -33,10 +33,15 @@ ABOUT = {
     "head poses.",
     "speech-predicted": "Clips of the speaker that training never saw: the first frame and the clip's sound; "
     "head poses predicted.",
+    "one-shot": "People that training never saw: the first frame, the clip's own sound and its real head "
+    "poses (Table 1 of the paper).",
+    "one-shot-predicted": "People that training never saw: the first frame and the clip's own sound; head "
+    "poses predicted.",
     "cross": "First frames of people that training never saw, with the voices of others whom it never heard. "
     "The real videos are the voices' own: mouth and sound compare, images do not.",
 }
 UNPAIRED = {"cross"}
+REAL_POSES = {"speech", "one-shot"}
 CHUNK = 16  # frames drawn at once
 MAKER = ".made_by"  # file of a folder of videos
 
@@ -207,7 +212,8 @@ def plan(name: str, listed: manifest.Manifest) -> list[VideoJob]:
     elif name == "cross":
         jobs = _cross(others)
     else:
-        jobs = [VideoJob(entry.name, entry.name, entry.name) for entry in _heard(own)]
+        speaking = own if name.startswith("speech") else others
+        jobs = [VideoJob(entry.name, entry.name, entry.name) for entry in _heard(speaking)]
     if not jobs:
         who = "of the speaker" if name.startswith("speech") else "of other people"
         raise errors.UserError(
@@ -275,7 +281,7 @@ def _speak(animator, name, transcribed, folder, job, path):
         heard,
         path,
         phonemes=known.phonemes if transcribed else None,
-        poses=known.poses if name == "speech" else None,
+        poses=known.poses if name in REAL_POSES else None,
         # A video compares with the clip pixel by pixel only where it shows the clip's own square.
         cropped=name not in UNPAIRED,
         mark=False,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 
 from avct_jax import errors
+from avct_jax.train import run_config
 from avct_jax.train.core import grad_accumulation, loop, optimizer, run_record, train_state
 
 # A field below bears the module's name, which would hide it.
@@ -16,7 +17,7 @@ OptimizerConfig = optimizer.OptimizerConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class StageTraining(loop.RunConfig):
+class StageTraining(run_config.RunConfig):
     """All that decides what is learned. Fields of RunConfig come first.
 
     Attributes:
@@ -47,15 +48,23 @@ def with_schedule(config: Any) -> Any:
     return dataclasses.replace(config, optimizer=dataclasses.replace(rule, steps=config.steps))
 
 
-def check(config: loop.RunConfig) -> None:
+def check(config: run_config.RunConfig) -> None:
     """Refuse counts that cannot be.
 
     Raises:
       UserError: names the option.
     """
     least = dict.fromkeys(("steps", "batch_size", "keep"), 1)
-    rhythms = ("report_every", "save_every", "eval_every", "eval_batches", "image_every", "profile")
-    for field, fewest in (least | dict.fromkeys((*rhythms, "seed"), 0)).items():
+    rhythms = (
+        "report_every",
+        "save_every",
+        "eval_every",
+        "eval_batches",
+        "image_every",
+        "profile",
+        "watchdog",
+    )
+    for field, fewest in (least | dict.fromkeys((*rhythms, "seed", "peak_tflops"), 0)).items():
         if getattr(config, field) < fewest:
             option = field.replace("_", "-")
             may = " (never)" if field in rhythms else ""

@@ -11,8 +11,8 @@ from jax.experimental import multihost_utils
 from jaxtyping import Float
 
 from avct_jax import errors, progress
-from avct_jax.data.clips import manifest
 from avct_jax.data.dataset import batch_types, numpy_source, sampler, source
+from avct_jax.data.records import grain_source, packed_index
 from avct_jax.models import networks, system_config
 from avct_jax.models.frozen import vgg
 from avct_jax.train import begin_run, run_weights
@@ -70,15 +70,17 @@ class TrainingPaths(NamedTuple):
       clips: folder that `avct preprocess` made.
       run: folder of all stages' results.
       source: who reads the clips; "auto": numpy; "device": numpy, and images stay in the devices' memory.
+      workers: processes of the source "grain".
       vgg: weights for the perceptual loss.
       init: weights to begin from, see run_weights.gather.
     """
 
     clips: pathlib.Path
     run: pathlib.Path
-    source: Literal["auto", "numpy", "device", "tfds"] = "auto"
+    source: Literal["auto", "numpy", "device", "tfds", "grain"] = "auto"
     vgg: pathlib.Path | None = None
     init: str | None = None
+    workers: int = 0
 
 
 class Kind(NamedTuple):
@@ -121,7 +123,7 @@ def train(
         result = run_weights.path(places.run, name, best=best)
         run_weights.refuse_overwriting(result, places.init, places.vgg, option="the stage's result")
     sharding.check_batch_size(config.batch_size, mesh, microbatches=config.compute.microbatches)
-    config = complete(config, manifest.read(places.clips, least=1).speaker)
+    config = complete(config, packed_index.speaker_of(places.clips))
     check(config)
     given = run_weights.gather(places.run, name, config.system, places.init)
     # What is missing is told before clips are read: they may take minutes to decode.
@@ -228,7 +230,7 @@ def make_stage(name: str, config: TrainingConfig, options: dict[str, Any]) -> st
 def _check_clips(name: str, config: TrainingConfig, clips: source.Source) -> None:
     """Refuse clips of which no example can be made, before any is decoded."""
     clips = clips.host if isinstance(clips, device_cache.DeviceSource) else clips
-    if isinstance(clips, numpy_source.NumpySource):
+    if isinstance(clips, numpy_source.NumpySource | grain_source.GrainSource):
         sampler.find_pool(clips.catalog, config.draw, KINDS[name].kind)
 
 
@@ -261,9 +263,12 @@ def open_source(places: TrainingPaths, mesh: jax.sharding.Mesh, *, quiet: bool =
     Raises:
       UserError: there are none, or TensorFlow is missing.
     """
+    packed = None if quiet else progress.tenths("{done} of {total} shards are packed")
+    if places.source == "grain":
+        return grain_source.GrainSource(places.clips, workers=places.workers, packing=packed)
     if places.source != "tfds":
         told = None if quiet else progress.tenths("images of {done} of {total} clips are decoded")
-        clips = numpy_source.NumpySource(places.clips, progress=told)
+        clips = numpy_source.NumpySource(places.clips, progress=told, packing=packed)
         return device_cache.DeviceSource(clips, mesh) if places.source == "device" else clips
     try:
         from avct_jax.data.dataset import tfds_builder, tfrecord_source

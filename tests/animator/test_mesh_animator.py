@@ -201,7 +201,7 @@ def test_gradients_reach_portrait_weights_and_controls(animator):
         return (frame * jnp.linspace(0, 1, SMALL)[None, :, None, None]).mean()
 
     moved = {"speech": controls.speech, "rotation": controls.rotation}
-    grads = quick.jit(jax.grad(brightness, argnums=(0, 1, 2)))(animator.variables, layers, moved)
+    grads = quick.jit_wiring(jax.grad(brightness, argnums=(0, 1, 2)))(animator.variables, layers, moved)
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(grads))
     reached = {**grads[1], **grads[2], "components": grads[0]["face_basis"]["params"]["components"]}
     assert not [name for name, slope in reached.items() if not np.abs(slope).max() > 0]

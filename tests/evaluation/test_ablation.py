@@ -20,6 +20,7 @@ from avct_jax.data.speech import audio_io
 from avct_jax.evaluation import ablation, protocols
 from avct_jax.inference import keypoint_inference
 from avct_jax.models import networks, system_config
+from avct_jax.train import run_weights
 from avct_jax.train.core import init_params, sharding
 from tests import made_clips, toy_stage
 
@@ -150,6 +151,25 @@ def test_variants_of_equation_2_share_what_comes_before_it(name, folder, tmp_pat
     (found,) = seen
     assert found[0] == folder and found[1].stage == WHOLE.stage
     assert found[1].system.avct.audio == (name != "without-audio")
+
+
+def test_papers_rows_begin_with_the_shared_networks_and_equation_2(tmp_path, monkeypatch):
+    """Nothing comes before it, and nothing of another E_avct is taken along."""
+    seen = []
+    monkeypatch.setattr(ablation, "_finish", lambda config, where, mesh, quiet: seen.append((config, where)))
+    monkeypatch.setattr(run_weights, "export", lambda folder, output, init: seen.append((folder, init)))
+    where = ablation.AblationPaths(
+        tmp_path, tmp_path / "run", str(shared_networks(tmp_path / "a.safetensors"))
+    )
+    recipe = ablation.RECIPES["paper"]._replace(whole=WHOLE)
+    assert recipe.warm is None
+    ablation.train(["without-audio"], recipe, where, sharding.make_mesh(0))
+    (config, paths), (folder, init) = seen
+    assert (
+        config == ablation.change("without-audio", WHOLE)
+        and paths.run == folder == where.run / "without-audio"
+    )
+    assert paths.init == str(init) and "avct" not in weights_file.load(init).variables
 
 
 def test_videos_that_a_variant_could_not_make_are_in_the_report(tmp_path, monkeypatch):

@@ -157,6 +157,13 @@ def test_cross_gives_each_person_once_the_voice_of_another_that_is_in_sync():
     assert len({job.name for job in jobs}) == 4
 
 
+def test_one_shot_shows_each_held_out_clip_of_others_that_is_heard_with_its_own_voice():
+    people = [entry("a0"), entry("s0"), entry("b0", in_sync=False), entry("c0", audio=False)]
+    listed = manifest.Manifest(people[1].person, tuple(people), (), {}, {})
+    for name in ("one-shot", "one-shot-predicted"):
+        assert protocols.plan(name, listed) == [protocols.VideoJob("a0", "a0", "a0")]
+
+
 def test_voices_out_of_sync_are_used_where_there_are_no_others():
     people = [entry("a0", in_sync=False), entry("b0", in_sync=False)]
     jobs = protocols.plan("cross", manifest.Manifest("nobody", tuple(people), (), {}, {}))

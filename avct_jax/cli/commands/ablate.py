@@ -12,10 +12,10 @@ examples:
   avct ablate --clips clips --run ablation --output report --vgg vgg19.npz
   avct ablate --clips clips --run ablation --output report --only full without-phonemes without-audio
 
-Each variant is E_avct trained anew: first by keypoints (--steps), then by equation 2 (--whole-steps), beside
-the same frozen keypoint detector, renderer and sync network. Then each animates the speaker's clips that
-training never saw, with real head poses, and the videos are measured. A run that is stopped goes on where it
-was.
+Each variant is E_avct trained anew: first by keypoints (--steps; not with --preset paper), then by equation 2
+(--whole-steps), beside the same frozen keypoint detector, renderer and sync network. Then each animates the
+speaker's clips that training never saw, with real head poses, and the videos are measured. A run that is
+stopped goes on where it was.
 """
 
 
@@ -26,14 +26,14 @@ class Trained:
     Attributes:
       only: some of them (default: full and all six)
       preset: size
-      steps: by keypoints (default: the preset's)
+      steps: by keypoints (default: the preset's; paper has none)
       whole_steps: by equation 2 (default: the preset's)
       init: shared networks ('embedded': the package's own)
       vgg: VGG-19 for the perceptual loss
     """
 
     only: option.SomeNames = None
-    preset: Literal["lite", "tiny"] = "lite"
+    preset: Literal["paper", "lite", "tiny"] = "lite"
     steps: option.MaybePositive = None
     whole_steps: option.MaybePositive = None
     init: option.File = "embedded"
@@ -74,13 +74,20 @@ class Options:
 
 def run(options: Options) -> int:
     """Do it."""
-    from avct_jax import compile_cache, progress
+    from avct_jax import compile_cache, errors, progress
     from avct_jax.cli import terminal
     from avct_jax.evaluation import ablation
     from avct_jax.evaluation.report import report_files
     from avct_jax.train.core import malloc, sharding
 
     trained, networks = options.training, options.network
+    warm, whole = ablation.RECIPES[trained.preset]
+    if trained.steps is not None:
+        if warm is None:
+            raise errors.UserError("--preset paper trains by equation 2 alone: leave out --steps")
+        warm = dataclasses.replace(warm, steps=trained.steps)
+    if trained.whole_steps is not None:
+        whole = dataclasses.replace(whole, steps=trained.whole_steps)
     report_files.keep_inputs(options.output, options.clips, trained.init, trained.vgg, *networks.files())
     malloc.keep_freed()
     compile_cache.enable()
@@ -93,11 +100,6 @@ def run(options: Options) -> int:
         path(networks.sync),
         path(trained.vgg),
     )
-    warm, whole = ablation.RECIPES[trained.preset]
-    if trained.steps is not None:
-        warm = dataclasses.replace(warm, steps=trained.steps)
-    if trained.whole_steps is not None:
-        whole = dataclasses.replace(whole, steps=trained.whole_steps)
     variants = trained.only or ablation.VARIANTS
     recipe, quiet = ablation.Recipe(warm, whole), options.shown.quiet
     checkpoints = ablation.train(variants, recipe, places, sharding.make_mesh(0), quiet=quiet)

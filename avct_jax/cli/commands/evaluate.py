@@ -29,6 +29,8 @@ PROTOCOLS = {
     "reenactment": "the first frame of people never seen, moved as their clip moves (FOMM's)",
     "speech": "the speaker's clips never seen: first frame, own sound, real head poses (as in the ablation)",
     "speech-predicted": "the same with predicted head poses",
+    "one-shot": "people never seen: first frame, own sound, real head poses (the paper's Table 1)",
+    "one-shot-predicted": "the same with predicted head poses",
     "cross": "first frames of people never seen, other people's voices",
     "strangers": "the same, three voices each, beside what other real people do; or --portraits, --voices",
 }

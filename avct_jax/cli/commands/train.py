@@ -1,11 +1,12 @@
 """`avct train`: the trainings of both families, and their results as one checkpoint."""
 
+import contextlib
 import logging
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from avct_jax.cli import terminal
+from avct_jax.cli import remote_places, terminal
 
 STAGES = {
     "renderer": "keypoints and images, from pairs of frames (first)",
@@ -16,7 +17,10 @@ STAGES = {
     "phonemes": "mesh family: sound to phoneme posteriors, learned from hama's (before speech, if at all)",
     "speech": "mesh family: sound to the mesh's motion, of many people (needs no other)",
 }
-EXPORT = {"export": "one checkpoint of a run's stages"}
+EXPORT = {
+    "export": "one checkpoint of a run's stages",
+    "pack": "clips as records, for trainings on many hours",
+}
 MESH = ("painter", "phonemes", "speech")
 ABOUT = "Train the networks on a folder of clips that `avct preprocess` made, one stage after the other."
 EXAMPLES = """
@@ -54,6 +58,8 @@ def read(words: Sequence[str]) -> tuple[Callable[[Any], int], Any]:
 
     if name in STAGES:
         return run, training_options.parse(name, words[1:])
+    if name == "pack":
+        return pack, option.parse(training_options.Pack, words[1:], "avct train pack")
     return export, option.parse(training_options.Export, words[1:], "avct train export")
 
 
@@ -70,36 +76,68 @@ def run(asked: Any) -> int:
 
     where, quiet = asked.where, asked.shown.quiet
     sharding.join(sharding.find_cluster(where.coordinator, where.process_id, where.process_count))
-    mesh = sharding.make_mesh(where.devices)
-    if asked.stage in MESH:
-        from avct_jax.train import mesh_run
+    mesh = sharding.make_mesh(where.devices, where.fsdp)
+    with remote_places.opened(where, quiet=quiet) as here:
+        if asked.stage in MESH:
+            from avct_jax.train import mesh_run
 
-        given = (asked.stage, asked.training, where.clips, where.run, mesh)
-        extra = {"init": where.init, "vgg_file": where.vgg, "held": where.source == "device"}
-        outcome = mesh_run.train(*given, **extra, quiet=quiet)
-    else:
-        places = training.TrainingPaths(where.clips, where.run, where.source, where.vgg, where.init)
-        outcome = training.train(asked.stage, asked.training, places, mesh, quiet=quiet)
+            given = (asked.stage, asked.training, here.clips, here.run, mesh)
+            extra = {"init": here.init, "vgg_file": here.vgg, "held": here.source == "device"}
+            outcome = mesh_run.train(*given, **extra, quiet=quiet)
+        else:
+            paths = (here.clips, here.run, here.source, here.vgg, here.init)
+            places = training.TrainingPaths(*paths, workers=here.workers)
+            outcome = training.train(asked.stage, asked.training, places, mesh, quiet=quiet)
     if not (quiet or outcome.stopped) and sharding.is_first_process():
-        file = training.run_weights.path(where.run, asked.stage)
-        terminal.show(f"wrote {file}: {asked.stage} after {outcome.step} steps")
+        file = training.run_weights.path(here.run, asked.stage).name
+        terminal.show(
+            f"wrote {remote_places.shown(where.run)}/{file}: {asked.stage} after {outcome.step} steps"
+        )
     return 0
 
 
 def export(options: Any) -> int:
     """Write the checkpoint that `training_options.Export` describes."""
     from avct_jax.cli import option
+    from avct_jax.files import remote_folder
     from avct_jax.train import mesh_weights, run_weights
 
-    folder, output = pathlib.Path(options.run), pathlib.Path(options.output)
+    output = pathlib.Path(options.output)
     option.check_files(options.output)
     option.tell_overwriting(options.output, quiet=options.shown.quiet)
-    if any(mesh_weights.path_of(folder, name).exists() for name in MESH):
-        said = mesh_weights.export(folder, output, init=options.init)
-    else:
-        said = run_weights.export(folder, output, best=options.best, init=options.init)
+    address = remote_folder.address(options.run)
+    copied = remote_folder.mirrored(address, send=False) if address else contextlib.nullcontext(options.run)
+    with copied as run:
+        folder = pathlib.Path(run)
+        if any(mesh_weights.path_of(folder, name).exists() for name in MESH):
+            said = mesh_weights.export(folder, output, init=options.init)
+        else:
+            said = run_weights.export(folder, output, best=options.best, init=options.init)
     if not options.shown.quiet:
         for line in said:
             terminal.note(line)
         terminal.show(f"wrote {output}")
+    return 0
+
+
+def pack(options: Any) -> int:
+    """Pack clips as `training_options.Pack` says."""
+    import os
+
+    from avct_jax import progress
+    from avct_jax.data.records import packing
+
+    part, by, quiet = options.work.part(), options.work.by(), options.shown.quiet
+    with terminal.going_on_later(), progress.Progress(unit="shards", quiet=quiet) as bar:
+        made = packing.pack(
+            options.clips,
+            images=not options.columns_only,
+            processes=by.count(options.jobs, os.cpu_count() or 1),
+            part=part,
+            by=by,
+            show=lambda state: bar.show(state.done, state.total),
+        )
+    if not quiet:
+        of = "" if part.is_whole else f" of part {part}; without --shard the index is written"
+        terminal.show(f"{options.clips}: {made.done} shards are packed{of}")
     return 0

@@ -1,6 +1,6 @@
 """One preprocessed clip: a video of one steady face, and beside it what is known of each of its frames.
 
-NAME.mp4 is 256x256, 25 frames/s; NAME.npz holds the fields of `Clip`, all of the video's length.
+NAME.mp4 is 256x256, 25 frames/s; NAME.npz holds the fields of `Clip`, of the video's length but for `mel`.
 """
 
 import functools
@@ -14,18 +14,17 @@ import numpy as np
 from jaxtyping import Bool, Float, Float16, Float32, Int8, UInt8
 
 from avct_jax import errors
+from avct_jax.data.clips import mel_steps
 from avct_jax.data.faces import crop, face_detector
 from avct_jax.data.media import video_io
 from avct_jax.data.phonemes import recognition
 from avct_jax.data.phonemes import symbols as phonemes
-from avct_jax.data.speech import mel, speech_features, voice
+from avct_jax.data.speech import speech_features, voice
 from avct_jax.files import array_file, atomic_write
 
 REMEDY = "preprocess it again"
-VERSION = 1  # of the files
-MEL_STEPS = 16  # of Wav2Lip's mel image that go with 5 frames
-MEL_RATE = 80  # steps/s
-MEL_PEAK = 0.9  # of the audio that the mel image is made of: Wav2Lip hparams, rescaling_max
+VERSION = 2  # of the files; 1 stored the mel image five times over, a window for each frame
+CONTENT = 1  # of what they say: clips of another one are made again
 SMOOTHED = 5  # frames over which boxes are averaged, as Wav2Lip averages its detections
 # One in this many is never trained on.
 HELD_OUT_CLIPS, HELD_OUT_PERSONS = 20, 14
@@ -44,7 +43,7 @@ class Clip(NamedTuple):
       poses: rad and mm.
       mouth_boxes: left, top, right, bottom of the lower half of the face, px of the 256 px image.
       audio: features, 4 rows a frame.
-      mel: the 16 steps of Wav2Lip's mel image that begin with each frame.
+      mel: Wav2Lip's mel image, 80 steps a second, as far as the frames' windows reach (mel_steps.windows).
       phonemes: by the transcript where there is one.
       recognised: by ear alone.
       silent: nobody speaks. These five are None without audio.
@@ -58,7 +57,7 @@ class Clip(NamedTuple):
     mouth_boxes: Float32[np.ndarray, "t 4"]
     person: str
     audio: Float32[np.ndarray, "t 4 columns"] | None = None
-    mel: Float16[np.ndarray, "t 80 16"] | None = None
+    mel: Float16[np.ndarray, "s 80"] | None = None
     phonemes: Int8[np.ndarray, " t"] | None = None
     recognised: Int8[np.ndarray, " t"] | None = None
     silent: Bool[np.ndarray, " t"] | None = None
@@ -124,26 +123,12 @@ def listen(
     silent = speech.silent[:frames]
     return {
         "audio": speech.audio,
-        "mel": mel_windows(speech.samples, frames),
+        "mel": mel_steps.of_sound(speech.samples, frames),
         "phonemes": written.astype(np.int8),
         "recognised": recognised.astype(np.int8),
         # An image that goes on after the audio has none.
         "silent": np.pad(silent, (0, frames - len(silent)), constant_values=True),
     }
-
-
-def mel_windows(wav: Float32[np.ndarray, " m"], frames: int) -> Float16[np.ndarray, "t 80 16"]:
-    """The 16 mel steps that begin at each frame; the last full window is repeated at the end.
-
-    Args:
-      wav: `speech_features.normalised`.
-    """
-    steps = mel.mel_spectrogram(wav * np.float32(MEL_PEAK))
-    steps = np.pad(steps, ((0, 0), (0, max(0, MEL_STEPS - steps.shape[1]))), mode="edge")
-    starts = np.arange(frames) * MEL_RATE // video_io.FRAME_RATE
-    starts = np.minimum(starts, steps.shape[1] - MEL_STEPS)
-    windows = np.lib.stride_tricks.sliding_window_view(steps, MEL_STEPS, axis=1)  # 80, starts, 16
-    return windows[:, starts].transpose(1, 0, 2).astype(np.float16)
 
 
 def save(path: str | os.PathLike, clip: Clip) -> None:
@@ -163,7 +148,7 @@ def save(path: str | os.PathLike, clip: Clip) -> None:
 
 
 def load(path: str | os.PathLike) -> Clip:
-    """Read what is known of a clip, NAME.npz; nothing in the file is executed.
+    """Read what is known of a clip, NAME.npz, of this version or the one before; nothing in it is executed.
 
     Raises:
       UserError: no such file, not a clip, a damaged one, or one of another version.
@@ -173,13 +158,15 @@ def load(path: str | os.PathLike) -> Clip:
     values = array_file.read_npz(path, lambda name: name in (*Clip._fields, "version"), remedy=REMEDY)
     version = _number(values.pop("version", None))
     missing = [name for name in Clip._fields if name not in (*values, *SPEECH)]
-    if missing or version != VERSION:
-        lacks = f"lacks {', '.join(missing)}" if missing else f"is of version {version}, not {VERSION}"
+    if missing or version not in (1, VERSION):
+        lacks = f"lacks {', '.join(missing)}" if missing else f"is of version {version}, not {VERSION} or 1"
         raise errors.UserError(f"{path} is no clip, it {lacks}; preprocess it again")
     try:
+        if version == 1 and "mel" in values:
+            values["mel"] = mel_steps.of_windows(values["mel"])
         scalars = {"person": str(values["person"]), "offset": float(values["offset"])}
         clip = Clip(**{**values, **scalars, "in_sync": bool(values["in_sync"])})
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, IndexError):
         raise errors.UserError(f"{path} is damaged; preprocess it again") from None
     if wrong := _misfit(clip):
         raise errors.UserError(f"{path} is damaged ({wrong}); preprocess it again")
@@ -204,9 +191,13 @@ def _number(value: Any) -> int:
 def _misfit(clip: Clip) -> str:
     """Why the columns do not belong together, or nothing."""
     columns = {name: value for name, value in clip._asdict().items() if isinstance(value, np.ndarray)}
-    lengths = {name: len(value) for name, value in columns.items()}
+    lengths = {name: len(value) for name, value in columns.items() if name != "mel"}
     if len(set(lengths.values())) != 1:
         return f"columns of different lengths: {lengths}"
     if len({name in columns for name in SPEECH}) != 1:
         return f"of {', '.join(SPEECH)} only some are there"
+    if clip.mel is not None:
+        most = mel_steps.longest(len(clip.points))
+        if clip.mel.shape[1:] != (80,) or not mel_steps.WINDOW <= len(clip.mel) <= most:
+            return f"mel of the shape {clip.mel.shape}, not ({mel_steps.WINDOW} to {most}, 80)"
     return ""

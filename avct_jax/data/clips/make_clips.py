@@ -59,7 +59,7 @@ class ClipJob(NamedTuple):
 def made_with(job: ClipJob, options: ClipOptions) -> dict:
     """What decides a video's clips, beside the video: where it changes they have to be made again."""
     said = [list(word) for word in job.words] if job.words and options.audio else None
-    return {**dataclasses.asdict(options), "person": job.person, "words": said, "version": clip.VERSION}
+    return {**dataclasses.asdict(options), "person": job.person, "words": said, "version": clip.CONTENT}
 
 
 def preprocess(

@@ -153,7 +153,7 @@ def _serve(pipe: connection.Connection, work: Callable, shared: Any, patient: bo
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if patient:
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=die_with_parent, daemon=True).start()
     while True:
         try:
             item = pipe.recv()
@@ -173,7 +173,8 @@ def answer(
         return WorkFailure(text, error if isinstance(error, errors.UserError) else None)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """End this process when the one that spawned it has ended; to be called in a thread."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])

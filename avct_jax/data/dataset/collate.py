@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
+from avct_jax.data.clips import mel_steps
 from avct_jax.data.dataset import batch_types, dataset_index, sampler
 from avct_jax.data.phonemes import symbols
 
@@ -19,8 +20,8 @@ IMAGES = {
     "poses": (),
 }
 
-# rows(column's name, clip, frames) -> that column there
-Rows = Callable[[str, int, Int[np.ndarray, " m"]], np.ndarray]
+# rows(column's name, clip, frames; steps for "mel") -> that column there
+Rows = Callable[[str, int, Int[np.ndarray, "*m"]], np.ndarray]
 
 
 def make_example(
@@ -70,7 +71,7 @@ def _sync(known, config, plan: sampler.SyncPlan, rows: Rows) -> batch_types.Sync
     return batch_types.SyncWindows(
         frames=_images(plan.clip, frames),
         boxes=_boxes(known, config, plan.clip, frames, rows),
-        mel=rows("mel", plan.clip, np.array([plan.heard]))[0].astype(np.float32),
+        mel=_mel(known, plan.clip, np.array([plan.heard]), rows)[0],
         in_sync=np.asarray(plan.heard == plan.first, np.float32),
         variation=plan.variation,
     )
@@ -78,7 +79,7 @@ def _sync(known, config, plan: sampler.SyncPlan, rows: Rows) -> batch_types.Sync
 
 def _sequence(known, config, plan: sampler.SequencePlan, rows: Rows) -> batch_types.Sequences:
     """Before and after the clip is silence, and the head is as in the first or last frame."""
-    which, radius, last = plan.clip, config.radius, int(known.frames[plan.clip]) - 1
+    which, radius, last = plan.clip, config.radius, known.length(plan.clip) - 1
     inner = np.arange(plan.first, plan.first + config.frames)
     frames = np.arange(plan.first - radius, plan.first + config.frames + radius)
     inside, at = (frames >= 0) & (frames <= last), np.clip(frames, 0, last)
@@ -96,7 +97,7 @@ def _sequence(known, config, plan: sampler.SequencePlan, rows: Rows) -> batch_ty
         silent=np.where(inside, rows("silent", which, at), True).astype(np.float32),
         poses=rows("poses", which, at),
         motion=_motion(which, at, rows),
-        mel=rows("mel", which, inner).astype(np.float32),
+        mel=_mel(known, which, inner, rows),
         boxes=_boxes(known, config, which, inner, rows) if config.with_frames else None,
         frames=_images(which, inner) if config.with_frames else None,
         variation=plan.variation,
@@ -105,6 +106,12 @@ def _sequence(known, config, plan: sampler.SequencePlan, rows: Rows) -> batch_ty
 
 def _motion(which: int, frames: Int[np.ndarray, " m"], rows: Rows) -> batch_types.FaceMotion:
     return batch_types.FaceMotion(rows("keypoints", which, frames), rows("jacobians", which, frames))
+
+
+def _mel(known, which: int, frames: Int[np.ndarray, " m"], rows: Rows) -> Float[np.ndarray, "m 80 16"]:
+    """The windows that begin at these frames."""
+    steps = rows("mel", which, mel_steps.places(frames, int(known.mel_steps[which])))
+    return np.ascontiguousarray(steps.transpose(0, 2, 1), np.float32)
 
 
 def _boxes(known, config, which: int, frames: Int[np.ndarray, " m"], rows: Rows) -> np.ndarray:

@@ -22,7 +22,7 @@ CALMEST = 0.6  # share of the silent frames, those with the lips closest, that a
 
 
 class Column(NamedTuple):
-    """Type and shape of one frame's value."""
+    """Type and shape of one frame's value; of one step's for "mel"."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -36,32 +36,56 @@ COLUMNS = {
     "mouth_boxes": Column("float32", (4,)),
     "score": Column("float32", ()),
     "audio": Column("float32", (speech_format.ROWS, speech_format.COLUMNS)),
-    "mel": Column("float16", (80, 16)),
+    "mel": Column("float16", (80,)),  # steps, clips.mel_steps
     "phonemes": Column("int8", ()),
     "recognised": Column("int8", ()),
     "silent": Column("bool", ()),
 }
 HEARD = ("audio", "mel", "phonemes", "recognised", "silent")  # of no length without audio
 
+PER_FRAME = ("opening", "face", "silent")  # of a Catalog, n long
+
 Columns = dict[str, Num[np.ndarray, "t *_"] | Bool[np.ndarray, " t"]]
+
+
+class ClipSummary(NamedTuple):
+    """What draws are decided by, of one clip of t frames; see Catalog."""
+
+    opening: Float[np.ndarray, " t"]
+    face: Bool[np.ndarray, " t"]
+    silent: Bool[np.ndarray, " t"]
+    wide: float
+    shut: float
+    rest_keypoints: Float[np.ndarray, "10 2"]
+    rest_jacobians: Float[np.ndarray, "10 2 2"]
+    rest_pose: Float[np.ndarray, " 6"]
+    mel_steps: int
 
 
 class Catalog(NamedTuple):
     """c clips in order of name, their n frames one after the other.
 
+    Arrays may be mapped from files, so that a catalog of any length takes hardly any memory.
+
     Attributes:
+      names: of the clips.
+      people: everybody's names, sorted.
+      person: who is in each clip, a number in `people`.
       held_out: never trained on.
       begins: the first of each clip's frames, and n.
       size: of the images, px.
       opening: of the lips, [-1, 1] units.
       face: found by the tracker, not interpolated.
       silent: nobody speaks.
+      faces: how many frames have a face.
       wide, shut: opening above which a clip's mouth is wide open, and below which it is shut. rest_*: mean
         motion and pose while silent, NaN where there is hardly any silence.
+      mel_steps: of each clip's mel image; 0 without audio.
     """
 
-    names: tuple[str, ...]
-    persons: tuple[str, ...]
+    names: np.ndarray
+    people: tuple[str, ...]
+    person: Int[np.ndarray, " c"]
     held_out: Bool[np.ndarray, " c"]
     audio: Bool[np.ndarray, " c"]
     in_sync: Bool[np.ndarray, " c"]
@@ -70,16 +94,22 @@ class Catalog(NamedTuple):
     opening: Float[np.ndarray, " n"]
     face: Bool[np.ndarray, " n"]
     silent: Bool[np.ndarray, " n"]
+    faces: Int[np.ndarray, " c"]
     wide: Float[np.ndarray, " c"]
     shut: Float[np.ndarray, " c"]
     rest_keypoints: Float[np.ndarray, "c 10 2"]
     rest_jacobians: Float[np.ndarray, "c 10 2 2"]
     rest_pose: Float[np.ndarray, "c 6"]
+    mel_steps: Int[np.ndarray, " c"]
 
     @property
     def frames(self) -> Int[np.ndarray, " c"]:
         """How many frames each clip has."""
         return np.diff(self.begins)
+
+    def length(self, which: int) -> int:
+        """How many frames one clip has."""
+        return int(self.begins[which + 1] - self.begins[which])
 
     def of(self, column: np.ndarray, which: int) -> np.ndarray:
         """The part of an n-long column that is of one clip."""
@@ -121,7 +151,7 @@ def read_columns(
         name: empty[name] if values[name] is None else np.ascontiguousarray(values[name], column.dtype)
         for name, column in COLUMNS.items()
     }
-    lengths = {len(x) for name, x in columns.items() if name not in HEARD or entry.audio}
+    lengths = {len(x) for name, x in columns.items() if name != "mel" and (name not in HEARD or entry.audio)}
     if lengths != {entry.frames} or (made.audio is not None) != entry.audio:
         raise errors.UserError(
             f"{path} is not the clip that manifest.json lists; run `avct preprocess` again"
@@ -129,35 +159,44 @@ def read_columns(
     return columns
 
 
-def make(entries: Sequence[manifest.Entry], columns: Sequence[dict[str, Any]], *, size: int) -> Catalog:
+def summarise(columns: dict[str, Any]) -> ClipSummary:
+    """Sum up a clip for draws, from its columns as read_columns gives them."""
+    mouth = columns["keypoints"][:, LOWER_LIP, 1] - columns["keypoints"][:, UPPER_LIP, 1]
+    face = columns["score"] > 0
+    silent = columns["silent"] if len(columns["silent"]) else np.ones(len(face), bool)
+    seen = mouth[face] if face.any() else mouth
+    wide, shut = (float(np.quantile(seen, share)) for share in (WIDE, SHUT))
+    keypoints, jacobians, pose = _rest(columns, mouth)
+    return ClipSummary(mouth, face, silent, wide, shut, keypoints, jacobians, pose, len(columns["mel"]))
+
+
+def make(entries: Sequence[manifest.Entry], clips: Sequence[ClipSummary], *, size: int) -> Catalog:
     """Put together what is known of clips in order of name.
 
     Args:
       size: px, side of their images.
     """
-    lengths = [len(own["score"]) for own in columns]
-    mouths = [own["keypoints"][:, LOWER_LIP, 1] - own["keypoints"][:, UPPER_LIP, 1] for own in columns]
-    faces = [own["score"] > 0 for own in columns]
-    silent = [own["silent"] if len(own["silent"]) else np.ones(len(own["score"]), bool) for own in columns]
-    seen = [mouth[face] if face.any() else mouth for mouth, face in zip(mouths, faces, strict=True)]
-    rests = [_rest(own, mouth) for own, mouth in zip(columns, mouths, strict=True)]
-    return Catalog(
-        names=tuple(entry.name for entry in entries),
-        persons=tuple(entry.person for entry in entries),
-        held_out=np.array([entry.held_out for entry in entries]),
-        audio=np.array([entry.audio for entry in entries]),
-        in_sync=np.array([entry.in_sync for entry in entries]),
-        begins=np.concatenate([[0], np.cumsum(lengths)]),
-        size=size,
-        opening=np.concatenate(mouths),
-        face=np.concatenate(faces),
-        silent=np.concatenate(silent),
-        wide=np.array([np.quantile(mouth, WIDE) for mouth in seen]),
-        shut=np.array([np.quantile(mouth, SHUT) for mouth in seen]),
-        rest_keypoints=np.stack([rest[0] for rest in rests]),
-        rest_jacobians=np.stack([rest[1] for rest in rests]),
-        rest_pose=np.stack([rest[2] for rest in rests]),
-    )
+    lengths = [len(own.face) for own in clips]
+    known: dict[str, Any] = of_entries(entries)
+    for i, name in enumerate(ClipSummary._fields):
+        values = [own[i] for own in clips]
+        known[name] = np.concatenate(values) if name in PER_FRAME else np.array(values)
+    begins = np.concatenate([[0], np.cumsum(lengths)])
+    return Catalog(**known, begins=begins, size=size, faces=np.array([int(own.face.sum()) for own in clips]))
+
+
+def of_entries(entries: Sequence[manifest.Entry]) -> dict[str, Any]:
+    """The fields of a Catalog that the manifest says."""
+    people = sorted({entry.person for entry in entries})
+    number = {person: i for i, person in enumerate(people)}
+    return {
+        "names": np.array([entry.name for entry in entries]),
+        "people": tuple(people),
+        "person": np.array([number[entry.person] for entry in entries], np.int32),
+        "held_out": np.array([entry.held_out for entry in entries]),
+        "audio": np.array([entry.audio for entry in entries]),
+        "in_sync": np.array([entry.in_sync for entry in entries]),
+    }
 
 
 def _rest(columns: dict[str, Any], mouth: Float[np.ndarray, " t"]) -> list[np.ndarray]:

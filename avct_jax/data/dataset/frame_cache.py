@@ -56,7 +56,7 @@ def open_frames(
     path = folder / FOLDER / f"{size}.bin"
     try:
         path.parent.mkdir(exist_ok=True)
-        with _locked(path.with_suffix(".lock")):
+        with locked(path.with_suffix(".lock")):
             _fill(folder, known, path, size, progress)
         return np.memmap(path, np.uint8, "r", shape=shape)
     except OSError as error:
@@ -123,7 +123,7 @@ def _fill(folder, known, path: pathlib.Path, size: int, progress: Progress | Non
 
 def _decode_all(folder, known, clips, size: int, write: Write, progress: Progress | None) -> None:
     def decode(which: int) -> None:
-        video = read_video(folder / f"{known.names[which]}.mp4", int(known.frames[which]), known.size)
+        video = read_video(folder / f"{known.names[which]}.mp4", known.length(which), known.size)
         for place, image in enumerate(video, int(known.begins[which])):
             write(place, resize(image, size))
 
@@ -181,10 +181,11 @@ def _write_index(path: pathlib.Path, index: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _locked(path: pathlib.Path) -> Iterator[None]:
+def locked(path: pathlib.Path) -> Iterator[None]:
+    """Keep others who ask for the same file waiting; not on Windows, which has no such locks."""
     try:
         import fcntl
-    except ImportError:  # not on Windows
+    except ImportError:
         yield
         return
     with open(path, "w") as file:

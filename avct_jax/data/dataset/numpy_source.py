@@ -12,10 +12,11 @@ from jaxtyping import Int, UInt8
 from avct_jax.data.clips import manifest
 from avct_jax.data.dataset import batch_types, collate, dataset_index, frame_cache, sampler, source
 from avct_jax.data.media import video_io
+from avct_jax.data.records import packed_index
 
 
 class NumpySource:
-    """A source.Source: columns of all clips in memory (3.5 kB a frame), images in a frame_store.
+    """A source.Source: columns are read as they are needed (data/records), images are in a frame_cache.
 
     Data that fits on an accelerator can be held there: put `store(size)` on it once, and gather the places
     that `batch(..., images=False)` gives.
@@ -27,27 +28,26 @@ class NumpySource:
         *,
         in_memory: bool = False,
         progress: frame_cache.Progress | None = None,
+        packing: packed_index.Progress | None = None,
     ):
-        """Read the columns of all clips.
+        """Open the columns of all clips; they are packed first where they have not been.
 
         Args:
           folder: what `avct preprocess` made.
-          in_memory: keep images in memory, and write nothing into the folder.
+          in_memory: keep columns and images in memory, and write nothing into the folder.
           progress: called with the clips decoded and to be decoded, when images are first needed.
+          packing: called with the shards of columns packed and to be packed.
 
         Raises:
           UserError: no clips, or a clip is missing or damaged.
         """
         self.folder = pathlib.Path(folder)
         self._in_memory, self._progress = in_memory, progress
-        entries = manifest.read(self.folder, least=1).clips
-        mean_face = dataset_index.read_mean_face(self.folder)
-        read = functools.partial(dataset_index.read_columns, self.folder, mean_face=mean_face)
-        # One after the other: in threads, numpy's reading of headers now and then fails in Python 3.11, whose
-        # parser counts its depth for all threads together (SystemError, CPython issue 106905).
-        self._columns = [read(entry) for entry in entries]
-        size = video_io.probe(self.folder / f"{entries[0].name}.mp4").size[0]
-        self.catalog = dataset_index.make(entries, self._columns, size=size)
+        if in_memory:
+            self.catalog, self._rows = _read_all(self.folder)
+        else:
+            found = packed_index.open_clips(self.folder, progress=packing)
+            self.catalog, self._rows = found.catalog, found.files(self.folder).rows
         self._stores: dict[int, UInt8[np.ndarray, "n s s 3"]] = {}
         self._pools: dict[Any, sampler.Pool] = {}
 
@@ -113,11 +113,20 @@ class NumpySource:
 
         return source.prefetch(make)
 
-    def _rows(self, name: str, which: int, frames: Int[np.ndarray, " m"]) -> np.ndarray:
-        return self._columns[which][name][frames]
-
     def _places(self, pairs: Int[np.ndarray, "*b 2"]) -> Int[np.ndarray, "*b"]:
         return (self.catalog.begins[pairs[..., 0]] + pairs[..., 1]).astype(np.int32)
+
+
+def _read_all(folder: pathlib.Path) -> tuple[dataset_index.Catalog, collate.Rows]:
+    """All columns of a folder, in memory."""
+    entries = manifest.read(folder, least=1).clips
+    mean_face = dataset_index.read_mean_face(folder)
+    # One after the other: in threads, numpy's reading of headers now and then fails in Python 3.11, whose
+    # parser counts its depth for all threads together (SystemError, CPython issue 106905).
+    columns = [dataset_index.read_columns(folder, entry, mean_face) for entry in entries]
+    size = video_io.probe(folder / f"{entries[0].name}.mp4").size[0]
+    known = dataset_index.make(entries, [dataset_index.summarise(own) for own in columns], size=size)
+    return known, lambda name, which, frames: columns[which][name][frames]
 
 
 def _gather(

@@ -7,7 +7,7 @@ example, and training goes on anywhere in the stream.
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from avct_jax import errors
 from avct_jax.data.dataset import batch_types, dataset_index
@@ -81,8 +81,8 @@ def find_pool(
     """
     if kind not in batch_types.KINDS:
         raise ValueError(f"kind is {kind!r}; it must be one of {', '.join(batch_types.KINDS)}")
-    mine = np.array([person == config.speaker for person in known.persons])
-    faces = np.add.reduceat(known.face, known.begins[:-1], dtype=np.int64)
+    mine = _is_person(known, config.speaker)
+    faces = known.faces
     learned, heard, long = known.held_out == held_out, known.audio, known.frames
     others = learned & ~mine
     if kind == "pairs":
@@ -140,7 +140,7 @@ def _pair(known, pool, config, rng) -> PairPlan:
 
 def _sync(known, pool, config, rng) -> SyncPlan:
     which = _draw_clip(pool, config, rng)
-    first = int(rng.integers(known.frames[which] - SYNC_FRAMES + 1))
+    first = int(rng.integers(known.length(which) - SYNC_FRAMES + 1))
     heard = first
     if rng.random() < config.negative_prob:
         heard = _other_audio(known, which, first, config, rng)
@@ -149,7 +149,7 @@ def _sync(known, pool, config, rng) -> SyncPlan:
 
 def _other_audio(known, which, first, config, rng) -> int:
     """A window that lips from `first` do not say: near in time, or anywhere in the clip."""
-    windows = np.arange(known.frames[which] - SYNC_FRAMES + 1)
+    windows = np.arange(known.length(which) - SYNC_FRAMES + 1)
     away = np.abs(windows - first)
     fit = away >= config.hard_negative_min_shift
     hard = rng.random() < config.hard_negative_prob
@@ -165,7 +165,7 @@ def _other_audio(known, which, first, config, rng) -> int:
 
 def _sequence(known, pool, config, rng) -> SequencePlan:
     which = int(rng.choice(pool.speaker))
-    first = int(rng.integers(known.frames[which] - config.frames + 1))
+    first = int(rng.integers(known.length(which) - config.frames + 1))
     shown = which
     if rng.random() < config.cross_identity_prob and pool.people:
         shown = int(rng.choice(pool.people[rng.integers(len(pool.people))]))
@@ -176,7 +176,7 @@ def _sequence(known, pool, config, rng) -> SequencePlan:
 
 def _poses(known, pool, config, rng) -> PosePlan:
     which = int(rng.choice(pool.speaker))
-    return PosePlan(which, int(rng.integers(known.frames[which] - config.pose_frames + 1)))
+    return PosePlan(which, int(rng.integers(known.length(which) - config.pose_frames + 1)))
 
 
 _PLANS = {"pairs": _pair, "sync": _sync, "sequences": _sequence, "poses": _poses}
@@ -208,13 +208,19 @@ def _draw_clip(pool: Pool, config: batch_types.DrawConfig, rng: np.random.Genera
     return int(rng.choice(people[rng.integers(len(people))]))
 
 
+def _is_person(known: dataset_index.Catalog, name: str) -> Bool[np.ndarray, " c"]:
+    number = known.people.index(name) if name in known.people else -1
+    return known.person == number
+
+
 def _by_person(
     known: dataset_index.Catalog, clips: Int[np.ndarray, " m"]
 ) -> tuple[Int[np.ndarray, " _"], ...]:
-    people: dict[str, list[int]] = {}
-    for which in clips:
-        people.setdefault(known.persons[which], []).append(int(which))
-    return tuple(np.array(people[person]) for person in sorted(people))
+    if not len(clips):
+        return ()
+    person = known.person[clips]
+    order = np.argsort(person, kind="stable")
+    return tuple(np.split(clips[order], np.flatnonzero(np.diff(person[order])) + 1))
 
 
 def _least_sync_frames(config: batch_types.DrawConfig) -> int:
@@ -232,7 +238,7 @@ def _why_none(known: dataset_index.Catalog, config: batch_types.DrawConfig, kind
     split = "held-out" if held_out else "training"
     of = f" of the speaker {config.speaker!r}" if kind in ("sequences", "poses") else ""
     remedy = "preprocess more videos"
-    if of and config.speaker not in known.persons:
-        often = max(sorted(set(known.persons)), key=known.persons.count)
+    if of and config.speaker not in known.people:
+        often = known.people[int(np.bincount(known.person).argmax())]
         remedy = f"set speaker to a person of these clips, such as {often!r} (--draw.speaker)"
     return f"no {split} clip{of} among {len(known.names)} has {needs}, as {kind!r} need; {remedy}"

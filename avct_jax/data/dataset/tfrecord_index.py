@@ -18,9 +18,9 @@ from avct_jax.data.dataset import dataset_index, host_tensorflow
 from avct_jax.files import atomic_write
 
 FILE = "random_access.npz"  # beside the shards
-VERSION = 1
+VERSION = 2
 HEADER, FOOTER = 12, 4  # bytes of a TFRecord before and after its data: length and checksums
-KNOWN_BY = ("keypoints", "jacobians", "poses", "score", "silent")  # columns that a catalog is made of
+KNOWN_BY = ("keypoints", "jacobians", "poses", "score", "silent", "mel")  # columns that a catalog is made of
 
 
 class RecordIndex(NamedTuple):
@@ -50,8 +50,8 @@ class Shards:
         self._files: dict[int, int] = {}
         self._lock = threading.Lock()
 
-    def rows(self, name: str, which: int, frames: Int[np.ndarray, " m"]) -> np.ndarray:
-        """A column of one clip at these frames."""
+    def rows(self, name: str, which: int, frames: Int[np.ndarray, "*m"]) -> np.ndarray:
+        """A column of one clip at these frames, or steps."""
         column = dataset_index.COLUMNS[name]
         dtype = np.dtype(column.dtype)
         width = dtype.itemsize * int(np.prod(column.shape))
@@ -169,7 +169,7 @@ def _scan(record: bytes, begin: int, shard: int, held_out: bool) -> tuple[Any, .
         offset=features["offset"].float_list.value[0],
     )
     side = len(np.asarray(cv2.imdecode(np.frombuffer(jpegs[0], np.uint8), cv2.IMREAD_COLOR)))
-    known = {name: columns[name] for name in KNOWN_BY}
+    known = dataset_index.summarise({name: columns[name] for name in KNOWN_BY})
     return entry, known, side, (shard, [begin + record.index(value) for value in values.values()]), places
 
 
@@ -191,6 +191,6 @@ def _load(path: pathlib.Path) -> RecordIndex | None:
             rest = {name: fields[name] for name in RecordIndex._fields if name != "catalog"}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    texts = {name: tuple(own[name].tolist()) for name in ("names", "persons")}
-    known = dataset_index.Catalog(**{**own, **texts, "size": int(own["size"])})
+    people = tuple(own["people"].tolist())
+    known = dataset_index.Catalog(**{**own, "people": people, "size": int(own["size"])})
     return RecordIndex(known, **{**rest, "shards": tuple(rest["shards"].tolist())})

@@ -6,7 +6,6 @@ import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import Int, UInt8
 
@@ -20,6 +19,7 @@ from avct_jax.data.dataset import (
     source,
     tfrecord_index,
 )
+from avct_jax.data.records import jpeg
 
 ENDLESS = 2**62  # examples
 
@@ -96,15 +96,13 @@ class RecordSource:
         shown = np.empty((*pairs.shape[:-1], size, size, 3), np.uint8)
         for place in np.ndindex(pairs.shape[:-1]):
             which, frame = map(int, pairs[place])
-            # OpenCV's decoder takes a fifth of the time of TensorFlow's, and lets other threads run as well.
-            data = np.frombuffer(self._shards.image(which, frame), np.uint8)
-            image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
-            if image is None or image.shape[0] != self.catalog.size:
+            image = jpeg.decode(self._shards.image(which, frame), self.catalog.size)
+            if image is None:
                 raise errors.UserError(
                     f"{self._shards.path(which)} is damaged at frame {frame} of clip "
                     f"{self.catalog.names[which]}; remove its folder and prepare it again"
                 )
-            shown[place] = frame_cache.resize(np.asarray(image), size)
+            shown[place] = frame_cache.resize(image, size)
         return shown
 
 

@@ -21,7 +21,7 @@ from jaxtyping import Float, Float32, UInt8
 
 from avct_jax import errors, weights_file
 from avct_jax.convert import name_map, released
-from avct_jax.data.clips import clip
+from avct_jax.data.clips import clip, mel_steps
 from avct_jax.data.dataset import frame_cache
 from avct_jax.data.faces import crop
 from avct_jax.data.speech import mel, speech_features
@@ -187,7 +187,8 @@ class DSyncScorer:
         count = metric.window_count(frames, len(wav))
         if not count:
             return np.zeros((0, self.size), np.float32)
-        windows = clip.mel_windows(speech_features.normalised(wav), count)
+        steps = mel_steps.of_sound(speech_features.normalised(wav), count)
+        windows = mel_steps.windows(steps, np.arange(count))
         return _of_chunks(self._speech, windows[..., None].astype(np.float32))
 
     def compare(self, lip: Embeddings, speech: Float[np.ndarray, "m d"]) -> metric.Sync:

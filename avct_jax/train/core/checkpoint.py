@@ -106,12 +106,13 @@ class Checkpoints:
         values = (metrics[self._best_metric] for metrics in found if self._best_metric in metrics)
         return min(map(float, values), default=float("inf"))
 
-    def restore(self, like: Any, shardings: jax.sharding.Sharding) -> Restored | None:
+    def restore(self, like: Any, shardings: Any) -> Restored | None:
         """Read the newest checkpoint; one that is damaged or not finite is passed over and put aside.
 
         Args:
           like: a state, or its shapes (jax.eval_shape).
-          shardings: where its arrays shall lie, whatever devices they were saved from.
+          shardings: where its arrays shall lie, whatever devices they were saved from: one for all of them,
+            or a tree like the state.
 
         Returns:
           None in an empty folder.
@@ -119,7 +120,10 @@ class Checkpoints:
         Raises:
           UserError: there are checkpoints, and none of them is whole and finite.
         """
-        target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=shardings), like)
+        if isinstance(shardings, jax.sharding.Sharding):
+            shardings = jax.tree.map(lambda x: shardings, like)
+        shaped = lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where)
+        target = jax.tree.map(shaped, like, shardings)
         steps, faults = self.steps[::-1], []
         for i, step in enumerate(steps):
             found, fault = self._read(step, target)

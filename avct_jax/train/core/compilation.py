@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 import jax
 
 from avct_jax.train.core import grad_accumulation, sharding
+from avct_jax.train.distributed import fsdp
 from avct_jax.train.stages import stage
 
 PLAIN = grad_accumulation.ComputeConfig()
 
 
 class Programs(NamedTuple):
-    """The stage's functions, compiled for a mesh. Whatever they return lies whole on every device."""
+    """The stage's functions, compiled for a mesh. What they return lies whole everywhere, but for a state."""
 
     step: Callable[..., Any]
     eval_step: Callable[..., Any]
@@ -30,21 +31,26 @@ def compile_stage(
     returns their largest, so that all processes learn of it in the same step, at no further cost.
     """
     whole, parts = sharding.replicated(mesh), sharding.sliced(mesh)
+    split = fsdp.is_split(mesh)
+    state = fsdp.shardings(jax.eval_shape(made.initial), mesh) if split else whole
 
     def step(current, frozen, batch, key, asked):
-        current, metrics = made.step(current, frozen, batch, key)
+        current, metrics = made.step(fsdp.gathered(current, mesh, ("params",)), frozen, batch, key)
         return current, (metrics, asked.max())
 
-    taken = (whole, whole, parts, whole)
+    def ready(function):
+        return (lambda current, *more: function(fsdp.gathered(current, mesh), *more)) if split else function
+
+    taken = (state, whole, parts, whole)
     options = compute.compiler_options(mesh.devices.flat[0].platform)
     return Programs(
         jax.jit(
             step,
             donate_argnums=0,
             in_shardings=(*taken, parts),
-            out_shardings=whole,
+            out_shardings=(state, whole),
             compiler_options=options or None,
         ),
-        jax.jit(made.eval_step, in_shardings=taken, out_shardings=whole),
-        jax.jit(made.image, in_shardings=taken[:3], out_shardings=whole) if made.image else None,
+        jax.jit(ready(made.eval_step), in_shardings=taken, out_shardings=whole),
+        jax.jit(ready(made.image), in_shardings=taken[:3], out_shardings=whole) if made.image else None,
     )

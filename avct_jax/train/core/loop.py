@@ -1,7 +1,6 @@
 """The step loop: draw, step, report, judge, show, save, stop. Only here are steps repeated."""
 
 import contextlib
-import dataclasses
 import math
 import pathlib
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -12,6 +11,7 @@ import numpy as np
 
 from avct_jax import errors
 from avct_jax.data.dataset import batch_types, source
+from avct_jax.train import run_config
 from avct_jax.train.core import (
     checkpoint,
     compilation,
@@ -20,7 +20,15 @@ from avct_jax.train.core import (
     stop_request,
     train_state,
 )
-from avct_jax.train.monitoring import contact_sheet, meters, metric_log, profiler, run_progress
+from avct_jax.train.distributed import device_mesh, fsdp
+from avct_jax.train.monitoring import (
+    contact_sheet,
+    meters,
+    metric_log,
+    profiler,
+    run_instruments,
+    run_progress,
+)
 from avct_jax.train.stages import stage
 
 VALIDATION = "val/"
@@ -36,35 +44,6 @@ REMEDY = (
     "the run goes on from its last checkpoint"
 )
 EVAL_SEED = 20220226  # of the keys of judging, which no run may change: figures stay comparable
-
-
-@dataclasses.dataclass(frozen=True)
-class RunConfig:
-    """How long, how much at once, and how often something is shown or kept. 0 switches a rhythm off.
-
-    Attributes:
-      steps: in all; a run that was stopped goes on to them.
-      batch_size: examples a step, over all devices and processes.
-      seed: of examples, of what is random in a step, and of the networks' first values.
-      report_every: steps between reports of the mean losses.
-      save_every: steps between checkpoints.
-      keep: newest checkpoints that stay, beside the best.
-      eval_every: steps between looks at held-out examples.
-      eval_batches: how many batches of them.
-      image_every: steps between contact sheets.
-      profile: steps to trace for XProf, after the first few.
-    """
-
-    steps: int = 1000
-    batch_size: int = 8
-    seed: int = 0
-    report_every: int = 25
-    save_every: int = 250
-    keep: int = 3
-    eval_every: int = 250
-    eval_batches: int = 4
-    image_every: int = 500
-    profile: int = 0
 
 
 class TrainingOutcome(NamedTuple):
@@ -92,7 +71,7 @@ class Task(NamedTuple):
     stage: stage.Stage
     source: source.Source
     draw: batch_types.DrawConfig
-    config: RunConfig
+    config: run_config.RunConfig
     folder: pathlib.Path
     best_metric: str = ""
     facts: Mapping[str, Any] = {}
@@ -119,6 +98,7 @@ def train(
     sharding.check_batch_size(task.config.batch_size, mesh, microbatches=compute.microbatches)
     _check_memory(task, mesh, mesh.size * compute.microbatches)
     notes = list(task.notes)
+    gauges = run_instruments.RunInstruments(task.folder, task.config, mesh, compute.dtype)
     with contextlib.ExitStack() as stack:
         # First in, last out: a signal does not disturb the last save either.
         request = stack.enter_context(stop_request.listening(lambda: has_checkpoint(task.folder)))
@@ -144,7 +124,8 @@ def train(
         for text in notes if first_process else ():
             shown.note(text)
         compiled = compilation.compile_stage(task.stage, mesh, compute)
-        run = _Training(task, mesh, compiled, kept, log, shown, request, current, first, facts)
+        stack.enter_context(gauges)
+        run = _Training(task, mesh, compiled, kept, log, shown, request, gauges, current, first, facts)
         return run.go()
 
 
@@ -152,7 +133,7 @@ def _check_memory(task: Task, mesh: jax.sharding.Mesh, unit: int) -> None:
     """Refuse a batch that cannot fit, by a few of its examples."""
     if task.config.batch_size <= HARMLESS:
         return
-    part = (jax.process_index(), jax.process_count())
+    part = device_mesh.part(mesh)
     few = {"seed": task.config.seed, "step": 0, "batch_size": mesh.size, "part": part}
     examples = task.source.batch(task.stage.kind, task.draw, **few)
     sharding.check_memory(examples, task.config.batch_size, mesh, unit=unit)
@@ -165,19 +146,20 @@ def has_checkpoint(folder: pathlib.Path) -> bool:
 
 def _begin(task: Task, kept: checkpoint.Checkpoints, mesh: jax.sharding.Mesh):
     """State to go on from, its step, and what was kept with it."""
-    found = kept.restore(jax.eval_shape(task.stage.initial), sharding.replicated(mesh))
+    shapes = jax.eval_shape(task.stage.initial)
+    found = kept.restore(shapes, fsdp.shardings(shapes, mesh))
     if found is None:
-        return sharding.place(task.stage.initial(), mesh), 0, {}
+        return fsdp.place(task.stage.initial(), mesh), 0, {}
     return found.state, found.step, found.facts
 
 
 class _Training:
     """The bookkeeping of one run."""
 
-    def __init__(self, task, mesh, compiled, kept, log, shown, request, current, first, facts):
+    def __init__(self, task, mesh, compiled, kept, log, shown, request, gauges, current, first, facts):
         self.task, self.config, self.mesh = task, task.config, mesh
         self.kept, self.log, self.shown, self.request = kept, log, shown, request
-        self.current, self.done = current, first
+        self.current, self.done, self.gauges = current, first, gauges
         self.programs = compiled
         self.frozen = sharding.place(task.stage.frozen, mesh)
         self.key = sharding.make_key(self.config.seed, mesh)
@@ -185,8 +167,8 @@ class _Training:
         self.pending: list[tuple[int, Any]] = []  # steps whose metrics are still on the devices
         self.sample: Any = None  # held-out examples that images show; () where there are none
         self.means = meters.Means(facts.get("unreported"))
-        self.clock = meters.StepClock()
         self.best, self.saved, self.agreed = kept.best(), first, False
+        gauges.go_on(facts)
 
     def go(self) -> TrainingOutcome:
         config, first, last = self.config, self.done, self.config.steps
@@ -201,7 +183,7 @@ class _Training:
             for i in range(first, last):
                 batch = self._draw(batches)
                 trace.before(i)
-                self._step(batch)
+                self._step(batch, fresh=i == first)
                 trace.after(self.done, self.current)
                 if self._stopping():
                     return self._stop()
@@ -214,13 +196,13 @@ class _Training:
             self.task.draw,
             seed=self.config.seed,
             batch_size=self.config.batch_size,
-            part=(jax.process_index(), jax.process_count()),
+            part=device_mesh.part(self.mesh),
             first_step=first,
         )
         return cast(Generator[Any], made)
 
     def _draw(self, batches: Iterator[Any]) -> Any:
-        with self.clock.waiting():
+        with self.gauges.drawing():
             try:
                 batch = next(batches)
             except errors.UserError:
@@ -231,14 +213,18 @@ class _Training:
                 raise
         return sharding.place_batch(batch, self.mesh)
 
-    def _step(self, batch: Any) -> None:
-        asked = self.asked[bool(self.request)]
-        self.current, out = self.programs.step(self.current, self.frozen, batch, self.key, asked)
+    def _step(self, batch: Any, *, fresh: bool) -> None:
+        more = (self.frozen, batch, self.key, self.asked[bool(self.request)])
+        with self.gauges.compiling() if fresh else contextlib.nullcontext():
+            self.current, out = self.programs.step(self.current, *more)
+            if fresh:
+                self.gauges.learn(self.programs.step, self.current, *more)
         self.done += 1
         self.pending.append((self.done, out))
         self.shown.advance(self.done)
         if len(self.pending) > AHEAD:
-            jax.block_until_ready(self.pending[-1 - AHEAD][1])
+            with self.gauges.awaiting_steps():
+                jax.block_until_ready(self.pending[-1 - AHEAD][1])
 
     def _stopping(self) -> bool:
         """Alone: as soon as asked. With others: when a step that carried the word is known to all."""
@@ -249,8 +235,9 @@ class _Training:
         return self.agreed
 
     def _stop(self) -> TrainingOutcome:
-        self._save()
-        self.kept.wait()
+        with self.gauges.saving():
+            self._save()
+            self.kept.wait()
         if self.means.count:  # what goes on from here reports these steps again, with those that lack
             self._report(end=True)
         name = self.request.signal or "a signal to another process"
@@ -268,9 +255,9 @@ class _Training:
             self._report()
         elif fresh:  # says that it runs, and keeps compilation out of the pace of the others
             self._settle()
-            self.clock.restart()
+            self.gauges.restart()
         evaluated = None
-        with self.clock.paused():
+        with self.gauges.aside():
             if (due(config.eval_every) or (last and config.eval_every)) and self._find_sample():
                 evaluated = self._evaluate(end=not due(config.eval_every))
             if (due(config.image_every) or (last and config.image_every)) and self._find_sample():
@@ -282,7 +269,8 @@ class _Training:
 
     def _settle(self) -> None:
         """Fetch the metrics of all steps so far, and make sure that they are finite."""
-        rows, self.pending = jax.device_get(self.pending), []
+        with self.gauges.awaiting_steps():
+            rows, self.pending = jax.device_get(self.pending), []
         for step, (row, asked) in rows:
             # The norm last: losses come first on a line, and say more where both are not finite.
             row = dict(sorted(row.items(), key=lambda item: item[0] == train_state.GRADIENT_NORM))
@@ -293,11 +281,12 @@ class _Training:
     def _report(self, *, end: bool = False) -> None:
         self._settle()
         means, count = self.means.take()
-        pace = self.clock.pace(count, self.config.batch_size)
+        pace, told, slow = self.gauges.report(self.done, count)
         self.shown.report(self.done, means, pace)
         if self.log:
-            self.log.append(self.done, {**means, **pace._asdict()}, note=metric_log.END if end else "")
-        self.clock.restart()
+            self.log.append(self.done, {**means, **told}, note=metric_log.END if end else "")
+        for line in slow:
+            self.shown.note(line)
 
     def _evaluate(self, *, end: bool) -> dict[str, float] | None:
         """Mean metrics of the averaged networks on the same held-out examples each time."""
@@ -323,7 +312,7 @@ class _Training:
             seed=EVAL_SEED,
             step=number,
             batch_size=self.config.batch_size,
-            part=(jax.process_index(), jax.process_count()),
+            part=device_mesh.part(self.mesh),
             held_out=True,
         )
 
@@ -349,6 +338,10 @@ class _Training:
         self._settle()
         if self.done == self.saved:
             return
+        with self.gauges.saving():
+            self._write(evaluated)
+
+    def _write(self, evaluated: Mapping[str, float] | None) -> None:
         # Finite losses and gradients may still overflow in the optimiser or in batch statistics.
         if not train_state.is_finite(self.current):
             raise errors.UserError(
@@ -360,13 +353,15 @@ class _Training:
             **self.task.facts,
             "position": {"seed": self.config.seed, "step": self.done, "batch_size": self.config.batch_size},
             "unreported": self.means.as_json(),
+            **self.gauges.facts(),
         }
         self.kept.save(self.current, self.done, facts=facts, metrics=metrics)
         if best and evaluated:
             self.best = evaluated[name]
         self.saved = self.done
+        exported = fsdp.exportable(self.current, self.mesh)
         if sharding.is_first_process():
-            self.task.export(self.current, best)
+            self.task.export(exported, best)
 
     def _image(self) -> None:
         if self.programs.image is None:

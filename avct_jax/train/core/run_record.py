@@ -27,6 +27,9 @@ FREE = (
     "eval_batches",
     "image_every",
     "profile",
+    "dump_hlo",
+    "watchdog",
+    "peak_tflops",
 )
 
 

@@ -1,7 +1,8 @@
 """Many devices as one: the mesh, how arrays lie on it, and how the processes of a cluster find each other.
 
-Parameters lie whole on every device, batches in equal slices along the one axis "data". What is learned hangs
-on the global batch alone: on one device, on eight, or on several machines.
+Parameters lie whole on every device, batches in equal slices along the axis "data"; where a state is split
+(distributed/fsdp.py), batches lie along "fsdp", too. What is learned hangs on the global batch alone: on one
+device, on eight, or on several machines.
 """
 
 import os
@@ -14,8 +15,9 @@ from jax.experimental import multihost_utils
 
 from avct_jax import errors
 from avct_jax.train.core import malloc
+from avct_jax.train.distributed import device_mesh
 
-AXIS = "data"
+AXIS = device_mesh.DATA
 CONNECT_SECONDS = 300  # that a process waits for the others,
 LEAVE_SECONDS = 30  # and at its end: one that failed shall not wait for long
 SLURM_TASKS = ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS")
@@ -93,14 +95,15 @@ def join(cluster: Cluster | None) -> None:
         ) from None
 
 
-def make_mesh(count: int = 0) -> jax.sharding.Mesh:
-    """Lay devices along the axis "data", process by process.
+def make_mesh(count: int = 0, fsdp: int = 1) -> jax.sharding.Mesh:
+    """Lay devices along the axis "data", process by process; see device_mesh.lay.
 
     Args:
       count: of devices to use; 0: all. Several processes use all.
+      fsdp: devices over which a training state is split; 1: it lies whole on each.
 
     Raises:
-      UserError: there are fewer.
+      UserError: there are fewer, or `fsdp` does not divide them.
     """
     # Sorted, so that the slice of process p is the p-th part of the batch.
     devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
@@ -109,7 +112,7 @@ def make_mesh(count: int = 0) -> jax.sharding.Mesh:
     if count and jax.process_count() > 1:
         raise errors.UserError("several processes use all their devices; leave --devices out")
     used = devices[:count] if count else devices
-    return jax.sharding.Mesh(np.array(used), (AXIS,), axis_types=(jax.sharding.AxisType.Auto,))
+    return device_mesh.lay(used, fsdp)
 
 
 def replicated(mesh: jax.sharding.Mesh) -> jax.sharding.NamedSharding:
@@ -119,7 +122,7 @@ def replicated(mesh: jax.sharding.Mesh) -> jax.sharding.NamedSharding:
 
 def sliced(mesh: jax.sharding.Mesh) -> jax.sharding.NamedSharding:
     """The first axis in equal slices, one a device."""
-    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS))
+    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(device_mesh.batch_axes(mesh)))
 
 
 def check_batch_size(batch_size: int, mesh: jax.sharding.Mesh, *, microbatches: int = 1) -> None:

@@ -41,6 +41,7 @@ class StepClock:
     def restart(self) -> None:
         """Count from now."""
         self._since, self._waited, self._left_out = time.perf_counter(), 0.0, 0.0
+        self._blocked = 0.0
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
@@ -50,11 +51,22 @@ class StepClock:
         self._waited += time.perf_counter() - began
 
     @contextlib.contextmanager
+    def blocked(self) -> Iterator[None]:
+        """Count the block as waiting for devices."""
+        began = time.perf_counter()
+        yield
+        self._blocked += time.perf_counter() - began
+
+    @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """Leave the block out."""
         began = time.perf_counter()
         yield
         self._left_out += time.perf_counter() - began
+
+    def own_seconds(self, steps: int) -> float:
+        """Seconds a step, of so many, in which the process did not wait for devices."""
+        return max(time.perf_counter() - self._since - self._left_out - self._blocked, 0.0) / steps
 
     def pace(self, steps: int, batch_size: int) -> run_progress.Pace:
         """Of so many steps since the last restart."""

@@ -8,11 +8,10 @@ import pytest
 import skimage.data
 
 from avct_jax import errors
-from avct_jax.data.clips import clip
+from avct_jax.data.clips import clip, mel_steps
 from avct_jax.data.faces import crop
 from avct_jax.data.media import video_io
 from avct_jax.data.phonemes import symbols
-from avct_jax.data.speech import mel
 
 
 def make_clip(frames=9, person="someone", **fields):
@@ -30,7 +29,7 @@ def make_clip(frames=9, person="someone", **fields):
 def audio(frames=9):
     return {
         "audio": np.ones((frames, 4, 41), np.float32),
-        "mel": np.zeros((frames, 80, 16), np.float16),
+        "mel": np.zeros((mel_steps.longest(frames), 80), np.float16),
         "phonemes": np.arange(frames, dtype=np.int8),
         "recognised": np.arange(frames, dtype=np.int8) + np.int8(1),
         "silent": np.zeros(frames, bool),
@@ -65,8 +64,21 @@ def test_clip_of_an_older_version_is_refused(tmp_path):
     clip.save(tmp_path / "a.npz", make_clip())
     with np.load(tmp_path / "a.npz") as file:
         np.savez(tmp_path / "b.npz", **{**file, "version": 0})
-    with pytest.raises(errors.UserError, match=r"b\.npz is no clip, it is of version 0, not 1"):
+    with pytest.raises(errors.UserError, match=r"b\.npz is no clip, it is of version 0, not 2 or 1"):
         clip.load(tmp_path / "b.npz")
+
+
+def test_clip_of_version_1_has_its_windows_joined(tmp_path):
+    steps = np.random.default_rng(1).normal(size=(mel_steps.longest(9), 80)).astype(np.float16)
+    clip.save(tmp_path / "new.npz", make_clip(**{**audio(), "mel": steps}))
+    windows = mel_steps.windows(steps, np.arange(9))
+    with np.load(tmp_path / "new.npz") as file:
+        np.savez(tmp_path / "old.npz", **{**file, "version": 1, "mel": windows})
+        np.savez(tmp_path / "torn.npz", **{**file, "version": 1, "mel": windows[::-1]})
+    found = clip.load(tmp_path / "old.npz").mel
+    assert np.array_equal(found, steps) and found.dtype == np.float16
+    with pytest.raises(errors.UserError, match=r"torn\.npz is damaged; preprocess it again"):
+        clip.load(tmp_path / "torn.npz")
 
 
 @pytest.mark.parametrize("fields", [{"score": np.ones(8, np.float32)}, {"silent": np.zeros(9, bool)}])
@@ -113,22 +125,12 @@ def test_mouth_boxes_are_the_lower_half_of_the_face_and_steady():
 
 def test_listen_hears_silence_where_the_image_outlasts_the_audio():
     heard = clip.listen(np.zeros(16000, np.float32), 30)
-    assert set(heard) == set(clip.SPEECH) and all(len(value) == 30 for value in heard.values())
+    assert set(heard) == set(clip.SPEECH)
+    assert all(len(heard[name]) == 30 for name in clip.SPEECH if name != "mel")
     assert heard["silent"].all() and (heard["phonemes"] == symbols.SIL).all()
     assert heard["audio"].shape == (30, 4, 41) and np.isfinite(heard["audio"]).all()
     made = make_clip(30)._replace(**heard)
-    assert made.mel is not None and made.mel.shape == (30, 80, 16)
-
-
-def test_mel_windows_begin_with_their_frame_and_end_with_the_audio():
-    wav = np.random.default_rng(0).normal(0, 0.1, 25 * 640).astype(np.float32)
-    steps, windows = mel.mel_spectrogram(wav * np.float32(0.9)), clip.mel_windows(wav, 25)
-    assert windows.shape == (25, 80, 16) and windows.dtype == np.float16
-    for frame in (0, 1, 7, 19):
-        begin = int(80 * frame / 25)
-        assert np.array_equal(windows[frame], steps[:, begin : begin + 16].astype(np.float16))
-    assert np.array_equal(windows[24], windows[22]) and not np.array_equal(windows[19], windows[20])
-    assert np.array_equal(windows[24], steps[:, -16:].astype(np.float16))
+    assert made.mel is not None and made.mel.shape == (81, 80)  # of 1 s; 30 frames would reach to step 108
 
 
 def test_held_out_keeps_people_together_and_the_speakers_clips_apart():

@@ -30,7 +30,7 @@ def opened(folder):
 
 @pytest.fixture
 def copied(folder, tmp_path):
-    return shutil.copytree(folder, tmp_path / "clips", ignore=shutil.ignore_patterns(".frames"))
+    return shutil.copytree(folder, tmp_path / "clips", ignore=shutil.ignore_patterns(".frames", "packed"))
 
 
 def same(one, other):
@@ -98,12 +98,12 @@ def test_sequence_without_images_has_none(opened):
 
 
 def test_rest_is_the_silent_frames_with_the_lips_closest(opened):
-    which = opened.catalog.names.index("s1_0")
+    which = opened.catalog.names.tolist().index("s1_0")
     opening = opened.catalog.of(opened.catalog.opening, which)[:8]
     calm = np.flatnonzero(opening <= np.quantile(opening, 0.6))
     poses = opened.catalog.rest_pose[which][0] % 100
     assert 3 < len(calm) < 7 and np.isclose(poses, calm.mean(), atol=1e-3)
-    assert np.isnan(opened.catalog.rest_pose[opened.catalog.names.index("id_1")]).all()  # no audio
+    assert np.isnan(opened.catalog.rest_pose[opened.catalog.names.tolist().index("id_1")]).all()  # no audio
 
 
 def test_sync_says_whether_audio_and_lips_belong_together(opened):
@@ -182,7 +182,8 @@ def test_frames_wait_for_another_who_decodes_them(copied, monkeypatch):
 
 def test_source_in_memory_writes_nothing(copied):
     kept = numpy_source.NumpySource(copied, in_memory=True)
-    assert kept.store(16).shape == (kept.catalog.begins[-1], 16, 16, 3) and not (copied / ".frames").exists()
+    assert kept.store(16).shape == (kept.catalog.begins[-1], 16, 16, 3)
+    assert not (copied / ".frames").exists() and not (copied / "packed").exists()
 
 
 @pytest.mark.parametrize(

@@ -27,13 +27,16 @@ KNOWN = dataset_index.make(
         for name, person, t, audio, sync, held in CLIPS
     ],
     [
-        {
-            "keypoints": np.cumsum(np.ones((t, 10, 2), np.float32) * [[0, 0], *[[0, 1]] * 9], 0) / 100,
-            "jacobians": np.zeros((t, 10, 2, 2), np.float32),
-            "poses": np.zeros((t, 6), np.float32),
-            "score": (np.arange(t) != 3).astype(np.float32),
-            "silent": np.arange(t)[: t if audio else 0] < 12,
-        }
+        dataset_index.summarise(
+            {
+                "keypoints": np.cumsum(np.ones((t, 10, 2), np.float32) * [[0, 0], *[[0, 1]] * 9], 0) / 100,
+                "jacobians": np.zeros((t, 10, 2, 2), np.float32),
+                "poses": np.zeros((t, 6), np.float32),
+                "score": (np.arange(t) != 3).astype(np.float32),
+                "silent": np.arange(t)[: t if audio else 0] < 12,
+                "mel": np.zeros((4 * t if audio else 0, 80), np.float16),
+            }
+        )
         for _, _, t, audio, _, _ in CLIPS
     ],
     size=64,
@@ -59,10 +62,12 @@ def test_plan_hangs_on_seed_kind_and_index_alone(kind):
 
 def test_pairs_take_every_person_alike_and_the_speaker_as_often_as_said():
     drawn = plans("pairs", 600)
-    persons = [KNOWN.persons[plan.clip] for plan in drawn]
+    persons = [KNOWN.people[KNOWN.person[plan.clip]] for plan in drawn]
     assert clips(drawn) == {"a0", "a1", "b0", "d0", "s0", "s2"}  # c0 and s1 are held out
     assert max(abs(persons.count(person) / 600 - 0.25) for person in ("a", "b", "d", "s1")) < 0.06
-    share = np.mean([KNOWN.persons[plan.clip] == "s1" for plan in plans("pairs", 600, speaker_prob=0.7)])
+    share = np.mean(
+        [KNOWN.people[KNOWN.person[plan.clip]] == "s1" for plan in plans("pairs", 600, speaker_prob=0.7)]
+    )
     assert abs(share - 0.7) < 0.06
     assert clips(plans("pairs", 200, held_out=True)) == {"c0", "s1"}
 

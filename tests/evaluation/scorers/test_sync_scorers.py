@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from avct_jax import errors, weights_file
-from avct_jax.data.clips import clip
+from avct_jax.data.clips import clip, mel_steps
 from avct_jax.data.dataset import batch_types, frame_cache
 from avct_jax.data.speech import mel
 from avct_jax.evaluation.scorers import face_crops, sync_scorers
@@ -137,7 +137,10 @@ def test_own_judge_sees_and_hears_what_d_sync_is_trained_on(own):
     wav, first = audio(3, FRAMES / 25), 6
     wav -= wav.mean()
     shown = np.stack([frame_cache.resize(x, 128) for x in images[first : first + 5]])
-    boxes, heard = clip.mouth_boxes(points) / 2, clip.mel_windows(wav / np.abs(wav).max(), FRAMES)
+    boxes, heard = (
+        clip.mouth_boxes(points) / 2,
+        mel_steps.windows(mel_steps.of_sound(wav / np.abs(wav).max(), FRAMES), np.arange(FRAMES)),
+    )
     still = batch_types.Variation(
         np.zeros(1, bool), np.zeros((1, 4), np.float32), np.zeros((1, 4), np.float32)
     )

@@ -14,8 +14,9 @@ import optax
 import pytest
 
 from avct_jax import errors
+from avct_jax.train import run_config
 from avct_jax.train.core import checkpoint, loop, sharding, stop_request
-from avct_jax.train.monitoring import metric_log, profiler
+from avct_jax.train.monitoring import goodput, metric_log, profiler
 from tests import toy_stage
 
 IMPORTS = "from tests import toy_stage as t; import pathlib; "
@@ -117,7 +118,7 @@ def test_full_disk_is_one_line_and_keeps_the_good_checkpoint(mesh, tmp_path, mon
     full = OSError(28, "No space left on device")
     monkeypatch.setattr(checkpoint.Checkpoints, "_begin_save", lambda *_, **__: (_ for _ in ()).throw(full))
     with pytest.raises(errors.UserError, match="is full; free space"):
-        loop.train(task._replace(config=loop.RunConfig(steps=4, save_every=1, eval_every=0)), mesh)
+        loop.train(task._replace(config=run_config.RunConfig(steps=4, save_every=1, eval_every=0)), mesh)
     assert checkpoint_steps(tmp_path) == [2]
 
 
@@ -150,9 +151,36 @@ def test_folder_without_held_out_clips_is_trained_on_and_said(mesh, tmp_path, ca
     assert capsys.readouterr().err.count("nothing is judged or shown: no clip is held out") == 1
 
 
-def test_profile_is_written(mesh, tmp_path):
-    loop.train(toy_stage.make_task(tmp_path, profile=2, steps=profiler.WARM_UP + 3), mesh)
+def test_profile_program_and_utilisation_are_written(mesh, tmp_path):
+    options = {"profile": 2, "steps": profiler.WARM_UP + 3, "dump_hlo": True, "peak_tflops": 1.0}
+    loop.train(toy_stage.make_task(tmp_path, **options), mesh)
     assert list((tmp_path / loop.PROFILE).rglob("*.xplane.pb"))
+    texts = [(tmp_path / "hlo" / name).read_text() for name in ("step.stablehlo.mlir", "step.optimised.hlo")]
+    assert "stablehlo.dot_general" in texts[0] and "HloModule" in texts[1]
+    assert json.loads((tmp_path / "hlo" / "memory.json").read_text())["argument"] > 0
+    for row in metric_log.read(tmp_path / metric_log.FILE):
+        # Two layers, (8, 2) to 8 to 1, and the gradients of both, but for that of the examples.
+        assert row["mfu"] * row["step_seconds"] * 1e12 == pytest.approx(2 * 8 * (2 * 8 * 2 + 8 * 3))
+
+
+def test_goodput_counts_over_starts_and_takes_back_what_was_lost(mesh, tmp_path):
+    """Three steps of which two are saved, as by a kill; then to the end."""
+    with pytest.raises(errors.UserError):
+        loop.train(toy_stage.make_task(tmp_path, made=toy_stage.make_stage(nan_at=3)), mesh)
+    path = tmp_path / goodput.FILE
+    lost = json.loads(path.read_text())
+    lost["seconds"]["steps"] += 50  # after the checkpoint
+    path.write_text(json.dumps(lost))
+    loop.train(toy_stage.make_task(tmp_path), mesh)
+    told = json.loads(path.read_text())
+    assert told["seconds"]["taken_back"] == pytest.approx(50, abs=0.1) and told["seconds"]["compile"] > 0
+    assert sum(told["seconds"].values()) > sum(lost["seconds"].values())
+    assert told["goodput"] == pytest.approx(
+        told["seconds"]["steps"] / sum(told["seconds"].values()), abs=1e-3
+    )
+    assert metric_log.read(tmp_path / metric_log.FILE)[-1]["goodput"] == pytest.approx(
+        told["goodput"], abs=0.01
+    )
 
 
 def test_ctrl_c_once_ends_the_step_and_twice_ends_at_once(mesh, tmp_path):

@@ -88,7 +88,7 @@ def test_wrong_cluster_options_are_refused(options, said):
         sharding.find_cluster(*options, environment={})
 
 
-def start(folder, process_id, port, **options):
+def start(folder, process_id, port, devices=1, **options):
     code = f"""
 from tests import toy_stage as t; import pathlib
 from avct_jax.train.core import sharding
@@ -96,8 +96,9 @@ cluster = sharding.find_cluster("127.0.0.1:{port}", {process_id}, 2)
 done = t.main(pathlib.Path({str(folder)!r}), cluster=cluster, **{options})
 print(done.step, done.stopped)
 """
+    flags = f"{toy_stage.FLAGS} --xla_force_host_platform_device_count={devices}"
     return subprocess.Popen(
-        [sys.executable, "-c", code], cwd=toy_stage.HERE, env=toy_stage.environment(), text=True,
+        [sys.executable, "-c", code], cwd=toy_stage.HERE, env=toy_stage.environment(flags=flags), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
@@ -110,11 +111,11 @@ def finish(processes):
     return [(said.splitlines()[-1], notes) for said, notes in ended]
 
 
-def test_two_processes_train_as_one_does(tmp_path):
+def test_two_processes_with_a_state_split_over_both_train_as_one_does(tmp_path):
     """And each sees a half of every batch; the first alone writes logs, both the checkpoint."""
     rhythm = {"steps": 3, "eval_every": 3, "image_every": 3}
     with toy_stage.free_port() as port:
-        finish([start(tmp_path / "both", i, port, **rhythm) for i in (0, 1)])
+        finish([start(tmp_path / "both", i, port, devices=4, parts=8, **rhythm) for i in (0, 1)])
     made = toy_stage.make_stage(optax.sgd(0.1))
     loop.train(toy_stage.make_task(tmp_path / "one", made=made, **rhythm), sharding.make_mesh(1))
     one, both = ([json.dumps(sorted(r)) for r in rows(tmp_path / name)] for name in ("one", "both"))
@@ -123,7 +124,8 @@ def test_two_processes_train_as_one_does(tmp_path):
         np.testing.assert_allclose([a[k] for k in losses(a)], [b[k] for k in losses(a)], rtol=1e-5)
     # A run in two processes goes on in one.
     after = loop.train(toy_stage.make_task(tmp_path / "both", made=made, steps=5), sharding.make_mesh(8))
-    assert after.step == 5
+    whole = loop.train(toy_stage.make_task(tmp_path / "one", made=made, steps=5), sharding.make_mesh(1))
+    chex.assert_trees_all_close(*jax.device_get((after.state, whole.state)), atol=1e-5)
 
 
 def test_stop_of_one_process_stops_both_after_the_same_step(tmp_path):

@@ -57,7 +57,7 @@ def make(config, given, **compute):
 def whole(given):
     """The stage of eq. 2, its state at step 0, its frozen networks on the device, its compiled step."""
     built = make(WHOLE, given)
-    return built, built.initial(), quick.jit(built.step)
+    return built, built.initial(), quick.jit_wiring(built.step)
 
 
 def doubled(**fields):
@@ -92,7 +92,7 @@ def test_eight_devices_that_render_frame_by_frame_take_the_same_step(whole, give
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     spread = jax.device_put(doubled(), NamedSharding(mesh, PartitionSpec("data")))
     everywhere = jax.device_put((begun, built.frozen), NamedSharding(mesh, PartitionSpec()))
-    again = quick.jit(make(WHOLE, given, remat=True).step)
+    again = quick.jit_wiring(make(WHOLE, given, remat=True).step)
     one, eight = step(begun, built.frozen, doubled(), KEY), again(*everywhere, spread, KEY)
     chex.assert_trees_all_close(one[1], eight[1], rtol=1e-4)
     one, eight = first_moments(one[0]), first_moments(eight[0])
@@ -104,7 +104,7 @@ def test_warm_up_renders_nothing_and_its_loss_falls(given):
     only = {"frozen": {"keypoint_detector": given["frozen"]["keypoint_detector"]}}
     built = make(WARM, only)
     assert built.frozen.renderer is None and built.frozen.perceptual is None
-    current, step = built.initial(), quick.jit(built.step)
+    current, step = built.initial(), quick.jit_wiring(built.step)
     assert set(current.network_states) == {"avct"}
     batch, totals = training_batches.sequences(b=2, t=4, with_frames=False), []
     for _ in range(30):

@@ -36,7 +36,7 @@ def begun():
 
 @pytest.fixture(scope="module")
 def step():
-    return quick.jit(make().step)
+    return quick.jit_wiring(make().step)
 
 
 def first_moments(current):
@@ -80,7 +80,7 @@ def test_step_is_the_same_on_eight_devices(begun, step):
 
 
 def test_parts_of_a_batch_and_remat_give_the_whole_batchs_gradient(begun, step):
-    parts = quick.jit(make(remat=True, microbatches=2).step)
+    parts = quick.jit_wiring(make(remat=True, microbatches=2).step)
     one, two = (first_moments(f(begun, {}, doubled(), KEY)[0]) for f in (step, parts))
     chex.assert_trees_all_close(one, two, atol=1e-5)
     assert max(np.abs(x).max() for x in jax.tree.leaves(one)) > 1e-3

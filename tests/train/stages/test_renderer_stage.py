@@ -71,7 +71,7 @@ def run(begin):
     """Thirty steps of every loss there is, on one batch: (first state, last state, metrics of each step)."""
     stage = begin(ALL)
     batch, first, rows = training_batches.pairs(b=2, n=2), stage.initial(), []
-    step = quick.jit(stage.step)
+    step = quick.jit_wiring(stage.step)
     current = first
     for _ in range(30):
         current, metrics = step(current, stage.frozen, batch, jax.random.key(0))

@@ -143,7 +143,7 @@ def test_stage_tells_the_video_judge_which_videos_are_real(tiny_variables, monke
     built = test_avct_stage.make(config, {"frozen": given})
     batch = training_batches.sequences(b=2, t=5, vary=False)
     white = batch._replace(frames=np.full_like(batch.frames, 255))
-    step = quick.jit(built.step)
+    step = quick.jit_wiring(built.step)
     _, told = step(built.initial(), built.frozen, white, KEY)
     # Nothing rendered of a coloured portrait is white all over.
     assert float(told["gan_discriminator"]) > 0.05
