@@ -64,7 +64,7 @@ ATTACKS: dict[str, list[str]] = {
     "2 s of it": ["-ss", "1.5", "-t", "2", *X264, "23"],
     "turned by 1 degree": ["-vf", "rotate=1*PI/180", *X264, "23"],
     "turned by 3 degrees": ["-vf", "rotate=3*PI/180", *X264, "23"],
-    "drawn out by 10% in width": ["-vf", "scale=iw*1.1:ih", *X264, "23"],
+    "drawn out by 10% in width": ["-vf", "scale=trunc(iw*0.55)*2:ih", *X264, "23"],
     "mirrored": ["-vf", "hflip", *X264, "23"],
     "1% faster": ["-vf", "setpts=PTS/1.01", "-r", "25", *X264, "23"],
     "5% faster": ["-vf", "setpts=PTS/1.05", "-r", "25", *X264, "23"],
