@@ -51,7 +51,6 @@ CHANGES: dict[str, list[str]] = {
     "in a picture of twice its size": ["-vf", "pad=iw*2:ih*2:iw*0.6:ih*0.3:gray", *X264, "23"],
     "blurred (1 px) and gamma 1.2": ["-vf", "gblur=sigma=1,eq=gamma=1.2", *X264, "23"],
     "3 s of it": ["-ss", "1.5", "-t", "3", *X264, "23"],
-    "5 s of it, CRF 28": ["-ss", "0.5", "-t", "5", *X264, "28"],
     "384 px wide, cropped to 80%, 30 frames/s, CRF 26": [
         *["-vf", "crop=iw*0.8:ih*0.8,scale=384:-2", "-r", "30", *X264, "26"]
     ],
