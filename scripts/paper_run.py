@@ -3,10 +3,10 @@
   python scripts/paper_run.py --videos /data/videos --people people.csv --speaker obama \\
       --vgg vgg19-dcbb9e9d.pth --output /data/paper               prints the commands, in order
   python scripts/paper_run.py ... --here                          runs them, one after the other
-  python scripts/paper_run.py ... --slurm --nodes 1               hands them to sbatch, each after what it needs
+  python scripts/paper_run.py ... --slurm --nodes 1               hands them to sbatch, in the order of need
 
-Each command goes on where it was when it is given again, and so does the whole. `--preset tiny` tries all of it
-on a few short videos in minutes, and learns nothing. docs/paper-run.md tells what it takes and costs.
+Each command goes on where it was when it is given again, and so does the whole. `--preset tiny` tries all of
+it on a few short videos in minutes, and learns nothing. docs/how-to/paper-run.md: what it takes and costs.
 """
 
 import argparse

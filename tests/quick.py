@@ -13,5 +13,5 @@ def jit(function, **fields):
 
 
 def jit_wiring(function, **fields):
-    """As jit in half of the time, where a tenth of a gradient does not count: who learns, what falls, what is finite."""
+    """As jit in half of the time, where a tenth of a gradient does not count: who learns, what falls."""
     return jax.jit(function, compiler_options=WIRING, **fields)

@@ -46,7 +46,7 @@ ENTRY %main (q: f32[2]) -> f32[2] {
 
 def test_prediction_is_of_rings_and_waits():
     one = scaling_model.predict(STEP, 1, 10e12, LINKS)
-    assert one == scaling_model.Prediction(0.1, 0.0, 0.0) and one.hidden == one.serial == 1
+    assert one == scaling_model.Prediction(0.1, 0.0, 0.0, 0.0) and one.hidden == one.serial == 1
     eight = scaling_model.predict(STEP, 8, 10e12, LINKS)
     assert eight.gradients == pytest.approx(2 * 7 / 8 * 1e8 / 100e9)
     assert eight.statistics == pytest.approx(50 * 20e-6)
@@ -54,6 +54,13 @@ def test_prediction_is_of_rings_and_waits():
     assert many.gradients == pytest.approx(eight.gradients + 2 * 7 / 8 * 1e8 / 8 / 10e9)
     assert many.statistics == pytest.approx(50 * 50e-6)
     assert many.serial == pytest.approx(0.1 / sum(many)) and many.hidden == pytest.approx(0.1 / 0.1025)
+
+
+def test_what_moves_with_examples_is_waited_for_and_grows_with_them():
+    moving = STEP._replace(batch=16, whole=STEP.whole | {"all-to-all": [10, 50_000_000]})
+    assert scaling_model.predict(moving, 8, 10e12, LINKS).examples == pytest.approx(2 * 50e6 / 100e9)
+    many = scaling_model.predict(moving, 64, 10e12, LINKS)
+    assert many.examples == pytest.approx(2 * 50e6 / 10e9) and many.hidden < 0.2 / (0.2 + many.examples)
 
 
 def test_efficiency_falls_with_gpus_and_rises_with_the_network():

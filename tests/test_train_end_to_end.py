@@ -148,10 +148,13 @@ def test_exported_run_animates_a_portrait_and_people_of_a_table(trained, steps, 
 
 @pytest.mark.slow
 def test_two_processes_train_as_one_does(trained, steps, tmp_path):
-    """The stage sync once more, two devices in each of two processes, and its losses on eight devices."""
+    """The stage sync once more, two devices in each of two processes, and its losses on eight devices.
+
+    The state is split over the four.
+    """
     folder, _, _ = trained
     with toy_stage.free_port() as port:
-        address = ["--coordinator", f"127.0.0.1:{port}", "--process-count", "2"]
+        address = ["--coordinator", f"127.0.0.1:{port}", "--process-count", "2", "--fsdp", "4"]
         words = [*steps["sync"], *OFTEN, "--run", tmp_path, *address]
         both = [[*words, "--process-id", str(i)] for i in (0, 1)]
         finish(*(start(words, devices=2) for words in both))

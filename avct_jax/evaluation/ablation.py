@@ -26,7 +26,7 @@ RECORD = "ablation.json"  # in the folder of trainings: what all its rows are tr
 
 
 class Recipe(NamedTuple):
-    """How E_avct is trained: first by keypoints alone (None: not, as in the paper), then by equation 2 from there."""
+    """How E_avct is trained: first by keypoints alone (None: not, as in the paper), then by equation 2."""
 
     warm: run.AVCTTraining | None
     whole: run.AVCTTraining

@@ -4,8 +4,8 @@
   python -m scripts.benchmarks.paper_cost --tflops 110           at a rate that you have measured
   python -m scripts.benchmarks.paper_cost --gpus 64 --price 2.1
 
-XLA counts the floating-point operations of a step as it is lowered for NVIDIA GPUs; no GPU is needed, three minutes of
-a CPU are. What is added to it is said in the table: nothing is measured here.
+XLA counts the floating-point operations of a step as it is lowered for NVIDIA GPUs; no GPU is needed, three
+minutes of a CPU are. Nothing is measured here.
 """
 
 import argparse
@@ -17,10 +17,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from avct_jax.data.dataset import batch_shapes
 from avct_jax.models import networks
 from avct_jax.presets import avct, head_motion, renderer, sync
-from avct_jax.train import run
+from avct_jax.train import batch_shapes, run
 from avct_jax.train.core import init_params
 from avct_jax.train.stages import stage
 from scripts.benchmarks import training_step

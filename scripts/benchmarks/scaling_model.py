@@ -1,6 +1,6 @@
 """How well PAPER's training would scale over GPUs: arithmetic and exchanged bytes counted, the rest assumed.
 
-  python -m scripts.benchmarks.scaling_model --save counts.json      counts, ten minutes of a core; and predicts
+  python -m scripts.benchmarks.scaling_model --save counts.json      counts, half an hour of a core; predicts
   python -m scripts.benchmarks.scaling_model --counts counts.json --mfu 0.2 --gpus 8 128
 
 Each stage's step is compiled at PAPER size for eight made-up CPU devices, with states whole and split
@@ -10,6 +10,7 @@ Each stage's step is compiled at PAPER size for eight made-up CPU devices, with 
   gradients    all-reduced in each machine over NVLink, an eighth of them between machines by each GPU's card;
                told twice: hidden behind the backward pass (two thirds of computing), and not hidden at all
   statistics   batch norms and losses wait for an all-reduce each: latency alone counts
+  examples     what else is exchanged grows with the examples of a GPU, and is waited for
 
 Efficiency is the computing's share of the step, at the same number of examples a GPU: the batch of eight GPUs
 is the preset's, that of more larger in proportion. Whether such a batch learns as well is another question.
@@ -79,12 +80,13 @@ class Prediction(NamedTuple):
     computing: float
     gradients: float
     statistics: float
+    examples: float
 
     @property
     def hidden(self) -> float:
         """With gradients behind the backward pass."""
         seen = max(0.0, self.gradients - BACKWARD * self.computing)
-        return self.computing / (self.computing + seen + self.statistics)
+        return self.computing / (self.computing + seen + self.statistics + self.examples)
 
     @property
     def serial(self) -> float:
@@ -99,12 +101,16 @@ def predict(step: StepCount, gpus: int, rate: float, links: Links) -> Prediction
       rate: FLOP/s that a GPU reaches.
     """
     computing = max(SHORTEST, 1e9 * step.gflop * step.batch / MACHINE / rate)
+    if gpus == 1:
+        return Prediction(computing, 0.0, 0.0, 0.0)
     inside, machines = min(gpus, MACHINE), max(1, gpus // MACHINE)
     size = FLOAT * step.parameters
     ring = lambda n: 2 * (n - 1) / n  # a byte crosses a link so often
     gradients = ring(inside) * size / links.nvlink + ring(machines) * size / inside / links.network
     latency = links.latency + links.hop * math.log2(machines)
-    return Prediction(computing, gradients, step.statistics * latency * (gpus > 1))
+    moved = sum(size for kind, (_, size) in step.whole.items() if kind != "all-reduce") * step.batch / MACHINE
+    examples = moved / (links.network if machines > 1 else links.nvlink)
+    return Prediction(computing, gradients, step.statistics * latency, examples)
 
 
 def count(name: str, preset: str) -> StepCount:
@@ -112,8 +118,8 @@ def count(name: str, preset: str) -> StepCount:
     import jax
     import numpy as np
 
-    from avct_jax.data.dataset import batch_shapes
     from avct_jax.layers.convolution import cpu_conv
+    from avct_jax.train import batch_shapes
     from avct_jax.train.core import compilation, sharding
     from avct_jax.train.monitoring import flops
     from scripts.benchmarks import paper_cost

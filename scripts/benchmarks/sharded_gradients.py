@@ -179,6 +179,7 @@ def _together(options: argparse.Namespace) -> None:
     """Be one of the two processes."""
     _set_devices(DEVICES // 2)
     import numpy as np
+    from jax.experimental import multihost_utils
 
     from avct_jax.train.core import sharding
 
@@ -186,6 +187,7 @@ def _together(options: argparse.Namespace) -> None:
     found = train(options.stages[0], sharding.make_mesh(0, options.fsdp), options.steps)
     if sharding.is_first_process():
         np.savez(options.json, losses=found["losses"], **found["gradients"])
+    multihost_utils.sync_global_devices("compared")
 
 
 def table(found: dict[str, dict[str, dict[str, float]]]) -> str:

@@ -13,9 +13,9 @@ examples:
   avct ablate --clips clips --run ablation --output report --only full without-phonemes without-audio
 
 Each variant is E_avct trained anew: first by keypoints (--steps; not with --preset paper), then by equation 2
-(--whole-steps), beside the same frozen keypoint detector, renderer and sync network. Then each animates the speaker's clips that
-training never saw, with real head poses, and the videos are measured. A run that is stopped goes on where it
-was.
+(--whole-steps), beside the same frozen keypoint detector, renderer and sync network. Then each animates the
+speaker's clips that training never saw, with real head poses, and the videos are measured. A run that is
+stopped goes on where it was.
 """
 
 

@@ -20,7 +20,7 @@ from avct_jax.train.core import (
     stop_request,
     train_state,
 )
-from avct_jax.train.distributed import fsdp
+from avct_jax.train.distributed import device_mesh, fsdp
 from avct_jax.train.monitoring import (
     contact_sheet,
     meters,
@@ -133,7 +133,7 @@ def _check_memory(task: Task, mesh: jax.sharding.Mesh, unit: int) -> None:
     """Refuse a batch that cannot fit, by a few of its examples."""
     if task.config.batch_size <= HARMLESS:
         return
-    part = (jax.process_index(), jax.process_count())
+    part = device_mesh.part(mesh)
     few = {"seed": task.config.seed, "step": 0, "batch_size": mesh.size, "part": part}
     examples = task.source.batch(task.stage.kind, task.draw, **few)
     sharding.check_memory(examples, task.config.batch_size, mesh, unit=unit)
@@ -196,7 +196,7 @@ class _Training:
             self.task.draw,
             seed=self.config.seed,
             batch_size=self.config.batch_size,
-            part=(jax.process_index(), jax.process_count()),
+            part=device_mesh.part(self.mesh),
             first_step=first,
         )
         return cast(Generator[Any], made)
@@ -312,7 +312,7 @@ class _Training:
             seed=EVAL_SEED,
             step=number,
             batch_size=self.config.batch_size,
-            part=(jax.process_index(), jax.process_count()),
+            part=device_mesh.part(self.mesh),
             held_out=True,
         )
 

@@ -46,6 +46,12 @@ def batch_axes(mesh: jax.sharding.Mesh) -> str | tuple[str, ...]:
     return (DATA, FSDP) if FSDP in mesh.axis_names else DATA
 
 
+def part(mesh: jax.sharding.Mesh) -> tuple[int, int]:
+    """Which part of a batch is this process's, from 0, and of how many: by where its devices stand."""
+    processes = _processes(mesh.devices)
+    return processes.index(jax.process_index()), len(processes)
+
+
 def grid(devices: Sequence[Any], fsdp: int) -> np.ndarray:
     """Arrange devices as (data, fsdp), each process's side by side.
 
@@ -72,9 +78,13 @@ def grid(devices: Sequence[Any], fsdp: int) -> np.ndarray:
 
 
 def _is_contiguous(grid: np.ndarray) -> bool:
-    """Whether each process's devices stand side by side, in the order of the processes."""
-    found = [process for process, _ in itertools.groupby(d.process_index for d in grid.flat)]
-    return found == sorted(set(found))
+    """Whether each process's devices stand side by side."""
+    found = _processes(grid)
+    return len(found) == len(set(found))
+
+
+def _processes(grid: np.ndarray) -> list[int]:
+    return [process for process, _ in itertools.groupby(d.process_index for d in grid.flat)]
 
 
 def _slice_of(device: Any) -> int:

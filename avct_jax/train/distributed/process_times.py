@@ -22,8 +22,11 @@ from jaxtyping import Float
 FILE = "processes.jsonl"
 SLOW = 1.5  # times the median of all, and
 SHARE = 0.2  # of a step's time more than it, before a process is called slow
-SIDE = {"cpu": 256}  # of the matrices that time a device;
-USUAL_SIDE = 4096
+# Side of the matrices that time a device, and how often they are multiplied: little memory, and more work
+# than it takes to start it.
+PRODUCT = {"cpu": (512, 1)}
+USUAL_PRODUCT = (2048, 16)
+TRIES = 3
 NAME = 64  # characters of a host's name
 
 
@@ -100,19 +103,23 @@ def slow(times: Float[np.ndarray, "processes 4"], hosts: Sequence[str]) -> dict[
 
 def _products() -> list[Callable[[], Any]]:
     """A product of matrices for each of this process's devices."""
-    side = SIDE.get(jax.local_devices()[0].platform, USUAL_SIDE)
-    product = jax.jit(jnp.matmul)
+    side, times = PRODUCT.get(jax.local_devices()[0].platform, USUAL_PRODUCT)
+    product = jax.jit(lambda m: jax.lax.fori_loop(0, times, lambda _, x: jnp.matmul(x, m) / side, m))
     matrices = [jax.device_put(np.ones((side, side), np.float32), d) for d in jax.local_devices()]
-    found = [lambda m=m: jax.block_until_ready(product(m, m)) for m in matrices]
+    found = [lambda m=m: jax.block_until_ready(product(m)) for m in matrices]
     for once in found:  # compiles
         once()
     return found
 
 
 def _seconds(once: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    once()
-    return time.perf_counter() - began
+    """Of the fastest of a few: a device that is throttled is slow each time, a busy moment is not."""
+    found = []
+    for _ in range(TRIES):
+        began = time.perf_counter()
+        once()
+        found.append(time.perf_counter() - began)
+    return min(found)
 
 
 def _gather_names(name: str) -> list[str]:

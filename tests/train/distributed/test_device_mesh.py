@@ -34,6 +34,20 @@ def test_a_state_is_split_within_a_slice_as_far_as_it_goes(parts, between):
     assert [d.id for d in grid.flat] == [*range(16)]
 
 
+def test_slices_whose_processes_take_turns_are_told_apart(monkeypatch):
+    """Processes 0, 2, 4, 6 are in one slice; each draws the part of the batch that its devices hold."""
+    cluster = [*devices(1, 8, 2)]
+    for device in cluster:
+        device.slice_index = device.process_index % 2
+    grid = device_mesh.grid(cluster, 4)
+    assert [{d.slice_index for d in row} for row in grid] == [{0}, {0}, {1}, {1}]
+    mesh, parts = types.SimpleNamespace(devices=grid), []
+    for process in range(8):
+        monkeypatch.setattr(device_mesh.jax, "process_index", lambda process=process: process)
+        parts.append(getattr(device_mesh.part, "__wrapped__", device_mesh.part)(mesh))
+    assert parts == [(place, 8) for place in (0, 4, 1, 5, 2, 6, 3, 7)]
+
+
 def test_parts_of_slices_are_refused():
     with pytest.raises(
         errors.UserError, match=r"--fsdp 4 does not fit 2 slices or machines of 6 .* --fsdp 6"

@@ -4,7 +4,8 @@ import jax
 import pytest
 
 from avct_jax import errors
-from avct_jax.data.dataset import batch_shapes, batch_types, numpy_source
+from avct_jax.data.dataset import batch_types, numpy_source
+from avct_jax.train import batch_shapes
 from tests import made_clips
 
 
