@@ -1,8 +1,9 @@
 """Finding the watermark of a video, wherever in the picture it is and however large.
 
-The mark comes and goes with a wave of 7.5 Hz: the frames, multiplied with that wave and added up, leave of
-the picture only what happens at this frequency. Hardly more than its phase is kept of each pixel, and it is
-compared with the known pattern at every place and at many sizes. Where it fits best the payload is read.
+The mark comes and goes with a wave of 7.7 Hz: the frames, less their neighbours, multiplied with that wave
+and added up, leave of the picture only what happens at this frequency. It is evened, so that no place
+outweighs others, and compared with the known pattern at every place and at many sizes. Where it fits best the
+payload is read. A film is looked at in pieces; signs of pieces that have the mark at one place are added up.
 """
 
 import contextlib
@@ -13,21 +14,22 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Complex, Float
-from scipy import fft
+from jaxtyping import Complex, Float, UInt8
+from scipy import fft, ndimage
 
 from avct_jax.data.media import video_io
 from avct_jax.marks import mark_pattern, mark_payload
 
 SIDE = 320  # px: the longer side of frames that are looked at
-SECONDS = 16.0  # that are looked at, at most, in pieces of which each may be found alone
-PIECE = 8.0  # s
+PIECE, LONGEST = 8.0, 900.0  # s: looked at together, and of a film at most
+FASTEST, SLOWED = 60.0, 50.0  # frames/s: of films above the first so many are looked at
+NEAR, MOST_CHANGE, EDGE = 0.04, 2.0, 0.8  # s, levels and s: see `demodulated`
 SMALLEST, LARGEST = 0.2, 1.7  # of the longer side: sizes of the square that are tried
 STEP = 1.025  # from one size to the next: at most a fifth of a cell at the square's edge
-HALVED = 0.6  # of the longer side: from this size on pictures of half the size are compared first
+HALVED = 0.4  # of the longer side: from this size on pictures of half the size are compared first
 LEAST_SEEN = 0.4  # of the square, or of the picture
-NEIGHBOURHOOD, FLOOR = 2.5, 0.3  # cells, and share of what is there on average that counts as little
-TRUSTED = 1.5  # cells: over which it is measured how well the mark came through
+NEIGHBOURHOOD, FLOOR = 4.0, 1.0  # cells, and share of what is there on average that counts as little
+ALIKE = 6  # sizes next to each other for which the same evened image does
 # Peak over the mean power of everything that is compared: see docs/reference/watermark.md for the rates.
 SURE, LIKELY = 38.0, 22.0
 
@@ -72,7 +74,7 @@ class MarkLook(NamedTuple):
     """What is seen in a piece of a video; see `judged`."""
 
     fit: Fit
-    signs: Float[np.ndarray, "128"]
+    signs: Float[np.ndarray, "1024"]
     size: tuple[int, int]
     seconds: float
 
@@ -86,12 +88,23 @@ def read(path: video_io.Path, *, key: str = mark_pattern.KEY) -> MarkReading:
     Raises:
       UserError: it cannot be read.
     """
-    best = MarkReading(False, None, 0.0, None, 0.0)
+    best, before = MarkReading(False, None, 0.0, None, 0.0), None
     for seen in looks(path, key=key):
         best = _better(best, judged(*seen))
-        if best.found and best.payload:
+        if before is not None and _agree(before.fit, seen.fit):
+            seen = seen._replace(signs=before.signs + seen.signs)
+            best = _better(best, judged(*seen))
+        before = seen
+        if best.payload:
             break
     return best
+
+
+def _agree(one: "Fit", other: "Fit") -> bool:
+    """Whether both are at the same place, to within half a cell."""
+    near = 0.5 * one.side / mark_pattern.CELLS
+    edges = [(fit.left, fit.top, fit.left + fit.side, fit.top + fit.side) for fit in (one, other)]
+    return bool(np.abs(np.subtract(*edges)).max() <= near)
 
 
 def looks(path: video_io.Path, *, key: str = mark_pattern.KEY) -> Iterator[MarkLook]:
@@ -100,63 +113,63 @@ def looks(path: video_io.Path, *, key: str = mark_pattern.KEY) -> Iterator[MarkL
     Raises:
       UserError: it cannot be read.
     """
+    for image, seconds in images(path):
+        yield MarkLook(*look(image, key), (image.shape[0], image.shape[1]), seconds)
+
+
+def images(path: video_io.Path) -> Iterator[tuple[Complex[np.ndarray, "h w"], float]]:
+    """Yield what happens at the wave's frequency in one piece of a video after the other.
+
+    Yields:
+      See `demodulated`; and the seconds of the video up to the piece's end.
+
+    Raises:
+      UserError: it cannot be read.
+    """
     found = video_io.probe(path)
-    rate = found.frame_rate or float(video_io.FRAME_RATE)
+    rate, given = found.frame_rate or float(video_io.FRAME_RATE), None
+    if rate > FASTEST:
+        rate = given = SLOWED
     height, width = found.size
     scale = SIDE / max(height, width)
     size = max(16, round(height * scale)), max(16, round(width * scale))
-    wave = Demodulator(size, rate)
-    with contextlib.closing(video_io.read_frames(path, frame_rate=None, size=size)) as frames:
-        for frame in frames:
-            wave.add(frame)
-            if wave.seconds >= PIECE and wave.pieces + 1 < SECONDS / PIECE:
-                yield MarkLook(*look(wave.take(), key), size, wave.total)
-            if wave.total >= SECONDS:
+    piece: list[np.ndarray] = []
+    count = 0
+    with contextlib.closing(video_io.read_frames(path, frame_rate=given, size=size)) as frames:
+        for count, frame in enumerate(frames, 1):
+            piece.append(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY))
+            if len(piece) >= PIECE * rate:
+                yield demodulated(np.stack(piece), rate), count / rate
+                piece = []
+            if count >= LONGEST * rate:
                 break
-    if wave.seconds >= 1 or not wave.pieces:
-        yield MarkLook(*look(wave.take(), key), size, wave.total)
+    if len(piece) >= rate or count == len(piece):
+        yield demodulated(np.stack(piece), rate), count / rate
 
 
-class Demodulator:
-    """Adds up frames, multiplied with the wave."""
+def demodulated(frames: UInt8[np.ndarray, "n h w"], frame_rate: float) -> Complex[np.ndarray, "h w"]:
+    """Return what of each pixel happens at the wave's frequency.
 
-    def __init__(self, size: tuple[int, int], frame_rate: float):
-        """Begin."""
-        self._rate, self._frames = frame_rate, []
-        self.total, self.pieces = 0.0, 0
-
-    @property
-    def seconds(self) -> float:
-        """Length of the piece."""
-        return len(self._frames) / self._rate
-
-    def add(self, frame: np.ndarray) -> None:
-        """Take the next frame."""
-        self._frames.append(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY))
-        self.total += 1 / self._rate
-
-    def take(self) -> Complex[np.ndarray, "h w"]:
-        """Return the piece's sum, and begin the next."""
-        frames = np.stack(self._frames).astype(np.float32)
-        self._frames, self.pieces = [], self.pieces + 1
-        return demodulated(frames, self._rate)
-
-
-def demodulated(frames: Float[np.ndarray, "n h w"], frame_rate: float) -> Complex[np.ndarray, "h w"]:
-    """Return what of each pixel happens at the wave's frequency."""
-    count = len(frames)
-    window, basis = np.hanning(count + 2)[1:-1], np.stack([np.ones(count), np.linspace(-1, 1, count)])
+    What differs from neighbours in time is taken, and at most MOST_CHANGE of it: motion outweighs no mark.
+    """
+    count, near = len(frames), max(1, round(NEAR * frame_rate))
+    ramp = np.minimum(np.arange(count) + 0.5, np.arange(count)[::-1] + 0.5) / (EDGE * frame_rate)
+    window = np.square(np.sin(np.pi / 2 * np.minimum(ramp, 1)))
     wave = window * np.exp(-2j * np.pi * mark_pattern.FREQUENCY / frame_rate * np.arange(count))
-    # What does not change, and what changes evenly, has no share in it.
-    wave -= window * (np.linalg.pinv(basis * window @ basis.T) @ (basis @ wave) @ basis)
-    flat = frames.reshape(count, -1)
-    parts = [np.float32(part) @ flat for part in (wave.real, wave.imag)]
-    return (parts[0] + 1j * parts[1]).astype(np.complex64).reshape(frames.shape[1:])
+    wave -= window * wave.sum() / window.sum()
+    image = np.empty(frames.shape[1:], np.complex64)
+    for top in range(0, len(image), 32):  # rows: all at once would take a gigabyte
+        part = frames[:, top : top + 32].astype(np.float32)
+        part -= ndimage.uniform_filter1d(part, 2 * near + 1, axis=0, mode="mirror")
+        flat = part.clip(-MOST_CHANGE, MOST_CHANGE).reshape(count, -1)
+        real, imaginary = (np.float32(side) @ flat for side in (wave.real, wave.imag))
+        image[top : top + 32] = (real + 1j * imaginary).reshape(part.shape[1:])
+    return image
 
 
 def look(
     image: Complex[np.ndarray, "h w"], key: str = mark_pattern.KEY
-) -> tuple[Fit, Float[np.ndarray, "128"]]:
+) -> tuple[Fit, Float[np.ndarray, "1024"]]:
     """Find where the known pattern fits best, and read the signs there."""
     fit = _finer(image, _coarse(image, key), key)
     return fit, signs_at(image, fit, key)
@@ -169,30 +182,39 @@ def _coarse(image, key) -> Fit:
     half = cv2.resize(image.view(np.float32).reshape(*image.shape, 2), None, fx=0.5, fy=0.5,
                       interpolation=cv2.INTER_AREA)  # fmt: skip
     half = half[..., 0] + 1j * half[..., 1]
-    small = [_fits(image, side, key) for side in sides if side < HALVED * longer]
-    large = [_fits(half, side / 2, key)._replace(side=side) for side in sides if side >= HALVED * longer]
-    return max(small + large)
+    best = []
+    for begin in range(0, count, ALIKE):
+        near = sides[begin : begin + ALIKE]
+        halved = near[0] >= HALVED * longer
+        shown, factor = (half, 0.5) if halved else (image, 1.0)
+        even = evened(shown, near[len(near) // 2] * factor / mark_pattern.CELLS)
+        fits = _fits(even, [side * factor for side in near], key)
+        best += [fit._replace(side=side) for fit, side in zip(fits, near, strict=True)]
+    return max(best)
 
 
 def _finer(image, fit: Fit, key) -> Fit:
-    return max(_fits(image, fit.side * STEP ** (i / 4), key) for i in range(-3, 4))
+    even = evened(image, fit.side / mark_pattern.CELLS)
+    return max(_fits(even, [fit.side * STEP ** (i / 4) for i in range(-3, 4)], key))
 
 
-def _fits(image: np.ndarray, side: float, key: str) -> Fit:
-    """Where the pattern fits best at one size."""
-    whole = round(side)
-    even = evened(image, side / mark_pattern.CELLS).astype(np.complex64)
-    shape = [int(fft.next_fast_len(n + whole) or 0) for n in image.shape]
+def _fits(even: np.ndarray, sides: list[float], key: str) -> list[Fit]:
+    """Where the pattern fits best at each of some sizes."""
+    shape = tuple(int(fft.next_fast_len(n + round(max(sides))) or 0) for n in even.shape)
     transformed: Any = fft.fft2(even, shape)
-    transformed *= np.conj(np.asarray(fft.fft2(_template(whole, key), shape)))
-    fits = np.asarray(fft.ifft2(transformed, overwrite_x=True))
-    seen = np.outer(*(_overlaps(n, whole, full) for n, full in zip(image.shape, shape, strict=True)))
-    allowed = seen > LEAST_SEEN * min(whole**2, image.size)
-    power = np.square(np.abs(fits))
-    level = np.where(allowed, power / np.maximum(seen, 1), 0)
+    return [_fit(transformed, even.shape, side, key) for side in sides]
+
+
+def _fit(transformed: Any, size: tuple[int, ...], side: float, key: str) -> Fit:
+    whole, shape = round(side), transformed.shape
+    fits = np.asarray(fft.ifft2(transformed * _template(whole, key, shape), overwrite_x=True))
+    seen = np.outer(*(_overlaps(n, whole, full) for n, full in zip(size, shape, strict=True)))
+    level = (np.square(fits.real) + np.square(fits.imag)) / np.maximum(seen, 1)
+    allowed = seen > LEAST_SEEN * min(whole**2, math.prod(size))
+    level *= allowed
     place = np.unravel_index(level.argmax(), level.shape)
-    mean = level[allowed].mean()
-    top, left = (p if p < n else p - full for p, n, full in zip(place, image.shape, shape, strict=True))
+    mean = level.sum(dtype=float) / max(1, np.count_nonzero(allowed))
+    top, left = (p if p < n else p - full for p, n, full in zip(place, size, shape, strict=True))
     score = float(level[place] / mean) if mean > 0 else 0.0
     return Fit(score, float(whole), float(top), float(left), complex(np.exp(-1j * np.angle(fits[place]))))
 
@@ -204,28 +226,26 @@ def evened(image: Complex[np.ndarray, "h w"], cell: float) -> Complex[np.ndarray
     planes = [cv2.GaussianBlur(x, (0, 0), fine) - cv2.GaussianBlur(x, (0, 0), coarse) for x in planes]
     power = planes[0] ** 2 + planes[1] ** 2
     near = np.sqrt(cv2.GaussianBlur(power, (0, 0), coarse))
-    return (planes[0] + 1j * planes[1]) / (np.sqrt(power) + FLOOR * near + 1e-6)
+    return ((planes[0] + 1j * planes[1]) / (np.sqrt(power) + FLOOR * near + 1e-6)).astype(np.complex64)
 
 
 def _overlaps(length: int, side: int, full: int) -> np.ndarray:
     """How many px of `side` that begin at each place, modulo `full`, lie within `length`."""
     begin = np.arange(full)
     begin = np.where(begin < length, begin, begin - full)
-    return np.clip(np.minimum(begin + side, length) - np.maximum(begin, 0), 0, None)
+    return np.clip(np.minimum(begin + side, length) - np.maximum(begin, 0), 0, None).astype(np.float32)
 
 
-@functools.lru_cache(maxsize=256)
-def _template(side: int, key: str) -> np.ndarray:
-    return mark_pattern.drawn(mark_pattern.known(key), (side, side)).astype(np.float32)
+@functools.lru_cache(maxsize=100)  # all sizes: 60 MB
+def _template(side: int, key: str, shape: tuple[int, int]) -> np.ndarray:
+    drawn = mark_pattern.drawn(mark_pattern.known(key), (side, side)).astype(np.float32)
+    return np.conj(np.asarray(fft.fft2(drawn, shape)))
 
 
-def signs_at(image: Complex[np.ndarray, "h w"], fit: Fit, key: str) -> Float[np.ndarray, "128"]:
+def signs_at(image: Complex[np.ndarray, "h w"], fit: Fit, key: str) -> Float[np.ndarray, "1024"]:
     """Read the soft signs of the code at a place; cells that are not seen are nothing."""
     even = evened(image, fit.side / mark_pattern.CELLS) * fit.turn
-    shown = _cells(even.real, fit) * mark_pattern.known(key)
-    # Where the known pattern came through the other did too: encoders drop one place and keep the next.
-    share = np.maximum(cv2.GaussianBlur(shown, (0, 0), TRUSTED), 0)
-    return -mark_pattern.gathered(_cells(even.imag, fit) * share, key)
+    return -mark_pattern.gathered(_cells(even.imag, fit), key)
 
 
 def _cells(plane: np.ndarray, fit: Fit) -> Float[np.ndarray, "c c"]:
@@ -237,7 +257,7 @@ def _cells(plane: np.ndarray, fit: Fit) -> Float[np.ndarray, "c c"]:
     return cv2.remap(blurred, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
 
-def judged(fit: Fit, signs: Float[np.ndarray, "128"], size: tuple[int, int], seconds: float) -> MarkReading:
+def judged(fit: Fit, signs: Float[np.ndarray, "1024"], size: tuple[int, int], seconds: float) -> MarkReading:
     """Say what was found.
 
     Args:

@@ -15,10 +15,11 @@ from jaxtyping import Float, Int
 from avct_jax.marks import mark_payload
 
 CELLS = 32  # a side
-# Hz: three periods are ten frames at 25 frames/s. Encoders treat every other or every fourth frame alike, and
-# worse than others: with periods of 4 or 8 frames they took one of the two patterns away.
-FREQUENCY = 7.5
-KEY = "avct_jax watermark 1"  # known to everybody: anyone may look for the mark
+# Four periods are thirteen frames. Encoders keep every second to every eighth frame better than others: where
+# so many frames are whole half periods, as with 3 periods in 10 frames, one of the two patterns is lost.
+TURNS, FRAMES = 4, 13
+FREQUENCY = 25 * TURNS / FRAMES  # Hz
+KEY = "avct_jax watermark 2"  # known to everybody: anyone may look for the mark
 
 
 @functools.cache
@@ -31,14 +32,14 @@ def carrying(payload: mark_payload.MarkPayload) -> Int[np.ndarray, "c c"]:
     """Return the signs that carry a payload."""
     order, spread = _carriers(KEY)
     signs = np.empty(CELLS**2, int)
-    signs[order] = np.repeat(mark_payload.encode(payload), CELLS**2 // mark_payload.SIGNS)
+    signs[order] = mark_payload.encode(payload)
     return (signs * spread).reshape(CELLS, CELLS)
 
 
-def gathered(cells: Float[np.ndarray, "c c"], key: str = KEY) -> Float[np.ndarray, "128"]:
+def gathered(cells: Float[np.ndarray, "c c"], key: str = KEY) -> Float[np.ndarray, "1024"]:
     """Return the soft signs that cells carry, the inverse of `carrying`."""
     order, spread = _carriers(key)
-    return (cells.ravel() * spread)[order].reshape(mark_payload.SIGNS, -1).sum(1)
+    return (cells.ravel() * spread)[order]
 
 
 def drawn(signs: Int[np.ndarray, "c c"], size: tuple[int, int]) -> Float[np.ndarray, "h w"]:

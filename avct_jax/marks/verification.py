@@ -1,6 +1,7 @@
 """What a film says of itself: its Content Credentials, and its watermark; anybody's film."""
 
 import os
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from avct_jax import errors
@@ -24,6 +25,7 @@ class Verification(NamedTuple):
       statement: our own statement, where this program made it.
       failures: what is not valid, codes of C2PA.
       watermark: found in the frames; None where there are no frames to look at.
+      ingredients: pictures and films that it was made from whose credentials were not valid, and why.
     """
 
     file: str
@@ -34,6 +36,7 @@ class Verification(NamedTuple):
     statement: dict[str, Any] | None = None
     failures: tuple[str, ...] = ()
     watermark: mark_detector.MarkReading | None = None
+    ingredients: tuple[str, ...] = ()
 
     @property
     def marked(self) -> bool:
@@ -56,6 +59,9 @@ class Verification(NamedTuple):
         if self.generator:
             kind = {True: "synthetic", False: "not synthetic", None: "of unknown kind"}[self.synthetic]
             found.append(f"made by {self.generator}, {kind}")
+        found += [
+            f"Content Credentials that are NOT valid in what it was made from: {x}" for x in self.ingredients
+        ]
         found += [f"{name}: {_shown(value)}" for name, value in (self.statement or {}).items()]
         mark = self.watermark
         if mark is None:
@@ -77,7 +83,8 @@ class Verification(NamedTuple):
     @property
     def record(self) -> dict[str, Any]:
         """For programs: what JSON can hold."""
-        told = self._asdict() | {"marked": self.marked, "failures": list(self.failures), "lines": self.lines}
+        told = self._asdict() | {"marked": self.marked, "lines": self.lines}
+        told |= {"failures": list(self.failures), "ingredients": list(self.ingredients)}
         if (mark := self.watermark) is not None:
             payload = mark.payload and mark.payload._asdict() | {"time": mark.payload.time.isoformat()}
             told["watermark"] = mark._asdict() | {"payload": payload}
@@ -120,7 +127,17 @@ def _of_report(path: str, report: dict[str, Any] | None, mark: mark_detector.Mar
         said.get(credentials.ASSERTION),
         tuple(code for code in failed if code != UNTRUSTED),
         mark,
+        tuple(_forged(manifest.get("ingredients") or ())),
     )
+
+
+def _forged(ingredients: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Say of each whose own credentials were not valid what they are and why, in codes of C2PA."""
+    for ingredient in ingredients:
+        results = (ingredient.get("validation_results") or {}).get("activeManifest") or {}
+        rows = [*(results.get("failure") or ()), *(ingredient.get("validation_status") or ())]
+        if codes := sorted({str(row.get("code")) for row in rows} - {UNTRUSTED}):
+            yield f"{ingredient.get('title', 'untitled')} ({', '.join(codes)})"
 
 
 def _shown(value: Any) -> str:

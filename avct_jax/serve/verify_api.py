@@ -25,6 +25,9 @@ class FoundMarks(pydantic.BaseModel):
     statement: dict[str, Any] | None = pydantic.Field(None, description="of a film that avct_jax made")
     lines: list[str] = pydantic.Field(description="the same, for people")
     failures: list[str] = pydantic.Field(description="what is not valid, codes of C2PA")
+    ingredients: list[str] = pydantic.Field(
+        description="pictures and films it was made from whose credentials were not valid, and why"
+    )
     watermark: dict[str, Any] | None = pydantic.Field(None, description="of avct_jax, in the frames")
 
 

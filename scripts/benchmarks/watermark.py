@@ -3,9 +3,9 @@
 avct animate --image FACE --audio VOICE --output FOLDER/FILM.mp4           # several, of 7 s or so
 python -m scripts.benchmarks.watermark --marked FOLDER                     # changed, and read
 python -m scripts.benchmarks.watermark --unmarked FOLDER [FOLDER ...]      # false alarms
+python -m scripts.benchmarks.watermark --wrong FOLDER --keys 20            # of marked films, with other keys
 
-Prints tables in Markdown. Unmarked films are read with the mark's key and with others, for which every film
-is unmarked as well: so many more trials.
+Prints tables in Markdown.
 """
 
 import argparse
@@ -96,9 +96,9 @@ def changed(film: pathlib.Path, words: list[str]) -> tuple[mark_detector.MarkRea
             command = [container.ffmpeg(), "-loglevel", "error", "-threads", "1", "-i", str(film)]
             subprocess.run([*command, "-an", *step, str(output)], check=True)
             film = output
-        seen, signs = list(mark_detector.looks(film)), mark_payload.encode(truth)
-        wrong = [float(np.mean(np.sign(look.signs) != signs)) for look in seen]
-        reading = max((mark_detector.judged(*look) for look in seen), key=lambda x: x.score)
+        looks, signs = mark_detector.looks(film), mark_payload.encode(truth)
+        wrong = [float(np.mean(np.sign(look.signs) != signs)) for look in itertools.islice(looks, 1)]
+        reading = mark_detector.read(film)
         if reading.payload not in (None, truth):
             raise SystemExit(f"another payload is read than was written: {reading}")
         return reading, min(wrong)
@@ -117,27 +117,48 @@ def survival(films: list[pathlib.Path], changes: dict[str, list[str]], pool) -> 
         print(f"| {name} | {counts} | {errors} | {min(scores):.0f}, {np.median(scores):.0f} |", flush=True)
 
 
-def score(film: pathlib.Path, key: str) -> tuple[float, bool, bool]:
-    """Look for a mark in a film without one: score, whether it is found, and whether a payload is read."""
-    reading = mark_detector.read(film, key=key)
-    return reading.score, reading.found, reading.payload is not None
+Trial = tuple[float, bool, bool]
 
 
-def false_alarms(folders: list[pathlib.Path], keys: list[str], pool) -> None:
-    """Print how high films without a mark score, and what is to be expected of a million."""
-    films = sorted(path for folder in folders for path in folder.rglob("*.mp4"))
-    found = [x for key in keys for x in pool.map(functools.partial(score, key=key), films, chunksize=8)]
-    scores = np.sort([x[0] for x in found])
+def trials(film: pathlib.Path, keys: list[str], flipped: bool) -> list[Trial]:
+    """Look for marks of some keys in each piece of a film: score, whether found, whether read."""
+    found = []
+    for image, seconds in mark_detector.images(film):
+        image = np.ascontiguousarray(image[:, ::-1] if flipped else image)
+        for key in keys:
+            size = image.shape[0], image.shape[1]
+            reading = mark_detector.judged(*mark_detector.look(image, key), size, seconds)
+            found.append((reading.score, reading.found, reading.payload is not None))
+    return found
+
+
+def films_in(folders: list[pathlib.Path]) -> list[pathlib.Path]:
+    """All films."""
+    return sorted(path for folder in folders for path in folder.rglob("*.mp4"))
+
+
+def false_alarms(films: list[pathlib.Path], keys: list[str], pool, flipped: bool = False) -> list[Trial]:
+    """Print how many films without a mark are taken to have one."""
+    look = functools.partial(trials, keys=keys, flipped=flipped)
+    found = [trial for each in pool.map(look, films, chunksize=4) for trial in each]
     alarms = f"{sum(x[1] for x in found)} found, {sum(x[2] for x in found)} read"
-    print(f"{len(films)} films, {len(keys)} keys: {alarms}")
+    how = " flipped" if flipped else ""
+    print(f"{len(films)} films{how}, {len(keys)} keys, {len(found)} looks: {alarms}", flush=True)
+    return found
+
+
+def extrapolated(found: list[Trial]) -> None:
+    """Print how high films without a mark score, and what is to be expected of a million."""
+    scores = np.sort([x[0] for x in found])
     print("shares above: " + ", ".join(f"{at}: {np.mean(scores > at):.2%}" for at in range(16, 44, 4)))
-    # The tail falls off exponentially, as a maximum of many powers does: fitted over its highest twentieth.
-    begin = np.quantile(scores, 0.95)
-    scale = (scores[scores > begin] - begin).mean()
-    rate = 0.05 * math.exp(-(mark_detector.SURE - begin) / scale)
-    read = float(np.mean(scores > mark_detector.LIKELY)) / 2**16
-    print(f"highest {scores[-1]:.1f}; tail from {begin:.1f} on falls by e in {scale:.2f}")
-    print(f"expected above {mark_detector.SURE:.0f}: {rate:.1e}; payloads read by chance: {read:.1e}")
+    print(f"highest {scores[-1]:.1f}; read by chance: {np.mean(scores > mark_detector.LIKELY) * 4e-6:.1e}")
+    # The tail falls off exponentially, as a maximum of many powers does.
+    for share in (0.1, 0.05, 0.02):
+        begin = np.quantile(scores, 1 - share)
+        scale = (scores[scores > begin] - begin).mean()
+        rate = share * math.exp(-(mark_detector.SURE - begin) / scale)
+        told = f"from {begin:.1f} on ({share:.0%}) by e in {scale:.2f}"
+        print(f"{told}: {rate:.1e} above {mark_detector.SURE:.0f}")
 
 
 def main() -> None:
@@ -145,7 +166,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--marked", type=pathlib.Path, help="folder of marked films")
     parser.add_argument("--unmarked", type=pathlib.Path, nargs="*", default=[])
-    parser.add_argument("--keys", type=int, default=1, help="the mark's key and others")
+    parser.add_argument(
+        "--flipped", action="store_true", help="unmarked films a second time, left and right exchanged"
+    )
+    parser.add_argument(
+        "--wrong", type=pathlib.Path, nargs="*", default=[], help="marked films, looked at with wrong keys"
+    )
+    parser.add_argument("--keys", type=int, default=1, help="so many")
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
     with concurrent.futures.ProcessPoolExecutor(args.processes) as pool:
@@ -155,8 +182,15 @@ def main() -> None:
                 survival(films, changes, pool)
                 print()
         if args.unmarked:
-            others = [f"another {number}" for number in range(1, args.keys)]
-            false_alarms(args.unmarked, [mark_pattern.KEY, *others], pool)
+            keys = [mark_pattern.KEY, *(f"another {number}" for number in range(1, args.keys))]
+            films = films_in(args.unmarked)
+            found = false_alarms(films, keys, pool)
+            if args.flipped:
+                found += false_alarms(films, keys, pool, flipped=True)
+            extrapolated(found)
+        if args.wrong:
+            others = [f"another {number}" for number in range(1, args.keys + 1)]
+            extrapolated(false_alarms(films_in(args.wrong), others, pool))
 
 
 if __name__ == "__main__":

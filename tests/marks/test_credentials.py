@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 
@@ -248,3 +249,39 @@ def test_garbage_is_refused_in_a_line(tmp_path):
     shutil.copy(__file__, tmp_path / "text.mp4")
     with pytest.raises(errors.UserError):
         verification.verify(tmp_path / "text.mp4")
+
+
+def test_what_a_film_was_made_from_may_be_forged(tmp_path):
+    first = signed(tmp_path / "first.mp4", consent="the first")
+    content = bytearray(first.read_bytes())
+    content[-40] ^= 1
+    first.write_bytes(content)
+    second = signed(tmp_path / "second.mp4", portrait=first, film=True)
+    found = verification.verify(second)
+    assert found.state == "valid" and found.ingredients == ("film (assertion.bmffHash.mismatch)",)
+    assert "NOT valid in what it was made from: film" in " ".join(found.lines)
+    assert found.record["ingredients"] == list(found.ingredients)
+    whole = verification.verify(
+        signed(tmp_path / "third.mp4", portrait=signed(tmp_path / "a.mp4"), film=True)
+    )
+    assert whole.ingredients == () and "NOT valid" not in " ".join(whole.lines)
+
+
+def test_ctrl_c_while_signing_leaves_nothing_half_written(tmp_path, monkeypatch):
+    older = signed(tmp_path / "a.mp4").read_bytes()
+
+    def interrupted(self, source, target, signer):
+        pathlib.Path(target).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(c2pa.Builder, "sign_file", interrupted)
+    statement, key = credentials.GenerationStatement(portrait=None), signing_key.own()
+    finish = lambda path: credentials.sign(path, statement, key)
+    for name in ("a.mp4", "new.mp4"):
+        with (
+            pytest.raises(KeyboardInterrupt),
+            video_io.VideoWriter(tmp_path / name, size=64, finish=finish) as writer,
+        ):
+            writer.write(marked_film.frames(3, (64, 64)))
+    assert (tmp_path / "a.mp4").read_bytes() == older
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "config"]

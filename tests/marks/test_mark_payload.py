@@ -12,26 +12,23 @@ SAID = mark_payload.MarkPayload(installation=0xABCDEF, hours=7951)
 def test_a_payload_is_read_again():
     for said in (SAID, mark_payload.MarkPayload(), mark_payload.MarkPayload(2**24 - 1, 2**18 - 1)):
         signs = mark_payload.encode(said)
-        assert signs.shape == (128,) and set(signs) == {-1, 1}
+        assert signs.shape == (1024,) and set(signs) == {-1, 1}
         assert mark_payload.decode(signs.astype(float)) == said
 
 
-def test_signs_may_be_wrong_and_soft():
+def test_most_signs_may_be_wrong_or_soft():
     rng, signs = np.random.default_rng(0), mark_payload.encode(SAID)
-    read = []
-    for _ in range(20):
-        wrong = signs.astype(float)
-        wrong[rng.choice(128, 8, replace=False)] *= -1
-        read.append(mark_payload.decode(3 * wrong))
-    assert read.count(SAID) >= 17
-    noisy = [mark_payload.decode(signs + rng.normal(0, 0.7, 128)) for _ in range(20)]
-    assert noisy.count(SAID) >= 19
+    wrong = signs.astype(float)
+    wrong[rng.choice(1024, 320, replace=False)] *= -1
+    assert mark_payload.decode(3 * wrong) == SAID
+    noisy = [mark_payload.decode(signs + rng.normal(0, 2.5, 1024)) for _ in range(4)]
+    assert noisy.count(SAID) == 4
 
 
 def test_what_is_none_is_refused():
     rng = np.random.default_rng(1)
-    assert [mark_payload.decode(rng.normal(0, 1, 128)) for _ in range(300)].count(None) >= 299
-    assert mark_payload.decode(np.ones(128)) is None
+    assert [mark_payload.decode(rng.normal(0, 1, 1024)) for _ in range(5)] == [None] * 5
+    assert mark_payload.decode(np.ones(1024)) is None
     assert mark_payload.decode(-mark_payload.encode(SAID).astype(float)) != SAID
 
 
