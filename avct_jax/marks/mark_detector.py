@@ -31,7 +31,7 @@ LEAST_SEEN = 0.4  # of the square, or of the picture
 NEIGHBOURHOOD, FLOOR = 4.0, 1.0  # cells, and share of what is there on average that counts as little
 ALIKE = 6  # sizes next to each other for which the same evened image does
 # Peak over the mean power of everything that is compared: see docs/reference/watermark.md for the rates.
-SURE, LIKELY = 38.0, 22.0
+SURE, LIKELY = 42.0, 22.0
 
 
 class MarkReading(NamedTuple):
@@ -104,7 +104,7 @@ def _agree(one: "Fit", other: "Fit") -> bool:
     """Whether both are at the same place, to within half a cell."""
     near = 0.5 * one.side / mark_pattern.CELLS
     edges = [(fit.left, fit.top, fit.left + fit.side, fit.top + fit.side) for fit in (one, other)]
-    return bool(np.abs(np.subtract(*edges)).max() <= near)
+    return bool(np.abs(np.subtract(edges[0], edges[1])).max() <= near)
 
 
 def looks(path: video_io.Path, *, key: str = mark_pattern.KEY) -> Iterator[MarkLook]:
@@ -207,7 +207,7 @@ def _fits(even: np.ndarray, sides: list[float], key: str) -> list[Fit]:
 
 def _fit(transformed: Any, size: tuple[int, ...], side: float, key: str) -> Fit:
     whole, shape = round(side), transformed.shape
-    fits = np.asarray(fft.ifft2(transformed * _template(whole, key, shape), overwrite_x=True))
+    fits: Any = fft.ifft2(transformed * _template(whole, key, shape), overwrite_x=True)
     seen = np.outer(*(_overlaps(n, whole, full) for n, full in zip(size, shape, strict=True)))
     level = (np.square(fits.real) + np.square(fits.imag)) / np.maximum(seen, 1)
     allowed = seen > LEAST_SEEN * min(whole**2, math.prod(size))
