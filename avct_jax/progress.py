@@ -20,15 +20,16 @@ def note(text: str) -> None:
     tell(f"avct: {' '.join(text.split())}")
 
 
-def tenths(text: str) -> Callable[[int, int], None]:
+def tenths(text: str, *, least: int = 1) -> Callable[[int, int], None]:
     """What to call with things done and in all: it says so ten times.
 
     Args:
       text: the line, with {done} and {total} in it.
+      least: of fewer things in all nothing is said.
     """
 
     def show(done: int, total: int) -> None:
-        if done and done * 10 // total > (done - 1) * 10 // total:
+        if done and total >= least and done * 10 // total > (done - 1) * 10 // total:
             note(text.format(done=done, total=total))
 
     return show

@@ -263,7 +263,7 @@ def open_source(places: TrainingPaths, mesh: jax.sharding.Mesh, *, quiet: bool =
     Raises:
       UserError: there are none, or TensorFlow is missing.
     """
-    packed = None if quiet else progress.tenths("{done} of {total} shards are packed")
+    packed = None if quiet else progress.tenths("{done} of {total} shards are packed", least=10)
     if places.source == "grain":
         return grain_source.GrainSource(places.clips, workers=places.workers, packing=packed)
     if places.source != "tfds":
