@@ -94,6 +94,7 @@ def test_options_change_the_preset_s_fields():
         (["--steps", "many"], "--steps"),
         (["--preset", "huge"], "must be one of paper, lite, lite-gpu, lite-game, tiny"),
         (["--compute.dtype", "float8"], "bfloat16"),
+        (["--workers", "3"], "give --source grain"),
     ],
 )
 def test_wrong_options_are_one_line_that_names_the_nearest(words, said, capsys):

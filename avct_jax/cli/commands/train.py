@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from avct_jax import errors
 from avct_jax.cli import remote_places, terminal
 
 STAGES = {
@@ -67,6 +68,11 @@ def run(asked: Any) -> int:
     """Train a stage as `training_options.Asked` says; 0 also where it was asked to stop, and saved."""
     from avct_jax import compile_cache
 
+    if asked.where.workers and (asked.where.source != "grain" or asked.stage in MESH):
+        raise errors.UserError(
+            "--workers are those of --source grain, for the stages renderer, sync, avct and head-motion; "
+            "leave it out, or give --source grain"
+        )
     logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS and Orbax tell of what is usual
     compile_cache.enable()
     from avct_jax.train import run as training
