@@ -32,6 +32,7 @@ NEIGHBOURHOOD, FLOOR = 4.0, 1.0  # cells, and share of what is there on average 
 ALIKE = 6  # sizes next to each other for which the same evened image does
 # Peak over the mean power of everything that is compared: see docs/reference/watermark.md for the rates.
 SURE, LIKELY = 42.0, 22.0
+DECAY = 1.55  # by which both grow for each e-fold of looks: the tail of chance falls by e in so much
 
 
 class MarkReading(NamedTuple):
@@ -89,11 +90,11 @@ def read(path: video_io.Path, *, key: str = mark_pattern.KEY) -> MarkReading:
       UserError: it cannot be read.
     """
     best, before = MarkReading(False, None, 0.0, None, 0.0), None
-    for seen in looks(path, key=key):
-        best = _better(best, judged(*seen))
+    for number, seen in enumerate(looks(path, key=key), 1):
+        best = _better(best, judged(*seen, look_number=number))
         if before is not None and _agree(before.fit, seen.fit):
             seen = seen._replace(signs=before.signs + seen.signs)
-            best = _better(best, judged(*seen))
+            best = _better(best, judged(*seen, look_number=number))
         before = seen
         if best.payload:
             break
@@ -257,17 +258,26 @@ def _cells(plane: np.ndarray, fit: Fit) -> Float[np.ndarray, "c c"]:
     return cv2.remap(blurred, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
 
-def judged(fit: Fit, signs: Float[np.ndarray, "1024"], size: tuple[int, int], seconds: float) -> MarkReading:
+def judged(
+    fit: Fit,
+    signs: Float[np.ndarray, "1024"],
+    size: tuple[int, int],
+    seconds: float,
+    *,
+    look_number: int = 1,
+) -> MarkReading:
     """Say what was found.
 
     Args:
+      look_number: of the piece in its film: the later, the more is asked, lest long films alarm more often.
       size: height and width of what was looked at, px.
       seconds: of the video that were looked at.
     """
-    payload = mark_payload.decode(signs) if fit.score >= LIKELY else None
+    more = DECAY * math.log(look_number)
+    payload = mark_payload.decode(signs) if fit.score >= LIKELY + more else None
     height, width = size
     box = (fit.left / width, fit.top / height, (fit.left + fit.side) / width, (fit.top + fit.side) / height)
-    found = payload is not None or fit.score >= SURE
+    found = payload is not None or fit.score >= SURE + more
     return MarkReading(found, payload, fit.score, box if found else None, seconds)
 
 

@@ -155,3 +155,11 @@ def test_pieces_are_read_together_where_they_agree(monkeypatch):
     assert found.payload == marked_film.PAYLOAD and found.found
     told([look(fit._replace(top=10.0 * index), x) for index, x in enumerate(noise)])
     assert mark_detector.read("film.mp4").payload is None
+
+
+def test_later_looks_ask_for_more():
+    """A score that is enough in a film's first piece is not in its hundredth."""
+    signs = np.zeros(1024, np.float32)
+    fit = mark_detector.Fit(mark_detector.SURE + 1, 100.0, 0.0, 0.0, 1.0)
+    told = lambda number: mark_detector.judged(fit, signs, (100, 100), 8.0, look_number=number).found
+    assert told(1) and not told(100)
