@@ -1,13 +1,12 @@
 """Weights as hubs keep them: a folder with model.safetensors, and config.json that names its sha256."""
 
-import hashlib
 import json
 import os
 import pathlib
 import re
 
 from avct_jax import errors, weights_file
-from avct_jax.files import atomic_write, text_file
+from avct_jax.files import atomic_write, checksum, text_file
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 HUB_NAME = r"[\w.-]+/[\w.-]+"  # of a repository: owner/name
@@ -33,7 +32,7 @@ def save(folder: str | os.PathLike, system: weights_file.System, *, dtype: str =
         "format": weights_file.FORMAT,
         "version": weights_file.VERSION,
         "family": weights_file.family_of(system.config),
-        "weights": {"file": WEIGHTS, "sha256": sha256(folder / WEIGHTS)},
+        "weights": {"file": WEIGHTS, "sha256": checksum.sha256(folder / WEIGHTS)},
         "config": weights_file.config_to_dict(system.config),
     }
     atomic_write.write(folder / CONFIG, (json.dumps(found, indent=2) + "\n").encode())
@@ -56,7 +55,7 @@ def load(folder: str | os.PathLike) -> weights_file.System:
         raise errors.UserError(f"{folder / CONFIG} names no weights; write the folder again") from None
     if not (folder / WEIGHTS).is_file():
         raise errors.UserError(f"{folder} has no {WEIGHTS}; download it again")
-    if sha256(folder / WEIGHTS) != wanted:
+    if checksum.sha256(folder / WEIGHTS) != wanted:
         raise errors.UserError(
             f"{folder / WEIGHTS} is not the file of {CONFIG} (its sha256 differs); download both again"
         )
@@ -96,9 +95,3 @@ def find(name: str | os.PathLike, *, revision: str | None = None) -> pathlib.Pat
         raise errors.UserError(
             f"the hub did not give {name!r} ({why}); check the name and the network"
         ) from None
-
-
-def sha256(path: pathlib.Path) -> str:
-    """Return a file's SHA-256, in hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,6 +10,7 @@ import pytest
 
 import avct_jax
 from avct_jax import errors, weights_file, weights_folder
+from avct_jax.files import checksum
 from avct_jax.models import system_config
 
 
@@ -28,7 +29,7 @@ def test_folder_gives_back_what_was_written(folder, tiny_variables):
     jax.tree.map(same, {k: dict(v) for k, v in found.variables.items()}, written)
     known = json.loads((folder / "config.json").read_text())
     assert known["config"]["image_size"] == 64 and known["family"] == "keypoints"
-    assert known["weights"]["sha256"] == weights_folder.sha256(folder / "model.safetensors")
+    assert known["weights"]["sha256"] == checksum.sha256(folder / "model.safetensors")
     assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors"}
 
 

@@ -4,8 +4,8 @@
   python -m scripts.benchmarks.paper_cost --tflops 110           at a rate that you have measured
   python -m scripts.benchmarks.paper_cost --gpus 64 --price 2.1
 
-XLA counts the floating-point operations of a step as it is lowered for NVIDIA GPUs; no GPU is needed, three
-minutes of a CPU are. Nothing is measured here.
+Convolutions and matrix products of each traced step are counted, as for MFU; no GPU is needed, two minutes of
+a CPU are. Nothing is measured here.
 """
 
 import argparse
@@ -21,11 +21,12 @@ from avct_jax.models import networks
 from avct_jax.presets import avct, head_motion, renderer, sync
 from avct_jax.train import batch_shapes, run
 from avct_jax.train.core import init_params
+from avct_jax.train.monitoring import flops
 from avct_jax.train.stages import stage
 from scripts.benchmarks import training_step
 
 PRESETS = {"renderer": renderer, "sync": sync, "head-motion": head_motion, "avct": avct}
-H100_PEAK = 989e12  # FLOP/s of dense bfloat16 products, NVIDIA's data sheet of the SXM5 card
+H100_PEAK = 1e12 * flops.PEAKS["h100"][0]  # FLOP/s of dense bfloat16 products
 SHARE = (
     0.11  # of the peak: 112 TFLOP/s of 989, LITE's renderer stage in bfloat16 on an H200 (docs/benchmarks.md)
 )
@@ -73,12 +74,10 @@ def count(name: str, preset: str = "PAPER") -> StageCost:
     state = jax.eval_shape(made.initial)
     shape = lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype)
     batch = batch_shapes.batch_shapes(made.kind, config.draw, EXAMPLES)
-    traced = jax.jit(made.step).trace(state, jax.tree.map(shape, made.frozen), batch, jax.random.key(0))
-    counted = traced.lower(lowering_platforms=("cuda",)).cost_analysis()
-    counted = counted[0] if isinstance(counted, (list, tuple)) else counted
+    given = (state, jax.tree.map(shape, made.frozen), batch, jax.random.key(0))
     trained = [x.params for x in state.network_states.values()]
     parameters = sum(x.size for x in jax.tree.leaves(trained))
-    gflop = float(counted["flops"]) / EXAMPLES / 1e9  # type: ignore[index]
+    gflop = flops.of_call(jax.jit(made.step), *given) / EXAMPLES / 1e9
     return StageCost(config.steps, config.batch_size, gflop, parameters)
 
 
