@@ -48,15 +48,7 @@ def main() -> None:
     torch.manual_seed(0)
     torch.set_num_threads(options.threads)
     found = {name: measure(sides, options.rounds) for name, sides in all_sides().items()}
-    report = {
-        "jax": jax.__version__,
-        "torch": torch.__version__,
-        "device": jax.devices()[0].device_kind,
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "rounds": options.rounds,
-        "steps": found,
-    }
+    report = {**training_step.surroundings(options.rounds), "steps": found}
     print(table(report))
     if options.json:
         options.json.write_text(json.dumps(report, indent=1) + "\n")
@@ -75,7 +67,7 @@ def all_sides() -> dict[str, tuple[int, Sides]]:
 def measure(given: tuple[int, Sides], rounds: int) -> dict[str, Any]:
     """Seconds of each side and of the matrix product, and what follows from them."""
     batch, sides = given
-    seconds = training_step._take_turns({**sides, "product": training_step._product()}, rounds)
+    seconds = training_step.take_turns({**sides, "product": training_step.product()}, rounds)
     medians = {side: statistics.median(s) for side, s in seconds.items()}
     return {
         "batch": batch,

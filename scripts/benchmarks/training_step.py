@@ -50,18 +50,22 @@ def main() -> None:
     if options.device == "cpu":
         jax.config.update("jax_platforms", "cpu")
     found = {name: measure(name, options) for name in options.size}
-    report = {
+    report = {**surroundings(options.rounds), "sizes": found}
+    print(table(report))
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def surroundings(rounds: int) -> dict[str, Any]:
+    """What a report tells of the machine and the libraries."""
+    return {
         "jax": jax.__version__,
         "torch": _torch_version(),
         "device": jax.devices()[0].device_kind,
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0],
-        "rounds": options.rounds,
-        "sizes": found,
+        "rounds": rounds,
     }
-    print(table(report))
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
 
 
 def _parse() -> argparse.Namespace:
@@ -91,12 +95,12 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     began = time.perf_counter()
     ours, losses = make_ours(name, network, images, _initial(name, peer), options.dtype)
     compiled = time.perf_counter() - began
-    sides: Sides = {"ours": ours, "product": _product()}
+    sides: Sides = {"ours": ours, "product": product()}
     found: dict[str, Any] = {"batch": b, "compile_seconds": compiled, "losses": losses}
     if peer:
         theirs, found["peer_losses"], found["gflop"] = _peer_side(peer, images)
         sides = {"ours": ours, "peer": theirs, "product": sides["product"]}
-    seconds = _take_turns(sides, options.rounds)
+    seconds = take_turns(sides, options.rounds)
     medians = {side: statistics.median(s) for side, s in seconds.items()}
     found |= {"seconds": seconds, "examples_per_second": b / medians["ours"]}
     found["machine_gflops"] = 2e-9 * PRODUCT**3 / medians["product"]
@@ -207,13 +211,14 @@ def _pairs(images: np.ndarray) -> batch_types.Pairs:
     return batch_types.Pairs(images[0], images[1][:, None], still, driving, variation)
 
 
-def _product() -> Callable[[], Any]:
+def product() -> Callable[[], Any]:
+    """A float32 product of two matrices, which measures the machine."""
     matrix = jnp.asarray(np.random.default_rng(0).standard_normal((PRODUCT, PRODUCT), np.float32))
-    product = jax.jit(lambda a: jnp.matmul(a, a, precision="highest"))
-    return lambda: jax.block_until_ready(product(matrix))
+    multiply = jax.jit(lambda a: jnp.matmul(a, a, precision="highest"))
+    return lambda: jax.block_until_ready(multiply(matrix))
 
 
-def _take_turns(sides: Sides, rounds: int) -> dict[str, list[float]]:
+def take_turns(sides: Sides, rounds: int) -> dict[str, list[float]]:
     """Seconds of each side, turn by turn, so that a busy minute meets them all; the first is not counted."""
     seconds: dict[str, list[float]] = {side: [] for side in sides}
     for turn in range(rounds + 1):
