@@ -71,7 +71,9 @@ def ending_at_once(leave: Callable[[int], object] = os._exit) -> Iterator[None]:
         return
     from avct_jax import compile_cache
 
-    _say(ENDED.format("interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"))
+    _say(
+        ENDED.format("interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}")
+    )
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):  # a closed pipe, or a closed stream
             stream.flush()
