@@ -15,5 +15,5 @@ def test_guessed_times_of_subtitles_are_noted(place, monkeypatch):
     found = base.cues_of(np.zeros(32000, np.float32), request, notes)
     assert [cue.guessed for cue in found] == [False, True]
     assert notes == ["times of 1 of 2 subtitles are guessed: the sound does not fit their text"]
-    known = request._replace(captions=(("Hello.", 0.1, 1.0),))
+    known = request._replace(captions=[["Hello.", 0, 1.0]]).checked().checked()
     assert [cue.guessed for cue in base.cues_of(None, known, notes)] == [False] and len(notes) == 1
