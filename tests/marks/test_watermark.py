@@ -7,7 +7,9 @@ import cv2
 import jax
 import numpy as np
 import pytest
+from scipy.io import wavfile
 
+from avct_jax import errors
 from avct_jax.marks import mark_detector, mark_pattern, mark_payload, watermark
 from tests.marks import marked_film
 
@@ -113,6 +115,12 @@ def test_a_mark_is_found_in_a_film_of_another_frame_rate(tmp_path):
     _, marked = film()
     index = np.minimum(np.round(np.arange(120) * 25 / 30).astype(int), 99)  # shown at 30 frames/s
     assert looked(marked[index], rate=30.0).payload == marked_film.PAYLOAD
+
+
+def test_a_sound_has_no_frames_to_look_in(tmp_path):
+    wavfile.write(tmp_path / "a.wav", 16000, np.zeros(1600, np.int16))
+    with pytest.raises(errors.UserError, match="no frames to look for a watermark in; give a film"):
+        mark_detector.read(tmp_path / "a.wav")
 
 
 def test_a_file_is_read(tmp_path):
