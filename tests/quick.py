@@ -36,7 +36,9 @@ def compile_small_programs_without_effort():
     compile_any = compiler.compile_or_get_cached
 
     def compile_one(backend, computation, devices, options, *rest, **named):
-        blocks = [block for x in computation.body.operations for region in x.regions for block in region.blocks]
+        blocks = [
+            block for x in computation.body.operations for region in x.regions for block in region.blocks
+        ]
         if sum(len(block.operations) for block in blocks) <= SMALL:
             options.env_option_overrides = [*options.env_option_overrides, *WITHOUT_EFFORT.items()]
         return compile_any(backend, computation, devices, options, *rest, **named)
