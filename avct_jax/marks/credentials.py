@@ -19,6 +19,9 @@ SUFFIXES = (".mp4", ".mov")  # containers that C2PA covers; Matroska is none
 SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 ASSERTION = "org.avct.generation"
 FILM = "film"  # label of the one that was redubbed
+BEGIN = b"jumdc2pa"  # of the box that holds all credentials, in files of every kind (C2PA, JUMBF)
+PIECE = 1 << 20  # bytes
+ELSEWHERE = "Remote"  # c2pa's word for credentials that are at an address
 UNKNOWN = "application/octet-stream"  # a file whose credentials nobody could read
 # By what files begin with: a name may say something else, and c2pa goes by what it is told.
 KINDS = {
@@ -31,6 +34,10 @@ SETTINGS = {
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
     "builder": {"thumbnail": {"enabled": False}},
 }
+
+
+class UncheckedCredentials(errors.UserError):
+    """A film has credentials, and nobody could look at them; nothing is known of what they say."""
 
 
 class GenerationStatement(NamedTuple):
@@ -117,7 +124,9 @@ def _library() -> Any:
     try:
         import c2pa
     except (ImportError, OSError) as error:  # no wheel for this machine, or its library does not load
-        raise errors.UserError(f"Content Credentials need c2pa-python: {error}") from None
+        raise UncheckedCredentials(
+            f"c2pa-python is not installed or does not load ({_line(error)}); pip install c2pa-python"
+        ) from None
     return c2pa
 
 
@@ -173,9 +182,15 @@ def read(path: str | os.PathLike) -> dict[str, Any] | None:
     """Read a film's credentials: c2pa's own report; None where there are none.
 
     Raises:
-      UserError: they cannot be read, or c2pa-python is missing.
+      UncheckedCredentials: there are some, and c2pa-python is missing; or they are kept elsewhere.
+      UserError: there are some that cannot be read; c2pa's reason.
     """
-    c2pa = _library()
+    try:
+        c2pa = _library()
+    except UncheckedCredentials:
+        if holds(path):
+            raise
+        return None
     try:
         with _context(c2pa) as context:
             reader = c2pa.Reader.try_create(os.fspath(path), context=context)
@@ -186,9 +201,27 @@ def read(path: str | os.PathLike) -> dict[str, Any] | None:
     except c2pa.C2paError.NotSupported:
         return None
     except (c2pa.C2paError, OSError, ValueError) as error:
-        raise errors.UserError(
-            f"the credentials of {os.fspath(path)!r} cannot be read: {_line(error)}"
-        ) from None
+        reason = _line(error)
+        if reason.startswith(ELSEWHERE):
+            raise UncheckedCredentials(f"nothing is fetched ({reason})") from None
+        if not holds(path):  # a file that is odd, and had none
+            return None
+        raise errors.UserError(reason) from None
+
+
+def holds(path: str | os.PathLike) -> bool:
+    """Whether a file has credentials in it, whatever state they are in.
+
+    Raises:
+      OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        kept = b""
+        while piece := file.read(PIECE):
+            if BEGIN in kept + piece:
+                return True
+            kept = piece[-len(BEGIN) :]
+    return False
 
 
 def version() -> str:

@@ -8,7 +8,7 @@ from avct_jax import errors
 from avct_jax.data.media import container
 from avct_jax.marks import credentials, mark_detector
 
-State = Literal["trusted", "valid", "invalid", "none", "unreadable"]
+State = Literal["trusted", "valid", "invalid", "none", "unreadable", "unchecked"]
 UNTRUSTED = "signingCredential.untrusted"
 SYNTHETIC = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "compositeSynthetic")
 
@@ -19,7 +19,9 @@ class Verification(NamedTuple):
     Attributes:
       file: its name.
       state: of its credentials: "trusted" (by an authority that c2pa knows), "valid" (unchanged since it was
-        signed, by whoever says so), "invalid" (changed, or forged), "none", or "unreadable".
+        signed, by whoever says so), "invalid" (changed, or forged), "none", "unreadable" (there are some,
+        damaged), or "unchecked" (there are some, and nobody looked).
+      reason: why they are unreadable or unchecked.
       signer: who signed, in the certificate's words.
       generator: what made it.
       synthetic: whether they say that it is.
@@ -38,6 +40,7 @@ class Verification(NamedTuple):
     failures: tuple[str, ...] = ()
     watermark: mark_detector.MarkReading | None = None
     ingredients: tuple[str, ...] = ()
+    reason: str | None = None
 
     @property
     def marked(self) -> bool:
@@ -51,7 +54,11 @@ class Verification(NamedTuple):
         by = f"signed by {self.signer}"
         said = {
             "none": "no Content Credentials",
-            "unreadable": "Content Credentials that cannot be read",
+            "unreadable": (
+                f"Content Credentials that cannot be read ({self.reason}): "
+                "the file was damaged, or changed after it was signed"
+            ),
+            "unchecked": f"Content Credentials that were NOT looked at: {self.reason}",
             "invalid": f"Content Credentials that are NOT valid ({', '.join(self.failures)}), {by}",
             "valid": f"Content Credentials, unchanged since {by} (known to no authority here)",
             "trusted": f"Content Credentials, unchanged since {by} (a known authority vouches)",
@@ -101,8 +108,10 @@ def verify(path: str | os.PathLike) -> Verification:
     mark = mark_detector.read(path) if container.probe(path).has_video else None
     try:
         report = credentials.read(path)
-    except errors.UserError:
-        return Verification(os.fspath(path), "unreadable", watermark=mark)
+    except credentials.UncheckedCredentials as error:
+        return Verification(os.fspath(path), "unchecked", watermark=mark, reason=str(error))
+    except errors.UserError as error:
+        return Verification(os.fspath(path), "unreadable", watermark=mark, reason=str(error))
     return _of_report(os.fspath(path), report, mark)
 
 

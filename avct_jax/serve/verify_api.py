@@ -17,8 +17,9 @@ class FoundMarks(pydantic.BaseModel):
 
     marked: bool = pydantic.Field(description="as synthetic, by what is not forged")
     state: str = pydantic.Field(
-        description="of its Content Credentials: trusted, valid, invalid, none or unreadable"
+        description="of its Content Credentials: trusted, valid, invalid, none, unreadable or unchecked"
     )
+    reason: str | None = pydantic.Field(None, description="why they are unreadable or unchecked")
     signer: str | None = None
     generator: str | None = None
     synthetic: bool | None = pydantic.Field(None, description="whether the credentials say that it is")

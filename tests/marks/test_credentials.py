@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 
 import c2pa
 import numpy as np
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from avct_jax import errors
+from avct_jax.cli import main
 from avct_jax.data.media import container, video_io
 from avct_jax.files import checksum
 from avct_jax.marks import credentials, film_marks, installation, mark_payload, signing_key, verification
@@ -26,6 +28,7 @@ SAID = mark_payload.MarkPayload(77, 7951)
 def _folder(tmp_path, monkeypatch):
     """Of an installation's own settings."""
     monkeypatch.setenv(installation.FOLDER_VARIABLE, str(tmp_path / "config"))
+    marked_film.look_for_none(monkeypatch)
 
 
 @pytest.fixture
@@ -249,6 +252,49 @@ def test_garbage_is_refused_in_a_line(tmp_path):
     shutil.copy(__file__, tmp_path / "text.mp4")
     with pytest.raises(errors.UserError):
         verification.verify(tmp_path / "text.mp4")
+
+
+def test_credentials_of_a_film_that_was_added_to_cannot_be_read_and_why_is_told(tmp_path):
+    path = signed(tmp_path / "a.mp4")
+    path.write_bytes(path.read_bytes() + b"z" * 20)
+    found = verification.verify(path)
+    assert found.state == "unreadable" and "Box size extends beyond" in found.reason
+    assert "(Other: asset could not be parsed: Box size" in found.lines[0]
+    assert "damaged, or changed after it was signed" in found.lines[0] and not found.marked
+    plain = film(tmp_path / "b.mp4")
+    plain.write_bytes(plain.read_bytes() + b"z" * 20)
+    assert verification.verify(plain).state == "none"
+
+
+def test_the_box_of_credentials_is_found_across_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(credentials, "PIECE", 16)
+    for offset in range(20):
+        (tmp_path / "a").write_bytes(b"x" * offset + credentials.BEGIN + b"x" * 20)
+        assert credentials.holds(tmp_path / "a")
+    (tmp_path / "a").write_bytes(credentials.BEGIN[:-1] * 9)
+    assert not credentials.holds(tmp_path / "a")
+
+
+def test_without_c2pa_credentials_are_not_looked_at(tmp_path, monkeypatch):
+    path, plain = signed(tmp_path / "a.mp4"), film(tmp_path / "b.mp4")
+    monkeypatch.setitem(sys.modules, "c2pa", None)
+    found = verification.verify(path)
+    assert found.state == "unchecked" and not found.marked and "c2pa-python is not installed" in found.reason
+    assert found.lines[0].startswith("Content Credentials that were NOT looked at: c2pa-python is not")
+    assert verification.verify(plain).state == "none"
+    assert main.main(["verify", str(path)]) == 2 and main.main(["verify", str(plain)]) == 1
+
+
+def test_credentials_that_are_kept_elsewhere_are_not_fetched(tmp_path):
+    path, key = film(tmp_path / "a.mp4"), signing_key.own()
+    with c2pa.Builder(credentials.GenerationStatement(None).manifest) as builder:
+        builder.set_no_embed()
+        builder.set_remote_url("http://127.0.0.1:9/x.c2pa")
+        signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo(b"es256", key.certificates, key.key, None))
+        builder.sign_file(str(path), str(tmp_path / "b.mp4"), signer)
+    found = verification.verify(tmp_path / "b.mp4")
+    assert found.state == "unchecked" and "nothing is fetched" in found.reason
+    assert "http://127.0.0.1:9/x.c2pa" in found.lines[0]
 
 
 def test_what_a_film_was_made_from_may_be_forged(tmp_path):
