@@ -304,13 +304,28 @@ def test_what_a_film_was_made_from_may_be_forged(tmp_path):
     first.write_bytes(content)
     second = signed(tmp_path / "second.mp4", portrait=first, film=True)
     found = verification.verify(second)
-    assert found.state == "valid" and found.ingredients == ("film (assertion.bmffHash.mismatch)",)
+    (ingredient,) = found.ingredients
+    assert found.state == "valid" and ingredient.failures == ("assertion.bmffHash.mismatch",)
+    assert (ingredient.title, ingredient.state, ingredient.relation) == ("film", "invalid", "parentOf")
     assert "NOT valid in what it was made from: film" in " ".join(found.lines)
-    assert found.record["ingredients"] == list(found.ingredients)
     whole = verification.verify(
         signed(tmp_path / "third.mp4", portrait=signed(tmp_path / "a.mp4"), film=True)
     )
-    assert whole.ingredients == () and "NOT valid" not in " ".join(whole.lines)
+    assert [x.state for x in whole.ingredients] == ["valid"] and "NOT valid" not in " ".join(whole.lines)
+    assert "made from a synthetic film with Content Credentials: film (made by avct_jax" in whole.lines[2]
+
+
+def test_a_film_that_was_edited_elsewhere_is_made_from_a_synthetic_one(tmp_path):
+    first, plain, key = signed(tmp_path / "a.mp4"), film(tmp_path / "b.mp4"), signing_key.own()
+    opened = {"action": "c2pa.opened", "parameters": {"ingredientIds": ["i"]}}
+    told = {"assertions": [{"label": "c2pa.actions", "data": {"actions": [opened]}}]}
+    with c2pa.Builder(told) as builder, open(first, "rb") as file:
+        builder.add_ingredient({"title": "a", "label": "i", "relationship": "parentOf"}, "video/mp4", file)
+        signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo(b"es256", key.certificates, key.key, None))
+        builder.sign_file(str(plain), str(tmp_path / "c.mp4"), signer)
+    found = verification.verify(tmp_path / "c.mp4")
+    assert found.marked and found.state == "valid" and found.synthetic and found.declared is None
+    assert found.ingredients[0].generator.startswith("avct_jax")
 
 
 def test_ctrl_c_while_signing_leaves_nothing_half_written(tmp_path, monkeypatch):
