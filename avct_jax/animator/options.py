@@ -238,15 +238,15 @@ def _subtitles_of(request: Request) -> str | None:
     return place
 
 
-def _captions_of(given: Any) -> tuple[subtitles.Subtitle, ...] | None:
+def _captions_of(given: Any) -> tuple[tuple[str, float, float], ...] | None:
     """Take rows of what is said when."""
     if given is None:
         return None
     try:
-        rows = [subtitles.Subtitle(str(text), float(start), float(end)) for text, start, end in given]
+        rows = [(str(text), float(start), float(end)) for text, start, end in given]
     except (TypeError, ValueError):
         rows = None
-    if rows is None or not all(0 <= row.start <= row.end < math.inf for row in rows):
+    if rows is None or not all(0 <= start <= end < math.inf for _, start, end in rows):
         raise errors.UserError("captions must be rows of (text, start, end), seconds")
     return tuple(rows)
 

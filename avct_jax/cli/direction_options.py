@@ -19,10 +19,10 @@ class DirectionOptions:
       direction: a JSON file of cues {time, what, value, ease}: what changes over the film
     """
 
-    expression: Annotated[option.MaybeText, option.shown_as("NAME=VALUE,...")] = None
-    gaze: Annotated[option.MaybeText, option.shown_as("X,Y|camera")] = None
-    blinks: option.MaybeFile = None
-    direction: option.MaybeFile = None
+    expression: Annotated[Any, option.WORD, option.shown_as("NAME=VALUE,..."), option.AlsoJson(dict)] = None
+    gaze: Annotated[Any, option.WORD, option.shown_as("X,Y|camera"), option.AlsoJson(list)] = None
+    blinks: Annotated[Any, option.WORD, option.shown_as("FILE"), option.AlsoJson(list)] = None
+    direction: Annotated[Any, option.WORD, option.shown_as("FILE"), option.AlsoJson(list)] = None
 
     @property
     def files(self) -> tuple[str | None, ...]:

@@ -44,6 +44,17 @@ def test_a_mark_is_hardly_seen():
     assert each.max() < 1.2 * each.min()
 
 
+@pytest.mark.parametrize(("side", "psnr"), [(256, 46.0), (384, 46.4), (1024, 46.8)])
+def test_a_small_picture_bears_more_of_it(side, psnr):
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (side, side, 3), np.uint8)
+    change = watermark.changes(marked_film.PAYLOAD, noise).astype(float)
+    assert 10 * np.log10(255**2 / np.square(change).mean()) == pytest.approx(psnr, abs=0.1)
+    # A flat picture bears little at any size: a level here and there.
+    flat = watermark.changes(marked_film.PAYLOAD, np.full((side, side, 3), 128, np.uint8)).astype(float)
+    assert np.abs(flat).max() == 1 and 10 * np.log10(255**2 / np.square(flat).mean()) > 49
+
+
 def test_blocks_of_any_length_and_single_frames_make_the_same():
     plain, marked = film()
     np.testing.assert_array_equal(marked_film.marked(plain[:30], step=7), marked[:30])

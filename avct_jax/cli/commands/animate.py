@@ -194,6 +194,7 @@ def run(options: Options) -> int:
 
     job = job_of(options, output)
     animation_job.refuse_overwriting(job)
+    animation_job.check_font(job)
     look(image, job.audio, output, job.request, options.network, options.shown)
     with contextlib.ExitStack() as kept:
         audio, request = job.audio, job.request
@@ -385,5 +386,5 @@ def animate(
         return 0
     if shown.verbose or shown.debug:
         terminal.tell(terminal.timing_table(report.timings, report.frames))
-    terminal.show(f"wrote {output}: {report.frames} frames, {report.seconds:.2f} s of sound")
+    terminal.show(f"wrote {terminal.made_line(output, report, request.subtitles)}")
     return 0

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from avct_jax import errors
+from avct_jax import errors, stuck_signals
 from avct_jax.cli import option
 
 EXAMPLES = """
@@ -92,6 +92,11 @@ class Options:
 
 def run(options: Options) -> int:
     """Do it, until a signal ends it."""
+    with stuck_signals.ending_at_once():
+        return _serve(options)
+
+
+def _serve(options: Options) -> int:
     _check_installed()
     from avct_jax import compile_cache, progress
     from avct_jax.serve import settings

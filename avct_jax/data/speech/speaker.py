@@ -288,7 +288,7 @@ def checked(text: Any) -> str:
     foreign = [word for word in text.split() if any(map(_is_foreign, word))]
     kept = "".join(" " if _is_foreign(letter) else letter for letter in text)
     if not pronunciation.can_be_said(kept):
-        only = f"the text holds no English word ({errors.few(foreign)}); the voice speaks English only"
+        only = f"the text holds no English word ({errors.few(foreign)}); write English, or name its language"
         raise errors.UserError(only if foreign else NO_WORD)
     if foreign:
         _log.warning("left out of the text, not English: %s", errors.few(foreign))

@@ -28,8 +28,11 @@ TEXT = "Bob may help you move. Is that so?"
         ("", "the text is empty; write what is to be said"),
         (" \n\t", "the text is empty; write what is to be said"),
         ("... — !?", "the text holds no word; write what is to be said, in English"),
-        ("Привет, мир", "the text holds no English word ('Привет,', 'мир'); the voice speaks English only"),
-        ("日本語", "the text holds no English word ('日本語'); the voice speaks English only"),
+        (
+            "Привет, мир",
+            "the text holds no English word ('Привет,', 'мир'); write English, or name its language",
+        ),
+        ("日本語", "the text holds no English word ('日本語'); write English, or name its language"),
         (50_001 * "a", "the text has 50001 characters, some 60 minutes of speech; 50000 are the most"),
     ],
 )
