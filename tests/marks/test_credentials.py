@@ -19,7 +19,7 @@ from avct_jax.cli import main
 from avct_jax.data.media import container, video_io
 from avct_jax.files import checksum
 from avct_jax.marks import credentials, film_marks, installation, mark_payload, signing_key, verification
-from tests.marks import marked_film
+from tests.marks import made_certificates, marked_film
 
 SAID = mark_payload.MarkPayload(77, 7951)
 
@@ -231,6 +231,22 @@ def test_what_is_gone_when_the_film_is_signed_costs_the_credentials_alone(tmp_pa
     assert report(path)["validation_state"] == "Valid" and ["signing.pem" in note for note in notes] == [True]
     sign(path, notes, portrait=None, sounds=[], film=False, checkpoint=tmp_path / "gone.safetensors")
     assert "the film is whole" in notes[-1]
+
+
+def test_a_film_that_is_not_signed_by_who_was_named_is_told_so(tmp_path, monkeypatch):
+    path, key = film(tmp_path / "a.mp4"), ec.generate_private_key(ec.SECP256R1())
+    certificate, secret = made_certificates.write(tmp_path, key)
+    named = film_marks.FilmMarks(film_marks.MarkRequest(certificate=certificate, key=secret))
+    usual = film_marks.FilmMarks(film_marks.MarkRequest())
+    monkeypatch.setattr(
+        c2pa.Builder, "sign_file", lambda *_: c2pa.c2pa._raise_typed_c2pa_error("Other: no luck")
+    )
+    before = path.read_bytes()
+    for made in (named, usual):
+        notes = []
+        made.file(path, notes, portrait=None, sounds=[], film=False, checkpoint=None)
+        assert "the film is whole: the film could not be signed: Other: no luck" in notes[-1]
+    assert "no luck" in named.unsigned and usual.unsigned is None and path.read_bytes() == before
 
 
 def test_a_record_holds_all_that_is_found(tmp_path):

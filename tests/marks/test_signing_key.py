@@ -9,9 +9,12 @@ import sys
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509 import oid
 
 from avct_jax import errors
-from avct_jax.marks import installation, signing_key
+from avct_jax.marks import credentials, installation, signing_key
+from tests.marks import made_certificates
 
 
 @pytest.fixture(autouse=True)
@@ -86,3 +89,52 @@ def test_a_users_key_is_read_and_a_wrong_one_refused(tmp_path, folder):
     (tmp_path / "locked.pem").write_bytes(locked)
     with pytest.raises(errors.UserError, match="without a password"):
         signing_key.load(tmp_path / "c.pem", tmp_path / "locked.pem")
+
+
+@pytest.mark.parametrize("new", [lambda: ec.generate_private_key(ec.SECP256R1()),
+                                 lambda: rsa.generate_private_key(65537, 2048)])  # fmt: skip
+def test_keys_in_the_forms_of_openssl_sign(new, tmp_path):
+    key = new()
+    paths = made_certificates.write(tmp_path, key, serialization.PrivateFormat.TraditionalOpenSSL)
+    assert b"BEGIN EC PRIVATE" in (found := paths[1].read_bytes()) or b"BEGIN RSA PRIVATE" in found
+    named = credentials.check_named(*paths, None)
+    assert named == signing_key.load(*paths) and named.key == made_certificates.key_pem(key)
+
+
+KEY = ec.generate_private_key(ec.SECP256R1())
+FLAWS = {
+    r"\) that expired on 20\d\d-": {"begin": -9, "end": -2},
+    r"\) that is not valid before 20": {"begin": 2},
+    "the certificate was self-signed; it is self-signed": {"own": True},
+    "its keyUsage is not digitalSignature": {"usage": False},
+    "its extendedKeyUsage is neither emailProtection": {"purpose": None},
+    "invalid; its extendedKeyUsage is neither": {"purpose": oid.ExtendedKeyUsageOID.SERVER_AUTH},
+}
+
+
+@pytest.mark.parametrize("said", FLAWS)
+def test_a_certificate_that_cannot_sign_is_refused_and_what_it_lacks_is_told(said, tmp_path):
+    with pytest.raises(errors.UserError, match=said) as refused:
+        credentials.check_named(*made_certificates.write(tmp_path, KEY, **FLAWS[said]), None)
+    assert "openssl" in str(refused.value) and str(tmp_path / "c.pem") in str(refused.value)
+
+
+def test_a_good_certificate_has_no_flaws():
+    assert signing_key.flaws(made_certificates.certificate(KEY)) == []
+    assert signing_key.flaws(signing_key.passing().certificates) == []
+
+
+def test_an_authority_that_dates_nothing_is_refused_before_anything_is_kept(folder):
+    with pytest.raises(
+        errors.UserError, match=r"'http://127\.0\.0\.1:9/' dates no signature: .*leave --timestamp out"
+    ):
+        credentials.check_named(None, None, "http://127.0.0.1:9/")
+    assert credentials.check_named(None, None, None) is None and not folder.exists()
+
+
+@pytest.mark.parametrize("named", [("c.pem", None), (None, "http://authority.example")])
+def test_a_film_that_holds_no_credentials_cannot_be_signed_by_name(named):
+    with pytest.raises(errors.UserError, match=r"\.mkv files hold no Content Credentials; write \.mp4"):
+        credentials.check_output("a.mkv", *named)
+    credentials.check_output("a.MP4", *named)
+    credentials.check_output("a.mkv", None, None)
