@@ -1,9 +1,11 @@
 """Keys that sign Content Credentials: the user's, or one that this installation makes for itself."""
 
+import contextlib
 import datetime
 import functools
 import os
 import pathlib
+import stat
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,6 +15,7 @@ from avct_jax.marks import installation
 FILE = "signing.pem"
 ISSUER, SUBJECT = "avct_jax self-made authority", "avct_jax installation"
 YEARS = 20
+OTHERS = 0o077  # of a mode: what the group and all others may do
 NO_SIGNING = {"1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"}  # purposes: servers and clients of TLS
 RECIPE = "docs/how-to/marks.md has the commands of openssl that make one"
 CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
@@ -38,19 +41,33 @@ def own(notes: list[str] | None = None) -> SigningKey:
     """Return this installation's key, made at first use and kept where nobody else may read it (0600).
 
     Args:
-      notes: gets a line where it is made now.
+      notes: gets a line where it is made now, or others could read it until now.
 
     Raises:
-      OSError: it cannot be read or kept.
-      ValueError: the file there holds no key.
+      UserError: it cannot be read or kept, or the file there holds no key.
     """
-    path = installation.folder() / FILE
-    if notes is not None and not path.exists():
-        notes.append(
-            f"{path} is made: a key that signs Content Credentials as this installation, known to no "
-            "authority; --certificate and --key name your own"
-        )
-    return _own(path)
+    path, told = installation.folder() / FILE, []
+    try:
+        if not path.exists():
+            told.append(
+                f"{path} is made: a key that signs Content Credentials as this installation, known to no "
+                "authority; --certificate and --key name your own"
+            )
+        else:
+            told += _made_private(path)
+        key = _own(path)
+    except OSError as error:
+        raise errors.UserError(
+            f"{path}, this installation's signing key, cannot be read or kept ({error.strerror}); "
+            f"see to the folder, or name another by {installation.FOLDER_VARIABLE}"
+        ) from None
+    except ValueError:
+        raise errors.UserError(
+            f"{path} holds no key with its certificate; remove it, and a new one is made"
+        ) from None
+    if notes is not None:
+        notes += told
+    return key
 
 
 def load(certificate: str | os.PathLike, key: str | os.PathLike | Callable[[bytes], bytes]) -> SigningKey:
@@ -145,6 +162,20 @@ def _algorithm(chain: bytes, secret: bytes | Callable[[bytes], bytes]) -> str:
     if isinstance(public, rsa.RSAPublicKey):
         return "ps256"
     raise ValueError("the key is of a kind that C2PA does not know")
+
+
+def _made_private(path: pathlib.Path) -> list[str]:
+    """Let nobody else read it; says so where others could."""
+    mode = path.stat().st_mode
+    if os.name == "nt" or not mode & OTHERS:
+        return []
+    with contextlib.suppress(OSError):
+        path.chmod(0o600)
+    now = stat.S_IMODE(path.stat().st_mode)
+    return [
+        f"{path}, the signing key, was open to others (mode {stat.S_IMODE(mode):04o}) and is {now:04o} now; "
+        "remove it, and a new one is made, if somebody may have copied it"
+    ]
 
 
 @functools.cache

@@ -55,7 +55,7 @@ def test_a_key_is_kept_where_there_are_no_hard_links(folder, monkeypatch):
     assert signing_key.own() == key and [path.name for path in folder.iterdir()] == [signing_key.FILE]
 
 
-def test_installations_have_numbers_of_their_own(folder, tmp_path, monkeypatch):
+def test_installations_have_numbers_of_their_own(folder, tmp_path, monkeypatch, caplog):
     number = installation.number()
     assert 0 < number < 2**24 and stat.S_IMODE((folder / installation.FILE).stat().st_mode) == 0o600
     installation._number.cache_clear()
@@ -65,6 +65,49 @@ def test_installations_have_numbers_of_their_own(folder, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(installation.FOLDER_VARIABLE, str(tmp_path / "file" / "below"))
     assert installation.number() == 0
+    assert "tell no installation: " in caplog.text and "Not a directory; see to the folder" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"garbage", b"-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----"]
+)
+def test_a_broken_key_of_the_installation_is_named_with_the_remedy(content, folder):
+    folder.mkdir()
+    (folder / signing_key.FILE).write_bytes(content)
+    with pytest.raises(
+        errors.UserError, match=r"signing\.pem holds no key .*; remove it, and a new one is made"
+    ):
+        signing_key.own()
+
+
+def test_where_the_folder_cannot_be_made_no_key_is_said_to_be(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(installation.FOLDER_VARIABLE, str(tmp_path / "file" / "below"))
+    notes = []
+    with pytest.raises(errors.UserError, match=r"signing\.pem, .*\(Not a directory\); .*AVCT_CONFIG_DIR"):
+        signing_key.own(notes)
+    assert notes == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are of POSIX")
+def test_a_key_that_others_could_read_is_made_private_and_told_of(folder):
+    key, path, notes = signing_key.own(), folder / signing_key.FILE, []
+    path.chmod(0o644)
+    assert signing_key.own(notes) == key and stat.S_IMODE(path.stat().st_mode) == 0o600
+    (note,) = notes
+    assert str(path) in note and "(mode 0644) and is 0600 now; remove it" in note
+    assert signing_key.own(notes) == key and len(notes) == 1
+
+
+@pytest.mark.parametrize("content", ["-5x", "-5", "0", "16777216", ""])
+def test_an_odd_number_of_the_installation_is_told_of(content, folder, caplog):
+    folder.mkdir()
+    (folder / installation.FILE).write_text(content)
+    installation._number.cache_clear()
+    assert installation.number() == 0
+    (record,) = caplog.records
+    assert "holds no number from 1 to 16777215; remove it, and one is drawn" in record.getMessage()
+    assert str(folder / installation.FILE) in record.getMessage() and record.levelname == "WARNING"
 
 
 def test_a_users_key_is_read_and_a_wrong_one_refused(tmp_path, folder):
