@@ -19,10 +19,12 @@ class DirectionOptions:
       direction: a JSON file of cues {time, what, value, ease}: what changes over the film
     """
 
-    expression: Annotated[Any, option.WORD, option.shown_as("NAME=VALUE,..."), option.AlsoJson(dict)] = None
-    gaze: Annotated[Any, option.WORD, option.shown_as("X,Y|camera"), option.AlsoJson(list)] = None
-    blinks: Annotated[Any, option.WORD, option.shown_as("FILE"), option.AlsoJson(list)] = None
-    direction: Annotated[Any, option.WORD, option.shown_as("FILE"), option.AlsoJson(list)] = None
+    expression: Annotated[object, option.WORD, option.shown_as("NAME=VALUE,..."), option.AlsoJson(dict)] = (
+        None
+    )
+    gaze: Annotated[object, option.WORD, option.shown_as("X,Y|camera"), option.AlsoJson(list)] = None
+    blinks: Annotated[object, option.WORD, option.shown_as("FILE"), option.AlsoJson(list)] = None
+    direction: Annotated[object, option.WORD, option.shown_as("FILE"), option.AlsoJson(list)] = None
 
     @property
     def files(self) -> tuple[str | None, ...]:
