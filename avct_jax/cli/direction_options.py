@@ -27,9 +27,9 @@ class DirectionOptions:
     direction: Annotated[object, option.WORD, option.shown_as("FILE"), option.AlsoJson(list)] = None
 
     @property
-    def files(self) -> tuple[str | None, ...]:
+    def files(self) -> tuple[str, ...]:
         """What must be readable."""
-        return self.blinks, self.direction
+        return tuple(file for file in (self.blinks, self.direction) if isinstance(file, str))
 
     def asked(self) -> dict[str, Any]:
         """As fields of a request."""
