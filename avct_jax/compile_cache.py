@@ -3,14 +3,17 @@
 AVCT_CACHE_DIR names another folder, AVCT_NO_CACHE (any text) switches it off.
 """
 
+import contextlib
 import os
 import pathlib
 import tempfile
+import time
 from typing import Any
 
 FOLDER_VARIABLE = "AVCT_CACHE_DIR"
 OFF_VARIABLE = "AVCT_NO_CACHE"
 LEAST_SECONDS = 0.02  # of compilation that is worth a file: to find one takes 2 to 5 ms
+UNFINISHED = 1.0  # seconds since a file was last written to
 
 
 def folder() -> pathlib.Path | None:
@@ -55,6 +58,19 @@ def enable() -> pathlib.Path | None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", LEAST_SECONDS)
     _in_use = kept
     return kept
+
+
+def remove_unfinished() -> None:
+    """Remove what was written a moment ago: this process is ended, perhaps in the middle of writing it.
+
+    JAX writes a program's file in place, and would find a part of one for ever after.
+    """
+    if _in_use is None:
+        return
+    for path in _in_use.glob("*"):
+        with contextlib.suppress(OSError):  # another process may have removed it
+            if time.time() - path.stat().st_mtime < UNFINISHED:
+                path.unlink()
 
 
 def _writable(path: pathlib.Path) -> bool:

@@ -5,6 +5,7 @@ import math
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -15,6 +16,7 @@ PATIENCE = 1.0  # seconds that the main thread has to hear a signal before it co
 ECHO = 1.0
 LEAST_AGE = 0.5  # seconds that a handler may have run before the watcher reads of its signal
 END = 0  # no signal's number
+ENDED = "{}; nothing was left behind"
 WAITING = "{}: the running computation is waited for; once more ends at once"
 
 
@@ -45,6 +47,38 @@ def watched(numbers: Collection[int], last_words: Callable[[], str]) -> Iterator
             watcher.active = False
             mouth.send(bytes([END]))
             listener.join()
+
+
+@contextlib.contextmanager
+def ending_at_once(leave: Callable[[int], object] = os._exit) -> Iterator[None]:
+    """End the process where a signal ends what is inside, after its cleaning up; say so in a line.
+
+    Other threads may be compiling for half a minute: Python would wait for them, and XLA may crash where they
+    outlive the interpreter. What they have half written to JAX's cache is removed.
+
+    Args:
+      leave: ends the process with an exit code.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        number = int(signal.SIGINT)
+    except SystemExit as end:
+        number = end.code - 128 if isinstance(end.code, int) else 0
+        if number not in set(signal.Signals):
+            raise
+    else:
+        return
+    from avct_jax import compile_cache
+
+    _say(
+        ENDED.format("interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}")
+    )
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # a closed pipe, or a closed stream
+            stream.flush()
+    compile_cache.remove_unfinished()
+    leave(128 + number)
 
 
 def is_echo(first: float, number: int) -> bool:

@@ -1,11 +1,15 @@
 """Signals to a process whose main thread is in a call that never ends, so that Python's handlers wait."""
 
+import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
+
+from avct_jax import compile_cache, stuck_signals
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into a lock of glibc")
 
@@ -71,3 +75,37 @@ def test_a_second_signal_ends_a_step_and_says_what_is_kept(tmp_path, kept):
 
 def main_said(text):
     return text.splitlines()[-1].removeprefix("avct: ")
+
+
+class Left(Exception):
+    """Stands for the end of a process."""
+
+
+def _leave(code):
+    raise Left(code)
+
+
+@pytest.mark.parametrize(
+    "end, code, line",
+    [
+        (KeyboardInterrupt(), 130, "avct: interrupted; nothing was left behind"),
+        (SystemExit(143), 143, "avct: ended by SIGTERM; nothing was left behind"),
+    ],
+)
+def test_what_a_signal_ends_leaves_at_once_with_a_line(end, code, line, capfd, tmp_path, monkeypatch):
+    monkeypatch.setattr(compile_cache, "_in_use", tmp_path)
+    for name, age in (("old", 10.0), ("half-written", 0.0)):
+        (tmp_path / name).write_bytes(b"a program")
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    with pytest.raises(Left, match=str(code)), stuck_signals.ending_at_once(_leave):
+        raise end
+    assert capfd.readouterr().err == line + "\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_what_ends_otherwise_is_not_left_at_once():
+    with stuck_signals.ending_at_once(_leave):
+        pass
+    for end in (SystemExit(2), SystemExit("a line"), ValueError()):
+        with pytest.raises(type(end)), stuck_signals.ending_at_once(_leave):
+            raise end

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from avct_jax import errors
+from avct_jax.data.media import container
 from avct_jax.marks import credentials, mark_detector
 
 State = Literal["trusted", "valid", "invalid", "none", "unreadable"]
@@ -65,7 +66,7 @@ class Verification(NamedTuple):
         found += [f"{name}: {_shown(value)}" for name, value in (self.statement or {}).items()]
         mark = self.watermark
         if mark is None:
-            found.append("no frames to look for a watermark in")
+            found.append("no frames to look for a watermark in: it is a sound")
         elif not mark.found:
             found.append(f"no watermark of avct_jax (score {mark.score:.0f})")
         elif mark.payload is None:
@@ -95,9 +96,9 @@ def verify(path: str | os.PathLike) -> Verification:
     """Read a film's credentials and look for its watermark; nothing is fetched.
 
     Raises:
-      UserError: there is no such file, or it is no film.
+      UserError: there is no such file, or it is neither film, picture nor sound.
     """
-    mark = mark_detector.read(path)
+    mark = mark_detector.read(path) if container.probe(path).has_video else None
     try:
         report = credentials.read(path)
     except errors.UserError:
@@ -105,7 +106,9 @@ def verify(path: str | os.PathLike) -> Verification:
     return _of_report(os.fspath(path), report, mark)
 
 
-def _of_report(path: str, report: dict[str, Any] | None, mark: mark_detector.MarkReading) -> Verification:
+def _of_report(
+    path: str, report: dict[str, Any] | None, mark: mark_detector.MarkReading | None
+) -> Verification:
     manifest = ((report or {}).get("manifests") or {}).get((report or {}).get("active_manifest"))
     if report is None or not manifest:
         return Verification(path, "none", watermark=mark)

@@ -7,6 +7,7 @@ import importlib.resources
 import logging
 import pathlib
 import tempfile
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -25,10 +26,22 @@ from avct_jax.serve.streams.sessions import LiveSessions, Open
 from avct_jax.serve.videos import videos_api
 from avct_jax.serve.videos.video_jobs import WORKER, Busy, VideoJobs
 
+ENDING = 2.0  # seconds in which threads may end what they do
 THREADS = 64  # a paced stream waits in one for its next frame
 RETRY = 15  # seconds after which who was refused may ask again
 ABOUT = "One portrait and one voice in, a talking face out; see /openapi.json."
 _log = logging.getLogger(__name__)
+
+
+class _Threads(concurrent.futures.ThreadPoolExecutor):
+    """Threads of which one may be compiling when the server ends: it is not waited for longer than others."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more work; wait a moment for what is being done."""
+        super().shutdown(wait=False, cancel_futures=cancel_futures or wait)
+        end = time.monotonic() + ENDING
+        for thread in tuple(self._threads) if wait else ():
+            thread.join(max(0.0, end - time.monotonic()))
 
 
 def create_app(
@@ -50,7 +63,7 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: fastapi.FastAPI) -> AsyncIterator[None]:
-        pool = concurrent.futures.ThreadPoolExecutor(THREADS, "avct-serve")
+        pool = _Threads(THREADS, "avct-serve")
         asyncio.get_running_loop().set_default_executor(pool)
         with tempfile.TemporaryDirectory(prefix="avct-serve-") as folder:
             tasks = _begin(app, settings, pathlib.Path(folder), open_stream, worker, new_speaker, warm)

@@ -40,7 +40,7 @@ async def verify_film(
     limits, folder = request.app.state.settings.limits, request.app.state.sessions.new_folder()
     try:
         given, found = folder / "given.mp4", folder / "found.json"
-        await upload.save(video, given, limits.audio, "video")
+        await upload.save(video, given, limits.film, "video")
         await safe_decode.film(given, found, limits)
         record = json.loads(found.read_text(encoding="utf-8"))
     finally:

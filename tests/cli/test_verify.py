@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+from scipy.io import wavfile
 
 from avct_jax.cli import main
 from avct_jax.marks import credentials, installation, signing_key
@@ -37,6 +39,15 @@ def test_exit_codes(names, code, films, capsys):
     said = capsys.readouterr()
     assert ("It is me." in said.out) == bool({"signed", "forged"} & set(names))
     assert ("no Content Credentials" in said.out) == ("plain" in names)
+
+
+def test_a_sound_is_looked_at_too_and_stops_nothing(films, tmp_path, capsys):
+    sound = str(tmp_path / "a.wav")
+    wavfile.write(sound, 16000, np.zeros(1600, np.int16))
+    assert main.main(["verify", "--json", sound, films["signed"]]) == 1
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first["state"] == "none" and first["watermark"] is None and not first["marked"]
+    assert "no frames to look for a watermark in: it is a sound" in first["lines"] and second["marked"]
 
 
 def test_json_is_an_object_a_line(films, capsys):

@@ -48,6 +48,22 @@ def test_page_shows_live_frames_and_says_a_recording(opened):
         )
 
 
+def test_page_takes_jpegs_where_the_browser_does_not_decode_h264(opened):
+    sent = []
+    with page_browser.page(opened) as shown:
+        shown.on("websocket", lambda socket: socket.on("framesent", lambda data: sent.append(data)))
+        for there in (True, False):
+            shown.evaluate("there => there || delete window.VideoDecoder", there)
+            page_browser.ready(shown)
+            shown.click("#live-start")
+            shown.wait_for_function("() => Number(document.querySelector('#figure-shown').textContent) >= 10")
+            assert 0 < page_browser.number(shown) < 1000
+            shown.click("#live-stop")
+            shown.wait_for_selector("#preview:visible")
+    starts = [json.loads(data) for data in sent if isinstance(data, str) and "start" in data]
+    assert [start.get("video") for start in starts] == ["h264", None]
+
+
 def test_page_tells_whether_a_film_is_synthetic(opened, tmp_path, monkeypatch):
     monkeypatch.setenv(installation.FOLDER_VARIABLE, str(tmp_path / "config"))
     path = marked_film.write(tmp_path / "film.mp4", marked_film.frames(3, (64, 64)))

@@ -115,6 +115,46 @@ def test_page_tells_why_a_video_failed(opened, video):
         shown.wait_for_selector("#video-make:enabled")
 
 
+def test_page_that_is_reloaded_goes_on_with_its_video_and_shows_it(opened, video):
+    drawing = {"state": "running", "frames_done": 12, "frames": 30}
+    queue = Queue(video, {"state": "queued"}, drawing)
+    with page_browser.page(opened) as shown:
+        _make(shown, queue)
+        shown.wait_for_selector("text=Drawing: 12 of 30 frames")
+        shown.reload()
+        shown.wait_for_selector("text=Drawing: 12 of 30 frames")
+        assert shown.is_visible("#panel-video") and not shown.is_enabled("#video-make")
+        queue.states = [{"state": "done", "frames": 30, "seconds": 1.2}]
+        _playing(shown)
+        assert shown.get_attribute("#job-download", "download") == "A friend's face_says_-voice.mp4"
+        with shown.context.new_page() as other:  # whose next job must not delete this one
+            other.route("**/v1/videos/**", queue)
+            other.goto(shown.url)
+            other.wait_for_timeout(2500)
+            assert not other.is_visible("#panel-video")
+        shown.reload()
+        _playing(shown)
+        shown.click("#job-delete")
+        shown.wait_for_selector("#job", state="hidden")
+        asked = len(queue.asked)
+        shown.reload()
+        shown.wait_for_selector("#ready[data-state]")
+        shown.wait_for_timeout(500)
+    assert len(queue.asked) == asked and queue.asked[-1] == "DELETE videos/one"
+
+
+def test_page_forgets_a_video_that_the_server_no_longer_has(opened, video):
+    with page_browser.page(opened, rejects=["404"]) as shown:
+        _make(shown, Queue(video, {"state": "running"}))
+        shown.wait_for_selector("text=Listening to the recording")
+        shown.unroute_all()  # the server has never heard of it
+        with shown.expect_response("**/v1/videos/one"):
+            shown.reload()
+        shown.wait_for_function("() => localStorage.getItem('avct-job') === null")
+        assert shown.inner_text("#alert-text") == ""
+        assert shown.is_visible("#panel-live")
+
+
 @pytest.mark.slow
 def test_page_makes_and_plays_a_true_video(opened, tmp_path):
     portrait = tmp_path / "astronaut.png"

@@ -17,7 +17,7 @@ from websockets.sync import client as websocket
 
 from avct_jax import errors
 from avct_jax.live import async_stream, frame_stream
-from avct_jax.serve import server, settings
+from avct_jax.serve import app, server, settings
 from avct_jax.serve.streams import stream_socket
 from tests.live import live_parts
 from tests.serve import serve_parts
@@ -193,3 +193,22 @@ def test_requests_that_are_none_are_answered_and_the_server_goes_on(tmp_path):
                 assert (answer := raw.recv(100)) == b"" or answer.startswith(b"HTTP/1.1 400")
         with connect(port) as connection:
             assert start(connection)["type"] == "ready"
+
+
+def test_server_ends_though_a_stream_is_still_being_compiled(tmp_path, monkeypatch):
+    monkeypatch.setattr(app, "ENDING", 0.05)
+    compiling, compiled = threading.Event(), threading.Event()
+
+    async def open_stream(image, **options):
+        def compile_():
+            compiling.set()
+            compiled.wait()
+
+        await asyncio.to_thread(compile_)
+
+    with serve_parts.running(tmp_path, opens=open_stream) as (port, _), connect(port) as connection:
+        connection.send(json.dumps({"type": "start", "consent": serve_parts.CONSENT}))
+        connection.send(serve_parts.png())
+        assert compiling.wait(60)
+    assert not compiled.is_set()  # the server has ended all the same
+    compiled.set()

@@ -6,6 +6,7 @@ import pathlib
 import threading
 import time
 
+import av
 import numpy as np
 import pytest
 from starlette import websockets
@@ -58,6 +59,7 @@ def test_a_reply_comes_out_whole_with_its_frames(client):
     with serve_parts.connect(client) as socket:
         ready = serve_parts.start(socket, sample_rate=16000)
         assert ready["type"] == "ready" and (ready["frame_rate"], ready["sample_rate"]) == (25, 16000)
+        assert ready["codec"] == "jpeg"
         assert ready["size"] == 32 and ready["notes"] == ["drawn in grey: image.png"]
         for begin in range(0, len(pcm), 700):
             socket.send_bytes(pcm[begin : begin + 700].tobytes())
@@ -69,6 +71,21 @@ def test_a_reply_comes_out_whole_with_its_frames(client):
         assert {row[0] for row in audio} <= {row[0] for row in images} and len(audio) == 25
         speaking = [row[0] for row in images if row[2] & stream_protocol.SPEAKING]
         assert speaking == [row[0] for row in audio]
+
+
+def test_who_asks_for_h264_has_it(client):
+    decoder, levels = av.CodecContext.create("h264", "r"), []
+    with serve_parts.connect(client) as socket:
+        assert serve_parts.start(socket, video="h264")["codec"] == "avc1.640028"
+        while len(levels) < 10:
+            if (message := socket.receive().get("bytes")) is None:
+                continue
+            kind, _, index, _ = stream_protocol.HEAD.unpack(message[:16])
+            assert kind == stream_protocol.H264 and index == len(levels)
+            (image,) = decoder.decode(av.Packet(message[16:]))
+            levels.append(image.to_ndarray(format="rgb24", src_colorspace="ITU709").mean())
+    steps = np.diff(levels)  # as serve_parts.Grey draws, an image at times twice
+    assert steps.min() >= 0 and steps.max() <= 3 and levels[-1] > 3
 
 
 def test_other_rates_are_resampled(client):

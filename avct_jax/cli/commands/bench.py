@@ -4,6 +4,7 @@ import dataclasses
 import json
 from typing import Any, Literal
 
+from avct_jax import stuck_signals
 from avct_jax.cli import option
 
 EXAMPLES = """
@@ -68,10 +69,11 @@ def run(options: Options) -> int:
 
 
 def _run_live(*, as_text: bool) -> int:
-    from avct_jax.benchmark import live_latency
-    from avct_jax.cli import terminal
+    with stuck_signals.ending_at_once():
+        from avct_jax.benchmark import live_latency
+        from avct_jax.cli import terminal
 
-    report = live_latency.measure()
+        report = live_latency.measure()
     values = json.dumps(dataclasses.asdict(report), indent=2)
     terminal.show_result(live_latency.table(report) if as_text else values)
     return 0

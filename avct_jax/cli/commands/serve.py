@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from avct_jax import errors
+from avct_jax import errors, stuck_signals
 from avct_jax.cli import option
 
 EXAMPLES = """
@@ -54,12 +54,14 @@ class WorkOptions:
       streams: live streams at once
       queue: videos that may wait
       keep: minutes for which a finished video can be fetched
+      largest_film: megabytes that a film may have whose marks are to be read
       checkpoint: .safetensors of the mesh family; otherwise the one in the package
     """
 
     streams: option.Positive = 2
     queue: option.Positive = 8
     keep: option.Positive = 60
+    largest_film: option.Positive = 200
     checkpoint: option.MaybeFile = None
 
 
@@ -90,6 +92,11 @@ class Options:
 
 def run(options: Options) -> int:
     """Do it, until a signal ends it."""
+    with stuck_signals.ending_at_once():
+        return _serve(options)
+
+
+def _serve(options: Options) -> int:
     _check_installed()
     from avct_jax import compile_cache, progress
     from avct_jax.serve import settings
@@ -106,7 +113,9 @@ def run(options: Options) -> int:
         checkpoint=work.checkpoint,
         ice_servers=access.ice_server,
         **dataclasses.asdict(options.signing),
-        limits=settings.Limits(queued=work.queue, streams=work.streams),
+        limits=settings.Limits(
+            queued=work.queue, streams=work.streams, film=work.largest_film * settings.MEGABYTE
+        ),
     )
     _check_checkpoint(work.checkpoint)
     _check_signing(options.signing)

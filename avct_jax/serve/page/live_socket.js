@@ -4,10 +4,12 @@ import { Refusal, openSocket } from "./server.js";
 const HEAD = 16; // bytes: kind, flags, 0, 0, frame (uint32), seconds (float64)
 const JPEG = 1;
 const PCM = 2;
+const H264 = 3;
 const SPEAKING = 1;
+const WHOLE = 4;
 
 export class LiveSocket {
-  // `on` has functions: image(pts, jpeg, speaking), audio(pts, samples), latency(figures), ended(line).
+  // `on` has functions: image(pts, jpeg, speaking), video(pts, coded, speaking, whole), audio(pts, samples), latency(figures), ended(line).
   constructor(on) {
     this.on = on;
     this.over = false;
@@ -60,6 +62,8 @@ export class LiveSocket {
     const head = new DataView(data, 0, HEAD);
     const [kind, flags, pts] = [head.getUint8(0), head.getUint8(1), head.getFloat64(8, true)];
     if (kind === JPEG) this.on.image(pts, new Uint8Array(data, HEAD), Boolean(flags & SPEAKING));
-    else if (kind === PCM) this.on.audio(pts, new Int16Array(data, HEAD));
+    else if (kind === H264) {
+      this.on.video(pts, new Uint8Array(data, HEAD), Boolean(flags & SPEAKING), Boolean(flags & WHOLE));
+    } else if (kind === PCM) this.on.audio(pts, new Int16Array(data, HEAD));
   }
 }

@@ -6,6 +6,7 @@ import { chosenFace, consent, isReady, picture } from "./picture.js";
 import { Player } from "./player.js";
 import { request } from "./server.js";
 import { factors, faultOfSettings, options } from "./settings.js";
+import { decodesH264 } from "./video_decoder.js";
 import { Watcher } from "./webrtc.js";
 
 const EVERY = 500; // ms between looks at the figures
@@ -69,8 +70,10 @@ async function start() {
 
 async function openSocket(opened) {
   const wanted = { consent: consent(), sample_rate: opened.sound.rate, ...chosen() };
-  const player = (opened.player = new Player($("canvas"), RATE)); // before the first wait: a click allows sound
+  const failed = (line) => live === opened && lost(line);
+  const player = (opened.player = new Player($("canvas"), RATE, failed)); // before the first wait: a click allows sound
   await player.start();
+  if (await decodesH264()) wanted.video = "h264";
   const ready = await opened.socket.open(wanted, await picture().arrayBuffer());
   tellNotes(ready.notes);
 }
@@ -96,6 +99,7 @@ function chosen() {
 
 const handlers = (opened) => ({
   image: (pts, jpeg, speaking) => opened.player.takeImage(pts, jpeg, speaking),
+  video: (pts, coded, speaking, whole) => opened.player.takeVideo(pts, coded, speaking, whole),
   audio: (pts, samples) => opened.player.takeAudio(pts, samples),
   latency: tellLatency,
   refused: complain,

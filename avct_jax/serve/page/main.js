@@ -6,7 +6,7 @@ import { chosenFace, offerFaces, onFace, onPicture, picture, startPicture } from
 import { readForms, readHash, request } from "./server.js";
 import { offerFields, options, startSettings } from "./settings.js";
 import { offerVerify, startVerify } from "./verify_view.js";
-import { framing, showResult, startVideo, videoSaid } from "./video_view.js";
+import { framing, resumeVideo, showResult, startVideo, videoSaid } from "./video_view.js";
 
 const EVERY = { warming: 1500, ready: 15_000, gone: 3000 }; // ms between looks at the server
 const STATES = { warming: "Warming up", ready: "Ready", gone: "No answer" };
@@ -37,6 +37,7 @@ async function begin() {
     addEventListener(kind, (event) => event.preventDefault()); // a file beside its place is not opened
   }
   await offer();
+  await resumeVideo(() => $("tab-video").click());
 }
 
 async function offer() {

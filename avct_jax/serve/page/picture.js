@@ -81,6 +81,7 @@ async function findFaces() {
     if (turn !== asked) return;
     pictured = found;
     placeFaces();
+    if (!found.faces.length) complain("No face was found in this picture; choose one seen from the front.");
   } catch (error) {
     if (turn === asked) complain(error);
   }
@@ -90,7 +91,6 @@ function placeFaces() {
   const { width, height, faces } = pictured;
   const group = $("faces");
   const several = faces.length > 1;
-  if (!faces.length) complain("No face was found in this picture; choose one seen from the front.");
   show(group, several);
   if (!several) return;
   const { clientWidth, clientHeight } = $("preview-fit");

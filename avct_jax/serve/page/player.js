@@ -4,6 +4,8 @@
 // moves when something comes too late (the connection or the server hesitated) or, while nobody speaks, when all
 // comes early.
 
+import { StreamDecoder } from "./video_decoder.js";
+
 const BUFFER = 0.1; // seconds that the first frame waits
 const LATE = 0.01; // seconds before its time at which audio must be there
 const EARLY = 0.25; // seconds: so much of waiting that it is shortened
@@ -11,8 +13,10 @@ const MOST = 50; // images kept: a page in the background draws none
 const SCREEN = 1.5 / 60; // seconds until what is drawn is seen: it is shown with the screen's next frame
 
 export class Player {
-  constructor(canvas, rate) {
+  // `failed(line)` is told when what comes cannot be decoded.
+  constructor(canvas, rate, failed) {
     this.canvas = canvas;
+    this.failed = failed;
     this.context = new AudioContext({ sampleRate: rate, latencyHint: "interactive" });
     this.pixels = canvas.getContext("2d", { alpha: false });
     this.images = []; // {pts, bitmap}, in order
@@ -53,7 +57,19 @@ export class Player {
   // Take a JPEG that is shown from a stream time on.
   takeImage(pts, jpeg, speaking) {
     this.keepTime(pts, speaking);
-    const decoded = createImageBitmap(new Blob([jpeg], { type: "image/jpeg" }));
+    this.showLater(pts, createImageBitmap(new Blob([jpeg], { type: "image/jpeg" })), speaking);
+  }
+
+  // Take H.264 of an image that is shown from a stream time on.
+  takeVideo(pts, coded, speaking, whole) {
+    this.keepTime(pts, speaking);
+    this.decoder ??= new StreamDecoder((at, frame, said) => {
+      this.showLater(at, createImageBitmap(frame).finally(() => frame.close()), said); // decoders have few frames
+    }, this.failed);
+    this.decoder.decode(pts, coded, speaking, whole);
+  }
+
+  showLater(pts, decoded, speaking) {
     this.decoding = this.decoding.then(async () => {
       const bitmap = await decoded.catch(() => null);
       if (!bitmap) return;
@@ -115,6 +131,7 @@ export class Player {
 
   async close() {
     cancelAnimationFrame(this.request);
+    this.decoder?.close();
     for (const { bitmap } of this.images) bitmap.close();
     this.images = [];
     if (this.context.state !== "closed") await this.context.close();

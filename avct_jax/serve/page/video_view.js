@@ -1,5 +1,6 @@
 // The tab Video.
 import { $, complain, onClick, settle, show, takeFiles, tell } from "./dom.js";
+import { dropJob, keepJob, keptJob } from "./kept_job.js";
 import { chosenFace, consent, isReady, picture } from "./picture.js";
 import { request } from "./server.js";
 import { faultOfSettings, knows, options } from "./settings.js";
@@ -7,7 +8,7 @@ import { faultOfSettings, knows, options } from "./settings.js";
 const EVERY = 700; // ms between looks at a job
 const MOST = 50_000_000; // bytes, the server's limit
 let audio = null;
-let job = null; // {id, following} of the server's
+let job = null; // {id, name, following} of the server's, the name of its file
 let made = null; // address of the video, in this page
 
 export function startVideo(changed) {
@@ -51,14 +52,35 @@ async function make() {
   const body = form(text, transcript);
   state("Sending the files", null);
   try {
+    const name = `${stem(picture().name)}_says_${stem(videoSaid().audio ?? "text")}.mp4`;
     const answer = await (await request("/v1/videos", { method: "POST", body })).json();
-    job = { id: answer.id, following: new AbortController() };
+    job = { id: answer.id, name, following: new AbortController() };
+    keepJob({ id: job.id, name });
     await follow(job, answer);
   } catch (error) {
     if (!job) show($("job"), false);
     throw error;
   } finally {
     $("video-make").disabled = false;
+  }
+}
+
+// Go on with the job that the page had when it was left; `found` is called where there is one.
+export async function resumeVideo(found) {
+  const kept = await keptJob();
+  if (!kept || job) return;
+  const resumed = { ...kept, following: new AbortController() };
+  try {
+    const answer = await (await request(`/v1/videos/${encodeURIComponent(kept.id)}`)).json();
+    if (job) return; // a new one was asked for meanwhile
+    job = resumed;
+    found();
+    await follow(job, answer);
+  } catch (error) {
+    if (error.status === 404) dropJob(kept.id); // it was kept for as long as the server keeps them
+    else complain(error);
+  } finally {
+    if (job === resumed || !job) $("video-make").disabled = false;
   }
 }
 
@@ -87,7 +109,7 @@ async function follow(followed, answer) {
     throw new Error(answer.error ?? `The video was ${answer.state}.`);
   }
   const content = await (await request(answer.content, { signal })).blob();
-  if (!signal.aborted) play(content, answer);
+  if (!signal.aborted) play(content, answer, followed.name);
 }
 
 function tellState({ state: now, queue_position: place, frames_done: done, frames }) {
@@ -107,11 +129,12 @@ function state(line, share) {
   else $("job-progress").value = share;
 }
 
-function play(content, { frames, seconds, notes }) {
+function play(content, { frames, seconds, notes }, name) {
   made = URL.createObjectURL(content);
   const [video, link] = [$("result"), $("job-download")];
   video.src = link.href = made;
-  link.download = `${stem(picture().name)}_says_${stem(videoSaid().audio ?? "text")}.mp4`;
+  link.download = name;
+  show($("job"), true);
   show($("job-progress"), false);
   show(link, true);
   $("job-delete").textContent = "Delete";
@@ -158,6 +181,7 @@ async function forget() {
     showResult(isOpen());
   }
   if (!left) return;
+  dropJob(left.id);
   left.following.abort();
   await request(`/v1/videos/${left.id}`, { method: "DELETE" }).catch(() => {}); // it may be gone already
 }

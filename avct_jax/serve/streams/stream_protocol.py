@@ -3,14 +3,13 @@
 The client begins with JSON, {"type": "start", ...}, and the bytes of a portrait; then bytes are audio (int16,
 the lower byte first, mono, at the rate that it said) and JSON is what to do. The server answers in JSON;
 images and audio are bytes: a head of 16 (kind, flags, 0, 0, frame as uint32, seconds as float64, the lower
-byte first), then a JPEG, or int16 samples.
+byte first), then a JPEG, int16 samples, or what H.264 makes of an image.
 """
 
 import json
 import struct
 from typing import Annotated, Any, Literal
 
-import cv2
 import numpy as np
 import pydantic
 
@@ -20,9 +19,8 @@ from avct_jax.live.frames import StreamFrame
 from avct_jax.serve import direction
 
 HEAD = struct.Struct("<BBxxId")
-JPEG, PCM = 1, 2
-SPEAKING, END_OF_SPEECH = 1, 2
-QUALITY = 88  # of JPEG: some 20 kB at 256 px
+JPEG, PCM, H264 = 1, 2, 3
+SPEAKING, END_OF_SPEECH, WHOLE = 1, 2, 4
 LONGEST = 100_000  # characters of a message
 
 
@@ -38,6 +36,7 @@ class StartMessage(direction.Direction):
     consent: str = ""
     sample_rate: int = pydantic.Field(pcm.RATE, ge=pcm.RATES[0], le=pcm.RATES[1])
     watch: bool = pydantic.Field(True, description="frames are wanted; WebRTC may have them instead")
+    video: Literal["jpeg", "h264"] = pydantic.Field("jpeg", description="how images are coded")
 
 
 class FlushMessage(_Message):
@@ -103,11 +102,14 @@ def explain(found: Any) -> str:
     return " ".join(f"{where or 'the message'}: {first['msg']}{more}".split())
 
 
-def image(frame: StreamFrame) -> bytes:
-    """A frame's image."""
-    done, jpeg = cv2.imencode(".jpg", frame.bgr_image, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
-    assert done
-    return _head(JPEG, frame) + jpeg.tobytes()
+def image(kind: int, frame: StreamFrame, coded: bytes, *, whole: bool = False) -> bytes:
+    """A frame's image.
+
+    Args:
+      kind: how it is coded, JPEG or H264.
+      whole: of H.264, that images before it are not needed.
+    """
+    return _head(kind, frame, WHOLE * whole) + coded
 
 
 def audio(frame: StreamFrame) -> bytes:
@@ -121,6 +123,6 @@ def tell(kind: str, **what: Any) -> str:
     return json.dumps({"type": kind, **what})
 
 
-def _head(kind: int, frame: StreamFrame) -> bytes:
-    flags = SPEAKING * frame.speaking + END_OF_SPEECH * frame.end_of_speech
+def _head(kind: int, frame: StreamFrame, flags: int = 0) -> bytes:
+    flags |= SPEAKING * frame.speaking + END_OF_SPEECH * frame.end_of_speech
     return HEAD.pack(kind, flags, frame.index, frame.pts)

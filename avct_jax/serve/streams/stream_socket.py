@@ -15,7 +15,7 @@ from avct_jax.live.frames import StreamFrame
 from avct_jax.serve import safe_decode, upload
 from avct_jax.serve.guard import Message
 from avct_jax.serve.settings import Limits
-from avct_jax.serve.streams import stream_protocol
+from avct_jax.serve.streams import image_coders, stream_protocol
 from avct_jax.serve.streams.sessions import LiveSession, LiveSessions
 from avct_jax.serve.videos.video_jobs import Busy
 
@@ -59,6 +59,7 @@ async def _serve(socket: fastapi.WebSocket, sessions: LiveSessions, limits: Limi
         ready = {"session": session.id, "size": session.size, "notes": session.notes}
         design = session.stream.latency.algorithmic
         rates = {"frame_rate": session.stream.frame_rate, "sample_rate": session.stream.sample_rate}
+        rates["codec"] = image_coders.CODECS[start.video]
         await socket.send_text(stream_protocol.tell("ready", **ready, **rates, latency=design))
         await _talk(socket, session, start, limits, early)
     finally:
@@ -154,7 +155,8 @@ async def _talk(
     early: list[Message],
 ) -> None:
     """Take and give until one of both ends; what went wrong goes on."""
-    outbox, inbox = Outbox(socket, session, limits), Inbox(socket, session, start.sample_rate, early)
+    coder = image_coders.coder(start.video, session.stream.frame_rate)
+    outbox, inbox = Outbox(socket, session, limits, coder), Inbox(socket, session, start.sample_rate, early)
     tasks: list[asyncio.Task] = [asyncio.create_task(inbox.take()), asyncio.create_task(inbox.do())]
     tasks.append(asyncio.create_task(session.closed.wait()))
     if start.watch:
@@ -243,9 +245,15 @@ class Inbox:
 class Outbox:
     """What waits to be sent: a slow reader loses images, never audio, and at last its place."""
 
-    def __init__(self, socket: fastapi.WebSocket, session: LiveSession, limits: Limits):
-        """Begin empty."""
-        self._socket, self._session, self._limits = socket, session, limits
+    def __init__(
+        self,
+        socket: fastapi.WebSocket,
+        session: LiveSession,
+        limits: Limits,
+        coder: image_coders.ImageCoder,
+    ):
+        """Begin empty; images are coded when they are sent, so that those left out are none of a code's."""
+        self._socket, self._session, self._limits, self._coder = socket, session, limits, coder
         self._waiting: collections.deque[tuple[StreamFrame, bool]] = collections.deque()
         self._there = asyncio.Event()
 
@@ -280,7 +288,7 @@ class Outbox:
             if frame.audio is not None:
                 await self._socket.send_bytes(stream_protocol.audio(frame))
             if shown:
-                await self._socket.send_bytes(stream_protocol.image(frame))
+                await self._socket.send_bytes(await asyncio.to_thread(self._coder, frame))
             if frame.index % LATENCY_EVERY == 0:
                 await self._socket.send_text(stream_protocol.tell("latency", **measured(self._session)))
 
