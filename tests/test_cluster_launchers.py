@@ -54,7 +54,8 @@ def test_without_an_array_all_is_put_together(tmp_path):
 
 def test_ray_is_started_on_all_nodes_for_one_command(tmp_path):
     told = {"SLURM_JOB_NODELIST": "n[1-3]", "SLURM_JOB_NUM_NODES": "3", "SLURM_CPUS_PER_TASK": "8"}
-    names = 'test "$*" = "show hostnames n[1-3]" && printf "n1\\nn2\\nn3\\n"'
+    # More than a pipe holds: who reads the first alone must not end who writes.
+    names = 'test "$*" = "show hostnames n[1-3]" && seq -f n%.0f 30000'
     told |= {"AVCT_CACHE_DIR": "/kept", "http_proxy": "http://proxy"}
     known = '"$RAY_ADDRESS" "$RAY_USAGE_STATS_ENABLED" "${http_proxy-none}" "${#RAY_AUTH_TOKEN}"'
     srun = f'echo "$@" {known} >> {tmp_path}/log'

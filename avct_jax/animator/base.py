@@ -15,11 +15,12 @@ from avct_jax.animator import options, stopwatch
 from avct_jax.animator.framing import voices
 from avct_jax.data.direction import driving_video
 from avct_jax.data.faces import head_pose
-from avct_jax.data.media import soundtrack, subtitles, video_io
-from avct_jax.data.phonemes import languages, recognition, word_alignment
+from avct_jax.data.media import burnt_subtitles, soundtrack, subtitles, video_io
+from avct_jax.data.phonemes import languages, recognition, word_alignment, writing_systems
 from avct_jax.data.phonemes import symbols as phoneme_labels
 from avct_jax.data.speech import audio_io, voice
 from avct_jax.files import atomic_write
+from avct_jax.marks import credentials
 
 LENGTH_SLACK = (25, 0.1)  # frames, or share, by which given poses may differ from the audio in length
 
@@ -41,6 +42,8 @@ class Report(NamedTuple):
       timings: seconds of wall clock by part.
       seed: that was used, the image's where none was given; None where nothing is drawn by lot.
       size: side of the frames, px, or their height and width.
+      cues: what is said when, where subtitles are wanted.
+      unsigned: why the film is not signed by the certificate, or not dated by the authority, that was named.
     """
 
     frames: int
@@ -49,6 +52,8 @@ class Report(NamedTuple):
     timings: dict[str, float]
     seed: int | None = None
     size: int | tuple[int, int] = 0
+    cues: tuple[subtitles.Subtitle, ...] = ()
+    unsigned: str | None = None
 
 
 class PreparedAnimation(NamedTuple):
@@ -80,7 +85,7 @@ class PreparedAnimation(NamedTuple):
 
     def titled(self, frames: Iterable[Any]) -> Iterable[Any]:
         """Draw the subtitles into blocks of frames, where they belong there."""
-        return subtitles.burned(frames, self.cues, float(video_io.FRAME_RATE)) if self.burn else frames
+        return burnt_subtitles.burned(frames, self.cues, float(video_io.FRAME_RATE)) if self.burn else frames
 
 
 FAMILIES: dict[str, Any] = {}  # animators by the family of their networks, see weights_file.FAMILIES
@@ -92,6 +97,7 @@ class Animator(abc.ABC):
     config: Any
     variables: Any
     checkpoint: Path | None = None  # file of the weights, where they are of one
+    head_start: Any = None  # a head_start.HeadStart, where the family knows what to do with it
 
     def __init_subclass__(cls, *, family: str | None = None, **options: Any):
         """Say which family of networks a class animates."""
@@ -162,6 +168,7 @@ class Animator(abc.ABC):
         request = Request(**told)
         given = list(filter(arguments.is_path, (image, *voices.each(audio), *request.files)))
         atomic_write.refuse_overwriting(output, *given)
+        credentials.check_output(output, request.certificate, request.timestamp)
         ready = self._prepare_request(image, audio, request, clock)
         marks, notes = marks_of(request), list(ready.notes)
         stated = {"portrait": image, "sounds": voices.each(audio), "film": bool(request.redub)}
@@ -178,7 +185,7 @@ class Animator(abc.ABC):
                 if progress:
                     progress(writer.frames, ready.frames)
         made = (ready.frames, ready.seconds, notes, clock.seconds)
-        return Report(*made, seed=ready.seed, size=ready.size)
+        return Report(*made, seed=ready.seed, size=ready.size, cues=ready.cues, unsigned=marks.unsigned)
 
     def frames(
         self,
@@ -221,9 +228,11 @@ class Animator(abc.ABC):
         notes: list[str] = []
         if not languages.is_english(request.language) and request.transcript is request.phonemes is None:
             notes.append(f"a transcript is not given: {request.language} is heard as if it were English")
+        if request.transcript and (remark := writing_systems.remark(request.transcript, request.language)):
+            notes.append(remark)
         with gathering.gathered(notes):
             audio = voices.taken(audio)
-            cues = cues_of(audio, request)
+            cues = cues_of(audio, request, notes)
             ready = self._ready(image, audio, request, notes, clock or stopwatch.Stopwatch())
         return ready._replace(notes=tuple(notes), cues=cues, burn=request.subtitles == subtitles.BURN)
 
@@ -270,8 +279,8 @@ def check_framed(audio: Audio, request: Request) -> None:
         raise errors.UserError(f"{len(several)} sounds are given and one face is picked; leave --face out")
 
 
-def cues_of(audio: Audio, request: Request) -> tuple[subtitles.Subtitle, ...]:
-    """Find what is said when, where subtitles are wanted.
+def cues_of(audio: Audio, request: Request, notes: list[str]) -> tuple[subtitles.Subtitle, ...]:
+    """Find what is said when, where subtitles are wanted; that times are guessed is noted.
 
     Raises:
       UserError: it is to be drawn, and the font lacks letters.
@@ -287,7 +296,11 @@ def cues_of(audio: Audio, request: Request) -> tuple[subtitles.Subtitle, ...]:
         times = word_alignment.part_times(wav, parts, request.language)
         found = subtitles.lasting([subtitles.Subtitle(*row) for row in times])
     if request.subtitles == subtitles.BURN:
-        subtitles.font_for(found)
+        burnt_subtitles.font_for(cue.text for cue in found)
+    if guessed := sum(cue.guessed for cue in found):
+        notes.append(
+            f"times of {guessed} of {len(found)} subtitles are guessed: the sound does not fit their text"
+        )
     return tuple(found)
 
 

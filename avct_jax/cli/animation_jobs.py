@@ -84,8 +84,8 @@ def look(jobs: Sequence[Any], refused: Sequence[Any], *, quiet: bool) -> int:
             bar.show(number, len(jobs))
             found = job_check.problems(job)
             wrong += bool(found)
-            for problem in found:
-                bar.say(_line(job.place, problem))
+            for line in (*found, *job_check.remarks(job)):
+                bar.say(_line(job.place, line))
     if not quiet:
         count = _jobs(len(jobs) + len(refused))
         terminal.show(
@@ -132,11 +132,13 @@ def _line(place: str, text: str) -> str:
 
 
 def _told(job: Any, report: Any, shown: option.Shown) -> str:
-    line = f"{job.output}: {report.frames} frames, {report.seconds:.2f} s of sound"
-    if shown.verbose or shown.debug:
-        parts = ", ".join(f"{part} {seconds:.2f} s" for part, seconds in report.timings.items())
-        return "; ".join([line, *report.notes, parts])
-    return line if not report.notes else f"{line}; {'; '.join(report.notes)}"
+    from avct_jax.cli import terminal
+
+    line = terminal.made_line(job.output, report, job.request.subtitles)
+    if not (shown.verbose or shown.debug):
+        return "; ".join([line, *report.notes])
+    parts = ", ".join(f"{part} {seconds:.2f} s" for part, seconds in report.timings.items())
+    return "; ".join([line, *report.notes, parts])
 
 
 def _jobs(count: int) -> str:

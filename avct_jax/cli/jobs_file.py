@@ -110,7 +110,8 @@ def _job(row: dict[str, Any], defaults, beside: str, folder: str | None, place: 
         if value is None:
             continue
         value = field.read(value)
-        values[field.name] = _beside(beside, value) if field.is_file and field.name != "output" else value
+        named = field.is_file and field.name != "output" and isinstance(value, str | tuple)
+        values[field.name] = _beside(beside, value) if named else value
     output = values.pop("output", None)
     options = option_fields.replace(defaults, values)
     if output is None:

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, Union
 import tyro
 
 from avct_jax import errors
+from avct_jax.cli import option
 
 Kind = TypeVar("Kind")
 WORDS = {
@@ -74,11 +75,13 @@ class OptionField(NamedTuple):
             if known is None:
                 raise ValueError(f"{value!r} must be true or false")
             return known
-        if typing.get_origin(self.kind) is tuple:
+        if self.kind is tuple:
             words = value if isinstance(value, list) else [value]
             if not words or not all(isinstance(word, str) for word in words):
                 raise ValueError(f"{value!r} must be text, or a list of texts")
             return tuple(words)
+        if any(isinstance(note, option.AlsoJson) and isinstance(value, note.kind) for note in self.notes):
+            return value
         if isinstance(value, bool | dict) or (isinstance(value, list) and not value):
             raise ValueError(f"{value!r} is no value for it")
         word = ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -6,7 +6,9 @@ Everything goes to standard error, so that results on standard output can be pip
 import contextlib
 import difflib
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from avct_jax import errors, progress
 
@@ -110,6 +112,24 @@ def going_on_later() -> Iterator[None]:
     except KeyboardInterrupt:
         said = "interrupted; what is finished is kept, and the same command goes on from there"
         raise KeyboardInterrupt(said) from None
+
+
+def made_line(output: str, report: Any, place: Any = None) -> str:
+    """Tell of a video that was made.
+
+    Args:
+      report: an `animator.base.Report`.
+      place: of its subtitles: a file, "burn", or None.
+    """
+    line = f"{output}: {report.frames} frames, {report.seconds:.2f} s of sound"
+    if place is None:
+        return line
+    guessed = sum(cue.guessed for cue in report.cues)
+    count = len(report.cues)
+    said = ("1 subtitle" if count == 1 else f"{count} subtitles") + (
+        f", times of {guessed} guessed" if guessed else ""
+    )
+    return f"{line}; {said}, in the picture" if place == "burn" else f"{line}; {os.fspath(place)}: {said}"
 
 
 def timing_table(timings: Mapping[str, float], frames: int) -> str:

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from avct_jax import arguments, errors
 from avct_jax.animator import base, inputs
-from avct_jax.data.media import subtitles, video_io
+from avct_jax.data.media import burnt_subtitles, subtitles, video_io
 from avct_jax.files import atomic_write, file_kind
+from avct_jax.marks import credentials
 
 Progress = Callable[[int, int], None]
 
@@ -98,6 +99,8 @@ def look(job: AnimationJob) -> None:
         video_io.check_readable(path)
     check_checkpoint(job.checkpoint)
     refuse_overwriting(job)
+    check_font(job)
+    credentials.check_output(job.output, job.request.certificate, job.request.timestamp)
     inputs.look(job.image, job.audio, job.request, checkpoint=job.checkpoint, landmarks=job.landmarks)
 
 
@@ -115,6 +118,17 @@ def refuse_overwriting(job: AnimationJob) -> None:
             raise errors.UserError(f"--subtitles {beside!r} is the video; name another")
         if os.path.isdir(beside):
             raise errors.UserError(f"--subtitles {beside!r} is a folder; name a file in it")
+
+
+def check_font(job: AnimationJob) -> None:
+    """Refuse subtitles that are to be drawn, and for whose letters no font is here.
+
+    Raises:
+      UserError: so it is.
+    """
+    if job.request.subtitles == subtitles.BURN:
+        said = [row[0] for row in job.request.captions or ()]
+        burnt_subtitles.font_for(filter(None, (job.text, job.request.transcript, *said)))
 
 
 def check_checkpoint(path: str | None) -> None:

@@ -11,17 +11,19 @@ from avct_jax import errors
 from avct_jax.animator import inputs, options, portrait
 from avct_jax.animator.framing import voices
 from avct_jax.data.media import image_io, video_io
+from avct_jax.data.phonemes import writing_systems
 from avct_jax.data.portrait import pictured_face
 from avct_jax.data.speech import audio_io, voice
 from avct_jax.jobs import animation_job
 
 
 def problems(job: animation_job.AnimationJob) -> list[str]:
-    """Look at a job's files and settings, for a face and for sound; returns a line for each problem."""
+    """Look at a job's files and settings, for a face, sound and a font; returns a line for each problem."""
     found: list[str] = []
     readable = {kind: _told(found, video_io.check_readable, path) for kind, path in job.files.items()}
     _told(found, _writable, job)
     _told(found, animation_job.refuse_overwriting, job)
+    _told(found, animation_job.check_font, job)
     usable = _told(found, animation_job.check_checkpoint, job.checkpoint)
     if job.checkpoint and usable:
         _told(found, _load, job.checkpoint)
@@ -35,6 +37,13 @@ def problems(job: animation_job.AnimationJob) -> list[str]:
         if kind.startswith("audio") and readable[kind]:
             _told(found, _sound, path, job.request.audio_track)
     return list(dict.fromkeys(found))
+
+
+def remarks(job: animation_job.AnimationJob) -> list[str]:
+    """Lines about what is no fault but may not be meant; texts to speak are looked at as they are read."""
+    said = job.request.transcript
+    found = writing_systems.remark(said, job.request.language) if isinstance(said, str) else None
+    return [found] if found else []
 
 
 def _told(found: list[str], check: Callable[..., None], *given, **named) -> bool:

@@ -66,6 +66,7 @@ def write(job: animation_job.AnimationJob, report: base.Report, given: Digests) 
             "seconds": report.seconds,
             "size": report.size,
         },
+        "subtitles": _subtitles(job, report),
         "notes": report.notes,
         "timings": {part: round(seconds, 3) for part, seconds in report.timings.items()},
         "packages": versions(),
@@ -74,6 +75,14 @@ def write(job: animation_job.AnimationJob, report: base.Report, given: Digests) 
     text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
     atomic_write.write(path_of(job.output), text.encode(errors="backslashreplace"))
     return record
+
+
+def _subtitles(job: animation_job.AnimationJob, report: base.Report) -> dict[str, Any] | None:
+    """Where they went, how many there are, and of how many the times are guessed."""
+    if job.request.subtitles is None:
+        return None
+    count, guessed = len(report.cues), sum(cue.guessed for cue in report.cues)
+    return {"place": os.fspath(job.request.subtitles), "count": count, "guessed_times": guessed}
 
 
 def read(output: str | os.PathLike) -> dict[str, Any] | None:

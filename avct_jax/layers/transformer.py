@@ -9,6 +9,8 @@ import numpy as np
 from flax.linen import dtypes
 from jaxtyping import Array, Float
 
+from avct_jax.layers import dropout
+
 LAYER_NORM_EPSILON = 1e-5  # torch's; flax's own is 1e-6
 
 
@@ -155,7 +157,7 @@ class Attention(nn.Module):
         k, v = self._heads(keys_values[..., :d]), self._heads(keys_values[..., d:])
         scores = jnp.einsum("bqhc,bmhc->bhqm", q, k) / np.sqrt(d // self.num_heads).astype(q.dtype)
         weights = jax.nn.softmax(scores.astype(jnp.float32), axis=-1).astype(q.dtype)
-        weights = nn.Dropout(self.dropout, deterministic=not train)(weights)
+        weights = dropout.Dropout(self.dropout)(weights, train=train)
         mixed = jnp.einsum("bhqm,bmhc->bqhc", weights, v).reshape(query.shape)
         return nn.Dense(d, dtype=self.dtype, name="out_proj")(mixed)
 
@@ -164,13 +166,13 @@ class Attention(nn.Module):
 
 
 def _add_and_norm(module, name, x, y, train):
-    y = nn.Dropout(module.dropout, deterministic=not train)(y)
+    y = dropout.Dropout(module.dropout)(y, train=train)
     return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, dtype=module.dtype, name=name)(x + y)
 
 
 def _perceptron(module, x, train):
     y = nn.Dense(module.feedforward, dtype=module.dtype, name="linear1")(x)
-    y = nn.Dropout(module.dropout, deterministic=not train)(nn.relu(y))
+    y = dropout.Dropout(module.dropout)(nn.relu(y), train=train)
     return nn.Dense(x.shape[-1], dtype=module.dtype, name="linear2")(y)
 
 

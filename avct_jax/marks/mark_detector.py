@@ -9,6 +9,7 @@ payload is read. A film is looked at in pieces; signs of pieces that have the ma
 import contextlib
 import functools
 import math
+import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ import numpy as np
 from jaxtyping import Complex, Float, UInt8
 from scipy import fft, ndimage
 
+from avct_jax import errors
 from avct_jax.data.media import video_io
 from avct_jax.marks import mark_pattern, mark_payload
 
@@ -128,6 +130,8 @@ def images(path: video_io.Path) -> Iterator[tuple[Complex[np.ndarray, "h w"], fl
       UserError: it cannot be read.
     """
     found = video_io.probe(path)
+    if not found.has_video:
+        raise errors.UserError(f"{os.fspath(path)!r} has no frames to look for a watermark in; give a film")
     rate, given = found.frame_rate or float(video_io.FRAME_RATE), None
     if rate > FASTEST:
         rate = given = SLOWED

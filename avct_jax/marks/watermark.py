@@ -7,11 +7,15 @@ from jaxtyping import Array, Float, Int, Int8, UInt8
 
 from avct_jax.marks import installation, mark_pattern, mark_payload
 
-STRENGTH = 1.1  # root of the mean square of what is added, of 255 levels; 46.8 dB with its dithering
+# By the longer side, px; a small picture has fewer pixels to tell the mark by.
+SIDES = (256, 512)
+# Root of the mean square of what is added, of 255 levels: 46.0 and 46.8 dB with its dithering.
+STRENGTH = (1.21, 1.1)
+# Levels where detail counts as 1, at most: dark and flat pictures, which hide less, get a weaker mark.
+BOLDEST = (2.5, 1.6)
 KNOWN = 0.5  # of its power is the pattern's by which it is found: so all frames change alike
 # In smooth places little is added, elsewhere in proportion to detail: levels that count as 1, least and most.
 DETAIL, LEAST, MOST = 8.0, 0.3, 3.0
-BOLDEST = 1.6  # levels where detail counts as 1: dark and flat pictures, which hide less, get a weaker mark
 NEIGHBOURHOOD = 1 / 40  # of the longer side: over which detail is measured
 ROWS = 2**17  # pixels that are marked at once
 
@@ -77,7 +81,8 @@ def changes(
         np.sqrt(power) * mark_pattern.drawn(x, frame.shape[:2]) * share
         for power, x in zip(powers, signs, strict=True)
     )
-    scale = min(BOLDEST, STRENGTH / np.sqrt((np.square(cosine) + np.square(sine)).mean() / 2))
+    strength, boldest = (np.interp(max(frame.shape), SIDES, x) for x in (STRENGTH, BOLDEST))
+    scale = min(boldest, strength / np.sqrt((np.square(cosine) + np.square(sine)).mean() / 2))
     height, width = frame.shape[:2]
     # Gradient noise (Jimenez 2014): even in every neighbourhood.
     threshold = (

@@ -4,6 +4,7 @@ A new renderer is a file of its own, a line in RENDERERS, and its config in the 
 `SystemConfig.renderer`: nothing else names a renderer's class. tests/models/test_networks.py adds a toy so.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -89,6 +90,12 @@ def expected(config: system_config.SystemConfig | mesh_system.MeshSystemConfig, 
     Raises:
       ValueError: there is no such part.
     """
+    found: Variables = jax.tree.map(lambda shape: shape, _expected(config, part))  # the caller's own
+    return found
+
+
+@functools.cache  # tracing a network takes up to a second
+def _expected(config: system_config.SystemConfig | mesh_system.MeshSystemConfig, part: str) -> Variables:
     if isinstance(config, mesh_system.MeshSystemConfig):
         return dict(mesh_system.expected(config, part))
     given = inputs(config, part)

@@ -122,6 +122,8 @@ def body_limit(path: str, limits: Limits) -> int:
         return limits.image + limits.audio + FORM
     if path in ("/v1/sessions", "/v1/faces"):
         return limits.image + FORM
+    if path == "/v1/verify":
+        return limits.film + FORM
     if path.endswith("/audio"):
         return limits.audio + FORM
     return limits.other

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from avct_jax import errors
 
 PORT = 8000
+MEGABYTE = 1_000_000  # bytes
 WORDS = re.compile(r"[A-Za-z0-9._~-]{16,256}")  # of a token: they fit a header, an address, a subprotocol
 WEAK = (
     "a token has 16 to 256 of the characters A-Z a-z 0-9 . _ ~ -; "
@@ -24,6 +25,7 @@ class Limits(NamedTuple):
       pixels: of a portrait.
       audio: bytes of an audio file.
       audio_seconds: of an audio file; a reply of a stream may go on.
+      film: bytes of a film whose marks are read.
       text: characters to be spoken.
       other: bytes of any other request.
       body_seconds: in which the next piece of a request must come.
@@ -43,6 +45,7 @@ class Limits(NamedTuple):
     pixels: int = 50_000_000
     audio: int = 50_000_000
     audio_seconds: int = 600
+    film: int = 200 * MEGABYTE
     text: int = 5000
     other: int = 100_000
     body_seconds: float = 30.0

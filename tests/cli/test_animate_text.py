@@ -68,7 +68,7 @@ def test_a_file_of_text_is_spoken(asked, tmp_path):
         (["--text", "a", "--text-file", "a.png"], "not allowed with"),
         (["--text", " "], "the text is empty; write what is to be said"),
         (["--text", "?!"], "the text holds no word"),
-        (["--text", "Да"], "the text holds no English word ('Да'); the voice speaks English only"),
+        (["--text", "Да"], "the text holds no English word ('Да'); write English, or name its language"),
         (["--text", "a", "--transcript", "a"], "--transcript is of a recording, and a text is given"),
         (["--text", "a", "--audio-track", "2"], "--audio-track is of a recording, and a text is given"),
         (["--text-file", "none.txt"], "none.txt"),

@@ -8,8 +8,10 @@ import pytest
 import scipy.io.wavfile
 
 from avct_jax.animator import base
-from avct_jax.cli import main
+from avct_jax.cli import main, terminal
 from avct_jax.data.clips import worker_pool
+from avct_jax.data.media import subtitles
+from avct_jax.data.phonemes import languages
 from avct_jax.jobs import job_queue
 from avct_jax.workers import engine
 from tests.jobs import made_jobs
@@ -170,3 +172,25 @@ def test_engines_and_shards_are_refused_in_a_line(folder, queued, capsys, monkey
         code, said_there = main.main(words), capsys.readouterr().err
         assert said in said_there and said_there.count("\n") == 1, words
         assert code == main.REFUSED and not queued
+
+
+def test_a_dry_run_remarks_letters_of_another_language_and_counts_no_fault(folder, capsys, monkeypatch):
+    monkeypatch.setattr(languages, "check", lambda code: code)
+    write(GOOD | {"transcript": "Good morning.", "language": "ru"})
+    assert main.main(["animate", "--jobs", "jobs.jsonl", "--dry-run"]) == 0
+    out, said = capsys.readouterr()
+    assert (
+        said
+        == "avct: line 1: the text is in Latin letters, which are not those of ru: is the language right?\n"
+    )
+    assert out == "1 job: nothing is wrong\n"
+
+
+def test_the_line_of_a_video_tells_of_its_subtitles():
+    cues = subtitles.Subtitle("Hello.", 0.0, 0.2), subtitles.Subtitle("Bye.", 0.2, 0.4, guessed=True)
+    report = base.Report(10, 0.4, [], {}, cues=cues)
+    plain = "a.mp4: 10 frames, 0.40 s of sound"
+    assert terminal.made_line("a.mp4", report) == plain
+    assert terminal.made_line("a.mp4", report, "b.srt") == f"{plain}; b.srt: 2 subtitles, times of 1 guessed"
+    report = report._replace(cues=cues[:1])
+    assert terminal.made_line("a.mp4", report, "burn") == f"{plain}; 1 subtitle, in the picture"

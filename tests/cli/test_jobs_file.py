@@ -55,6 +55,23 @@ def test_lines_of_json_are_jobs():
     assert [job.place for job in found.jobs] == ["line 1", "line 3", "line 5"]
 
 
+def test_what_directs_a_face_may_be_objects_and_lists():
+    told = {"expression": {"smile": 0.3}, "gaze": [0.1, 0], "blinks": [0.5]}
+    told["direction"] = [{"time": 1, "what": "smile", "value": 0.5}]
+    rows = [
+        told,
+        {"expression": "smile=.3", "gaze": "camera", "blinks": "b.txt", "direction": "/c.json"},
+        {"gaze": {"x": 1}},
+        {"image": ["a.png"]},
+    ]
+    one, two, *more = read("\n".join(json.dumps({"image": "a.png"} | row) for row in rows)).jobs
+    assert {name: getattr(one.request, name) for name in told} == told
+    asked = one.request.checked()
+    assert asked.expression == {"smile": 0.3} and asked.gaze == (0.1, 0.0)
+    assert (two.request.blinks, two.request.direction) == ("in/b.txt", "/c.json") and not more
+    assert [two.request.expression, two.request.gaze] == ["smile=.3", "camera"]
+
+
 @pytest.mark.parametrize("mark", [",", ";", "\t"])
 def test_rows_of_csv_are_jobs(mark):
     lines = [

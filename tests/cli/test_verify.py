@@ -2,18 +2,23 @@
 
 import json
 
+import numpy as np
 import pytest
+from scipy.io import wavfile
 
 from avct_jax.cli import main
 from avct_jax.marks import credentials, installation, signing_key
 from tests.marks import marked_film
+
+TAIL = b"z" * 20  # what c2pa stumbles over, behind a film
 
 
 @pytest.fixture
 def films(tmp_path, monkeypatch):
     """A signed film, one without any mark, one whose credentials were forged, and what is none."""
     monkeypatch.setenv(installation.FOLDER_VARIABLE, str(tmp_path / "config"))
-    paths = {name: tmp_path / f"{name}.mp4" for name in ("signed", "plain", "forged", "text")}
+    marked_film.look_for_none(monkeypatch)
+    paths = {name: tmp_path / f"{name}.mp4" for name in ("signed", "plain", "forged", "text", "longer")}
     shown = marked_film.frames(3, (64, 64))
     for name in ("signed", "plain", "forged"):
         marked_film.write(paths[name], shown)
@@ -23,6 +28,7 @@ def films(tmp_path, monkeypatch):
     content = bytearray(paths["forged"].read_bytes())
     content[-40] ^= 1
     paths["forged"].write_bytes(content)
+    paths["longer"].write_bytes(paths["signed"].read_bytes() + TAIL)
     paths["text"].write_text("text")
     return {name: str(path) for name, path in paths.items()}
 
@@ -30,13 +36,22 @@ def films(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "names, code",
     [(["signed"], 0), (["plain"], 1), (["text"], 2), (["forged"], 3), (["signed", "plain"], 1),
-     (["plain", "text", "signed"], 2), (["text", "forged"], 3)],
+     (["plain", "text", "signed"], 2), (["text", "forged"], 3), (["longer"], 3), (["longer", "text"], 3)],
 )  # fmt: skip
 def test_exit_codes(names, code, films, capsys):
     assert main.main(["verify", *(films[name] for name in names)]) == code
     said = capsys.readouterr()
     assert ("It is me." in said.out) == bool({"signed", "forged"} & set(names))
     assert ("no Content Credentials" in said.out) == ("plain" in names)
+
+
+def test_a_sound_is_looked_at_too_and_stops_nothing(films, tmp_path, capsys):
+    sound = str(tmp_path / "a.wav")
+    wavfile.write(sound, 16000, np.zeros(1600, np.int16))
+    assert main.main(["verify", "--json", sound, films["signed"]]) == 1
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first["state"] == "none" and first["watermark"] is None and not first["marked"]
+    assert "no frames to look for a watermark in: it is a sound" in first["lines"] and second["marked"]
 
 
 def test_json_is_an_object_a_line(films, capsys):

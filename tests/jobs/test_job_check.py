@@ -8,7 +8,8 @@ import pytest
 import safetensors.numpy
 import scipy.io.wavfile
 
-from avct_jax.jobs import job_check
+from avct_jax import errors
+from avct_jax.jobs import animation_job, job_check
 from tests.jobs import made_jobs
 
 
@@ -91,6 +92,24 @@ def test_each_fault_is_told_and_nothing_written(fault, job, tmp_path, monkeypatc
     found = job_check.problems(worse)
     assert len([line for line in found if FAULTS[fault] in line]) == 1, found
     assert len(found) <= 2 and everything(tmp_path) == before and not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "told", [{"transcript": "Hello \U0001f9d1."}, {"captions": (("\U0001f9d1", 0.0, 1.0),)}]
+)
+def test_subtitles_without_a_font_are_told_before_they_are_drawn(told, job):
+    found = job_check.problems(asked(subtitles="burn", **told)(job))
+    assert found == ["no font here has the letters '\U0001f9d1'; name a .srt file instead of burn"]
+    spoken = asked(subtitles="burn", captions=())(job)._replace(text="Hello \U0001f9d1.", audio=None)
+    assert found == job_check.problems(spoken)
+    with pytest.raises(errors.UserError, match="no font here"):
+        animation_job.look(spoken)
+
+
+def test_a_transcript_in_other_letters_is_remarked_and_no_fault(job):
+    other = asked(transcript="Good morning", language="ru")(job)
+    assert "is in Latin letters, which are not those of ru" in job_check.remarks(other)[0]
+    assert job_check.remarks(job) == [] == job_check.remarks(asked(transcript="Good morning")(job))
 
 
 def test_nothing_is_told_of_a_good_job_and_all_of_a_bad_one(job, tmp_path, monkeypatch):

@@ -7,7 +7,9 @@ import cv2
 import jax
 import numpy as np
 import pytest
+from scipy.io import wavfile
 
+from avct_jax import errors
 from avct_jax.marks import mark_detector, mark_pattern, mark_payload, watermark
 from tests.marks import marked_film
 
@@ -40,6 +42,17 @@ def test_a_mark_is_hardly_seen():
     assert np.abs(cv2.blur(error[:13].mean(0), (16, 16))).max() < 0.15
     each = np.square(error).mean((1, 2, 3))  # no frame bears more than others
     assert each.max() < 1.2 * each.min()
+
+
+@pytest.mark.parametrize(("side", "psnr"), [(256, 46.0), (384, 46.4), (1024, 46.8)])
+def test_a_small_picture_bears_more_of_it(side, psnr):
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (side, side, 3), np.uint8)
+    change = watermark.changes(marked_film.PAYLOAD, noise).astype(float)
+    assert 10 * np.log10(255**2 / np.square(change).mean()) == pytest.approx(psnr, abs=0.1)
+    # A flat picture bears little at any size: a level here and there.
+    flat = watermark.changes(marked_film.PAYLOAD, np.full((side, side, 3), 128, np.uint8)).astype(float)
+    assert np.abs(flat).max() == 1 and 10 * np.log10(255**2 / np.square(flat).mean()) > 49
 
 
 def test_blocks_of_any_length_and_single_frames_make_the_same():
@@ -102,6 +115,12 @@ def test_a_mark_is_found_in_a_film_of_another_frame_rate(tmp_path):
     _, marked = film()
     index = np.minimum(np.round(np.arange(120) * 25 / 30).astype(int), 99)  # shown at 30 frames/s
     assert looked(marked[index], rate=30.0).payload == marked_film.PAYLOAD
+
+
+def test_a_sound_has_no_frames_to_look_in(tmp_path):
+    wavfile.write(tmp_path / "a.wav", 16000, np.zeros(1600, np.int16))
+    with pytest.raises(errors.UserError, match="no frames to look for a watermark in; give a film"):
+        mark_detector.read(tmp_path / "a.wav")
 
 
 def test_a_file_is_read(tmp_path):

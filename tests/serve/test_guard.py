@@ -105,6 +105,7 @@ def test_bodies_that_say_they_are_too_long_are_not_read(client):
     for path, limit in (
         ("/v1/videos", most.image + most.audio),
         ("/v1/sessions", most.image),
+        ("/v1/verify", most.film),
         ("/x", most.other),
     ):
         length = str(limit + guard.FORM + 1)

@@ -15,6 +15,7 @@ from avct_jax.cli import animation_jobs, direction_options, engine_options, mark
 
 log = logging.getLogger(__name__)
 
+UNSIGNED = 3  # exit code: the film is there, and not signed by who was named
 LONGEST_STEM = 60  # characters of a name that a default output takes
 MISSING = "the following arguments are required: {}; see `avct animate --help`"
 NOBODY = "none"  # in the place of a sound
@@ -194,6 +195,7 @@ def run(options: Options) -> int:
 
     job = job_of(options, output)
     animation_job.refuse_overwriting(job)
+    animation_job.check_font(job)
     look(image, job.audio, output, job.request, options.network, options.shown)
     with contextlib.ExitStack() as kept:
         audio, request = job.audio, job.request
@@ -349,7 +351,9 @@ def look(
 ) -> None:
     """Look into the files and at what is asked, as early; then say where a file is written over."""
     from avct_jax.animator import inputs
+    from avct_jax.marks import credentials
 
+    credentials.check_output(output, request.certificate, request.timestamp)
     inputs.look(image, audio, request, checkpoint=networks.checkpoint, landmarks=networks.landmarks)
     option.tell_overwriting(output, quiet=shown.quiet)
 
@@ -365,25 +369,31 @@ def animate(
 ) -> int:
     """Animate and tell of it, in a file beside the video where a job is to be recorded."""
     from avct_jax import compile_cache, progress
+    from avct_jax.animator import head_start
     from avct_jax.cli import terminal
     from avct_jax.jobs import result_record
 
     given = result_record.digests(recorded) if recorded else {}
 
+    early = None if networks.checkpoint else head_start.HeadStart(image, audio, request)
     compile_cache.enable()
     from avct_jax.animator import factory
 
     with progress.Progress("looking and listening", unit="frames", quiet=shown.quiet) as bar:
         animator = factory.load(networks.checkpoint, landmarks=networks.landmarks)
+        animator.head_start = early
         show = lambda done, total: bar.show(done, total, "drawing")
         report = animator.animate(image, audio, output, progress=show, **request._asdict())
-    if recorded:
+    if recorded and not report.unsigned:
         result_record.write(recorded, report, given)
     for line in report.notes:  # those that were logged as well are shown once
         log.warning("%s", line)
+    if report.unsigned:
+        terminal.note(f"{output} is whole and NOT signed as asked: {report.unsigned}")
+        return UNSIGNED
     if shown.quiet:
         return 0
     if shown.verbose or shown.debug:
         terminal.tell(terminal.timing_table(report.timings, report.frames))
-    terminal.show(f"wrote {output}: {report.frames} frames, {report.seconds:.2f} s of sound")
+    terminal.show(f"wrote {terminal.made_line(output, report, request.subtitles)}")
     return 0

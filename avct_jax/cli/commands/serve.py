@@ -54,12 +54,14 @@ class WorkOptions:
       streams: live streams at once
       queue: videos that may wait
       keep: minutes for which a finished video can be fetched
+      largest_film: megabytes that a film may have whose marks are to be read
       checkpoint: .safetensors of the mesh family; otherwise the one in the package
     """
 
     streams: option.Positive = 2
     queue: option.Positive = 8
     keep: option.Positive = 60
+    largest_film: option.Positive = 200
     checkpoint: option.MaybeFile = None
 
 
@@ -111,7 +113,9 @@ def _serve(options: Options) -> int:
         checkpoint=work.checkpoint,
         ice_servers=access.ice_server,
         **dataclasses.asdict(options.signing),
-        limits=settings.Limits(queued=work.queue, streams=work.streams),
+        limits=settings.Limits(
+            queued=work.queue, streams=work.streams, film=work.largest_film * settings.MEGABYTE
+        ),
     )
     _check_checkpoint(work.checkpoint)
     _check_signing(options.signing)
@@ -136,10 +140,10 @@ def _check_signing(signing: SigningOptions) -> None:
     """Refuse a key that cannot sign, before the port is opened."""
     if (signing.certificate is None) != (signing.key is None):
         raise errors.UserError("--certificate and --key go together; give both, or none")
-    if signing.certificate is not None and signing.key is not None:
-        from avct_jax.marks import signing_key
+    if signing.certificate is not None or signing.timestamp:
+        from avct_jax.marks import credentials
 
-        signing_key.load(signing.certificate, signing.key)
+        credentials.check_named(signing.certificate, signing.key, signing.timestamp)
 
 
 def _check_checkpoint(path: str | None) -> None:

@@ -1,39 +1,35 @@
-"""Subtitles: what is said when, in lines that can be read; .srt, .vtt, or drawn into frames."""
+"""Subtitles: what is said when, in lines that can be read; as .srt, .vtt, or for `burnt_subtitles`."""
 
 import contextlib
-import functools
 import os
 import re
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
 from avct_jax import errors
+from avct_jax.data.media import line_breaks
 from avct_jax.files import atomic_write
 
 BURN = "burn"  # in the place of a file's name
 ENDINGS = (".srt", ".vtt")
-LINE, LINES = 42, 2  # characters of a line, lines of a cue: what broadcasters ask for
-SMALLEST = 4  # px, of letters: no line is cut in a picture of 96 px
+LINE, LINES = 42, 2  # columns of a line, lines of a cue: what broadcasters ask for; wide letters take two
 SHORTEST = 0.8  # s that a cue is shown, if the next leaves it
-HEIGHT, MARGIN, OUTLINE = 0.055, 0.04, 0.1  # of the frame: letters, what is kept free; of a letter: its edge
-FONTS = (  # Pillow's own has English letters only
-    "",
-    *("DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "Arial.ttf", "arial.ttf"),
-    *("NotoSansCJK-Regular.ttc", "msyh.ttc", "PingFang.ttc", "Arial Unicode.ttf"),
-)
-PARTS = re.compile(r"[^.!?…。！？।]+[.!?…。！？।]*[\"'”’»)\]]*\s*")  # noqa: RUF001 - their stops do look like others
+# Where a sentence ends: at stops of wide letters; at others before a space, closing quotes along with it.
+CLOSING = "[\"'”’»)\\]」』]*"  # noqa: RUF001 - quotes do look like others
+END = re.compile(rf"[。！？।]+{CLOSING}|[.!?…]+{CLOSING}(?=\s|$)")  # noqa: RUF001
+# Not at a single stop before a small letter, and not at that of a title or an initial.
+TITLE = re.compile(r"(?:^|[\s(\"'“])(?:Mrs?|Ms|Dr|Prof|St|Mme|Sra?|e\.g|i\.e|vs|[A-Z])\.$")
 
 
 class Subtitle(NamedTuple):
-    """Words, and from when to when they are shown, seconds."""
+    """Words, and from when to when they are shown, seconds; guessed: they were not found in the sound."""
 
     text: str
     start: float
     end: float
+    guessed: bool = False
 
 
 def check_place(given: Any) -> str | None:
@@ -58,11 +54,19 @@ def check_place(given: Any) -> str | None:
 
 def parts(text: str) -> list[str]:
     """Divide a text into what one cue shows: at ends of sentences, else between words."""
-    return [
-        part
-        for sentence in PARTS.findall(" ".join(text.split()))
-        for part in divided(sentence.strip(), LINE * LINES)
-    ]
+    return [part for sentence in sentences(text) for part in line_breaks.divided(sentence, LINE * LINES)]
+
+
+def sentences(text: str) -> list[str]:
+    """Divide a text at ends of sentences."""
+    plain, found, begin = " ".join(text.split()), [], 0
+    for end in END.finditer(plain):
+        before = plain[begin : end.end()]
+        if end[0] == "." and (plain[end.end() :].lstrip()[:1].islower() or TITLE.search(before)):
+            continue
+        found.append(before.strip())
+        begin = end.end()
+    return [one for one in (*found, plain[begin:].strip()) if one]
 
 
 def of_sentences(sentences: Iterable[tuple[str, float, float]]) -> list[Subtitle]:
@@ -114,107 +118,10 @@ def writing(path: str | os.PathLike, cues: Sequence[Subtitle], *inputs: Any) -> 
 
 def lines(text: str) -> list[str]:
     """Divide a cue into lines of like length."""
-    return divided(text, LINE)
-
-
-def divided(text: str, most: int) -> list[str]:
-    """Divide a text between words into as few parts of at most so many letters as can be, of like length."""
-    wrap = lambda width: textwrap.wrap(text, width, break_long_words=False)
-    fewest = wrap(most)
-    if len(fewest) < 2:
-        return fewest
-    widths = range(-(-len(text) // len(fewest)), most)
-    return next((found for width in widths if len(found := wrap(width)) == len(fewest)), fewest)
+    return line_breaks.divided(text, LINE)
 
 
 def _time(seconds: float, mark: str) -> str:
     whole = round(1000 * seconds)
     minutes, rest = divmod(whole, 60_000)
     return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}{mark}{rest % 1000:03}"
-
-
-def font_for(cues: Iterable[Subtitle]) -> str:
-    """Find a font that has all letters of some cues: Pillow's own, or one of the system's.
-
-    Returns:
-      Its file's name; "" is Pillow's own.
-
-    Raises:
-      UserError: there is none.
-    """
-    letters = {letter for cue in cues for letter in cue.text if not letter.isspace()}
-    lacking = {name: _lacking(name, letters) for name in FONTS}
-    name = next((name for name, missing in lacking.items() if not missing), None)
-    if name is None:
-        few = errors.few(min(lacking.values(), key=len))
-        raise errors.UserError(f"no font here has the letters {few}; name a .srt file instead of burn")
-    return name
-
-
-def _lacking(name: str, letters: Iterable[str]) -> list[str]:
-    try:
-        font = _font(name, 32)
-    except OSError:  # it is not installed
-        return sorted(letters)
-    unknown = bytes(font.getmask("\uffff"))
-    return [letter for letter in sorted(letters) if bytes(font.getmask(letter)) == unknown]
-
-
-def burned(blocks: Iterable[Any], cues: Sequence[Subtitle], rate: float) -> Iterator[Any]:
-    """Yield blocks of frames with their cues drawn at the bottom.
-
-    Args:
-      blocks: (n, h, w, 3), 8 bits.
-      rate: frames a second.
-    """
-    done, drawn, font = 0, {}, None
-    for block in blocks:
-        block = np.array(block)
-        for i, frame in enumerate(block):
-            time = (done + i) / rate
-            current = next((k for k, cue in enumerate(cues) if cue.start <= time < cue.end), None)
-            if current is None:
-                continue
-            if current not in drawn:
-                font = font or _fitting(cues, *frame.shape[:2])
-                drawn = {current: _picture(cues[current].text, font, *frame.shape[:2])}
-            top, ink, opacity = drawn[current]
-            place = frame[top : top + len(ink)]
-            place[:] = np.round(place + opacity * (ink - place.astype(np.float32)))
-        done += len(block)
-        yield block
-
-
-def _fitting(cues: Sequence[Subtitle], height: int, width: int) -> Any:
-    """One font for all cues, whose longest line is not wider than the frame."""
-    name, size = font_for(cues), max(round(HEIGHT * min(height, width)), SMALLEST)
-    longest = max((row for cue in cues for row in lines(cue.text)), key=_font(name, size).getlength)
-    while size > SMALLEST and _font(name, size).getlength(longest) > (1 - 2 * MARGIN) * width:
-        size -= 1
-    return _font(name, size)
-
-
-def _picture(
-    text: str, font: Any, height: int, width: int
-) -> tuple[int, Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 1"]]:
-    """A strip of letters: its top, colours, and how much it covers."""
-    import PIL.Image
-    import PIL.ImageDraw
-
-    shown, step, edge = lines(text), round(1.25 * font.size), max(1, round(OUTLINE * font.size))
-    strip = PIL.Image.new("LA", (width, step * len(shown) + 2 * edge))
-    drawing = PIL.ImageDraw.Draw(strip)
-    for i, row in enumerate(shown):
-        drawing.text(
-            (width / 2, edge + i * step), row, (255, 255), font, "ma", stroke_width=edge, stroke_fill=(0, 255)
-        )
-    found = np.asarray(strip, np.float32)
-    top = max(0, height - round(MARGIN * height) - len(found))
-    return top, np.repeat(found[..., :1], 3, -1), found[..., 1:] / 255
-
-
-@functools.lru_cache(maxsize=64)
-def _font(name: str, size: int) -> Any:
-    import PIL.ImageFont
-
-    return PIL.ImageFont.truetype(name, size) if name else PIL.ImageFont.load_default(size)

@@ -30,7 +30,7 @@ SHORTEST_SECONDS = 0.12  # less audio than this holds no phone that could be fou
 SILENCE_ODDS = 0.1  # that a pause stands between two words
 CENTISECONDS = 100  # pocketsphinx frames/s
 
-NO_WORD = "the transcript holds no {} word; write what is said, or leave it out"
+NO_WORD = "the transcript holds no {} word; write what is said, name its language, or leave it out"
 BY_TRANSCRIPT = ("a transcript", "leave --transcript out")  # what needs pocketsphinx, and the way out
 
 Variants = Sequence[Sequence[str]]

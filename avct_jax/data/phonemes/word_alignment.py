@@ -14,7 +14,7 @@ Span = tuple[float, float] | None  # seconds; None where the words and the sound
 
 def part_times(
     wav: Float[np.ndarray, "n"], parts: Sequence[str], language: str = languages.ENGLISH
-) -> list[tuple[str, float, float]]:
+) -> list[tuple[str, float, float, bool]]:
     """Find when the parts of a transcript are said.
 
     Args:
@@ -23,7 +23,8 @@ def part_times(
       language: of it, as `languages.check` returns it.
 
     Returns:
-      Each part with its start and end, seconds; what is not found lies evenly between what is.
+      Each part with its start and end, seconds, and whether these are guessed: what is not found lies evenly
+      between what is.
     """
     words = [[word.variants for word in languages.pronounce(part, language)] for part in parts]
     spans = word_spans(wav, [ways for part in words for ways in part])
@@ -33,7 +34,8 @@ def part_times(
         found = [span for span in spans[first:last] if span]
         known.append((found[0][0], found[-1][1]) if found else None)
     total = len(wav) / speech_features.SAMPLE_RATE
-    return [(part, *times) for part, times in zip(parts, _filled(known, total), strict=True)]
+    rows = zip(parts, _filled(known, total), known, strict=True)
+    return [(part, *times, span is None) for part, times, span in rows]
 
 
 def word_spans(wav: Float[np.ndarray, "n"], words: Sequence[recognition.Variants]) -> list[Span]:

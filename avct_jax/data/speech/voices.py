@@ -1,11 +1,15 @@
 """Who speaks which language: hibari-tts English, espeak-ng the others."""
 
-from avct_jax.data.phonemes import languages
+import logging
+
+from avct_jax.data.phonemes import languages, writing_systems
 from avct_jax.data.speech import espeak_speaker, speaker
+
+log = logging.getLogger(__name__)
 
 
 def checked(text: str, language: str = languages.ENGLISH) -> str:
-    """Take a text that is to be said.
+    """Take a text that is to be said; that its letters are another language's is logged.
 
     Args:
       language: its code.
@@ -18,7 +22,10 @@ def checked(text: str, language: str = languages.ENGLISH) -> str:
         speaker.check_installed()
         return speaker.checked(text)
     espeak_speaker.EspeakSpeaker(code)
-    return speaker.checked_length(text)
+    checked_text = speaker.checked_length(text)
+    if remark := writing_systems.remark(checked_text, code):
+        log.warning("%s", remark)
+    return checked_text
 
 
 def of(language: str = languages.ENGLISH) -> speaker.Speaker:

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from avct_jax import speech_format
+from avct_jax.layers import dropout
 
 STEPS = speech_format.STEPS
 CHUNK = 64  # frames recognised at once
@@ -113,7 +114,7 @@ class Block(nn.Module):
         y = nn.relu(nn.LayerNorm(dtype=self.dtype)(x))
         taps = [y[:, i * self.dilation : i * self.dilation + left] for i in range(3)]
         y = nn.relu(nn.Dense(width, dtype=self.dtype)(jnp.concatenate(taps, -1)))
-        y = nn.Dense(width, dtype=self.dtype)(nn.Dropout(self.dropout, deterministic=not train)(y))
+        y = nn.Dense(width, dtype=self.dtype)(dropout.Dropout(self.dropout)(y, train=train))
         here = 2 * self.dilation - self.ahead
         return x[:, here : here + left] + y
 

@@ -28,8 +28,11 @@ TEXT = "Bob may help you move. Is that so?"
         ("", "the text is empty; write what is to be said"),
         (" \n\t", "the text is empty; write what is to be said"),
         ("... — !?", "the text holds no word; write what is to be said, in English"),
-        ("Привет, мир", "the text holds no English word ('Привет,', 'мир'); the voice speaks English only"),
-        ("日本語", "the text holds no English word ('日本語'); the voice speaks English only"),
+        (
+            "Привет, мир",
+            "the text holds no English word ('Привет,', 'мир'); write English, or name its language",
+        ),
+        ("日本語", "the text holds no English word ('日本語'); write English, or name its language"),
         (50_001 * "a", "the text has 50001 characters, some 60 minutes of speech; 50000 are the most"),
     ],
 )
@@ -184,3 +187,8 @@ def test_odd_texts_are_spoken(voice, text):
 def test_a_text_is_refused_before_the_first_sentence(voice):
     with pytest.raises(errors.UserError, match="the text is empty"):
         voice.speak_sentences("")
+
+
+def test_a_long_sentence_is_shown_in_the_parts_in_which_it_is_said():
+    assert speaker.shared("one two three four", [10, 30]) == ["one", "two three four"]
+    assert speaker.shared(" one two ", [5]) == ["one two"] and speaker.shared("?", []) == []

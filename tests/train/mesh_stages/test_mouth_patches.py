@@ -31,6 +31,14 @@ def talking(frames):
     return points
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_together():
+    """Frames that are drawn in one call, of which these clips have five at most."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mouth_patches, "FRAMES", 5)
+        yield
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Three other people, the second held out, the third's clip not for commerce; and the speaker."""
