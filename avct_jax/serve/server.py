@@ -1,8 +1,10 @@
 """An application on a port."""
 
 import contextlib
+import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
@@ -77,4 +79,28 @@ def serve(
         host, port = listener.getsockname()[:2]
         name = f"[{host}]" if ":" in host else host
         listening(f"{'https' if certificate else 'http'}://{name}:{port}")
-        made.run(sockets=[listener])
+        with _ended_by_a_closed_terminal(made):
+            made.run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def _ended_by_a_closed_terminal(made: uvicorn.Server) -> Iterator[None]:
+    """End a server in order by SIGHUP too, as uvicorn does by SIGTERM."""
+    number = getattr(signal, "SIGHUP", None)
+    aside = threading.current_thread() is not threading.main_thread()
+    if number is None or aside or signal.getsignal(number) is signal.SIG_IGN:  # as nohup asks
+        yield
+        return
+
+    def end(number, frame):
+        if signal.getsignal(signal.SIGTERM) == made.handle_exit:  # it serves, or closes what is open
+            made.handle_exit(number, frame)
+        else:  # it hands the signal on, or has not begun
+            signal.signal(number, before)
+            signal.raise_signal(number)
+
+    before = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)

@@ -65,7 +65,7 @@ sys.exit(main.main(["serve", "--port", "0"]))
 
 
 @pytest.mark.parametrize(
-    "number, code, said", [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "ended by SIGTERM")]
+    "number, code, said", [(signal.SIGINT, 130, "interrupted"), (signal.SIGHUP, 129, "ended by SIGHUP")]
 )
 def test_it_tells_its_address_answers_and_ends_by_a_signal(number, code, said, tmp_path):
     command = [sys.executable, "-c", HEARING_SIGNALS]

@@ -5,6 +5,7 @@ import collections
 import contextlib
 import dataclasses
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -203,7 +204,7 @@ class VideoJobs:
             self._worker = await asyncio.create_subprocess_exec(
                 sys.executable, *self._command, self._settings.checkpoint or "",
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=LINE,
-                start_new_session=True,
+                start_new_session=True, env=os.environ | {"TMPDIR": str(self._folder)},  # it may be killed
             )  # fmt: skip
         return self._worker
 
@@ -212,8 +213,9 @@ class VideoJobs:
         worker, self._worker = self._worker, None
         if worker is None:
             return 0
-        with contextlib.suppress(ProcessLookupError):
-            worker.kill()
+        if worker.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(worker.pid, signal.SIGKILL)  # with the encoder that it began
         return await worker.wait()
 
     async def _sweep(self) -> None:
