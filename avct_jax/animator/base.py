@@ -20,6 +20,7 @@ from avct_jax.data.phonemes import languages, recognition, word_alignment, writi
 from avct_jax.data.phonemes import symbols as phoneme_labels
 from avct_jax.data.speech import audio_io, voice
 from avct_jax.files import atomic_write
+from avct_jax.marks import credentials
 
 LENGTH_SLACK = (25, 0.1)  # frames, or share, by which given poses may differ from the audio in length
 
@@ -42,6 +43,7 @@ class Report(NamedTuple):
       seed: that was used, the image's where none was given; None where nothing is drawn by lot.
       size: side of the frames, px, or their height and width.
       cues: what is said when, where subtitles are wanted.
+      unsigned: why the film is not signed by the certificate, or not dated by the authority, that was named.
     """
 
     frames: int
@@ -51,6 +53,7 @@ class Report(NamedTuple):
     seed: int | None = None
     size: int | tuple[int, int] = 0
     cues: tuple[subtitles.Subtitle, ...] = ()
+    unsigned: str | None = None
 
 
 class PreparedAnimation(NamedTuple):
@@ -165,6 +168,7 @@ class Animator(abc.ABC):
         request = Request(**told)
         given = list(filter(arguments.is_path, (image, *voices.each(audio), *request.files)))
         atomic_write.refuse_overwriting(output, *given)
+        credentials.check_output(output, request.certificate, request.timestamp)
         ready = self._prepare_request(image, audio, request, clock)
         marks, notes = marks_of(request), list(ready.notes)
         stated = {"portrait": image, "sounds": voices.each(audio), "film": bool(request.redub)}
@@ -181,7 +185,7 @@ class Animator(abc.ABC):
                 if progress:
                     progress(writer.frames, ready.frames)
         made = (ready.frames, ready.seconds, notes, clock.seconds)
-        return Report(*made, seed=ready.seed, size=ready.size, cues=ready.cues)
+        return Report(*made, seed=ready.seed, size=ready.size, cues=ready.cues, unsigned=marks.unsigned)
 
     def frames(
         self,

@@ -16,7 +16,7 @@ from avct_jax.data.faces import head_pose
 from avct_jax.data.media import subtitles
 from avct_jax.data.phonemes import languages, recognition
 from avct_jax.data.phonemes import symbols as phoneme_labels
-from avct_jax.marks import signing_key
+from avct_jax.marks import credentials
 
 Path = str | os.PathLike
 Image = Any  # a Path, or what image_io.from_pixels takes
@@ -315,11 +315,12 @@ def _consent_of(request: Request) -> str | None:
         raise errors.UserError(f"the consent is {request.consent!r}; it must be text")
     if (request.certificate is None) != (request.key is None):
         raise errors.UserError("a certificate and its key sign together; give both or none")
-    if request.certificate is not None:
-        signing_key.load(request.certificate, request.key)
+    if not isinstance(request.timestamp, str | None):
+        raise errors.UserError(f"the timestamp is {request.timestamp!r}; it must be an authority's address")
     told = (request.certificate, request.consent, request.timestamp, request.original)
     if not request.mark and any(x is not None and x != "" for x in told):
         raise errors.UserError(
             "no mark is wanted, and what is to stand in it is given; leave one of them out"
         )
+    credentials.check_named(request.certificate, request.key, request.timestamp)
     return (request.consent or "").strip() or None

@@ -10,6 +10,7 @@ from avct_jax import arguments, errors
 from avct_jax.animator import base, inputs
 from avct_jax.data.media import burnt_subtitles, subtitles, video_io
 from avct_jax.files import atomic_write, file_kind
+from avct_jax.marks import credentials
 
 Progress = Callable[[int, int], None]
 
@@ -99,6 +100,7 @@ def look(job: AnimationJob) -> None:
     check_checkpoint(job.checkpoint)
     refuse_overwriting(job)
     check_font(job)
+    credentials.check_output(job.output, job.request.certificate, job.request.timestamp)
     inputs.look(job.image, job.audio, job.request, checkpoint=job.checkpoint, landmarks=job.landmarks)
 
 

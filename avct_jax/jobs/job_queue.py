@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple
 
+from avct_jax import errors
 from avct_jax.animator import base
 from avct_jax.data.clips import worker_pool
 from avct_jax.files import atomic_write
@@ -79,7 +80,7 @@ def do(
       progress: called with frames done and frames in all.
 
     Raises:
-      UserError: something cannot be read, used or written.
+      UserError: something cannot be read, used or written; or the video is there, not signed as asked.
     """
     animation_job.look(job)
     given = result_record.digests(job)
@@ -87,6 +88,8 @@ def do(
         return JobOutcome(kept=True)
     animation_job.make_folder(job)
     report = animation_job.animate(job, load(job.checkpoint, job.landmarks), progress)
+    if report.unsigned:  # no record: the next run makes it again
+        raise errors.UserError(f"{job.output!r} is whole and NOT signed as asked: {report.unsigned}")
     result_record.write(job, report, given)
     return JobOutcome(report)
 

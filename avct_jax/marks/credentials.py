@@ -4,6 +4,7 @@ Specification: https://c2pa.org/specifications; written and read by c2pa-python.
 """
 
 import contextlib
+import functools
 import importlib.metadata
 import io
 import json
@@ -19,6 +20,13 @@ SUFFIXES = (".mp4", ".mov")  # containers that C2PA covers; Matroska is none
 SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 ASSERTION = "org.avct.generation"
 FILM = "film"  # label of the one that was redubbed
+BEGIN = b"jumdc2pa"  # of the box that holds all credentials, in files of every kind (C2PA, JUMBF)
+PIECE = 1 << 20  # bytes
+ELSEWHERE = "Remote"  # c2pa's word for credentials that are at an address
+PIXEL = bytes.fromhex(  # a png
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
+    "0000000c49444154789c63606060000000040001f61738550000000049454e44ae426082"
+)
 UNKNOWN = "application/octet-stream"  # a file whose credentials nobody could read
 # By what files begin with: a name may say something else, and c2pa goes by what it is told.
 KINDS = {
@@ -31,6 +39,10 @@ SETTINGS = {
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
     "builder": {"thumbnail": {"enabled": False}},
 }
+
+
+class UncheckedCredentials(errors.UserError):
+    """A film has credentials, and nobody could look at them; nothing is known of what they say."""
 
 
 class GenerationStatement(NamedTuple):
@@ -113,11 +125,74 @@ def sign(
         signed.unlink(missing_ok=True)
 
 
+def check_named(
+    certificate: str | os.PathLike | None, key: Any, timestamp: str | None
+) -> signing_key.SigningKey | None:
+    """Sign a pixel as a film is to be signed, before any is drawn, where somebody else is named for it.
+
+    Args:
+      certificate: as `signing_key.load`; None: this installation signs.
+      key: as `signing_key.load`.
+      timestamp: as `sign`; it is asked once in a process.
+
+    Returns:
+      The key that was named.
+
+    Raises:
+      UserError: the certificate or its key cannot sign, or the authority does not date it.
+    """
+    named = None if certificate is None else signing_key.load(certificate, key)
+    if named is not None and (reason := _tried(named, None)):
+        told = "".join(f"; {flaw}" for flaw in signing_key.flaws(named.certificates))
+        raise errors.UserError(
+            f"{os.fspath(str(certificate))!r} cannot sign Content Credentials: {reason}{told}; "
+            f"name a certificate that an authority (your own will do) signed for it: {signing_key.RECIPE}"
+        )
+    if timestamp and (reason := _tried(named or signing_key.passing(), timestamp)):
+        raise errors.UserError(
+            f"the authority {timestamp!r} dates no signature: {reason}; "
+            "look at the address and the network, or leave --timestamp out"
+        )
+    return named
+
+
+def check_output(path: str | os.PathLike, *named: Any) -> None:
+    """Refuse a film that can hold no credentials, where a certificate or an authority is named for them.
+
+    Raises:
+      UserError: so it is.
+    """
+    suffix = pathlib.Path(path).suffix.lower()
+    if any(named) and suffix not in SUFFIXES:
+        raise errors.UserError(
+            f"{os.fspath(path)!r} cannot be signed: {suffix} files hold no Content Credentials; write .mp4, "
+            "or leave --certificate and --timestamp out"
+        )
+
+
+@functools.lru_cache(maxsize=8)
+def _tried(key: signing_key.SigningKey, timestamp: str | None) -> str | None:
+    """Why a picture of one pixel cannot be signed; None where it can."""
+    c2pa = _library()
+    try:
+        with (
+            _context(c2pa) as context,
+            _signer(c2pa, key, timestamp) as signer,
+            c2pa.Builder(GenerationStatement(None).manifest, context=context) as builder,
+        ):
+            builder.sign(signer, "image/png", io.BytesIO(PIXEL), io.BytesIO())
+    except (c2pa.C2paError, OSError, ValueError) as error:
+        return _line(error)
+    return None
+
+
 def _library() -> Any:
     try:
         import c2pa
     except (ImportError, OSError) as error:  # no wheel for this machine, or its library does not load
-        raise errors.UserError(f"Content Credentials need c2pa-python: {error}") from None
+        raise UncheckedCredentials(
+            f"c2pa-python is not installed or does not load ({_line(error)}); pip install c2pa-python"
+        ) from None
     return c2pa
 
 
@@ -173,9 +248,15 @@ def read(path: str | os.PathLike) -> dict[str, Any] | None:
     """Read a film's credentials: c2pa's own report; None where there are none.
 
     Raises:
-      UserError: they cannot be read, or c2pa-python is missing.
+      UncheckedCredentials: there are some, and c2pa-python is missing; or they are kept elsewhere.
+      UserError: there are some that cannot be read; c2pa's reason.
     """
-    c2pa = _library()
+    try:
+        c2pa = _library()
+    except UncheckedCredentials:
+        if holds(path):
+            raise
+        return None
     try:
         with _context(c2pa) as context:
             reader = c2pa.Reader.try_create(os.fspath(path), context=context)
@@ -186,9 +267,27 @@ def read(path: str | os.PathLike) -> dict[str, Any] | None:
     except c2pa.C2paError.NotSupported:
         return None
     except (c2pa.C2paError, OSError, ValueError) as error:
-        raise errors.UserError(
-            f"the credentials of {os.fspath(path)!r} cannot be read: {_line(error)}"
-        ) from None
+        reason = _line(error)
+        if reason.startswith(ELSEWHERE):
+            raise UncheckedCredentials(f"nothing is fetched ({reason})") from None
+        if not holds(path):  # a file that is odd, and had none
+            return None
+        raise errors.UserError(reason) from None
+
+
+def holds(path: str | os.PathLike) -> bool:
+    """Whether a file has credentials in it, whatever state they are in.
+
+    Raises:
+      OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        kept = b""
+        while piece := file.read(PIECE):
+            if BEGIN in kept + piece:
+                return True
+            kept = piece[-len(BEGIN) :]
+    return False
 
 
 def version() -> str:

@@ -27,7 +27,12 @@ class MarkRequest(NamedTuple):
 
 
 class FilmMarks:
-    """Marks a film's frames, in order, and then its file."""
+    """Marks a film's frames, in order, and then its file.
+
+    Attributes:
+      payload: what the watermark says; None: there is none.
+      unsigned: why the file is not signed by whoever was named for it, or not dated; else None.
+    """
 
     def __init__(self, asked: MarkRequest):
         """Begin.
@@ -37,12 +42,12 @@ class FilmMarks:
         """
         self._asked = asked
         self.payload: mark_payload.MarkPayload | None = None
+        self.unsigned: str | None = None
         self._watermark = self._key = None
         if asked.mark:
             self._watermark = watermark.usual()
             self.payload = self._watermark.payload
-            if asked.certificate is not None:
-                self._key = signing_key.load(asked.certificate, asked.key)
+            self._key = credentials.check_named(asked.certificate, asked.key, asked.timestamp)
 
     def frames(self, frames: Any) -> Any:
         """Mark the frames that come next."""
@@ -80,7 +85,10 @@ class FilmMarks:
             key = self._key or signing_key.own(notes)
             credentials.sign(path, statement, key, timestamp=self._asked.timestamp)
         except (errors.UserError, OSError, ValueError) as error:
-            notes.append(f"no Content Credentials, the film is whole: {' '.join(str(error).split())}")
+            reason = " ".join(str(error).split())
+            notes.append(f"no Content Credentials, the film is whole: {reason}")
+            named = self._asked.certificate is not None or self._asked.timestamp
+            self.unsigned = reason if named else None
 
     def _statement(
         self, portrait: Any, sounds: list[Any], film: bool, checkpoint: Any

@@ -68,7 +68,15 @@ def _number(path: pathlib.Path) -> int:
     try:
         kept = path.read_bytes() if path.exists() else write_once(path, b"%d\n" % drawn)
         told = int(kept)
-    except (OSError, ValueError) as error:
-        _log.info("watermarks tell no installation: %s: %s", path, error)
+    except OSError as error:
+        remedy = f"see to the folder, or name another by {FOLDER_VARIABLE}"
+        _log.warning("watermarks tell no installation: %s: %s; %s", path, error.strerror, remedy)
         return mark_payload.NONE
-    return told if 0 < told < 2**mark_payload.INSTALLATION_BITS else mark_payload.NONE
+    except ValueError:
+        told = mark_payload.NONE
+    if 0 < told < 2**mark_payload.INSTALLATION_BITS:
+        return told
+    most = 2**mark_payload.INSTALLATION_BITS - 1
+    said = "watermarks tell no installation: %s holds no number from 1 to %d; remove it, and one is drawn"
+    _log.warning(said, path, most)
+    return mark_payload.NONE

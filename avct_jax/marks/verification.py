@@ -1,16 +1,13 @@
 """What a film says of itself: its Content Credentials, and its watermark; anybody's film."""
 
 import os
-from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from avct_jax import errors
 from avct_jax.data.media import container
-from avct_jax.marks import credentials, mark_detector
+from avct_jax.marks import credential_report, credentials, mark_detector
 
-State = Literal["trusted", "valid", "invalid", "none", "unreadable"]
-UNTRUSTED = "signingCredential.untrusted"
-SYNTHETIC = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "compositeSynthetic")
+State = Literal["trusted", "valid", "invalid", "none", "unreadable", "unchecked"]
 
 
 class Verification(NamedTuple):
@@ -19,14 +16,17 @@ class Verification(NamedTuple):
     Attributes:
       file: its name.
       state: of its credentials: "trusted" (by an authority that c2pa knows), "valid" (unchanged since it was
-        signed, by whoever says so), "invalid" (changed, or forged), "none", or "unreadable".
+        signed, by whoever says so), "invalid" (changed, or forged), "none", "unreadable" (there are some,
+        damaged), or "unchecked" (there are some, and nobody looked).
+      reason: why they are unreadable or unchecked.
       signer: who signed, in the certificate's words.
       generator: what made it.
-      synthetic: whether they say that it is.
+      synthetic: whether they say that it is, or that it was made from (or contains) what is; None: neither.
       statement: our own statement, where this program made it.
       failures: what is not valid, codes of C2PA.
       watermark: found in the frames; None where there are no frames to look at.
-      ingredients: pictures and films that it was made from whose credentials were not valid, and why.
+      ingredients: what it was made from, as its credentials tell.
+      declared: what they say of the film itself, whatever it was made from.
     """
 
     file: str
@@ -37,7 +37,9 @@ class Verification(NamedTuple):
     statement: dict[str, Any] | None = None
     failures: tuple[str, ...] = ()
     watermark: mark_detector.MarkReading | None = None
-    ingredients: tuple[str, ...] = ()
+    ingredients: tuple[credential_report.Ingredient, ...] = ()
+    reason: str | None = None
+    declared: bool | None = None
 
     @property
     def marked(self) -> bool:
@@ -51,18 +53,19 @@ class Verification(NamedTuple):
         by = f"signed by {self.signer}"
         said = {
             "none": "no Content Credentials",
-            "unreadable": "Content Credentials that cannot be read",
+            "unreadable": (
+                f"Content Credentials that cannot be read ({self.reason}): "
+                "the file was damaged, or changed after it was signed"
+            ),
+            "unchecked": f"Content Credentials that were NOT looked at: {self.reason}",
             "invalid": f"Content Credentials that are NOT valid ({', '.join(self.failures)}), {by}",
             "valid": f"Content Credentials, unchanged since {by} (known to no authority here)",
             "trusted": f"Content Credentials, unchanged since {by} (a known authority vouches)",
         }
         found = [said[self.state]]
         if self.generator:
-            kind = {True: "synthetic", False: "not synthetic", None: "of unknown kind"}[self.synthetic]
-            found.append(f"made by {self.generator}, {kind}")
-        found += [
-            f"Content Credentials that are NOT valid in what it was made from: {x}" for x in self.ingredients
-        ]
+            found.append(f"made by {self.generator}, {credential_report.KINDS[self.declared]}")
+        found += [line for ingredient in self.ingredients if (line := ingredient.line)]
         found += [f"{name}: {_shown(value)}" for name, value in (self.statement or {}).items()]
         mark = self.watermark
         if mark is None:
@@ -85,7 +88,8 @@ class Verification(NamedTuple):
     def record(self) -> dict[str, Any]:
         """For programs: what JSON can hold."""
         told = self._asdict() | {"marked": self.marked, "lines": self.lines}
-        told |= {"failures": list(self.failures), "ingredients": list(self.ingredients)}
+        made_from = [x._asdict() | {"failures": list(x.failures)} for x in self.ingredients]
+        told |= {"failures": list(self.failures), "ingredients": made_from}
         if (mark := self.watermark) is not None:
             payload = mark.payload and mark.payload._asdict() | {"time": mark.payload.time.isoformat()}
             told["watermark"] = mark._asdict() | {"payload": payload}
@@ -101,46 +105,32 @@ def verify(path: str | os.PathLike) -> Verification:
     mark = mark_detector.read(path) if container.probe(path).has_video else None
     try:
         report = credentials.read(path)
-    except errors.UserError:
-        return Verification(os.fspath(path), "unreadable", watermark=mark)
+    except credentials.UncheckedCredentials as error:
+        return Verification(os.fspath(path), "unchecked", watermark=mark, reason=str(error))
+    except errors.UserError as error:
+        return Verification(os.fspath(path), "unreadable", watermark=mark, reason=str(error))
     return _of_report(os.fspath(path), report, mark)
 
 
 def _of_report(
     path: str, report: dict[str, Any] | None, mark: mark_detector.MarkReading | None
 ) -> Verification:
-    manifest = ((report or {}).get("manifests") or {}).get((report or {}).get("active_manifest"))
-    if report is None or not manifest:
+    if report is None or (claim := credential_report.claim(report)) is None:
         return Verification(path, "none", watermark=mark)
     states: dict[str, State] = {"Valid": "valid", "Trusted": "trusted"}
     failed = [row.get("code", "") for row in report.get("validation_status") or ()]
-    signature = manifest.get("signature_info") or {}
-    generator = next(iter(manifest.get("claim_generator_info") or ()), {})
-    said = {row.get("label", ""): row.get("data") for row in manifest.get("assertions") or ()}
-    actions = [
-        row for label, data in said.items() if label.startswith("c2pa.actions") for row in data["actions"]
-    ]
-    sources = [str(row["digitalSourceType"]) for row in actions if "digitalSourceType" in row]
     return Verification(
         path,
         states.get(str(report.get("validation_state")), "invalid"),
-        signature.get("common_name") or signature.get("issuer"),
-        " ".join(str(generator[name]) for name in ("name", "version") if name in generator) or None,
-        any(source.endswith(SYNTHETIC) for source in sources) if sources else None,
-        said.get(credentials.ASSERTION),
-        tuple(code for code in failed if code != UNTRUSTED),
+        claim.signer,
+        claim.generator,
+        claim.synthetic,
+        claim.statement,
+        tuple(code for code in failed if code != credential_report.UNTRUSTED),
         mark,
-        tuple(_forged(manifest.get("ingredients") or ())),
+        claim.ingredients,
+        declared=claim.declared,
     )
-
-
-def _forged(ingredients: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Say of each whose own credentials were not valid what they are and why, in codes of C2PA."""
-    for ingredient in ingredients:
-        results = (ingredient.get("validation_results") or {}).get("activeManifest") or {}
-        rows = [*(results.get("failure") or ()), *(ingredient.get("validation_status") or ())]
-        if codes := sorted({str(row.get("code")) for row in rows} - {UNTRUSTED}):
-            yield f"{ingredient.get('title', 'untitled')} ({', '.join(codes)})"
 
 
 def _shown(value: Any) -> str:

@@ -17,16 +17,20 @@ class FoundMarks(pydantic.BaseModel):
 
     marked: bool = pydantic.Field(description="as synthetic, by what is not forged")
     state: str = pydantic.Field(
-        description="of its Content Credentials: trusted, valid, invalid, none or unreadable"
+        description="of its Content Credentials: trusted, valid, invalid, none, unreadable or unchecked"
     )
+    reason: str | None = pydantic.Field(None, description="why they are unreadable or unchecked")
     signer: str | None = None
     generator: str | None = None
-    synthetic: bool | None = pydantic.Field(None, description="whether the credentials say that it is")
+    synthetic: bool | None = pydantic.Field(
+        None, description="whether the credentials say that it is, or was made from what is"
+    )
+    declared: bool | None = pydantic.Field(None, description="what they say of the film itself")
     statement: dict[str, Any] | None = pydantic.Field(None, description="of a film that avct_jax made")
     lines: list[str] = pydantic.Field(description="the same, for people")
     failures: list[str] = pydantic.Field(description="what is not valid, codes of C2PA")
-    ingredients: list[str] = pydantic.Field(
-        description="pictures and films it was made from whose credentials were not valid, and why"
+    ingredients: list[dict[str, Any]] = pydantic.Field(
+        description="pictures, films and sounds it was made from, and the state of their credentials"
     )
     watermark: dict[str, Any] | None = pydantic.Field(None, description="of avct_jax, in the frames")
 

@@ -10,12 +10,15 @@ from avct_jax.cli import main
 from avct_jax.marks import credentials, installation, signing_key
 from tests.marks import marked_film
 
+TAIL = b"z" * 20  # what c2pa stumbles over, behind a film
+
 
 @pytest.fixture
 def films(tmp_path, monkeypatch):
     """A signed film, one without any mark, one whose credentials were forged, and what is none."""
     monkeypatch.setenv(installation.FOLDER_VARIABLE, str(tmp_path / "config"))
-    paths = {name: tmp_path / f"{name}.mp4" for name in ("signed", "plain", "forged", "text")}
+    marked_film.look_for_none(monkeypatch)
+    paths = {name: tmp_path / f"{name}.mp4" for name in ("signed", "plain", "forged", "text", "longer")}
     shown = marked_film.frames(3, (64, 64))
     for name in ("signed", "plain", "forged"):
         marked_film.write(paths[name], shown)
@@ -25,6 +28,7 @@ def films(tmp_path, monkeypatch):
     content = bytearray(paths["forged"].read_bytes())
     content[-40] ^= 1
     paths["forged"].write_bytes(content)
+    paths["longer"].write_bytes(paths["signed"].read_bytes() + TAIL)
     paths["text"].write_text("text")
     return {name: str(path) for name, path in paths.items()}
 
@@ -32,7 +36,7 @@ def films(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "names, code",
     [(["signed"], 0), (["plain"], 1), (["text"], 2), (["forged"], 3), (["signed", "plain"], 1),
-     (["plain", "text", "signed"], 2), (["text", "forged"], 3)],
+     (["plain", "text", "signed"], 2), (["text", "forged"], 3), (["longer"], 3), (["longer", "text"], 3)],
 )  # fmt: skip
 def test_exit_codes(names, code, films, capsys):
     assert main.main(["verify", *(films[name] for name in names)]) == code

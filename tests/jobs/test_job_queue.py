@@ -13,6 +13,7 @@ import pytest
 
 import avct_jax
 from avct_jax import errors
+from avct_jax.animator import base
 from avct_jax.data.clips import worker_pool
 from avct_jax.data.media import video_io
 from avct_jax.jobs import job_queue, result_record
@@ -38,6 +39,15 @@ def test_a_job_is_made_once(tmp_path):
     made, seeds = work(job)
     assert seeds == [40] and made.report.frames == 10 and abs(made_jobs.grey(job.output) - 40) < 3
     assert work(job) == (job_queue.JobOutcome(kept=True), [])
+
+
+def test_a_job_that_is_not_signed_as_asked_fails_and_is_made_again(tmp_path, monkeypatch):
+    job = made_jobs.job(tmp_path, seed=40)
+    report = base.Report(10, 0.4, [], {}, unsigned="no luck")
+    monkeypatch.setattr(made_jobs.ToyAnimator, "animate", lambda *_, **__: report)
+    with pytest.raises(errors.UserError, match=r"'.*one\.mp4' is whole and NOT signed as asked: no luck"):
+        work(job)
+    assert not result_record.path_of(job.output).exists()
 
 
 CHANGES = {

@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 
 import c2pa
 import numpy as np
@@ -14,10 +15,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from avct_jax import errors
+from avct_jax.cli import main
 from avct_jax.data.media import container, video_io
 from avct_jax.files import checksum
 from avct_jax.marks import credentials, film_marks, installation, mark_payload, signing_key, verification
-from tests.marks import marked_film
+from tests.marks import made_certificates, marked_film
 
 SAID = mark_payload.MarkPayload(77, 7951)
 
@@ -26,6 +28,7 @@ SAID = mark_payload.MarkPayload(77, 7951)
 def _folder(tmp_path, monkeypatch):
     """Of an installation's own settings."""
     monkeypatch.setenv(installation.FOLDER_VARIABLE, str(tmp_path / "config"))
+    marked_film.look_for_none(monkeypatch)
 
 
 @pytest.fixture
@@ -230,6 +233,22 @@ def test_what_is_gone_when_the_film_is_signed_costs_the_credentials_alone(tmp_pa
     assert "the film is whole" in notes[-1]
 
 
+def test_a_film_that_is_not_signed_by_who_was_named_is_told_so(tmp_path, monkeypatch):
+    path, key = film(tmp_path / "a.mp4"), ec.generate_private_key(ec.SECP256R1())
+    certificate, secret = made_certificates.write(tmp_path, key)
+    named = film_marks.FilmMarks(film_marks.MarkRequest(certificate=certificate, key=secret))
+    usual = film_marks.FilmMarks(film_marks.MarkRequest())
+    monkeypatch.setattr(
+        c2pa.Builder, "sign_file", lambda *_: c2pa.c2pa._raise_typed_c2pa_error("Other: no luck")
+    )
+    before = path.read_bytes()
+    for made in (named, usual):
+        notes = []
+        made.file(path, notes, portrait=None, sounds=[], film=False, checkpoint=None)
+        assert "the film is whole: the film could not be signed: Other: no luck" in notes[-1]
+    assert "no luck" in named.unsigned and usual.unsigned is None and path.read_bytes() == before
+
+
 def test_a_record_holds_all_that_is_found(tmp_path):
     path = signed(tmp_path / "a.mp4", payload=SAID)
     told = json.loads(json.dumps(verification.verify(path).record))
@@ -251,6 +270,49 @@ def test_garbage_is_refused_in_a_line(tmp_path):
         verification.verify(tmp_path / "text.mp4")
 
 
+def test_credentials_of_a_film_that_was_added_to_cannot_be_read_and_why_is_told(tmp_path):
+    path = signed(tmp_path / "a.mp4")
+    path.write_bytes(path.read_bytes() + b"z" * 20)
+    found = verification.verify(path)
+    assert found.state == "unreadable" and "Box size extends beyond" in found.reason
+    assert "(Other: asset could not be parsed: Box size" in found.lines[0]
+    assert "damaged, or changed after it was signed" in found.lines[0] and not found.marked
+    plain = film(tmp_path / "b.mp4")
+    plain.write_bytes(plain.read_bytes() + b"z" * 20)
+    assert verification.verify(plain).state == "none"
+
+
+def test_the_box_of_credentials_is_found_across_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(credentials, "PIECE", 16)
+    for offset in range(20):
+        (tmp_path / "a").write_bytes(b"x" * offset + credentials.BEGIN + b"x" * 20)
+        assert credentials.holds(tmp_path / "a")
+    (tmp_path / "a").write_bytes(credentials.BEGIN[:-1] * 9)
+    assert not credentials.holds(tmp_path / "a")
+
+
+def test_without_c2pa_credentials_are_not_looked_at(tmp_path, monkeypatch):
+    path, plain = signed(tmp_path / "a.mp4"), film(tmp_path / "b.mp4")
+    monkeypatch.setitem(sys.modules, "c2pa", None)
+    found = verification.verify(path)
+    assert found.state == "unchecked" and not found.marked and "c2pa-python is not installed" in found.reason
+    assert found.lines[0].startswith("Content Credentials that were NOT looked at: c2pa-python is not")
+    assert verification.verify(plain).state == "none"
+    assert main.main(["verify", str(path)]) == 2 and main.main(["verify", str(plain)]) == 1
+
+
+def test_credentials_that_are_kept_elsewhere_are_not_fetched(tmp_path):
+    path, key = film(tmp_path / "a.mp4"), signing_key.own()
+    with c2pa.Builder(credentials.GenerationStatement(None).manifest) as builder:
+        builder.set_no_embed()
+        builder.set_remote_url("http://127.0.0.1:9/x.c2pa")
+        signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo(b"es256", key.certificates, key.key, None))
+        builder.sign_file(str(path), str(tmp_path / "b.mp4"), signer)
+    found = verification.verify(tmp_path / "b.mp4")
+    assert found.state == "unchecked" and "nothing is fetched" in found.reason
+    assert "http://127.0.0.1:9/x.c2pa" in found.lines[0]
+
+
 def test_what_a_film_was_made_from_may_be_forged(tmp_path):
     first = signed(tmp_path / "first.mp4", consent="the first")
     content = bytearray(first.read_bytes())
@@ -258,13 +320,28 @@ def test_what_a_film_was_made_from_may_be_forged(tmp_path):
     first.write_bytes(content)
     second = signed(tmp_path / "second.mp4", portrait=first, film=True)
     found = verification.verify(second)
-    assert found.state == "valid" and found.ingredients == ("film (assertion.bmffHash.mismatch)",)
+    (ingredient,) = found.ingredients
+    assert found.state == "valid" and ingredient.failures == ("assertion.bmffHash.mismatch",)
+    assert (ingredient.title, ingredient.state, ingredient.relation) == ("film", "invalid", "parentOf")
     assert "NOT valid in what it was made from: film" in " ".join(found.lines)
-    assert found.record["ingredients"] == list(found.ingredients)
     whole = verification.verify(
         signed(tmp_path / "third.mp4", portrait=signed(tmp_path / "a.mp4"), film=True)
     )
-    assert whole.ingredients == () and "NOT valid" not in " ".join(whole.lines)
+    assert [x.state for x in whole.ingredients] == ["valid"] and "NOT valid" not in " ".join(whole.lines)
+    assert "made from a synthetic film with Content Credentials: film (made by avct_jax" in whole.lines[2]
+
+
+def test_a_film_that_was_edited_elsewhere_is_made_from_a_synthetic_one(tmp_path):
+    first, plain, key = signed(tmp_path / "a.mp4"), film(tmp_path / "b.mp4"), signing_key.own()
+    opened = {"action": "c2pa.opened", "parameters": {"ingredientIds": ["i"]}}
+    told = {"assertions": [{"label": "c2pa.actions", "data": {"actions": [opened]}}]}
+    with c2pa.Builder(told) as builder, open(first, "rb") as file:
+        builder.add_ingredient({"title": "a", "label": "i", "relationship": "parentOf"}, "video/mp4", file)
+        signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo(b"es256", key.certificates, key.key, None))
+        builder.sign_file(str(plain), str(tmp_path / "c.mp4"), signer)
+    found = verification.verify(tmp_path / "c.mp4")
+    assert found.marked and found.state == "valid" and found.synthetic and found.declared is None
+    assert found.ingredients[0].generator.startswith("avct_jax")
 
 
 def test_ctrl_c_while_signing_leaves_nothing_half_written(tmp_path, monkeypatch):

@@ -227,9 +227,10 @@ def test_page_adjusts_a_stream_and_has_texts_said(opened):
         page_browser.ready(shown)
         shown.click("#settings summary")
         shown.fill("#mouth", "1.5")
+        shown.check("#live-whole")
         shown.click("#live-start")
         shown.wait_for_selector("#canvas:visible")
-        assert streams.options[0]["mouth"] == 1.5
+        assert streams.options[0].items() >= {"mouth": 1.5, "framing": "full"}.items()
         shown.fill("#head_motion", "0.5")
         shown.wait_for_function("() => document.querySelector('#figure-shown').textContent > 20")
         told = {"head_motion": 0.5, "blink": 1.0, "mouth": 1.5}

@@ -15,6 +15,7 @@ from avct_jax.cli import animation_jobs, direction_options, engine_options, mark
 
 log = logging.getLogger(__name__)
 
+UNSIGNED = 3  # exit code: the film is there, and not signed by who was named
 LONGEST_STEM = 60  # characters of a name that a default output takes
 MISSING = "the following arguments are required: {}; see `avct animate --help`"
 NOBODY = "none"  # in the place of a sound
@@ -350,7 +351,9 @@ def look(
 ) -> None:
     """Look into the files and at what is asked, as early; then say where a file is written over."""
     from avct_jax.animator import inputs
+    from avct_jax.marks import credentials
 
+    credentials.check_output(output, request.certificate, request.timestamp)
     inputs.look(image, audio, request, checkpoint=networks.checkpoint, landmarks=networks.landmarks)
     option.tell_overwriting(output, quiet=shown.quiet)
 
@@ -381,10 +384,13 @@ def animate(
         animator.head_start = early
         show = lambda done, total: bar.show(done, total, "drawing")
         report = animator.animate(image, audio, output, progress=show, **request._asdict())
-    if recorded:
+    if recorded and not report.unsigned:
         result_record.write(recorded, report, given)
     for line in report.notes:  # those that were logged as well are shown once
         log.warning("%s", line)
+    if report.unsigned:
+        terminal.note(f"{output} is whole and NOT signed as asked: {report.unsigned}")
+        return UNSIGNED
     if shown.quiet:
         return 0
     if shown.verbose or shown.debug:

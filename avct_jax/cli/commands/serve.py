@@ -140,10 +140,10 @@ def _check_signing(signing: SigningOptions) -> None:
     """Refuse a key that cannot sign, before the port is opened."""
     if (signing.certificate is None) != (signing.key is None):
         raise errors.UserError("--certificate and --key go together; give both, or none")
-    if signing.certificate is not None and signing.key is not None:
-        from avct_jax.marks import signing_key
+    if signing.certificate is not None or signing.timestamp:
+        from avct_jax.marks import credentials
 
-        signing_key.load(signing.certificate, signing.key)
+        credentials.check_named(signing.certificate, signing.key, signing.timestamp)
 
 
 def _check_checkpoint(path: str | None) -> None:

@@ -6,14 +6,16 @@ import json
 from avct_jax import errors
 from avct_jax.cli import option
 
-UNMARKED, FORGED = 1, 3  # exit codes, beside 0 (all are marked, and nothing is forged) and 2 (refused)
+UNMARKED, UNCHECKED, FORGED = 1, 2, 3  # exit codes, beside 0: all are marked, and nothing is forged
+CODES = {"invalid": FORGED, "unreadable": FORGED, "unchecked": UNCHECKED}  # of states that outweigh a mark
 EXAMPLES = """
 examples:
   avct verify talk.mp4
   avct verify *.mp4 --json
 
-exit codes: 0 every film is marked as synthetic, 1 one is not, 2 one cannot be read, 3 credentials are not
-valid
+exit codes: 0 every film is marked as synthetic, 1 one is not, 2 one (or its credentials) could not be looked
+at, 3 credentials are not valid or cannot be read: changed after they were signed, forged, or damaged.
+Of several films the highest counts.
 """
 
 
@@ -36,12 +38,12 @@ def run(options: Options) -> int:
     from avct_jax.cli import terminal
     from avct_jax.marks import verification
 
-    worst, refused = 0, None
+    worst = 0
     for path in options.files:
         try:
             found = verification.verify(path)
         except errors.UserError as error:
-            refused = error
+            worst = max(worst, UNCHECKED)
             if len(options.files) == 1:
                 raise
             record = {"file": path, "error": str(error)}
@@ -53,6 +55,5 @@ def run(options: Options) -> int:
             lines = found.lines if len(options.files) == 1 else [f"{path}: {line}" for line in found.lines]
             for line in lines:
                 terminal.show_result(line)
-        code = FORGED if found.state == "invalid" else 0 if found.marked else UNMARKED
-        worst = max(worst, code)
-    return max(worst, 2) if refused and worst < FORGED else worst
+        worst = max(worst, CODES.get(found.state, 0 if found.marked else UNMARKED))
+    return worst

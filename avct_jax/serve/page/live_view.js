@@ -5,7 +5,7 @@ import { SoundSource } from "./microphone.js";
 import { chosenFace, consent, isReady, picture } from "./picture.js";
 import { Player } from "./player.js";
 import { request } from "./server.js";
-import { factors, faultOfSettings, options } from "./settings.js";
+import { factors, faultOfSettings, knows, options } from "./settings.js";
 import { decodesH264 } from "./video_decoder.js";
 import { Watcher } from "./webrtc.js";
 
@@ -94,7 +94,8 @@ async function openWebrtc(opened) {
 
 function chosen() {
   const face = chosenFace();
-  return { size: SIZE, ...options(), ...(face === null ? {} : { face }) };
+  const whole = knows("framing") && $("live-whole").checked ? { framing: "full" } : {};
+  return { size: SIZE, ...options(), ...whole, ...(face === null ? {} : { face }) };
 }
 
 const handlers = (opened) => ({
@@ -225,6 +226,7 @@ function shows(state) {
   for (const id of ["microphone", "interrupt", "live-audio", "live-text-say"]) $(id).disabled = !isLive;
   $("picture").disabled = state !== "idle";
   for (const radio of document.querySelectorAll("input[name=way]")) radio.disabled = state !== "idle";
+  $("live-whole").disabled = state !== "idle";
   for (const id of ["figure-first", "figure-late"]) if (opening) $(id).textContent = "–";
   for (const id of ["figure-shown", "figure-repeated", "figure-dropped"]) if (opening) $(id).textContent = "0";
   $("live-hint").textContent = isLive ? HINTS.live : HINTS.idle;

@@ -2,6 +2,12 @@
 import { $, complain, settle, show, takeFiles } from "./dom.js";
 import { request } from "./server.js";
 
+const ODD = {
+  invalid: "; its credentials are NOT valid",
+  unreadable: "; its credentials cannot be read",
+  unchecked: "; its credentials were not looked at",
+};
+
 export function startVerify() {
   takeFiles($("verify-drop"), $("verify-file"), async (file) => {
     settle();
@@ -11,8 +17,8 @@ export function startVerify() {
       const body = new FormData();
       body.append("video", file);
       const found = await (await request("/v1/verify", { method: "POST", body })).json();
-      const forged = found.state === "invalid" ? ", but its credentials are not valid" : "";
-      $("verify-state").textContent = `${file.name} is ${found.marked ? "" : "not "}marked as synthetic${forged}.`;
+      const odd = ODD[found.state] ?? "";
+      $("verify-state").textContent = `${file.name} is ${found.marked ? "" : "not "}marked as synthetic${odd}.`;
       $("verify-lines").replaceChildren(...found.lines.map(item));
     } catch (error) {
       $("verify-state").textContent = "";
