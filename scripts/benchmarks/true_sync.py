@@ -1,9 +1,9 @@
-"""How well images and audio fit with a true face, all ways at once: aiortc at both ends, and Chromium by both ways.
+"""How well images and audio fit with a true face: aiortc at both ends, and Chromium by both ways.
 
   python -m scripts.benchmarks.true_sync --json sync.json     under three minutes on two idle cores
 
-One server draws for all three, one after another, so that it compiles once. The table says how loaded the machine
-was; figures of a busy machine say little. Needs chromium and the extra `browser`.
+One server draws for all three, one after another, so that it compiles once. The last line says how loaded the
+machine was: figures of a busy one say little. Needs chromium and the extra `browser`.
 """
 
 import argparse

@@ -238,7 +238,7 @@ def test_page_adjusts_a_stream_and_has_texts_said(opened):
         shown.fill("#live-text", "It is nine o'clock.")
         shown.press("#live-text", "Enter")
         assert page_browser.command(shown).endswith(
-            "--text 'It is nine o'\\''clock.' --head-motion 0.5 --mouth 1.5"
+            "--text 'It is nine o'\\''clock.' --framing full --head-motion 0.5 --mouth 1.5"
         )
     assert json.loads(sent[-1]) == {"type": "text", "text": "It is nine o'clock."}
 

@@ -19,8 +19,9 @@ const SIZE = 256; // px, of WebRTC's streams and others where none is chosen
 let live = null; // what is open
 let saidLast = () => {};
 
-export function startLive(said) {
+export function startLive(said, changed) {
   saidLast = said;
+  $("live-whole").addEventListener("input", changed);
   onClick($("live-start"), start);
   onClick($("live-stop"), () => stop());
   onClick($("microphone"), () => (live.sound.listening ? hush() : listen()));
@@ -92,10 +93,12 @@ async function openWebrtc(opened) {
   await opened.socket.open({ session: session.id, watch: false, sample_rate: opened.sound.rate });
 }
 
+// What of the picture is seen: {framing: "full"}, or nothing where it is the head.
+export const liveFraming = () => (knows("framing") && $("live-whole").checked ? { framing: "full" } : {});
+
 function chosen() {
   const face = chosenFace();
-  const whole = knows("framing") && $("live-whole").checked ? { framing: "full" } : {};
-  return { size: SIZE, ...options(), ...whole, ...(face === null ? {} : { face }) };
+  return { size: SIZE, ...options(), ...liveFraming(), ...(face === null ? {} : { face }) };
 }
 
 const handlers = (opened) => ({
