@@ -5,8 +5,10 @@ import pathlib
 import secrets
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import fastapi
+from fastapi import requests
 
 from avct_jax import errors
 from avct_jax.serve import safe_decode
@@ -29,6 +31,27 @@ def check_consent(consent: str) -> None:
         raise errors.UserError(NO_CONSENT)
     if len(consent) > LONGEST:
         raise errors.UserError(f"`consent` has {len(consent)} characters; {LONGEST} are the most")
+
+
+async def refuse_unknown(connection: requests.HTTPConnection) -> None:
+    """Refuse a form with fields that its request does not have: nothing that was asked for is passed over.
+
+    Raises:
+      UserError: so it is.
+    """
+    dependant = getattr(connection.scope.get("route"), "dependant", None)
+    if not isinstance(connection, fastapi.Request) or dependant is None:
+        return
+    if (known := _fields(dependant)) and (unknown := sorted(set(await connection.form()) - known)):
+        raise errors.UserError(
+            f"there is no field {errors.few(unknown)}; the fields here are {', '.join(sorted(known))}"
+        )
+
+
+def _fields(dependant: Any) -> set[str]:
+    """What a request takes in a form, and what it depends on."""
+    inner = (_fields(other) for other in dependant.dependencies)
+    return {field.alias for field in dependant.body_params}.union(*inner)
 
 
 def nameless(error: errors.UserError, folder: pathlib.Path) -> errors.UserError:

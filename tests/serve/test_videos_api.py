@@ -117,7 +117,9 @@ def test_a_video_is_deleted_with_all_that_was_given(client):
 @pytest.mark.parametrize(
     "changed, status, line",
     [
-        ({"consent": None}, 422, "consent: Field required"),
+        ({"consent": None}, 422, "say in `consent` who"),
+        ({"consent": ""}, 422, "say in `consent` who"),
+        ({"mark": "false"}, 422, "there is no field 'mark'; the fields here are all_faces, audio, blink, "),
         ({"consent": "  "}, 422, "say in `consent` who"),
         ({"consent": "x" * 1001}, 422, "1001 characters"),
         ({"image": None}, 422, "image: Field required"),
