@@ -10,6 +10,7 @@ import io
 import json
 import os
 import pathlib
+import shutil
 from typing import Any, NamedTuple
 
 from avct_jax import errors
@@ -21,6 +22,7 @@ SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlg
 ASSERTION = "org.avct.generation"
 FILM = "film"  # label of the one that was redubbed
 BEGIN = b"jumdc2pa"  # of the box that holds all credentials, in files of every kind (C2PA, JUMBF)
+ROOM = 100_000  # bytes that credentials take at most, beside pictures' own
 PIECE = 1 << 20  # bytes
 ELSEWHERE = "Remote"  # c2pa's word for credentials that are at an address
 PIXEL = bytes.fromhex(  # a png
@@ -120,7 +122,7 @@ def sign(
                 builder.sign_file(str(path), str(signed), signer)
                 os.replace(signed, path)
     except (c2pa.C2paError, OSError, ValueError) as error:
-        raise errors.UserError(f"the film could not be signed: {_line(error)}") from None
+        raise errors.UserError(f"the film could not be signed: {_why(error, path, signed)}") from None
     finally:
         signed.unlink(missing_ok=True)
 
@@ -293,6 +295,19 @@ def holds(path: str | os.PathLike) -> bool:
 def version() -> str:
     """Return this package's version."""
     return importlib.metadata.version("avct-jax")
+
+
+def _why(error: BaseException, path: pathlib.Path, signed: pathlib.Path) -> str:
+    """A reason; c2pa has no word for a full disk."""
+    needed = path.stat().st_size + ROOM
+    written = signed.stat().st_size if signed.exists() else 0
+    free = shutil.disk_usage(path.parent).free + written
+    if free < needed:
+        return (
+            f"{str(path.parent)!r} has room for {free / 1e6:.1f} MB, and a second copy takes "
+            f"{needed / 1e6:.1f} MB until it is done; free some"
+        )
+    return _line(error)
 
 
 def _line(error: BaseException) -> str:

@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import types
 
 import c2pa
 import numpy as np
@@ -247,6 +248,18 @@ def test_a_film_that_is_not_signed_by_who_was_named_is_told_so(tmp_path, monkeyp
         made.file(path, notes, portrait=None, sounds=[], film=False, checkpoint=None)
         assert "the film is whole: the film could not be signed: Other: no luck" in notes[-1]
     assert "no luck" in named.unsigned and usual.unsigned is None and path.read_bytes() == before
+
+
+def test_where_there_is_no_room_that_is_said(tmp_path, monkeypatch):
+    path = film(tmp_path / "a.mp4")
+    monkeypatch.setattr(c2pa.Builder, "sign_file", lambda *_: c2pa.c2pa._raise_typed_c2pa_error("Io: 0x2"))
+    for free, said in (
+        (10_000, "room for 0.0 MB, and a second copy takes 0.1 MB .*; free some"),
+        (10**9, "Io: 0x2"),
+    ):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: types.SimpleNamespace(free=free))
+        with pytest.raises(errors.UserError, match=said):
+            credentials.sign(path, credentials.GenerationStatement(None), signing_key.own())
 
 
 def test_a_record_holds_all_that_is_found(tmp_path):
