@@ -15,7 +15,7 @@ from avct_jax.serve import safe_decode
 from avct_jax.serve.settings import Limits
 
 PIECE = 1 << 20  # bytes
-ORIGINAL = "original"  # a portrait's file as it came
+ORIGINAL, SOUND = "original", "original_audio"  # a portrait's and a recording's file as they came
 LONGEST = 1000  # characters of a consent
 CONSENT = fastapi.Form(description="who in the picture agreed to this, and how; kept with the video")
 NO_CONSENT = "say in `consent` who in the picture agreed to this, and how: 'It is me', for example"

@@ -214,6 +214,13 @@ def test_the_original_of_a_picture_is_told_of_and_its_credentials_are_kept(tmp_p
     assert checksum.sha256(original) in json.dumps(manifest["assertions"])
 
 
+def test_the_original_of_a_sound_is_told_of(tmp_path, portrait):
+    path, original = film(tmp_path / "a.mp4"), tmp_path / "voice.opus"
+    original.write_bytes(b"as it came")
+    marks(path, portrait, original_audio=original)
+    assert verification.verify(path).statement["audio_sha256"] == [checksum.sha256(original)]
+
+
 def test_where_no_key_can_be_kept_the_film_is_whole_and_a_note_says_so(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(installation.FOLDER_VARIABLE, str(tmp_path / "file" / "below"))
