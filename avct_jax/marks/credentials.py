@@ -198,8 +198,9 @@ def _library() -> Any:
     return c2pa
 
 
-def _context(c2pa: Any) -> Any:
-    return c2pa.Context(settings=c2pa.Settings.from_dict(SETTINGS))
+def _context(c2pa: Any, trust: bytes | None = None) -> Any:
+    settings = SETTINGS if trust is None else SETTINGS | {"trust": {"trust_anchors": trust.decode()}}
+    return c2pa.Context(settings=c2pa.Settings.from_dict(settings))
 
 
 def _signer(c2pa: Any, key: signing_key.SigningKey, timestamp: str | None) -> Any:
@@ -246,8 +247,11 @@ def _kind(begin: bytes) -> str:
     return next((kind for mark, kind in KINDS.items() if begin.startswith(mark)), UNKNOWN)
 
 
-def read(path: str | os.PathLike) -> dict[str, Any] | None:
+def read(path: str | os.PathLike, trust: bytes | None = None) -> dict[str, Any] | None:
     """Read a film's credentials: c2pa's own report; None where there are none.
+
+    Args:
+      trust: certificates of authorities that count as known, PEM; None: nobody does.
 
     Raises:
       UncheckedCredentials: there are some, and c2pa-python is missing; or they are kept elsewhere.
@@ -260,7 +264,7 @@ def read(path: str | os.PathLike) -> dict[str, Any] | None:
             raise
         return None
     try:
-        with _context(c2pa) as context:
+        with _context(c2pa, trust) as context:
             reader = c2pa.Reader.try_create(os.fspath(path), context=context)
             if reader is None:
                 return None

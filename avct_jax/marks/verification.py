@@ -22,9 +22,9 @@ class Verification(NamedTuple):
 
     Attributes:
       file: its name.
-      state: of its credentials: "trusted" (by an authority that c2pa knows), "valid" (unchanged since it was
-        signed, by whoever says so), "invalid" (changed, or forged), "none", "unreadable" (there are some,
-        damaged), or "unchecked" (there are some, and nobody looked).
+      state: of its credentials: "trusted" (by an authority that counts as known), "valid" (unchanged since
+        it was signed, by whoever says so), "invalid" (changed, or forged), "none", "unreadable" (there are
+        some, damaged), or "unchecked" (there are some, and nobody looked).
       reason: why they are unreadable or unchecked.
       signer: who signed, in the certificate's words.
       generator: what made it.
@@ -105,15 +105,18 @@ class Verification(NamedTuple):
         return told
 
 
-def verify(path: str | os.PathLike) -> Verification:
+def verify(path: str | os.PathLike, trust: bytes | None = None) -> Verification:
     """Read a film's credentials and look for its watermark; nothing is fetched.
+
+    Args:
+      trust: as `credentials.read`.
 
     Raises:
       UserError: there is no such file, or it is neither film, picture nor sound.
     """
     media = _media(path)
     mark = mark_detector.read(path) if media == "film" else None
-    return _credentials(path, mark)._replace(media=media)
+    return _credentials(path, mark, trust)._replace(media=media)
 
 
 def _media(path: str | os.PathLike) -> Literal["film", "picture", "sound"]:
@@ -128,9 +131,11 @@ def _media(path: str | os.PathLike) -> Literal["film", "picture", "sound"]:
         return "film" if len(list(itertools.islice(frames, 2))) > 1 else "picture"
 
 
-def _credentials(path: str | os.PathLike, mark: mark_detector.MarkReading | None) -> Verification:
+def _credentials(
+    path: str | os.PathLike, mark: mark_detector.MarkReading | None, trust: bytes | None
+) -> Verification:
     try:
-        report = credentials.read(path)
+        report = credentials.read(path, trust)
     except credentials.UncheckedCredentials as error:
         return Verification(os.fspath(path), "unchecked", watermark=mark, reason=str(error))
     except errors.UserError as error:

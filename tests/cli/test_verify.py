@@ -80,6 +80,20 @@ def test_quiet_says_nothing_but_by_its_code(names, code, films, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_who_signed_is_known_where_an_authority_is_trusted(films, tmp_path, capsys):
+    authority = signing_key.own().certificates.split(b"-----BEGIN")[-1]
+    (tmp_path / "authority.pem").write_bytes(b"-----BEGIN" + authority)
+    (tmp_path / "other.pem").write_bytes(
+        signing_key.passing().certificates.partition(b"\n-----BEGIN")[0] + b"\n"
+    )
+    for name, said in (("authority", "a known authority vouches"), ("other", "known to no authority here")):
+        assert main.main(["verify", films["signed"], "--trust", str(tmp_path / f"{name}.pem")]) == 0
+        assert said in capsys.readouterr().out
+    for name, why in (("text.mp4", "there is none in it"), ("gone.pem", "No such file")):
+        assert main.main(["verify", films["signed"], "--trust", str(tmp_path / name)]) == main.REFUSED
+        assert f"{name}': {why}" in capsys.readouterr().err
+
+
 def test_json_is_an_object_a_line(films, capsys):
     assert main.main(["verify", "--json", films["signed"], films["text"]]) == 2
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
