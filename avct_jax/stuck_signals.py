@@ -9,12 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 PATIENCE = 1.0  # seconds that the main thread has to hear a signal before it counts as stuck
 # Seconds in which further signals, but a key's, are the same one: `timeout` and process managers send theirs
 # to the process and to its group.
 ECHO = 1.0
 LEAST_AGE = 0.5  # seconds that a handler may have run before the watcher reads of its signal
+AGAIN = 0.02  # seconds after which an exception that was lost is raised again
 END = 0  # no signal's number
 ENDED = "{}; nothing was left behind"
 WAITING = "{}: the running computation is waited for; once more ends at once"
@@ -79,6 +81,43 @@ def ending_at_once(leave: Callable[[int], object] = os._exit) -> Iterator[None]:
             stream.flush()
     compile_cache.remove_unfinished()
     leave(128 + number)
+
+
+@contextlib.contextmanager
+def insisted() -> Iterator[None]:
+    """Raise once more what a signal's handler raised where Python only prints it and goes on.
+
+    So it does in callbacks of the garbage collector (JAX has one) and in finalisers: a Ctrl-C there
+    would be lost. In the main thread alone.
+    """
+    swallowed: BaseException | None = None
+    print_it = sys.unraisablehook
+
+    def keep(unraisable: Any) -> None:
+        nonlocal swallowed
+        if not isinstance(unraisable.exc_value, KeyboardInterrupt | SystemExit):
+            print_it(unraisable)
+            return
+        swallowed = unraisable.exc_value.with_traceback(None)
+        if hasattr(signal, "setitimer"):  # else it is raised at the block's end
+            signal.setitimer(signal.ITIMER_REAL, AGAIN)
+
+    def raise_it(*_: object) -> None:
+        nonlocal swallowed
+        if (lost := swallowed) is not None:
+            swallowed = None
+            raise lost
+
+    before = signal.signal(signal.SIGALRM, raise_it) if hasattr(signal, "SIGALRM") else None
+    sys.unraisablehook = keep
+    try:
+        yield
+        raise_it()
+    finally:
+        sys.unraisablehook = print_it
+        if before is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
 
 
 def is_echo(first: float, number: int) -> bool:

@@ -1,5 +1,7 @@
 """Signals to a process whose main thread is in a call that never ends, so that Python's handlers wait."""
 
+import contextlib
+import gc
 import os
 import signal
 import subprocess
@@ -10,6 +12,7 @@ import time
 import pytest
 
 from avct_jax import compile_cache, stuck_signals
+from avct_jax.cli import main
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into a lock of glibc")
 
@@ -109,3 +112,45 @@ def test_what_ends_otherwise_is_not_left_at_once():
     for end in (SystemExit(2), SystemExit("a line"), ValueError()):
         with pytest.raises(type(end)), stuck_signals.ending_at_once(_leave):
             raise end
+
+
+@pytest.fixture
+def handlers():
+    """A command that was ended ignores further signals; the tests go on."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *main.ENDING)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def signal_within_gc(number, times=1):
+    """Send the process a signal where Python can only print what its handler raises; so often."""
+    sent = []
+
+    def send(phase, _):
+        if phase == "start" and len(sent) < times:
+            sent.append(number)
+            os.kill(os.getpid(), number)
+
+    gc.callbacks.append(send)
+    try:
+        yield sent
+    finally:
+        gc.callbacks.remove(send)
+
+
+@pytest.mark.parametrize(
+    "number, kind, code", [(signal.SIGINT, KeyboardInterrupt, None), (signal.SIGTERM, SystemExit, 143)]
+)
+@pytest.mark.parametrize("seconds", [20, 0])
+def test_a_signal_within_garbage_collection_ends_a_command(number, kind, code, seconds, capsys, handlers):
+    begun, alarm = time.monotonic(), signal.getsignal(signal.SIGALRM)
+    with signal_within_gc(number) as sent, pytest.raises(kind) as ended, main._ending_cleanly():
+        gc.collect()
+        assert sent == [number]
+        while time.monotonic() - begun < seconds:  # it would go on
+            time.sleep(0.01)
+    assert getattr(ended.value, "code", None) == code and time.monotonic() - begun < 10
+    assert capsys.readouterr().err == ""
+    assert signal.getsignal(signal.SIGALRM) is alarm and signal.getitimer(signal.ITIMER_REAL)[0] == 0

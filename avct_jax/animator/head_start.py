@@ -36,8 +36,8 @@ class HeadStart:
         self.square: background.Background[portrait.HeadSquare] | None = None
         self.layers: background.Background | None = None
         if request.framing == "head" and not request.redub:
-            self.square = background.Background(functools.partial(_read, image, request))
-            self.layers = background.Background(lambda notes: _take_apart(self.square.result([]), notes))
+            self.square = square = background.Background(functools.partial(_read, image, request))
+            self.layers = background.Background(lambda notes: _take_apart(square.result([]), notes))
         if arguments.is_path(audio):
             listen = functools.partial(base.hear, audio, mesh_features.listen)
             self.hearing = background.Background(lambda notes: listen(notes, request.audio_track))

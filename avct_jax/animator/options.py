@@ -79,6 +79,8 @@ class Told(TypedDict, total=False):
       timestamp: address of a time-stamping authority that is asked to date the credentials.
       original: the file that the image was made of: the credentials tell of it, and keep its own; by default
         the image is it.
+      original_audio: the file that the sound was made of (decoded, cut): credentials tell its checksum; by
+        default that of the sound.
       captions: what is said when, rows of (text, start, end) in seconds, for subtitles; by default the
         transcript's words where they are heard.
     """
@@ -112,6 +114,7 @@ class Told(TypedDict, total=False):
     key: Any
     timestamp: str | None
     original: Path | None
+    original_audio: Path | None
 
 
 class Request(NamedTuple):
@@ -146,6 +149,7 @@ class Request(NamedTuple):
     key: Any = None
     timestamp: str | None = None
     original: Path | None = None
+    original_audio: Path | None = None
 
     @property
     def told(self) -> timeline.FaceDirection:
@@ -169,7 +173,7 @@ class Request(NamedTuple):
     @property
     def files(self) -> tuple[Any, ...]:
         """What may be a file's name."""
-        signing = self.certificate, self.key, self.original
+        signing = self.certificate, self.key, self.original, self.original_audio
         return self.poses, self.phonemes, self.blinks, self.direction, *signing
 
     @property
@@ -317,7 +321,8 @@ def _consent_of(request: Request) -> str | None:
         raise errors.UserError("a certificate and its key sign together; give both or none")
     if not isinstance(request.timestamp, str | None):
         raise errors.UserError(f"the timestamp is {request.timestamp!r}; it must be an authority's address")
-    told = (request.certificate, request.consent, request.timestamp, request.original)
+    originals = request.original, request.original_audio
+    told = (request.certificate, request.consent, request.timestamp, *originals)
     if not request.mark and any(x is not None and x != "" for x in told):
         raise errors.UserError(
             "no mark is wanted, and what is to stand in it is given; leave one of them out"

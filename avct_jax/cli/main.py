@@ -146,7 +146,8 @@ def _ending_cleanly() -> Iterator[None]:
     with stuck_signals.watched(ending, lambda: STUCK) as handled:
         before = {number: signal.signal(number, end) for number in ending}
         try:
-            yield
+            with stuck_signals.insisted():
+                yield
         finally:
             for number, handler in before.items():
                 # Once asked, the process ends by that signal.

@@ -18,6 +18,7 @@ class MarkOptions:
       key: PEM file of its key
       timestamp: address of an authority that dates the credentials; it is asked over the network
       original: what the image was made of (default: the image): the credentials tell of it, and keep its own
+      original_audio: what the audio was made of (default: the audio): the credentials tell its checksum
     """
 
     no_mark: option.Flag = False
@@ -27,6 +28,7 @@ class MarkOptions:
     key: option.MaybeFile = None
     timestamp: Annotated[option.MaybeText, option.shown_as("URL")] = None
     original: option.MaybeFile = None
+    original_audio: option.MaybeFile = None
 
     def asked(self) -> dict[str, Any]:
         """As an animator is told."""

@@ -50,7 +50,7 @@ class AnimationJob(NamedTuple):
     @property
     def files(self) -> dict[str, str]:
         """What it is made of, by kind; the checkpoint is not among them."""
-        told = ("phonemes", "poses", "blinks", "direction", "original")
+        told = ("phonemes", "poses", "blinks", "direction", "original", "original_audio")
         named: dict[str, Any] = {"image": self.image}
         named |= {name: given for name in told if arguments.is_path(given := getattr(self.request, name))}
         if isinstance(self.audio, list):

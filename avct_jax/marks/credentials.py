@@ -10,6 +10,7 @@ import io
 import json
 import os
 import pathlib
+import shutil
 from typing import Any, NamedTuple
 
 from avct_jax import errors
@@ -21,6 +22,7 @@ SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlg
 ASSERTION = "org.avct.generation"
 FILM = "film"  # label of the one that was redubbed
 BEGIN = b"jumdc2pa"  # of the box that holds all credentials, in files of every kind (C2PA, JUMBF)
+ROOM = 100_000  # bytes that credentials take at most, beside pictures' own
 PIECE = 1 << 20  # bytes
 ELSEWHERE = "Remote"  # c2pa's word for credentials that are at an address
 PIXEL = bytes.fromhex(  # a png
@@ -120,7 +122,7 @@ def sign(
                 builder.sign_file(str(path), str(signed), signer)
                 os.replace(signed, path)
     except (c2pa.C2paError, OSError, ValueError) as error:
-        raise errors.UserError(f"the film could not be signed: {_line(error)}") from None
+        raise errors.UserError(f"the film could not be signed: {_why(error, path, signed)}") from None
     finally:
         signed.unlink(missing_ok=True)
 
@@ -196,8 +198,9 @@ def _library() -> Any:
     return c2pa
 
 
-def _context(c2pa: Any) -> Any:
-    return c2pa.Context(settings=c2pa.Settings.from_dict(SETTINGS))
+def _context(c2pa: Any, trust: bytes | None = None) -> Any:
+    settings = SETTINGS if trust is None else SETTINGS | {"trust": {"trust_anchors": trust.decode()}}
+    return c2pa.Context(settings=c2pa.Settings.from_dict(settings))
 
 
 def _signer(c2pa: Any, key: signing_key.SigningKey, timestamp: str | None) -> Any:
@@ -244,8 +247,11 @@ def _kind(begin: bytes) -> str:
     return next((kind for mark, kind in KINDS.items() if begin.startswith(mark)), UNKNOWN)
 
 
-def read(path: str | os.PathLike) -> dict[str, Any] | None:
+def read(path: str | os.PathLike, trust: bytes | None = None) -> dict[str, Any] | None:
     """Read a film's credentials: c2pa's own report; None where there are none.
+
+    Args:
+      trust: certificates of authorities that count as known, PEM; None: nobody does.
 
     Raises:
       UncheckedCredentials: there are some, and c2pa-python is missing; or they are kept elsewhere.
@@ -258,7 +264,7 @@ def read(path: str | os.PathLike) -> dict[str, Any] | None:
             raise
         return None
     try:
-        with _context(c2pa) as context:
+        with _context(c2pa, trust) as context:
             reader = c2pa.Reader.try_create(os.fspath(path), context=context)
             if reader is None:
                 return None
@@ -293,6 +299,19 @@ def holds(path: str | os.PathLike) -> bool:
 def version() -> str:
     """Return this package's version."""
     return importlib.metadata.version("avct-jax")
+
+
+def _why(error: BaseException, path: pathlib.Path, signed: pathlib.Path) -> str:
+    """A reason; c2pa has no word for a full disk."""
+    needed = path.stat().st_size + ROOM
+    written = signed.stat().st_size if signed.exists() else 0
+    free = shutil.disk_usage(path.parent).free + written
+    if free < needed:
+        return (
+            f"{str(path.parent)!r} has room for {free / 1e6:.1f} MB, and a second copy takes "
+            f"{needed / 1e6:.1f} MB until it is done; free some"
+        )
+    return _line(error)
 
 
 def _line(error: BaseException) -> str:

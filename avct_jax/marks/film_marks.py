@@ -24,6 +24,7 @@ class MarkRequest(NamedTuple):
     key: Any = None
     timestamp: str | None = None
     original: Any = None
+    original_audio: Any = None
 
 
 class FilmMarks:
@@ -81,7 +82,8 @@ class FilmMarks:
             return
         try:
             shown = portrait if self._asked.original is None else self._asked.original
-            statement = self._statement(shown, sounds, film, checkpoint)
+            heard = sounds if self._asked.original_audio is None else [self._asked.original_audio]
+            statement = self._statement(shown, heard, film, checkpoint)
             key = self._key or signing_key.own(notes)
             credentials.sign(path, statement, key, timestamp=self._asked.timestamp)
         except (errors.UserError, OSError, ValueError) as error:

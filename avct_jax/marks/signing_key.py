@@ -101,6 +101,25 @@ def load(certificate: str | os.PathLike, key: str | os.PathLike | Callable[[byte
     return made
 
 
+def read_trust(path: str | os.PathLike) -> bytes:
+    """Read the certificates of authorities that are to count as known.
+
+    Raises:
+      UserError: there are none in the file.
+    """
+    from cryptography import x509
+
+    try:
+        found = pathlib.Path(path).read_bytes()
+        x509.load_pem_x509_certificates(found)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "there is none in it"
+        raise errors.UserError(
+            f"no certificate of an authority can be read from {os.fspath(path)!r}: {why}; name a PEM file"
+        ) from None
+    return found
+
+
 @functools.cache
 def passing() -> SigningKey:
     """Return a key like an installation's, which is kept nowhere: to try with."""

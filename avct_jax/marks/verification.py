@@ -1,12 +1,19 @@
 """What a film says of itself: its Content Credentials, and its watermark; anybody's film."""
 
+import contextlib
+import itertools
 import os
 from typing import Any, Literal, NamedTuple
 
 from avct_jax import errors
-from avct_jax.data.media import container
+from avct_jax.data.media import container, video_io
 from avct_jax.marks import credential_report, credentials, mark_detector
 
+NO_FRAMES = {
+    "film": "no frames to look for a watermark in",
+    "picture": "no watermark is looked for: it is how a film's frames change, and this is a single picture",
+    "sound": "no frames to look for a watermark in: it is a sound",
+}
 State = Literal["trusted", "valid", "invalid", "none", "unreadable", "unchecked"]
 
 
@@ -15,9 +22,9 @@ class Verification(NamedTuple):
 
     Attributes:
       file: its name.
-      state: of its credentials: "trusted" (by an authority that c2pa knows), "valid" (unchanged since it was
-        signed, by whoever says so), "invalid" (changed, or forged), "none", "unreadable" (there are some,
-        damaged), or "unchecked" (there are some, and nobody looked).
+      state: of its credentials: "trusted" (by an authority that counts as known), "valid" (unchanged since
+        it was signed, by whoever says so), "invalid" (changed, or forged), "none", "unreadable" (there are
+        some, damaged), or "unchecked" (there are some, and nobody looked).
       reason: why they are unreadable or unchecked.
       signer: who signed, in the certificate's words.
       generator: what made it.
@@ -26,6 +33,7 @@ class Verification(NamedTuple):
       failures: what is not valid, codes of C2PA.
       watermark: found in the frames; None where there are no frames to look at.
       ingredients: what it was made from, as its credentials tell.
+      media: "film", "picture" (a single one), or "sound": what has no waves bears no watermark.
       declared: what they say of the film itself, whatever it was made from.
     """
 
@@ -40,6 +48,7 @@ class Verification(NamedTuple):
     ingredients: tuple[credential_report.Ingredient, ...] = ()
     reason: str | None = None
     declared: bool | None = None
+    media: Literal["film", "picture", "sound"] = "film"
 
     @property
     def marked(self) -> bool:
@@ -69,7 +78,7 @@ class Verification(NamedTuple):
         found += [f"{name}: {_shown(value)}" for name, value in (self.statement or {}).items()]
         mark = self.watermark
         if mark is None:
-            found.append("no frames to look for a watermark in: it is a sound")
+            found.append(NO_FRAMES[self.media])
         elif not mark.found:
             found.append(f"no watermark of avct_jax (score {mark.score:.0f})")
         elif mark.payload is None:
@@ -96,15 +105,37 @@ class Verification(NamedTuple):
         return told
 
 
-def verify(path: str | os.PathLike) -> Verification:
+def verify(path: str | os.PathLike, trust: bytes | None = None) -> Verification:
     """Read a film's credentials and look for its watermark; nothing is fetched.
+
+    Args:
+      trust: as `credentials.read`.
 
     Raises:
       UserError: there is no such file, or it is neither film, picture nor sound.
     """
-    mark = mark_detector.read(path) if container.probe(path).has_video else None
+    media = _media(path)
+    mark = mark_detector.read(path) if media == "film" else None
+    return _credentials(path, mark, trust)._replace(media=media)
+
+
+def _media(path: str | os.PathLike) -> Literal["film", "picture", "sound"]:
+    """What a file is, whatever its name.
+
+    Raises:
+      UserError: it is none of these.
+    """
+    if not container.probe(path).has_video:
+        return "sound"
+    with contextlib.closing(video_io.read_frames(path, frame_rate=None, size=16)) as frames:
+        return "film" if len(list(itertools.islice(frames, 2))) > 1 else "picture"
+
+
+def _credentials(
+    path: str | os.PathLike, mark: mark_detector.MarkReading | None, trust: bytes | None
+) -> Verification:
     try:
-        report = credentials.read(path)
+        report = credentials.read(path, trust)
     except credentials.UncheckedCredentials as error:
         return Verification(os.fspath(path), "unchecked", watermark=mark, reason=str(error))
     except errors.UserError as error:

@@ -17,7 +17,7 @@ from fastapi import exceptions, responses, staticfiles
 import avct_jax
 from avct_jax import errors
 from avct_jax.data.speech import speaker
-from avct_jax.serve import faces_api, verify_api, voice
+from avct_jax.serve import faces_api, upload, verify_api, voice
 from avct_jax.serve.guard import Guard
 from avct_jax.serve.server_metrics import CONTENT_TYPE, ServerMetrics
 from avct_jax.serve.settings import ServerSettings
@@ -77,6 +77,7 @@ def create_app(
 
     app = fastapi.FastAPI(
         title="avct", version=avct_jax.__version__, description=ABOUT, lifespan=lifespan,
+        dependencies=[fastapi.Depends(upload.refuse_unknown)],
         docs_url=None, redoc_url=None,  # they load programs from elsewhere
     )  # fmt: skip
     app.state.settings = settings
@@ -151,7 +152,10 @@ def _add_handlers(app: fastapi.FastAPI) -> None:
 
     @app.exception_handler(exceptions.RequestValidationError)
     async def explain(_: fastapi.Request, error: exceptions.RequestValidationError) -> responses.JSONResponse:
-        return responses.JSONResponse({"detail": stream_protocol.explain(error.errors())}, 422)
+        told = error.errors()
+        blank = any(row["type"] == "missing" and row["loc"] == ("body", "consent") for row in told)
+        line = upload.NO_CONSENT if blank else stream_protocol.explain(told)
+        return responses.JSONResponse({"detail": line}, 422)
 
     @app.exception_handler(Exception)
     async def fail(_: fastapi.Request, error: Exception) -> responses.JSONResponse:

@@ -5,15 +5,17 @@ import pathlib
 import secrets
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import fastapi
+from fastapi import requests
 
 from avct_jax import errors
 from avct_jax.serve import safe_decode
 from avct_jax.serve.settings import Limits
 
 PIECE = 1 << 20  # bytes
-ORIGINAL = "original"  # a portrait's file as it came
+ORIGINAL, SOUND = "original", "original_audio"  # a portrait's and a recording's file as they came
 LONGEST = 1000  # characters of a consent
 CONSENT = fastapi.Form(description="who in the picture agreed to this, and how; kept with the video")
 NO_CONSENT = "say in `consent` who in the picture agreed to this, and how: 'It is me', for example"
@@ -29,6 +31,27 @@ def check_consent(consent: str) -> None:
         raise errors.UserError(NO_CONSENT)
     if len(consent) > LONGEST:
         raise errors.UserError(f"`consent` has {len(consent)} characters; {LONGEST} are the most")
+
+
+async def refuse_unknown(connection: requests.HTTPConnection) -> None:
+    """Refuse a form with fields that its request does not have: nothing that was asked for is passed over.
+
+    Raises:
+      UserError: so it is.
+    """
+    dependant = getattr(connection.scope.get("route"), "dependant", None)
+    if not isinstance(connection, fastapi.Request) or dependant is None:
+        return
+    if (known := _fields(dependant)) and (unknown := sorted(set(await connection.form()) - known)):
+        raise errors.UserError(
+            f"there is no field {errors.few(unknown)}; the fields here are {', '.join(sorted(known))}"
+        )
+
+
+def _fields(dependant: Any) -> set[str]:
+    """What a request takes in a form, and what it depends on."""
+    inner = (_fields(other) for other in dependant.dependencies)
+    return {field.alias for field in dependant.body_params}.union(*inner)
 
 
 def nameless(error: errors.UserError, folder: pathlib.Path) -> errors.UserError:

@@ -16,6 +16,7 @@ class FoundMarks(pydantic.BaseModel):
     """The marks of a film."""
 
     marked: bool = pydantic.Field(description="as synthetic, by what is not forged")
+    media: str = pydantic.Field(description="film, picture (a single one) or sound")
     state: str = pydantic.Field(
         description="of its Content Credentials: trusted, valid, invalid, none, unreadable or unchecked"
     )

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import PIL.Image
 import pytest
 from scipy.io import wavfile
 
@@ -52,6 +53,45 @@ def test_a_sound_is_looked_at_too_and_stops_nothing(films, tmp_path, capsys):
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert first["state"] == "none" and first["watermark"] is None and not first["marked"]
     assert "no frames to look for a watermark in: it is a sound" in first["lines"] and second["marked"]
+
+
+def test_a_picture_bears_no_wave(tmp_path, capsys):
+    PIL.Image.new("RGB", (64, 64)).save(tmp_path / "a.jpg")
+    assert main.main(["verify", str(tmp_path / "a.jpg")]) == 1
+    assert capsys.readouterr().out == (
+        "no Content Credentials\nno watermark is looked for: it is how a film's frames change, "
+        "and this is a single picture\n"
+    )
+
+
+def test_what_cannot_be_read_is_told_alike_of_one_file_and_of_several(films, capsys):
+    for names in (["text"], ["text", "plain"]):
+        assert main.main(["verify", "--json", *(films[name] for name in names)]) == 2
+        first = json.loads(capsys.readouterr().out.splitlines()[0])
+        assert set(first) == {"file", "error"} and "no sound or video file" in first["error"]
+        assert main.main(["verify", *(films[name] for name in names)]) == 2
+        said = capsys.readouterr()
+        assert "text" not in said.out and said.err.startswith("avct: ") and "text.mp4" in said.err
+
+
+@pytest.mark.parametrize("names, code", [(["signed"], 0), (["signed", "forged"], 3)])
+def test_quiet_says_nothing_but_by_its_code(names, code, films, capsys):
+    assert main.main(["verify", "--quiet", *(films[name] for name in names)]) == code
+    assert capsys.readouterr() == ("", "")
+
+
+def test_who_signed_is_known_where_an_authority_is_trusted(films, tmp_path, capsys):
+    authority = signing_key.own().certificates.split(b"-----BEGIN")[-1]
+    (tmp_path / "authority.pem").write_bytes(b"-----BEGIN" + authority)
+    (tmp_path / "other.pem").write_bytes(
+        signing_key.passing().certificates.partition(b"\n-----BEGIN")[0] + b"\n"
+    )
+    for name, said in (("authority", "a known authority vouches"), ("other", "known to no authority here")):
+        assert main.main(["verify", films["signed"], "--trust", str(tmp_path / f"{name}.pem")]) == 0
+        assert said in capsys.readouterr().out
+    for name, why in (("text.mp4", "there is none in it"), ("gone.pem", "No such file")):
+        assert main.main(["verify", films["signed"], "--trust", str(tmp_path / name)]) == main.REFUSED
+        assert f"{name}': {why}" in capsys.readouterr().err
 
 
 def test_json_is_an_object_a_line(films, capsys):

@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import types
 
 import c2pa
 import numpy as np
@@ -213,6 +214,13 @@ def test_the_original_of_a_picture_is_told_of_and_its_credentials_are_kept(tmp_p
     assert checksum.sha256(original) in json.dumps(manifest["assertions"])
 
 
+def test_the_original_of_a_sound_is_told_of(tmp_path, portrait):
+    path, original = film(tmp_path / "a.mp4"), tmp_path / "voice.opus"
+    original.write_bytes(b"as it came")
+    marks(path, portrait, original_audio=original)
+    assert verification.verify(path).statement["audio_sha256"] == [checksum.sha256(original)]
+
+
 def test_where_no_key_can_be_kept_the_film_is_whole_and_a_note_says_so(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(installation.FOLDER_VARIABLE, str(tmp_path / "file" / "below"))
@@ -247,6 +255,18 @@ def test_a_film_that_is_not_signed_by_who_was_named_is_told_so(tmp_path, monkeyp
         made.file(path, notes, portrait=None, sounds=[], film=False, checkpoint=None)
         assert "the film is whole: the film could not be signed: Other: no luck" in notes[-1]
     assert "no luck" in named.unsigned and usual.unsigned is None and path.read_bytes() == before
+
+
+def test_where_there_is_no_room_that_is_said(tmp_path, monkeypatch):
+    path = film(tmp_path / "a.mp4")
+    monkeypatch.setattr(c2pa.Builder, "sign_file", lambda *_: c2pa.c2pa._raise_typed_c2pa_error("Io: 0x2"))
+    for free, said in (
+        (10_000, "room for 0.0 MB, and a second copy takes 0.1 MB .*; free some"),
+        (10**9, "Io: 0x2"),
+    ):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: types.SimpleNamespace(free=free))
+        with pytest.raises(errors.UserError, match=said):
+            credentials.sign(path, credentials.GenerationStatement(None), signing_key.own())
 
 
 def test_a_record_holds_all_that_is_found(tmp_path):

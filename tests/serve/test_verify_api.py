@@ -37,3 +37,11 @@ def test_a_film_of_more_than_other_requests_may_have_is_taken(client, tmp_path):
 def test_a_film_that_is_too_large_is_refused(client):
     answer = client.post("/v1/verify", files={"video": ("x", b"x" * 2000)})
     assert answer.status_code == 413 and "the video has more than 1000 bytes" in answer.json()["detail"]
+
+
+def test_a_field_that_is_not_known_is_refused(client):
+    for path in ("/v1/verify", "/v1/faces", "/v1/sessions"):
+        answer = client.post(
+            path, files={"video" if "verify" in path else "image": ("x", b"x")}, data={"a": "b"}
+        )
+        assert answer.status_code == 422 and answer.json()["detail"].startswith("there is no field 'a'; the")

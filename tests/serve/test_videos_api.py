@@ -99,9 +99,10 @@ def test_files_have_names_of_the_servers(client):
     folder = pathlib.Path(told["output"]).parent
     assert re.fullmatch(r"[\w-]{22}", folder.name) and pathlib.Path(told["image"]) == folder / "image.png"
     assert {path.name for path in folder.iterdir()} == {
-        "image.png", "original", "audio.wav", "video.mp4", "request.json",
+        "image.png", "original", "audio.wav", "original_audio", "video.mp4", "request.json",
     }  # fmt: skip
     assert told["original"] == str(folder / "original")
+    assert pathlib.Path(told["original_audio"]).read_bytes() == serve_parts.wav()  # as it was sent
 
 
 def test_a_video_is_deleted_with_all_that_was_given(client):
@@ -117,7 +118,9 @@ def test_a_video_is_deleted_with_all_that_was_given(client):
 @pytest.mark.parametrize(
     "changed, status, line",
     [
-        ({"consent": None}, 422, "consent: Field required"),
+        ({"consent": None}, 422, "say in `consent` who"),
+        ({"consent": ""}, 422, "say in `consent` who"),
+        ({"mark": "false"}, 422, "there is no field 'mark'; the fields here are all_faces, audio, blink, "),
         ({"consent": "  "}, 422, "say in `consent` who"),
         ({"consent": "x" * 1001}, 422, "1001 characters"),
         ({"image": None}, 422, "image: Field required"),

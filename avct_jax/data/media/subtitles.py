@@ -18,7 +18,7 @@ LINE, LINES = 42, 2  # columns of a line, lines of a cue: what broadcasters ask 
 SHORTEST = 0.8  # s that a cue is shown, if the next leaves it
 # Where a sentence ends: at stops of wide letters; at others before a space, closing quotes along with it.
 CLOSING = "[\"'”’»)\\]」』]*"  # noqa: RUF001 - quotes do look like others
-END = re.compile(rf"[。！？।]+{CLOSING}|[.!?…]+{CLOSING}(?=\s|$)")  # noqa: RUF001
+END = re.compile(rf"[。！？।]+{CLOSING}|[.!?…؟۔]+{CLOSING}(?=\s|$)")  # noqa: RUF001
 # Not at a single stop before a small letter, and not at that of a title or an initial.
 TITLE = re.compile(r"(?:^|[\s(\"'“])(?:Mrs?|Ms|Dr|Prof|St|Mme|Sra?|e\.g|i\.e|vs|[A-Z])\.$")
 

@@ -87,6 +87,7 @@ async def create_video(
         }
         if audio is not None:
             await _decode_audio(folder, audio, heard, limits)
+            files["original_audio"] = str(folder / upload.SOUND)
         else:
             files["phonemes"] = await voice.write(text, heard)
         told = files | how.options() | {"transcript": transcript or None, "consent": consent}
@@ -98,11 +99,10 @@ async def create_video(
 async def _decode_audio(
     folder: pathlib.Path, audio: fastapi.UploadFile, heard: pathlib.Path, limits: Limits
 ) -> None:
-    """Write a recording under a name of our own, and decode it."""
-    given = folder / "given"
+    """Write a recording under a name of our own, which the video's credentials tell of, and decode it."""
+    given = folder / upload.SOUND
     await upload.save(audio, given, limits.audio, "audio")
     decoded = await safe_decode.audio(given, heard, limits)
-    given.unlink()
     if not decoded.seconds:
         raise errors.UserError("the audio is empty; give a recording with speech in it")
 

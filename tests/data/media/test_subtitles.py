@@ -29,6 +29,7 @@ def test_a_cue_holds_a_sentence_or_two_lines_of_one():
         ("J. S. Bach! (It was.) Well", ["J. S. Bach!", "(It was.)", "Well"]),
         ("From 10 a.m. to 6 p.m. daily. Come.", ["From 10 a.m. to 6 p.m. daily.", "Come."]),
         ("Dr. Bloom, e.g. Well... 'No.' I", ["Dr. Bloom, e.g. Well...", "'No.'", "I"]),
+        ("كيف حالك اليوم؟ صباح الخير.", ["كيف حالك اليوم؟", "صباح الخير."]),
         ("你好。再见！", ["你好。", "再见！"]),  # noqa: RUF001
     ],
 )
