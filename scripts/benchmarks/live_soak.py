@@ -134,7 +134,7 @@ def soak(hours: float, pace: float, size: int, seed: int, most: float) -> dict[s
         spent = time.monotonic() - (began or 0.0)
         repeated, done = live.latency.repeated, count + 1
         drift = spent * pace - (done - 1) / live.frame_rate if pace else 0.0
-    first, last = np.mean(memory[:5]), np.mean(memory[-5:])
+    first, last = np.median(memory[:10]), np.median(memory[-10:])  # a reply's arrays come and go
     return {
         "frames": done, "pace": pace, "minutes": round(spent / 60, 1), "replies": talker.replies,
         "interrupted": talker.interrupted, "ends": ends, "wrong_replies": wrong, "drawn": done - repeated,

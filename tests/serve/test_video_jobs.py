@@ -46,6 +46,7 @@ def test_jobs_are_drawn_in_turn_by_one_process(tmp_path):
         await until(lambda: second.over)
         made = [json.loads(job.video.read_text()) for job in (first, second)]
         assert [m["size"] for m in made] == [256, 512] and made[0]["pid"] == made[1]["pid"]
+        assert made[0]["temporary"] == str(first.folder.parent)  # what it leaves goes with the server
         assert (first.state, first.progress, first.seconds) == ("done", (4, 4), 0.16)
         assert first.finished <= second.finished and jobs.place(first) is None
         record = json.loads((first.folder / "request.json").read_text())
