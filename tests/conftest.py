@@ -16,6 +16,8 @@ import jax
 import numpy as np
 import pytest
 
+from tests import quick
+
 # Tracing makes millions of objects, few of them rubbish: looking through them all took a tenth of the time.
 gc.set_threshold(50_000, 20, 50)
 
@@ -27,6 +29,7 @@ os.environ["AVCT_CONFIG_DIR"] = str(CACHE / "config")  # keys that tests make ar
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)  # to find one takes a quarter of making it
 jax.config.update("jax_numpy_rank_promotion", "raise")
+quick.compile_small_programs_without_effort()
 
 
 # Files that take more than ten seconds of CPU, most of it the compiler's: `make test-fast` leaves them out.

@@ -146,7 +146,7 @@ class AvatarSession(avatar.AvatarSession):
         """
         stream = await self._source.open()
         await super().start(agent_session, room)
-        width, height = stream.size
+        height, width = stream.size
         options = avatar.AvatarOptions(
             video_width=width,
             video_height=height,

@@ -97,6 +97,7 @@ class Animator(abc.ABC):
     config: Any
     variables: Any
     checkpoint: Path | None = None  # file of the weights, where they are of one
+    head_start: Any = None  # a head_start.HeadStart, where the family knows what to do with it
 
     def __init_subclass__(cls, *, family: str | None = None, **options: Any):
         """Say which family of networks a class animates."""

@@ -14,7 +14,7 @@ from avct_jax.data.faces import face_alignment_backend, head_pose
 from avct_jax.data.media import image_io, soundtrack
 from avct_jax.data.phonemes import decoders, recognition, symbols
 
-SIZES = (256, 1024)  # px, least and most of the mesh family
+SIZES = portrait.SIZES
 UNKNOWN = "landmarks {!r} are not known; choose mediapipe or face-alignment"
 
 

@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from avct_jax import compile_cache, speech_format, weights_file
-from avct_jax.animator import background, base, inputs, stopwatch
+from avct_jax.animator import background, base, head_start, inputs, stopwatch
 from avct_jax.animator import portrait as portraits
 from avct_jax.animator.framing import preparation, scene
 from avct_jax.animator.redubbing import redub
 from avct_jax.data.direction import driving_video, expressions, gaze, timeline
-from avct_jax.data.faces import crop, face_basis, head_motion_bank, head_pose
+from avct_jax.data.faces import face_basis, head_motion_bank, head_pose
 from avct_jax.data.portrait import eyeballs, portrait_layers
 from avct_jax.data.speech import mesh_features, voice
 from avct_jax.inference import kept_program, mesh_inference
@@ -32,8 +32,6 @@ from avct_jax.models.mesh import (
 CHUNK = 8  # frames drawn by one call: enough to fill two cores, and little memory
 WIDTHS = {"blink": 2, "gaze": 2, "rotation": 3, "shift": 3}  # of face_mesh.Controls, beside speech and brow
 SPEECH_CHUNK = 128  # frames whose mouths are predicted by one call
-DEFAULT_SIZE = 512  # px, where the portrait is that large
-SIZE_STEP = 64  # px; one compiled program for each size
 LIVELINESS = (0.7, 1.7)  # least and most factor on a mouth's motion
 SURE = 12  # frames of speech by which a mouth's usual opening is half known
 
@@ -80,6 +78,7 @@ class MeshAnimator(base.Animator, family="mesh"):
         self.variables: Any = jax.device_put(dict(system.variables))  # jnp.asarray compiles for each shape
         self.chunk = chunk
         self.landmarker = portraits.landmarker(landmarks)
+        self.head_start: head_start.HeadStart | None = None
         program = lambda function, name: kept_program.KeptProgram(
             functools.partial(function, self.config), name, self.config
         )
@@ -151,7 +150,10 @@ class MeshAnimator(base.Animator, family="mesh"):
         return base.PreparedAnimation(*ready, seed=seed)
 
     def begin_hearing(self, audio: base.Audio, request: base.Request) -> background.Background:
-        """Begin to listen to a sound, in a thread of its own."""
+        """Begin to listen to a sound, in a thread of its own; or go on with what was begun."""
+        start = self.head_start
+        if start and start.hearing and not self._recognise and start.is_of_sound(audio, request):
+            return start.hearing
         listen = functools.partial(mesh_features.listen, recognise=self._recognise)
         return background.Background(lambda heard: base.hear(audio, listen, heard, request.audio_track))
 
@@ -261,8 +263,10 @@ class MeshAnimator(base.Animator, family="mesh"):
         self, pixels: UInt8[np.ndarray, "s s 3"], points: Float[np.ndarray, "478 3"]
     ) -> portrait_layers.PortraitLayers:
         """The first half of `prepare_portrait`."""
-        canonical = np.asarray(self.variables["face_basis"]["params"]["canonical"])
-        return portrait_layers.make(pixels, points, canonical)
+        return portrait_layers.make(pixels, points, self._canonical())
+
+    def _canonical(self) -> Float[np.ndarray, "478 3"]:
+        return np.asarray(self.variables["face_basis"]["params"]["canonical"])
 
     def ready_layers(
         self, layers: portrait_layers.PortraitLayers, eyes: eyeballs.WholeEyes | None = None
@@ -289,15 +293,19 @@ class MeshAnimator(base.Animator, family="mesh"):
         return self._draw_fields(self.variables, portrait, controls_of(track, begin, self.chunk))
 
     def _read_portrait(self, image, notes, *, cropped=False, size=None, face=None, whole_eyes=False):
-        found = portraits.read_portrait(
-            image, self.landmarker, notes, least=inputs.SIZES[0] // 2, cropped=cropped, face=face
+        told = {"size": size, "cropped": cropped, "face": face}
+        start = self.head_start if self.head_start and self.head_start.is_of_image(image, **told) else None
+        cut, points = (
+            start.square.result(notes)
+            if start and start.square
+            else portraits.read_square(image, self.landmarker, notes, **told)
         )
-        side = size or size_for(found.square.size)
-        cut = crop.crop(found.pixels, found.square, side)
-        points = crop.to_unit(found.points, found.square, side)
         if not whole_eyes:
-            self._begin_drawing(side)
-        layers = self._put(self.take_apart(cut, points), self._eyes(cut, points, whole_eyes))
+            self._begin_drawing(len(cut))
+        mean, apart = start.layers.result(notes) if start and start.layers else (None, None)
+        if mean is None or not np.array_equal(mean, self._canonical()):
+            apart = self.take_apart(cut, points)
+        layers = self._put(apart, self._eyes(cut, points, whole_eyes))
         return self._prepare(layers), cut
 
     def _track(self, speech, seed, poses, scales, notes, turned=None, told=NOTHING, eyes=None) -> MeshTrack:
@@ -363,11 +371,6 @@ class MeshAnimator(base.Animator, family="mesh"):
             return 1.0
         wanted = np.clip(self.config.mouth_amplitude / max(float(opening.std()), 1e-6), *LIVELINESS)
         return float(wanted ** (len(opening) / (len(opening) + SURE)))
-
-
-def size_for(side: int) -> int:
-    """Return the side of a video (px) for a head whose square has so many px in the image."""
-    return int(np.clip(side // SIZE_STEP * SIZE_STEP, inputs.SIZES[0], DEFAULT_SIZE))
 
 
 def own_eyes(portrait: mesh_inference.PreparedPortrait) -> gaze.OwnEyes:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import PIL.Image
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from avct_jax import arguments, errors
 from avct_jax.animator import options
@@ -16,6 +16,9 @@ from avct_jax.data.portrait import pictured_face, upright
 from avct_jax.files import atomic_write
 
 TURNED = 30.0  # degrees by which a face may be turned in the image's plane, unremarked
+SIZES = (256, 1024)  # px, least and most side of a video of the mesh family
+DEFAULT_SIZE = 512  # px, where the portrait is that large
+SIZE_STEP = 64  # px; one compiled program for each size
 CUT = 0.02  # of the face's size beyond the image's edge; whole faces keep away from it by 0.06 and more
 
 
@@ -83,6 +86,43 @@ def read_portrait(
     if square.size < least:
         notes.append(f"the face is small ({square.size} px with its surroundings): the video will look soft")
     return CroppedPortrait(found.pixels, square, found.points)
+
+
+class HeadSquare(NamedTuple):
+    """A head's square, as the mesh family draws it.
+
+    Attributes:
+      pixels: RGB.
+      points: landmarks of its face in [-1, 1], z in the same scale.
+    """
+
+    pixels: UInt8[np.ndarray, "s s 3"]
+    points: Float[np.ndarray, "478 3"]
+
+
+def read_square(
+    image: options.Image,
+    landmarker: Any,
+    notes: list[str],
+    *,
+    size: int | None = None,
+    cropped: bool = False,
+    face: pictured_face.Wanted | None = None,
+) -> HeadSquare:
+    """Read an image and cut out the head's square; arguments and errors as of `read_portrait`.
+
+    Args:
+      size: its side, px; by default that which it has in the image, see `size_for`.
+    """
+    found = read_portrait(image, landmarker, notes, least=SIZES[0] // 2, cropped=cropped, face=face)
+    side = size or size_for(found.square.size)
+    cut = crop.crop(found.pixels, found.square, side)
+    return HeadSquare(cut, crop.to_unit(found.points, found.square, side))
+
+
+def size_for(side: int) -> int:
+    """Return the side of a video (px) for a head whose square has so many px in the image."""
+    return int(np.clip(side // SIZE_STEP * SIZE_STEP, SIZES[0], DEFAULT_SIZE))
 
 
 def faces(image: options.Image) -> list[pictured_face.PicturedFace]:

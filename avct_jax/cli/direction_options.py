@@ -19,15 +19,17 @@ class DirectionOptions:
       direction: a JSON file of cues {time, what, value, ease}: what changes over the film
     """
 
-    expression: Annotated[Any, option.WORD, option.shown_as("NAME=VALUE,..."), option.AlsoJson(dict)] = None
-    gaze: Annotated[Any, option.WORD, option.shown_as("X,Y|camera"), option.AlsoJson(list)] = None
-    blinks: Annotated[Any, option.WORD, option.shown_as("FILE"), option.AlsoJson(list)] = None
-    direction: Annotated[Any, option.WORD, option.shown_as("FILE"), option.AlsoJson(list)] = None
+    expression: Annotated[object, option.WORD, option.shown_as("NAME=VALUE,..."), option.AlsoJson(dict)] = (
+        None
+    )
+    gaze: Annotated[object, option.WORD, option.shown_as("X,Y|camera"), option.AlsoJson(list)] = None
+    blinks: Annotated[object, option.WORD, option.shown_as("FILE"), option.AlsoJson(list)] = None
+    direction: Annotated[object, option.WORD, option.shown_as("FILE"), option.AlsoJson(list)] = None
 
     @property
-    def files(self) -> tuple[str | None, ...]:
+    def files(self) -> tuple[str, ...]:
         """What must be readable."""
-        return self.blinks, self.direction
+        return tuple(file for file in (self.blinks, self.direction) if isinstance(file, str))
 
     def asked(self) -> dict[str, Any]:
         """As fields of a request."""

@@ -117,7 +117,8 @@ def _maybe(*words: str) -> str:
     raise ValueError("expected one at most")
 
 
-# typing's own, not `str | None`: those tyro 1.0 checks itself, and imports typeguard for the others (0.03 s).
+# typing's own, not `str | None`, and neither Any nor tuple[str, ...]: such tyro 1.0 checks itself, and
+# imports typeguard for the others (0.06 s).
 MaybeText = Optional[str]  # noqa: UP045
 MaybeNumber = Optional[int]  # noqa: UP045
 WORD = read_by(str)  # of an option that may be of several kinds
@@ -127,11 +128,11 @@ File = Annotated[str, shown_as("FILE")]
 Folder = Annotated[str, shown_as("DIR")]
 Positive = Annotated[int, POSITIVE, shown_as("N")]
 MaybeFile = Annotated[MaybeText, shown_as("FILE")]
-MaybeFiles = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, shown_as("FILE")]
+MaybeFiles = Annotated[tuple, tyro.conf.UseAppendAction, shown_as("FILE")]
 MaybeFolder = Annotated[MaybeText, shown_as("DIR")]
 MaybePositive = Annotated[MaybeNumber, POSITIVE, shown_as("N")]
 MaybeNatural = Annotated[MaybeNumber, read_by(whole(0, ", 0 or more")), shown_as("N")]
-MaybeFace = Annotated[Any, read_by(_face), shown_as("N|X,Y|all")]
+MaybeFace = Annotated[object, read_by(_face), shown_as("N|X,Y|all")]
 SomeFiles = Annotated[list[str], tyro.conf.Positional, read_by(_some, "*"), shown_as("FILE ...")]
 SomeNames = Annotated[list[str] | None, read_by(_some, "*"), shown_as("NAME ...")]
 AnyFile = Annotated[MaybeText, read_by(_maybe, "*"), shown_as("[FILE]")]  # "": the option alone

@@ -75,7 +75,7 @@ class OptionField(NamedTuple):
             if known is None:
                 raise ValueError(f"{value!r} must be true or false")
             return known
-        if typing.get_origin(self.kind) is tuple:
+        if self.kind is tuple:
             words = value if isinstance(value, list) else [value]
             if not words or not all(isinstance(word, str) for word in words):
                 raise ValueError(f"{value!r} must be text, or a list of texts")

@@ -154,7 +154,7 @@ def _about(face: SeenFace) -> list[str]:
     looks = np.degrees(eyes.aside) + yaw
     opening = portrait_layers.opening(points)
     mouth = "open: its teeth are covered" if opening > portrait_layers.OPEN else "shut"
-    side = mesh_animator.size_for(square.size)
+    side = portrait.size_for(square.size)
     return [
         f"the square: {square.size} px from {square.left},{square.top}; the video is {side} px by default",
         f"eyes: {_eye_distance(points):.0f} px apart at their outer corners",

@@ -23,7 +23,7 @@ Phonemes = Any  # what hints.read takes
 Expression = Any  # what expressions.read takes
 Gaze = Any  # what gaze.read takes
 Some = TypeVar("Some", bound="FrameStream")
-Draw = Callable[[Sequence[face_mesh.Controls]], UInt8[np.ndarray, "n s s 3"]]
+Draw = Callable[[Sequence[face_mesh.Controls]], UInt8[np.ndarray, "n h w 3"]]
 
 FRAME = 1 / frame_planner.FRAME_RATE  # seconds
 BEHIND = 2 * FRAME  # seconds: frames that would come later show the last image again

@@ -42,7 +42,7 @@ class StreamFrame(NamedTuple):
       end_of_speech: whether a reply ends with this frame.
     """
 
-    image: UInt8[np.ndarray, "s s 3"]
+    image: UInt8[np.ndarray, "h w 3"]
     audio: Int16[np.ndarray, " 640"] | None
     pts: float
     index: int
@@ -50,7 +50,7 @@ class StreamFrame(NamedTuple):
     end_of_speech: bool
 
     @property
-    def bgr_image(self) -> UInt8[np.ndarray, "s s 3"]:
+    def bgr_image(self) -> UInt8[np.ndarray, "h w 3"]:
         """As OpenCV wants it, and protocols that come from it."""
         return np.ascontiguousarray(self.image[..., ::-1])
 

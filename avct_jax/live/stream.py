@@ -1,5 +1,6 @@
 """`avct_jax.Stream`: a portrait that says what it hears, live."""
 
+import typing
 from collections.abc import Callable
 from typing import Any
 
@@ -55,6 +56,7 @@ class Stream(frame_stream.FrameStream):
         blink: float = 1.0,
         mouth: float = 1.0,
         face: base.Face | None = None,
+        framing: str = "head",
         expression: options.Expression | None = None,
         gaze: options.Gaze | None = None,
         recogniser: str = "hama",
@@ -71,7 +73,7 @@ class Stream(frame_stream.FrameStream):
           image: a portrait: a file, a Pillow image, or pixels (uint8; RGB, RGBA or grey).
           checkpoint: a .safetensors file of the mesh family; None takes the one in the package.
           animator: instead of a checkpoint, one that is loaded already.
-          size: side of the frames, px: 256 to 1024.
+          size: side of the frames, px: 256 to 1024; with framing full that at which the head is drawn.
           seed: decides blinks, gaze and head motion; by default the image does.
           chunk: frames drawn by one call, 1 to 16; each delays by 40 ms.
           still: the head keeps its pose.
@@ -80,6 +82,8 @@ class Stream(frame_stream.FrameStream):
           blink: factor on how often the eyes blink, 0 to 4.
           mouth: factor on how far the mouth moves, 0 to 2.
           face: which of several, by its number from the left or a place in it, see `Animator.animate`.
+          framing: "head", a square around it, or "full", the whole picture, scaled to 1280x720 px in all
+            where it has more.
           expression: names and values, {"smile": 0.3}, shown beside speech, see `Animator.animate`.
           gaze: where the eyes look: "camera", or degrees off it, (right, up); by default made up.
           recogniser: of phonemes: "hama", which `Animator.animate` hears with too, or "network", the
@@ -113,7 +117,7 @@ class Stream(frame_stream.FrameStream):
         found = portrait.animator(checkpoint, animator)
         heard_by = ears.choose(recogniser, found.config, found.variables, chunk, lookahead)
         moves = mouths.Mouth(found.config, found.variables, heard_by.chunk)
-        read = portrait.read(found, image, size, face)
+        read = _read(framing)(found, image, size, face)
         settings = demeanour.settings(
             read.seed if seed is None else seed,
             head_motion=asked.head_motion,
@@ -130,7 +134,8 @@ class Stream(frame_stream.FrameStream):
         marked = _marks(mark, arguments.flag(label, "label"))
         if marked is not None:
             marked(draw([ready])[:1], first=0)  # compiled, and fitted to the portrait
-        self.notes, self.size = read.notes, (size, size)
+        self.notes = read.notes
+        self.size = (size, size) if read.picture is None else read.picture.pixels.shape[:2]
         super().__init__(
             new_session(),
             draw,
@@ -141,6 +146,13 @@ class Stream(frame_stream.FrameStream):
             clock=clock,
             ready_direction=lambda: draw.direct(ready),
         )
+
+
+def _read(framing: str) -> Callable[..., portrait.LivePortrait]:
+    """What reads an image so that it is framed as wanted."""
+    if framing not in (known := typing.get_args(options.Framing)):
+        raise errors.UserError(f"the framing is {framing!r}; choose of {', '.join(known)}")
+    return portrait.read_whole if framing == "full" else portrait.read
 
 
 def _marks(mark: bool, label: bool) -> Callable[..., Any] | None:

@@ -1,18 +1,24 @@
 """How a face does what it does, as clients ask for it: the same fields in forms and messages."""
 
+import json
 from typing import Annotated, Any
 
 import fastapi
 import pydantic
 
 from avct_jax import errors
-from avct_jax.animator import scales
+from avct_jax.animator import options, scales
+from avct_jax.data.direction import cues as cue_lists
 from avct_jax.data.direction import expressions
 from avct_jax.data.direction import gaze as gazes
 
 SIZE = "side, px: 256 to 1024, even"
 FACE = "which of several, by its number from the left, see /v1/faces"
 EXPRESSION = "names and values, such as smile=.3,brows=.2"
+Framing = options.Framing
+FRAMING = "a square around the head, or the full picture"
+CUES = "JSON: a list of cues {time, what, value, ease}, what changes over the film"
+LONGEST = 100_000  # characters of cues
 LABEL = "the letters AI are drawn into a corner; an unseen mark is there in any case"
 GAZE = "where the eyes look: camera, or x,y: degrees off it, right and up"
 FAR, OFTEN, WIDE = (
@@ -40,6 +46,7 @@ class Direction(pydantic.BaseModel):
     expression: dict[str, float] | str | None = pydantic.Field(None, description=EXPRESSION)
     gaze: tuple[float, float] | str | None = pydantic.Field(None, description=GAZE)
     label: bool = pydantic.Field(False, description=LABEL)
+    framing: Framing = pydantic.Field("head", description=FRAMING)
 
     @pydantic.field_validator("expression")
     @classmethod
@@ -67,6 +74,7 @@ def of_form(
     expression: Annotated[str | None, fastapi.Form(description=EXPRESSION)] = None,
     gaze: Annotated[str | None, fastapi.Form(description=GAZE)] = None,
     label: Annotated[bool, fastapi.Form(description=LABEL)] = False,
+    framing: Annotated[Framing, fastapi.Form(description=FRAMING)] = "head",
 ) -> Direction:
     """Read it from a form."""
     try:
@@ -81,10 +89,27 @@ def of_form(
             expression=expression,
             gaze=gaze,
             label=label,
+            framing=framing,
         )
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         raise errors.UserError(first["msg"].removeprefix("Value error, ")) from None
 
 
+def of_cues(direction: Annotated[str | None, fastapi.Form(description=CUES)] = None) -> list | None:
+    """Read a film's cues from a form; as `Animator.animate` takes them."""
+    if not direction:
+        return None
+    if len(direction) > LONGEST:
+        raise errors.UserError(f"direction has {len(direction)} characters; {LONGEST} are the most")
+    try:
+        given = json.loads(direction)
+    except (ValueError, RecursionError) as error:
+        raise errors.UserError(f"direction is no JSON ({' '.join(str(error).split())}); mend it") from None
+    told: list = given if isinstance(given, list) else [given]  # a text alone would name a file of ours
+    cue_lists.read(told)
+    return told
+
+
 Form = Annotated[Direction, fastapi.Depends(of_form)]
+Cues = Annotated[list | None, fastapi.Depends(of_cues)]

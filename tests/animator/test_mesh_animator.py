@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import skimage.data
+from scipy.io import wavfile
 from scipy.spatial import transform
 
 from avct_jax import demo, errors, weights_file
-from avct_jax.animator import base, factory, mesh_animator, options, scales
+from avct_jax.animator import base, factory, head_start, mesh_animator, options, scales
 from avct_jax.data.faces import face_basis, head_motion_bank, head_pose
 from avct_jax.data.media import video_io
 from avct_jax.data.speech import audio_io, mesh_features
@@ -88,6 +89,28 @@ def test_same_seed_draws_the_same_frames_and_another_moves_otherwise(animator, w
     assert np.abs(first.astype(int) - other).mean() > 0.1
 
 
+def test_a_head_start_changes_nothing_and_is_of_its_own_inputs_alone(animator, wav, tmp_path, monkeypatch):
+    path, image = str(tmp_path / "a.wav"), skimage.data.astronaut()
+    wavfile.write(path, 16000, np.int16(wav * 32767))
+    slow = animator.prepare(image, path, size=SIZE)
+    mean = animator._canonical()
+    monkeypatch.setattr(head_start, "canonical", lambda: mean)
+    begun = head_start.HeadStart(image, path, base.Request(size=SIZE))
+    monkeypatch.setattr(animator, "head_start", begun)
+    begun.layers.result([]), begun.hearing.result([])
+    with monkeypatch.context() as patched:
+        for module, name in ((mesh_animator.portrait_layers, "make"), (base, "hear")):
+            patched.setattr(module, name, None)  # neither is called again
+        fast = animator.prepare(image, path, size=SIZE)
+    for one, other in zip(*map(jax.tree.leaves, (slow[:2], fast[:2])), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert fast.notes == slow.notes and fast.seed == slow.seed and fast.frames == slow.frames
+    monkeypatch.setattr(head_start, "canonical", lambda: mean + 1)  # of other weights: made anew
+    monkeypatch.setattr(animator, "head_start", head_start.HeadStart(image, path, base.Request(size=SIZE)))
+    anew = animator.prepare(image, path, size=SIZE)
+    np.testing.assert_array_equal(anew.portrait.portrait.vertices, slow.portrait.portrait.vertices)
+
+
 def test_video_is_written_at_the_size_asked_for(animator, wav, tmp_path):
     report = animator.animate(skimage.data.astronaut(), wav[: 8 * 640], tmp_path / "a.mp4", size=320)
     assert report.frames == 8 and video_io.probe(tmp_path / "a.mp4").size == (320, 320)
@@ -98,11 +121,6 @@ def test_sizes_that_cannot_be_drawn_are_refused(animator, wav, tmp_path, size):
     with pytest.raises(errors.UserError, match="must be even and from 256 to 1024"):
         animator.animate(skimage.data.astronaut(), wav, tmp_path / "a.mp4", size=size)
     assert not list(tmp_path.iterdir())
-
-
-def test_size_follows_the_portrait():
-    sizes = [mesh_animator.size_for(side) for side in (40, 300, 450, 3000)]
-    assert sizes == [256, 256, 448, 512]
 
 
 def test_poses_are_taken_since_the_first(animator, wav):

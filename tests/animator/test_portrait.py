@@ -84,3 +84,8 @@ def test_wrong_words_are_refused_in_one_line(words, said, picture, capsys):
     words = words if "--image" in words else ["--image", picture, *words]
     assert main.main(["animate", *words]) == main.REFUSED
     assert said in (shown := capsys.readouterr().err) and shown.count("\n") == 1
+
+
+def test_size_follows_the_portrait():
+    sizes = [portrait_module.size_for(side) for side in (40, 300, 450, 3000)]
+    assert sizes == [256, 256, 448, 512]

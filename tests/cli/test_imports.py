@@ -16,7 +16,7 @@ STEPS = {
     "help": (MAIN.format(["animate", "--help"]), ("jax", "flax", "numpy", "scipy", "cv2", "PIL", "soxr")),
     "a missing file": (
         MAIN.format(["animate", "--image", "gone.png", "--audio", "gone.wav"]),
-        ("jax", "flax", "scipy", "cv2", "PIL", "hama", "ai_edge_litert"),
+        ("jax", "flax", "scipy", "cv2", "PIL", "hama", "ai_edge_litert", "typeguard"),
     ),
     "a missing job": (
         MAIN.format(["animate", "--jobs", "gone.jsonl"]),

@@ -227,9 +227,10 @@ def test_page_adjusts_a_stream_and_has_texts_said(opened):
         page_browser.ready(shown)
         shown.click("#settings summary")
         shown.fill("#mouth", "1.5")
+        shown.check("#live-whole")
         shown.click("#live-start")
         shown.wait_for_selector("#canvas:visible")
-        assert streams.options[0]["mouth"] == 1.5
+        assert streams.options[0].items() >= {"mouth": 1.5, "framing": "full"}.items()
         shown.fill("#head_motion", "0.5")
         shown.wait_for_function("() => document.querySelector('#figure-shown').textContent > 20")
         told = {"head_motion": 0.5, "blink": 1.0, "mouth": 1.5}
@@ -237,7 +238,7 @@ def test_page_adjusts_a_stream_and_has_texts_said(opened):
         shown.fill("#live-text", "It is nine o'clock.")
         shown.press("#live-text", "Enter")
         assert page_browser.command(shown).endswith(
-            "--text 'It is nine o'\\''clock.' --head-motion 0.5 --mouth 1.5"
+            "--text 'It is nine o'\\''clock.' --framing full --head-motion 0.5 --mouth 1.5"
         )
     assert json.loads(sent[-1]) == {"type": "text", "text": "It is nine o'clock."}
 

@@ -166,7 +166,7 @@ def test_an_interruption_ends_a_text_that_is_still_being_spoken():
 
 def test_a_stream_is_directed_at_its_start_and_later(client):
     told = {"head_motion": 0.5, "blink": 2.0, "mouth": 1.5, "face": 2, "seed": 3, "still": False, "size": 512}
-    told["label"] = True
+    told |= {"label": True, "framing": "full"}
     with serve_parts.connect(client) as socket:
         shown = {"expression": {"smile": 0.3}, "gaze": (10, 0)}
         name = serve_parts.start(socket, **told, expression="smile=.3", gaze="10,0")["session"]

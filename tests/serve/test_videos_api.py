@@ -134,6 +134,10 @@ def test_a_video_is_deleted_with_all_that_was_given(client):
         ({"mouth": "2.5"}, 422, "mouth: Input should be less than or equal to 2"),
         ({"head_motion": "nan"}, 422, "head_motion: "),
         ({"face": "0"}, 422, "face: "),
+        ({"direction": "[{}"}, 422, "direction is no JSON"),
+        ({"direction": '"/etc/passwd"'}, 422, "cue 1 is '/etc/passwd'; it must have"),
+        ({"direction": '[{"time": 0, "what": "smlie"}]'}, 422, "cue 1: what is 'smlie'; choose of"),
+        ({"direction": "[" * 100_001}, 422, "direction has 100001 characters"),
         ({"audio": None}, 422, "give a recording as `audio`, or what is to be said as `text`"),
         ({"text": "Hello."}, 422, "give a recording as `audio`, or what is to be said as `text`"),
         ({"audio": None, "text": "Hi.", "transcript": "Hi."}, 422, "give a recording as `audio`, or"),
@@ -158,6 +162,14 @@ def test_what_is_refused_leaves_nothing(client, tmp_path):
     folder = pathlib.Path(json.loads(client.get(done["content"]).content)["output"]).parent.parent
     serve_parts.post_video(client, audio=b"text")
     assert [path.name for path in folder.iterdir()] == [done["id"]]
+
+
+def test_cues_are_taken_as_json(client):
+    cues = [{"time": 0.5, "what": "smile", "value": 0.4}, {"time": 1, "what": "blink_once"}]
+    made = over(client, serve_parts.post_video(client, direction=json.dumps(cues)))
+    assert json.loads(client.get(made["content"]).content)["direction"] == cues
+    plain = over(client, serve_parts.post_video(client))
+    assert json.loads(client.get(plain["content"]).content)["direction"] is None
 
 
 def test_a_drawing_that_fails_is_told(client):

@@ -369,16 +369,19 @@ def animate(
 ) -> int:
     """Animate and tell of it, in a file beside the video where a job is to be recorded."""
     from avct_jax import compile_cache, progress
+    from avct_jax.animator import head_start
     from avct_jax.cli import terminal
     from avct_jax.jobs import result_record
 
     given = result_record.digests(recorded) if recorded else {}
 
+    early = None if networks.checkpoint else head_start.HeadStart(image, audio, request)
     compile_cache.enable()
     from avct_jax.animator import factory
 
     with progress.Progress("looking and listening", unit="frames", quiet=shown.quiet) as bar:
         animator = factory.load(networks.checkpoint, landmarks=networks.landmarks)
+        animator.head_start = early
         show = lambda done, total: bar.show(done, total, "drawing")
         report = animator.animate(image, audio, output, progress=show, **request._asdict())
     if recorded and not report.unsigned:

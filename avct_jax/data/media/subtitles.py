@@ -16,7 +16,11 @@ BURN = "burn"  # in the place of a file's name
 ENDINGS = (".srt", ".vtt")
 LINE, LINES = 42, 2  # columns of a line, lines of a cue: what broadcasters ask for; wide letters take two
 SHORTEST = 0.8  # s that a cue is shown, if the next leaves it
-PARTS = re.compile(r"[^.!?…。！？।]+[.!?…。！？।]*[\"'”’»)\]]*\s*")  # noqa: RUF001 - their stops do look like others
+# Where a sentence ends: at stops of wide letters; at others before a space, closing quotes along with it.
+CLOSING = "[\"'”’»)\\]」』]*"  # noqa: RUF001 - quotes do look like others
+END = re.compile(rf"[。！？।]+{CLOSING}|[.!?…؟۔]+{CLOSING}(?=\s|$)")  # noqa: RUF001
+# Not at a single stop before a small letter, and not at that of a title or an initial.
+TITLE = re.compile(r"(?:^|[\s(\"'“])(?:Mrs?|Ms|Dr|Prof|St|Mme|Sra?|e\.g|i\.e|vs|[A-Z])\.$")
 
 
 class Subtitle(NamedTuple):
@@ -50,11 +54,19 @@ def check_place(given: Any) -> str | None:
 
 def parts(text: str) -> list[str]:
     """Divide a text into what one cue shows: at ends of sentences, else between words."""
-    return [
-        part
-        for sentence in PARTS.findall(" ".join(text.split()))
-        for part in line_breaks.divided(sentence.strip(), LINE * LINES)
-    ]
+    return [part for sentence in sentences(text) for part in line_breaks.divided(sentence, LINE * LINES)]
+
+
+def sentences(text: str) -> list[str]:
+    """Divide a text at ends of sentences."""
+    plain, found, begin = " ".join(text.split()), [], 0
+    for end in END.finditer(plain):
+        before = plain[begin : end.end()]
+        if end[0] == "." and (plain[end.end() :].lstrip()[:1].islower() or TITLE.search(before)):
+            continue
+        found.append(before.strip())
+        begin = end.end()
+    return [one for one in (*found, plain[begin:].strip()) if one]
 
 
 def of_sentences(sentences: Iterable[tuple[str, float, float]]) -> list[Subtitle]:

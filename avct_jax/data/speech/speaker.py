@@ -1,6 +1,7 @@
 """Text becomes a voice, and phonemes whose times are known exactly: hibari-tts, or who else can do that."""
 
 import importlib.util
+import itertools
 import logging
 import os
 import re
@@ -141,15 +142,14 @@ class HibariSpeaker:
     def _pieces(self, text):
         rng, begin, empty = np.random.default_rng(self._seed), 0, True
         for sentence in self._voice.split_sentences(written_english.read_out(text)):
-            for said in self._voice.phonemize(sentence):
-                if not any(map(_spell, said)):  # marks alone
-                    continue
+            parts = [said for said in self._voice.phonemize(sentence) if any(map(_spell, said))]
+            for said, words in zip(parts, shared(sentence, list(map(len, parts))), strict=True):
                 ids = self._voice.ids(said)
                 wav = self._voice.from_ids(ids, self._speed, rng)
                 lead = 0 if empty else round(self._pause * self.sample_rate)
                 start, end = begin + lead, begin + lead + len(wav)
                 rows = self._phonemes(said, ids, len(wav), start / self.sample_rate)
-                shown = SpokenSentence(sentence.strip(), start / self.sample_rate, end / self.sample_rate)
+                shown = SpokenSentence(words, start / self.sample_rate, end / self.sample_rate)
                 yield SpokenText(np.pad(wav, (lead, 0)), self.sample_rate, rows, (shown,))
                 begin, empty = end, False
         if empty:
@@ -165,6 +165,13 @@ class HibariSpeaker:
             return None
         rows = align(["", *heard, ""], UNIT * durations, begin)
         return earlier(rows, EARLY / self._speed, begin, begin + count / self.sample_rate)
+
+
+def shared(sentence: str, sizes: Sequence[int]) -> list[str]:
+    """Divide a sentence between words into parts of such relative sizes; a voice says long ones in parts."""
+    words, total = sentence.split(), max(sum(sizes), 1)
+    edges = [round(len(words) * sum(sizes[:i]) / total) for i in range(len(sizes) + 1)]
+    return [" ".join(words[a:b]) for a, b in itertools.pairwise(edges)]
 
 
 def joined(pieces: Sequence[SpokenText]) -> SpokenText:

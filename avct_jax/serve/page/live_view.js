@@ -5,7 +5,7 @@ import { SoundSource } from "./microphone.js";
 import { chosenFace, consent, isReady, picture } from "./picture.js";
 import { Player } from "./player.js";
 import { request } from "./server.js";
-import { factors, faultOfSettings, options } from "./settings.js";
+import { factors, faultOfSettings, knows, options } from "./settings.js";
 import { decodesH264 } from "./video_decoder.js";
 import { Watcher } from "./webrtc.js";
 
@@ -19,8 +19,9 @@ const SIZE = 256; // px, of WebRTC's streams and others where none is chosen
 let live = null; // what is open
 let saidLast = () => {};
 
-export function startLive(said) {
+export function startLive(said, changed) {
   saidLast = said;
+  $("live-whole").addEventListener("input", changed);
   onClick($("live-start"), start);
   onClick($("live-stop"), () => stop());
   onClick($("microphone"), () => (live.sound.listening ? hush() : listen()));
@@ -92,9 +93,12 @@ async function openWebrtc(opened) {
   await opened.socket.open({ session: session.id, watch: false, sample_rate: opened.sound.rate });
 }
 
+// What of the picture is seen: {framing: "full"}, or nothing where it is the head.
+export const liveFraming = () => (knows("framing") && $("live-whole").checked ? { framing: "full" } : {});
+
 function chosen() {
   const face = chosenFace();
-  return { size: SIZE, ...options(), ...(face === null ? {} : { face }) };
+  return { size: SIZE, ...options(), ...liveFraming(), ...(face === null ? {} : { face }) };
 }
 
 const handlers = (opened) => ({
@@ -225,6 +229,7 @@ function shows(state) {
   for (const id of ["microphone", "interrupt", "live-audio", "live-text-say"]) $(id).disabled = !isLive;
   $("picture").disabled = state !== "idle";
   for (const radio of document.querySelectorAll("input[name=way]")) radio.disabled = state !== "idle";
+  $("live-whole").disabled = state !== "idle";
   for (const id of ["figure-first", "figure-late"]) if (opening) $(id).textContent = "–";
   for (const id of ["figure-shown", "figure-repeated", "figure-dropped"]) if (opening) $(id).textContent = "0";
   $("live-hint").textContent = isLive ? HINTS.live : HINTS.idle;

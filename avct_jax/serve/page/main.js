@@ -1,7 +1,7 @@
 // The page of `avct serve`.
 import { commandLine, startCommand } from "./command.js";
 import { $, complain, settle, show } from "./dom.js";
-import { adjustLive, leaveLive, startLive } from "./live_view.js";
+import { adjustLive, leaveLive, liveFraming, startLive } from "./live_view.js";
 import { chosenFace, offerFaces, onFace, onPicture, picture, startPicture } from "./picture.js";
 import { readForms, readHash, request } from "./server.js";
 import { offerFields, options, startSettings } from "./settings.js";
@@ -24,7 +24,7 @@ async function begin() {
   startLive((what) => {
     said = what;
     tellCommand();
-  });
+  }, tellCommand);
   startVideo(tellCommand);
   startVerify();
   onPicture(pictureChanged);
@@ -61,7 +61,7 @@ function pictureChanged() {
 
 function tellCommand() {
   const { transcript, ...what } = tab === "video" ? videoSaid() : said;
-  const wanted = { ...(tab === "video" ? framing() : {}), ...options() };
+  const wanted = { ...(tab === "video" ? framing() : liveFraming()), ...options() };
   if (chosenFace() !== null) wanted.face = chosenFace();
   if (transcript) wanted.transcript = transcript;
   $("command").textContent = commandLine(picture()?.name ?? "PORTRAIT.jpg", what, wanted);

@@ -18,7 +18,7 @@ RATE_FACTOR = 23  # x264's usual one; the watermark is still read at 30
 KEY_EVERY = 250  # frames from one that is whole to the next, at most
 PROFILE, LEVEL = "high", "4.0"  # up to 1024 px
 # As WebCodecs names them (RFC 6381): H.264, profile, nothing constrained, level.
-CODECS = {"jpeg": "jpeg", "h264": "avc1.640028"}
+CODECS: dict[Coding, str] = {"jpeg": "jpeg", "h264": "avc1.640028"}
 
 
 class JpegCoder:

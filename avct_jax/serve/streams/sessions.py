@@ -49,7 +49,7 @@ class LiveSession:
       stream: audio in, frames out.
       consent: who agreed, and how.
       notes: what was decided about the portrait.
-      size: side of the frames, px.
+      size: height of the frames, px: of a head's square its side.
       sent, dropped: frames handed over, and images that a slow reader made us leave out.
     """
 

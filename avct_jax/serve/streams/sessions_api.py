@@ -21,7 +21,8 @@ class SessionState(pydantic.BaseModel):
     """A live stream."""
 
     id: str
-    size: int = pydantic.Field(description="side of the frames, px")
+    size: int = pydantic.Field(description="height of the frames, px")
+    width: int = pydantic.Field(description="of the frames, px")
     notes: list[str]
     consent: str
     latency: dict[str, Any] = pydantic.Field(description="seconds, and counts of frames")
@@ -137,6 +138,7 @@ def _state(session: LiveSession) -> SessionState:
     return SessionState(
         id=session.id,
         size=session.size,
+        width=session.stream.size[1],
         notes=list(session.notes),
         consent=session.consent,
         latency=stream_socket.measured(session),

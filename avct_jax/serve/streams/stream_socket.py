@@ -56,17 +56,23 @@ async def _serve(socket: fastapi.WebSocket, sessions: LiveSessions, limits: Limi
     early: list[Message] = []
     session = await _opened(socket, start, sessions, limits, early)
     try:
-        ready = {"session": session.id, "size": session.size, "notes": session.notes}
-        design = session.stream.latency.algorithmic
-        rates = {"frame_rate": session.stream.frame_rate, "sample_rate": session.stream.sample_rate}
-        rates["codec"] = image_coders.CODECS[start.video]
-        await socket.send_text(stream_protocol.tell("ready", **ready, **rates, latency=design))
+        await socket.send_text(stream_protocol.tell("ready", **_described(session, start)))
         await _talk(socket, session, start, limits, early)
     finally:
         if not start.session:
             await sessions.close(session)
     if session.why:
         await _end(socket, GONE, session.why)
+
+
+def _described(session: LiveSession, start: stream_protocol.StartMessage) -> dict[str, Any]:
+    """What a client must know of its stream."""
+    stream, (height, width) = session.stream, session.stream.size
+    return {
+        "session": session.id, "size": session.size, "width": width, "height": height, "notes": session.notes,
+        "frame_rate": stream.frame_rate, "sample_rate": stream.sample_rate,
+        "codec": image_coders.CODECS[start.video], "latency": stream.latency.algorithmic,
+    }  # fmt: skip
 
 
 async def _start(socket: fastapi.WebSocket, limits: Limits) -> stream_protocol.StartMessage:

@@ -57,6 +57,7 @@ async def create_video(
     image: Annotated[fastapi.UploadFile, fastapi.File(description="a portrait")],
     consent: Annotated[str, upload.CONSENT],
     how: direction.Form,
+    cues: direction.Cues,
     audio: Annotated[
         fastapi.UploadFile | None, fastapi.File(description="a recording, or a video's audio")
     ] = None,
@@ -66,16 +67,13 @@ async def create_video(
     transcript: Annotated[
         str | None, fastapi.Form(description="what the audio says, in English: lips follow it better")
     ] = None,
-    framing: Annotated[
-        options.Framing, fastapi.Form(description="a square around the head, or the full picture")
-    ] = "head",
     all_faces: Annotated[bool, fastapi.Form(description="of a full picture: they say the same")] = False,
 ) -> VideoState:
     """Queue a video; 429 where too many wait."""
     upload.check_consent(consent)
     jobs.check_room()
     inputs.check_size(how.size)
-    if all_faces and (framing == "head" or how.face is not None):
+    if all_faces and (how.framing == "head" or how.face is not None):
         raise errors.UserError("all_faces needs framing full, and no face that is picked")
     if (audio is None) == (not text) or (text and transcript):
         raise errors.UserError("give a recording as `audio`, or what is to be said as `text`")
@@ -92,8 +90,8 @@ async def create_video(
             files["original_audio"] = str(folder / upload.SOUND)
         else:
             files["phonemes"] = await voice.write(text, heard)
-        seen = {"framing": framing} | ({"face": options.ALL} if all_faces else {})
-        told = files | how.options() | seen | {"transcript": transcript or None, "consent": consent}
+        told = files | how.options() | {"transcript": transcript or None, "consent": consent}
+        told |= {"direction": cues} | ({"face": options.ALL} if all_faces else {})
         job = jobs.submit(folder, told, consent)
     return _state(job, jobs)
 

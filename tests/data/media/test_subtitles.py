@@ -22,6 +22,21 @@ def test_a_cue_holds_a_sentence_or_two_lines_of_one():
     assert subtitles.parts("") == [] and subtitles.parts("你好。再见。") == ["你好。", "再见。"]
 
 
+@pytest.mark.parametrize(
+    "text, wanted",
+    [
+        ("A captain, Mr. Abbott, paid $8.50. He left.", ["A captain, Mr. Abbott, paid $8.50.", "He left."]),
+        ("J. S. Bach! (It was.) Well", ["J. S. Bach!", "(It was.)", "Well"]),
+        ("From 10 a.m. to 6 p.m. daily. Come.", ["From 10 a.m. to 6 p.m. daily.", "Come."]),
+        ("Dr. Bloom, e.g. Well... 'No.' I", ["Dr. Bloom, e.g. Well...", "'No.'", "I"]),
+        ("كيف حالك اليوم؟ صباح الخير.", ["كيف حالك اليوم؟", "صباح الخير."]),
+        ("你好。再见！", ["你好。", "再见！"]),  # noqa: RUF001
+    ],
+)
+def test_stops_of_numbers_and_abbreviations_end_no_sentence(text, wanted):
+    assert subtitles.sentences(text) == wanted
+
+
 def test_parts_of_a_sentence_last_as_long_as_their_letters_say():
     first, second = subtitles.of_sentences([(LONG, 10.0, 20.0)])
     assert (first.start, second.end) == (10.0, 20.0) and first.end == second.start

@@ -187,3 +187,8 @@ def test_odd_texts_are_spoken(voice, text):
 def test_a_text_is_refused_before_the_first_sentence(voice):
     with pytest.raises(errors.UserError, match="the text is empty"):
         voice.speak_sentences("")
+
+
+def test_a_long_sentence_is_shown_in_the_parts_in_which_it_is_said():
+    assert speaker.shared("one two three four", [10, 30]) == ["one", "two three four"]
+    assert speaker.shared(" one two ", [5]) == ["one two"] and speaker.shared("?", []) == []
