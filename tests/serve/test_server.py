@@ -133,14 +133,14 @@ def slow_socket():
 
 def test_a_slow_reader_loses_images_and_never_audio():
     async def whole():
-        from avct_jax.serve.streams import sessions
+        from avct_jax.serve.streams import image_coders, sessions
 
         stream = await serve_parts.open_stream("")
         limits = serve_parts.limits(backlog=5)
         session = sessions.LiveSession("x", stream, "me", pathlib.Path(), limits)
         (slow, sent, may), pcm = slow_socket(), serve_parts.samples(1.2)
         slow.application_state = fastapi.websockets.WebSocketState.CONNECTED
-        outbox = stream_socket.Outbox(slow, session, limits)
+        outbox = stream_socket.Outbox(slow, session, limits, image_coders.coder("jpeg", 25))
         await session.say(pcm, 16000, last_chunk=True)
         tasks = [asyncio.create_task(outbox.fill()), asyncio.create_task(outbox.send())]
         while session.sent < 40:
