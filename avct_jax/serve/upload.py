@@ -11,6 +11,7 @@ import fastapi
 from fastapi import requests
 
 from avct_jax import errors
+from avct_jax.marks import installation
 from avct_jax.serve import safe_decode
 from avct_jax.serve.settings import Limits
 
@@ -61,8 +62,8 @@ def nameless(error: errors.UserError, folder: pathlib.Path) -> errors.UserError:
 
 
 def without_folder(line: str, folder: pathlib.Path) -> str:
-    """A line in which our folder is not named."""
-    return line.replace(f"{folder}/", "")
+    """A line in which neither our folder nor that of this installation's settings is named."""
+    return line.replace(f"{folder}/", "").replace(f"{installation.folder()}/", "")
 
 
 def new_folder(parent: pathlib.Path) -> pathlib.Path:

@@ -17,7 +17,8 @@ from avct_jax import errors
 from avct_jax.data.media import container
 from avct_jax.data.phonemes import symbols
 from avct_jax.data.speech import speaker
-from avct_jax.serve import app, settings
+from avct_jax.marks import installation
+from avct_jax.serve import app, settings, upload
 from tests import portraits
 from tests.serve import serve_parts
 
@@ -257,3 +258,9 @@ def test_the_true_worker_draws_a_video(tmp_path):
     fetched = np.stack(list(video_io.read_frames(tmp_path / "video.mp4", frame_rate=None)))
     assert len(fetched) == len(drawn) == 10
     assert np.abs(fetched.astype(int) - drawn).mean() < 4  # what encoding costs
+
+
+def test_folders_are_not_named_to_clients(monkeypatch, tmp_path):
+    monkeypatch.setenv(installation.FOLDER_VARIABLE, str(tmp_path / "config"))
+    line = f"{tmp_path}/config/signing.pem is made: see {tmp_path}/jobs/x/image.png"
+    assert upload.without_folder(line, tmp_path / "jobs" / "x") == "signing.pem is made: see image.png"
