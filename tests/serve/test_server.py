@@ -9,6 +9,7 @@ import struct
 import threading
 from concurrent import futures
 
+import av
 import fastapi
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from websockets.sync import client as websocket
 from avct_jax import errors
 from avct_jax.live import async_stream, frame_stream
 from avct_jax.serve import app, server, settings
-from avct_jax.serve.streams import stream_socket
+from avct_jax.serve.streams import image_coders, stream_socket
 from tests.live import live_parts
 from tests.serve import serve_parts
 
@@ -131,16 +132,18 @@ def slow_socket():
     return fastapi.WebSocket({"type": "websocket"}, receive=send, send=send), sent, may
 
 
-def test_a_slow_reader_loses_images_and_never_audio():
+@pytest.mark.parametrize("coding", ["jpeg", "h264"])
+def test_a_slow_reader_loses_images_and_never_audio(coding):
     async def whole():
-        from avct_jax.serve.streams import image_coders, sessions
+        from avct_jax.serve.streams import sessions
 
         stream = await serve_parts.open_stream("")
         limits = serve_parts.limits(backlog=5)
         session = sessions.LiveSession("x", stream, "me", pathlib.Path(), limits)
         (slow, sent, may), pcm = slow_socket(), serve_parts.samples(1.2)
         slow.application_state = fastapi.websockets.WebSocketState.CONNECTED
-        outbox = stream_socket.Outbox(slow, session, limits, image_coders.coder("jpeg", 25))
+        coder = image_coders.coder(coding, 25)
+        outbox = stream_socket.Outbox(slow, session, limits, coder)
         await session.say(pcm, 16000, last_chunk=True)
         tasks = [asyncio.create_task(outbox.fill()), asyncio.create_task(outbox.send())]
         while session.sent < 40:
@@ -155,7 +158,10 @@ def test_a_slow_reader_loses_images_and_never_audio():
         messages = [message["bytes"] for message in sent if message.get("bytes")]
         heard = b"".join(message[16:] for message in messages if message[0] == 2)
         assert heard == pcm.astype("<i2").tobytes()
-        images = [message for message in messages if message[0] == 1]
+        images = [message for message in messages if message[0] in (1, 3)]
+        if coding == "h264":  # what came can be decoded, though others are missing
+            decoder = av.CodecContext.create("h264", "r")
+            assert all(len(decoder.decode(av.Packet(message[16:]))) == 1 for message in images)
         assert session.dropped >= 25 and len(images) <= session.sent - session.dropped
 
     asyncio.run(whole())

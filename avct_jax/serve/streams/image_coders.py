@@ -16,6 +16,7 @@ ImageCoder = Callable[[StreamFrame], bytes]
 QUALITY = 88  # of JPEG: some 20 kB at 256 px
 RATE_FACTOR = 23  # x264's usual one; the watermark is still read at 30
 KEY_EVERY = 250  # frames from one that is whole to the next, at most
+BT_709, LIMITED = 1, 1  # matrix, primaries and curve by ITU-T H.273; range by ffmpeg
 PROFILE, LEVEL = "high", "4.0"  # up to 1024 px
 # As WebCodecs names them (RFC 6381): H.264, profile, nothing constrained, level.
 CODECS: dict[Coding, str] = {"jpeg": "jpeg", "h264": "avc1.640028"}
@@ -55,17 +56,14 @@ class H264Coder:
 
     def _new_coder(self, width: int, height: int) -> Any:
         import av
-        from av.video import reformatter
 
         coder: Any = av.CodecContext.create("libx264", "w")
         coder.width, coder.height, coder.pix_fmt = width, height, "yuv420p"
         coder.time_base, coder.framerate = fractions.Fraction(1, self._rate), self._rate
         coder.gop_size, coder.max_b_frames = KEY_EVERY, 0
         coder.thread_count = 1  # the face is drawn beside it
-        coder.colorspace, coder.color_range = reformatter.Colorspace.ITU709, reformatter.ColorRange.MPEG
-        coder.color_primaries, coder.color_trc = (
-            reformatter.ColorPrimaries.BT709, reformatter.ColorTrc.BT709,
-        )  # fmt: skip
+        coder.colorspace = coder.color_primaries = coder.color_trc = BT_709
+        coder.color_range = LIMITED
         coder.options = {
             "preset": "veryfast", "tune": "zerolatency", "crf": str(RATE_FACTOR), "profile": PROFILE,
             "level": LEVEL,
