@@ -25,18 +25,21 @@ class HeadStart:
       layers: of it, `portrait_layers.make`.
     """
 
-    def __init__(self, image: base.Image, audio: base.Audio, request: base.Request):
+    def __init__(
+        self, image: base.Image, audio: base.Audio, request: base.Request, landmarks: str = "mediapipe"
+    ):
         """Begin.
 
         Args:
           image: what `Animator.animate` takes, and so are `audio` and `request`.
+          landmarks: who finds the face, as the animator is loaded with.
         """
         self._given, self._request = (image, audio), request
         self.hearing: background.Background | None = None
         self.square: background.Background[portrait.HeadSquare] | None = None
         self.layers: background.Background | None = None
         if request.framing == "head" and not request.redub:
-            self.square = square = background.Background(functools.partial(_read, image, request))
+            self.square = square = background.Background(functools.partial(_read, image, request, landmarks))
             self.layers = background.Background(lambda notes: _take_apart(square.result([]), notes))
         if arguments.is_path(audio):
             listen = functools.partial(base.hear, audio, mesh_features.listen)
@@ -64,10 +67,10 @@ def canonical() -> Float[np.ndarray, "478 3"]:
         return file.get_tensor(CANONICAL).astype(np.float32)
 
 
-def _read(image: base.Image, request: base.Request, notes: list[str]) -> portrait.HeadSquare:
+def _read(image: base.Image, request: base.Request, landmarks: str, notes: list[str]) -> portrait.HeadSquare:
     told = {name: getattr(request, name) for name in SHARED}
     told["face"] = options.face_of(request.face)
-    return portrait.read_square(image, portrait.landmarker("mediapipe"), notes, **told)
+    return portrait.read_square(image, portrait.landmarker(landmarks), notes, **told)
 
 
 def _take_apart(square: portrait.HeadSquare, _: list[str]) -> Any:

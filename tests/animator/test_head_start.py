@@ -38,6 +38,13 @@ def test_it_holds_for_what_it_was_begun_for(sound):
     assert len(speech.silent) == 5 and notes[-1] == "the sound is silent: the mouth stays shut"
 
 
+def test_the_face_is_found_by_whom_the_animator_asks(sound, monkeypatch):
+    monkeypatch.setattr(head_start.portrait, "landmarker", lambda name: pytest.fail(f"asked {name}"))
+    begun = head_start.HeadStart(portraits.astronaut(256)[0], sound, base.Request(), landmarks="another")
+    with pytest.raises(pytest.fail.Exception, match="asked another"):
+        begun.square.result([])
+
+
 @pytest.mark.parametrize("told", [{"framing": "full"}, {"redub": True}])
 def test_other_pictures_than_a_heads_square_are_left_to_others(told, sound):
     begun = head_start.HeadStart("gone.png", [sound], base.Request(**told))

@@ -375,7 +375,8 @@ def animate(
 
     given = result_record.digests(recorded) if recorded else {}
 
-    early = None if networks.checkpoint else head_start.HeadStart(image, audio, request)
+    given_early = (image, audio, request, networks.landmarks)
+    early = None if networks.checkpoint else head_start.HeadStart(*given_early)
     compile_cache.enable()
     from avct_jax.animator import factory
 
