@@ -118,6 +118,7 @@ def test_what_ends_otherwise_is_not_left_at_once():
 def handlers():
     """A command that was ended ignores further signals; the tests go on."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, *main.ENDING)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in a shell's background
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

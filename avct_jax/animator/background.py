@@ -29,6 +29,10 @@ class Background(Generic[Result]):
         notes.extend(self._notes)
         return found
 
+    def wait(self) -> None:
+        """Wait for its end, however it ends."""
+        concurrent.futures.wait([self._future])
+
     def _run(self, work: Callable[[list[str]], Result]) -> None:
         try:
             with gathering.gathered(self._notes):

@@ -45,6 +45,16 @@ class HeadStart:
             listen = functools.partial(base.hear, audio, mesh_features.listen)
             self.hearing = background.Background(lambda notes: listen(notes, request.audio_track))
 
+    def __enter__(self) -> "HeadStart":
+        """Go on."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wait for what is a second's work: a process that ends in its middle is aborted by LiteRT."""
+        for work in (self.square, self.layers):
+            if work:
+                work.wait()
+
     def is_of_sound(self, audio: base.Audio, request: base.Request) -> bool:
         """Whether `hearing` is of that sound."""
         return self.hearing is not None and (audio, request.audio_track) == (

@@ -59,6 +59,13 @@ def test_a_refusal_comes_where_the_result_is_asked_for(sound):
             work.result([])
 
 
+def test_a_process_does_not_end_in_the_middle_of_a_portrait(sound):
+    begun = head_start.HeadStart(portraits.astronaut(256)[0], sound, base.Request())
+    with pytest.raises(errors.UserError, match="no GPU"), begun:
+        raise errors.UserError("no GPU")
+    assert begun.square._future.done() and begun.layers._future.done()
+
+
 def test_the_mean_face_is_that_of_the_weights():
     with weights_file.embedded() as path:
         wanted = safetensors.numpy.load_file(path)[head_start.CANONICAL]

@@ -55,10 +55,11 @@ def test_a_missing_extra_is_told(capsys, monkeypatch):
     )
 
 
-# A shell that begins something in the background has it ignore Ctrl-C.
+# A shell that begins something in the background has it ignore Ctrl-C, and nohup that the terminal is closed.
 HEARING_SIGNALS = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from avct_jax.cli import main
 sys.exit(main.main(["serve", "--port", "0"]))
 """
@@ -80,8 +81,11 @@ def test_it_tells_its_address_answers_and_ends_by_a_signal(number, code, said, t
             with urllib.request.urlopen(f"{address}/healthz", timeout=60) as found:
                 return found.status == 200
 
-        serve_parts.wait_until(answer)
-        process.send_signal(number)
-        assert process.wait(60) == code
+        try:
+            serve_parts.wait_until(answer)
+            process.send_signal(number)
+            assert process.wait(60) == code
+        finally:
+            process.kill()  # or its end would be waited for without end
         assert process.stderr.read() == f"avct: {said}; nothing was left behind\n"
     assert not [name for name in os.listdir(tmp_path) if name.startswith("avct-serve")]

@@ -138,7 +138,7 @@ def played(monkeypatch, pieces, rate=25.0):
         asked.append(frame_rate)
         yield from (cv2.resize(x, size[::-1], interpolation=cv2.INTER_AREA) for x in shown)
 
-    probe = types.SimpleNamespace(frame_rate=rate, size=shown.shape[1:3])
+    probe = types.SimpleNamespace(frame_rate=rate, size=shown.shape[1:3], has_video=True)
     monkeypatch.setattr(mark_detector.video_io, "probe", lambda path: probe)
     monkeypatch.setattr(mark_detector.video_io, "read_frames", read)
     monkeypatch.setattr(mark_detector, "PIECE", 4.0)

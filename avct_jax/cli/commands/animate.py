@@ -374,13 +374,13 @@ def animate(
     from avct_jax.jobs import result_record
 
     given = result_record.digests(recorded) if recorded else {}
-
     given_early = (image, audio, request, networks.landmarks)
-    early = None if networks.checkpoint else head_start.HeadStart(*given_early)
-    compile_cache.enable()
-    from avct_jax.animator import factory
+    with contextlib.ExitStack() as kept:
+        early = None if networks.checkpoint else kept.enter_context(head_start.HeadStart(*given_early))
+        compile_cache.enable()
+        from avct_jax.animator import factory
 
-    with progress.Progress("looking and listening", unit="frames", quiet=shown.quiet) as bar:
+        bar = kept.enter_context(progress.Progress("looking and listening", unit="frames", quiet=shown.quiet))
         animator = factory.load(networks.checkpoint, landmarks=networks.landmarks)
         animator.head_start = early
         show = lambda done, total: bar.show(done, total, "drawing")
