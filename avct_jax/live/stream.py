@@ -104,14 +104,7 @@ class Stream(frame_stream.FrameStream):
         lookahead = arguments.whole_number(lookahead, "the lookahead") or 0
         queue = arguments.whole_number(queue, "the queue", least=1) or QUEUE
         inputs.check_size(size)
-        if chunk > MOST:
-            raise errors.UserError(f"the chunk is {chunk} frames; {MOST} are the most, {CHUNK} is usual")
-        if not ears.AHEAD <= lookahead <= FARTHEST:
-            raise errors.UserError(
-                f"the lookahead is {lookahead} frames; choose from {ears.AHEAD} to {FARTHEST}"
-            )
-        if queue < 2 * chunk:
-            raise errors.UserError(f"the queue is {queue} frames; give two chunks or more, {2 * chunk}")
+        _check_frames(chunk, lookahead, queue)
         paced, mark = arguments.flag(paced, "paced"), arguments.flag(mark, "mark")
         asked, face = options.scales_of(still, head_motion, blink, mouth), options.face_of(face)
         found = portrait.animator(checkpoint, animator)
@@ -146,6 +139,16 @@ class Stream(frame_stream.FrameStream):
             clock=clock,
             ready_direction=lambda: draw.direct(ready),
         )
+
+
+def _check_frames(chunk: int, lookahead: int, queue: int) -> None:
+    """Refuse numbers of frames that no stream can keep."""
+    if chunk > MOST:
+        raise errors.UserError(f"the chunk is {chunk} frames; {MOST} are the most, {CHUNK} is usual")
+    if not ears.AHEAD <= lookahead <= FARTHEST:
+        raise errors.UserError(f"the lookahead is {lookahead} frames; choose from {ears.AHEAD} to {FARTHEST}")
+    if queue < 2 * chunk:
+        raise errors.UserError(f"the queue is {queue} frames; give two chunks or more, {2 * chunk}")
 
 
 def _read(framing: str) -> Callable[..., portrait.LivePortrait]:

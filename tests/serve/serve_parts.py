@@ -174,3 +174,8 @@ def connect(client, **options):
 def new_client(tmp_path, **options):
     """A client of the application without networks, which runs while the client is entered."""
     return testclient.TestClient(application(tmp_path, **options), base_url=HOME)
+
+
+def said(audio):
+    """The samples of some messages of sound."""
+    return np.frombuffer(b"".join(row[3] for row in audio), "<i2")

@@ -38,11 +38,6 @@ def take(socket, true, most=2000):
 ENDED = lambda row: row[2] & stream_protocol.END_OF_SPEECH
 
 
-def said(audio):
-    """The samples of some messages."""
-    return np.frombuffer(b"".join(row[3] for row in audio), "<i2")
-
-
 def refusal(socket):
     """The line with which a stream ends, which is said and is why it is closed."""
     told = socket.receive_json()
@@ -65,7 +60,7 @@ def test_a_reply_comes_out_whole_with_its_frames(client):
             socket.send_bytes(pcm[begin : begin + 700].tobytes())
         socket.send_text('{"type": "flush"}')
         images, audio, _ = take(socket, ENDED)
-        np.testing.assert_array_equal(said(audio), pcm)
+        np.testing.assert_array_equal(serve_parts.said(audio), pcm)
         assert [row[0] for row in images] == list(range(len(images)))
         assert np.allclose([row[1] for row in images], np.arange(len(images)) * 0.04)
         assert {row[0] for row in audio} <= {row[0] for row in images} and len(audio) == 25
@@ -94,7 +89,7 @@ def test_other_rates_are_resampled(client):
         socket.send_bytes(serve_parts.samples(0.6, 48000).tobytes())
         socket.send_text('{"type": "flush"}')
         _, audio, _ = take(socket, ENDED)
-        assert len(audio) == 15 and np.abs(said(audio)[1000:-1000]).max() > 7000
+        assert len(audio) == 15 and np.abs(serve_parts.said(audio)[1000:-1000]).max() > 7000
 
 
 def test_an_interruption_drops_the_reply(client):
@@ -107,7 +102,7 @@ def test_an_interruption_drops_the_reply(client):
         socket.send_bytes(soft.tobytes())
         socket.send_text('{"type": "flush"}')
         images, audio, _ = take(socket, ENDED)
-        heard = said(audio)
+        heard = serve_parts.said(audio)
         assert len(heard) < len(loud) and np.count_nonzero(heard == 50) == 6400
         assert np.all(np.diff(np.flatnonzero(heard == 50)) == 1) and heard[-6400] == 50
         assert sum(bool(ENDED(row)) for row in images) == 1
@@ -140,7 +135,7 @@ def test_a_text_is_said_sentence_by_sentence(client):
         serve_parts.start(socket)
         socket.send_text('{"type": "text", "text": "One. Two"}')
         _, audio, _ = take(socket, ENDED)
-        assert said(audio).tolist() == [100] * 6400 + [200] * 6400
+        assert serve_parts.said(audio).tolist() == [100] * 6400 + [200] * 6400
 
 
 def test_an_interruption_ends_a_text_that_is_still_being_spoken():
@@ -223,7 +218,10 @@ def test_an_interruption_overtakes_a_text_and_what_waits_behind_it(tmp_path):
         socket.send_bytes(np.full(6400, 400, np.int16).tobytes())
         socket.send_text('{"type": "flush"}')
         _, audio, _ = take(socket, ENDED)
-        assert set(said(audio)) <= {0, 100, 400} and np.count_nonzero(said(audio) == 400) == 6400
+        assert (
+            set(serve_parts.said(audio)) <= {0, 100, 400}
+            and np.count_nonzero(serve_parts.said(audio) == 400) == 6400
+        )
 
 
 @pytest.mark.parametrize(
@@ -340,7 +338,7 @@ def test_what_comes_before_a_stream_is_there_is_kept(tmp_path):
         time.sleep(0.05)
         gate.open.set()
         assert socket.receive_json()["type"] == "ready"
-        np.testing.assert_array_equal(said(take(socket, ENDED)[1]), pcm)
+        np.testing.assert_array_equal(serve_parts.said(take(socket, ENDED)[1]), pcm)
 
 
 def test_who_goes_while_a_stream_is_opened_leaves_none(tmp_path):

@@ -14,7 +14,7 @@ Coding = Literal["jpeg", "h264"]
 # Makes the message of a frame's image; all that it made before may be needed to read it.
 ImageCoder = Callable[[StreamFrame], bytes]
 QUALITY = 88  # of JPEG: some 20 kB at 256 px
-RATE_FACTOR = 23  # x264's usual one; the watermark is still read at 30
+RATE_FACTOR = 23  # x264's usual one; the watermark is read after it, at 256 px too
 KEY_EVERY = 250  # frames from one that is whole to the next, at most
 BT_709, LIMITED = 1, 1  # matrix, primaries and curve by ITU-T H.273; range by ffmpeg
 PROFILE, LEVEL = "high", "4.0"  # up to 1024 px
