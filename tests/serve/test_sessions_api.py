@@ -7,7 +7,8 @@ import pytest
 
 from avct_jax.serve.streams import stream_protocol
 from tests.serve import serve_parts
-from tests.serve.test_stream_socket import ENDED, refusal, said, take
+from tests.serve.serve_parts import said
+from tests.serve.test_stream_socket import ENDED, refusal, take
 
 
 def open_session(client, **changed):
