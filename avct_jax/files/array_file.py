@@ -1,10 +1,11 @@
 """Arrays in files that anybody may have made: read within bounds, none of it run, refused in one line."""
 
+import importlib.resources
 import os
 import zipfile
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import safetensors
@@ -18,7 +19,9 @@ MOST_NAMES = 100_000
 FAILURES = (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error)
 FAILURES += (safetensors.SafetensorError, TypeError, AttributeError, OverflowError, RecursionError)
 FAILURES += (NotImplementedError, RuntimeError)  # a zip that is packed otherwise, or encrypted
+TRIES = 10
 Path = str | os.PathLike
+T = TypeVar("T")
 
 
 def read_npy(path: Path, *, remedy: str = "save it by numpy.save") -> np.ndarray:
@@ -28,15 +31,7 @@ def read_npy(path: Path, *, remedy: str = "save it by numpy.save") -> np.ndarray
       UserError: the file is missing, another one, damaged, or says that it is larger than it is.
     """
     try:
-        with open(path, "rb") as file:
-            if file.read(2) == b"PK":
-                raise ValueError("it holds several arrays, as numpy.savez writes them")
-            file.seek(0)
-            version = np.lib.format.read_magic(file)
-            shape, _, dtype = _header(file, version)
-            _check_size(dtype.itemsize * _count(shape), os.fstat(file.fileno()).st_size)
-            file.seek(0)
-            return np.lib.format.read_array(file, allow_pickle=False)
+        return _parsed(lambda: _one_array(path))
     except FAILURES as error:
         raise _refused(path, error, remedy) from None
 
@@ -60,9 +55,15 @@ def read_npz(
             chosen = {m.filename.removesuffix(".npy"): m for m in members if m.filename.endswith(".npy")}
             chosen = {name: m for name, m in chosen.items() if wanted(name)}
             _check_size(sum(m.file_size for m in chosen.values()), MOST_BYTES)
-            return {name: _member(archive, m) for name, m in chosen.items()}
+            return {name: _parsed(lambda m=m: _member(archive, m)) for name, m in chosen.items()}
     except FAILURES as error:
         raise _refused(path, error, remedy) from None
+
+
+def read_asset(name: str) -> dict[str, np.ndarray]:
+    """Read arrays that come with the package, by their file's name in its assets."""
+    with importlib.resources.as_file(importlib.resources.files("avct_jax") / "assets" / name) as path:
+        return read_npz(path, remedy="install avct_jax again")
 
 
 def read_safetensors(
@@ -88,6 +89,32 @@ def read_safetensors(
     except FAILURES as error:
         file_kind.refuse_torch(path)
         raise _refused(path, error, "copy or download it again") from None
+
+
+def _parsed(read: Callable[[], T]) -> T:
+    """Read once more where another thread parsed at the same time.
+
+    NumPy has headers parsed by ast, which before Python 3.11.8 and 3.12.2 may then answer "recursion depth
+    mismatch" (CPython issue 106905).
+    """
+    for _ in range(TRIES - 1):
+        try:
+            return read()
+        except SystemError:
+            continue
+    return read()
+
+
+def _one_array(path: Path) -> np.ndarray:
+    with open(path, "rb") as file:
+        if file.read(2) == b"PK":
+            raise ValueError("it holds several arrays, as numpy.savez writes them")
+        file.seek(0)
+        version = np.lib.format.read_magic(file)
+        shape, _, dtype = _header(file, version)
+        _check_size(dtype.itemsize * _count(shape), os.fstat(file.fileno()).st_size)
+        file.seek(0)
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:

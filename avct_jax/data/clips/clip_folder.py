@@ -14,7 +14,7 @@ from jaxtyping import Float
 from avct_jax import errors
 from avct_jax.data.clips import av_sync_filter, clip, make_clips, manifest, worker_pool
 from avct_jax.data.faces import face_detector, landmark_motion
-from avct_jax.files import atomic_write
+from avct_jax.files import array_file, atomic_write
 from avct_jax.workers import engine
 
 LOCK, MEAN_FACE = ".lock", "mean_face.npy"
@@ -192,8 +192,8 @@ def _read_sample(folder: pathlib.Path, name: str) -> av_sync_filter.SyncSample:
 
 
 def _set_offset(path: pathlib.Path, offset: float, in_sync: bool) -> None:
-    with np.load(path, allow_pickle=False) as file:
-        known = float(file["offset"]), bool(file["in_sync"])
+    read = array_file.read_npz(path, {"offset", "in_sync"}.__contains__, remedy=clip.REMEDY)
+    known = float(read["offset"]), bool(read["in_sync"])
     same = np.array_equal(np.float32(known[0]), np.float32(offset), equal_nan=True)
     if not same or known[1] != in_sync:
         clip.save(path, clip.load(path)._replace(offset=offset, in_sync=in_sync))

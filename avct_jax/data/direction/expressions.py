@@ -6,7 +6,6 @@ way between them, since eyes differ. No part opens the lips: that is speech's.
 """
 
 import functools
-import importlib.resources
 import numbers
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from avct_jax import errors
+from avct_jax.files import array_file
 
 PARTS = (
     "smile", "frown", "pucker", "stretch", "dimple", "cheek_up",
@@ -97,10 +97,9 @@ class ShownExpression(NamedTuple):
 @functools.cache
 def embedded() -> Float[np.ndarray, "p 478 3"]:
     """Read the parts that come with the package, those of the image's left side, then of its right one."""
-    resource = importlib.resources.files("avct_jax") / "assets" / "expressions.npz"
-    with importlib.resources.as_file(resource) as path, np.load(path, allow_pickle=False) as file:
-        parts = np.stack([file[name] for name in PARTS]).astype(np.float32)
-        right = np.clip(file["across"].astype(np.float32) / (2 * SEAM) + 0.5, 0, 1)
+    read = array_file.read_asset("expressions.npz")
+    parts = np.stack([read[name] for name in PARTS]).astype(np.float32)
+    right = np.clip(read["across"].astype(np.float32) / (2 * SEAM) + 0.5, 0, 1)
     right = (right * right * (3 - 2 * right))[:, None]
     return np.concatenate([parts * (1 - right), parts * right])
 

@@ -6,7 +6,6 @@ write expressions. Lengths are in distances of the outer eye corners; x right, y
 """
 
 import functools
-import importlib.resources
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from jaxtyping import Bool, Float
 from scipy.spatial import transform
 
 from avct_jax import face_topology as topology
+from avct_jax.files import array_file
 
 COMPONENTS = 16  # keep 98% of the variance of speech
 REST_SHARE = 0.1  # of a clip's frames: those in which the mouth is most at rest
@@ -47,9 +47,8 @@ class Alignment(NamedTuple):
 @functools.cache
 def embedded() -> FaceBasis:
     """Read the basis that comes with the package; scripts/make_face_basis.py makes it."""
-    resource = importlib.resources.files("avct_jax") / "assets" / "face_basis.npz"
-    with importlib.resources.as_file(resource) as path, np.load(path, allow_pickle=False) as file:
-        return FaceBasis(*(file[name].astype(np.float32) for name in FaceBasis._fields))
+    read = array_file.read_asset("face_basis.npz")
+    return FaceBasis(*(read[name].astype(np.float32) for name in FaceBasis._fields))
 
 
 def align(points: Float[np.ndarray, "t 478 3"], canonical: Float[np.ndarray, "478 3"]) -> Alignment:

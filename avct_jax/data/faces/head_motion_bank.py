@@ -8,11 +8,12 @@ syllables.
 
 import copy
 import functools
-import importlib.resources
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+
+from avct_jax.files import array_file
 
 FRAME_RATE = 25  # frames/s
 FADE = 15  # frames over which one stretch passes into the next
@@ -71,13 +72,12 @@ def still(count: int) -> Behaviour:
 @functools.cache
 def embedded() -> Bank:
     """Read the bank that comes with the package; scripts/make_head_motion_bank.py makes it."""
-    resource = importlib.resources.files("avct_jax") / "assets" / "head_motion_bank.npz"
-    with importlib.resources.as_file(resource) as path, np.load(path, allow_pickle=False) as file:
-        return Bank(
-            file["motion"].astype(np.float32),
-            file["begins"].astype(int),
-            file["liveliness"].astype(np.float32),
-        )
+    read = array_file.read_asset("head_motion_bank.npz")
+    return Bank(
+        read["motion"].astype(np.float32),
+        read["begins"].astype(int),
+        read["liveliness"].astype(np.float32),
+    )
 
 
 def behave(
