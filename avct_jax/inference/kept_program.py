@@ -6,6 +6,7 @@ traced of: the package's source, the function's configuration, shapes and versio
 """
 
 import concurrent.futures
+import contextlib
 import functools
 import hashlib
 import logging
@@ -21,6 +22,9 @@ from avct_jax import compile_cache, errors
 from avct_jax.files import atomic_write
 
 SUFFIX = ".stablehlo"
+# Programs of some 300 kernels, each a loop over pixels: XLA's older way to write loops compiles them in 60% of
+# the time, and they run as fast (docs/benchmarks.md). Convolutions and products are a library's in both.
+QUICKLY = {"cpu": {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 1}}
 SOURCES = ("*.py", "layers/**/*.py", "models/**/*.py", "inference/**/*.py")  # all that is ever traced
 
 _log = logging.getLogger(__name__)
@@ -80,7 +84,7 @@ class KeptProgram:
         """Compile; None is the answer where plain jit has to do."""
         try:
             exported = self._exported(shapes, tree)
-            future.set_result(exported and jax.jit(exported.call).lower(*shapes).compile())
+            future.set_result(exported and _compiled(jax.jit(exported.call).lower(*shapes)))
         except Exception as error:  # what is kept is of no use here
             _log.info("%s is compiled anew: %s", self._name, error)
             future.set_result(None)
@@ -138,6 +142,13 @@ def _platform() -> str:
     from jax import export
 
     return export.default_export_platform()
+
+
+def _compiled(lowered: Any) -> Any:
+    if options := QUICKLY.get(_platform()):
+        with contextlib.suppress(Exception):  # an XLA that has no such options any more
+            return lowered.compile(compiler_options=options)
+    return lowered.compile()
 
 
 def _struct(x: Any) -> jax.ShapeDtypeStruct:

@@ -102,3 +102,18 @@ def test_all_source_that_is_traced_counts(monkeypatch):
     names = {str(path.relative_to(root)) for path in found}
     assert {"face_topology.py", "models/mesh/face_mesh.py", "layers/geometry/mesh_warp.py"} <= names
     assert "inference/mesh_inference.py" in names and "layers/barrier.py" in names
+
+
+def test_options_of_the_compiler_are_known_to_it_and_change_no_numbers(folder):
+    """Were they unknown to a new version of XLA, programs would be compiled twice, for nothing."""
+    x, y = np.float32([[0.1, 2, 3], [4, 5, 6]]), np.float32([0.3, 0.2, 0.1])
+    smooth = lambda x, y: jnp.exp(-((x - y[None]) ** 2)).sum(1)
+    with_options = jax.jit(smooth, compiler_options=kept_program.QUICKLY["cpu"])
+    np.testing.assert_allclose(with_options(x, y), smooth(x, y), rtol=1e-6)
+
+
+def test_an_unknown_option_of_the_compiler_is_done_without(folder, monkeypatch):
+    monkeypatch.setitem(kept_program.QUICKLY, "cpu", {"xla_that_is_gone": True})
+    program = kept_program.KeptProgram(traced, "product")
+    np.testing.assert_array_equal(program(*given(2)), traced(*given(2)))
+    assert len(files(folder)) == 1 and calls == [(4, 3), (4, 3)]  # by it and by this test: kept, not traced anew
