@@ -22,8 +22,8 @@ from avct_jax import compile_cache, errors
 from avct_jax.files import atomic_write
 
 SUFFIX = ".stablehlo"
-# Programs of some 300 kernels, each a loop over pixels: XLA's older way to write loops compiles them in 60% of
-# the time, and they run as fast (docs/benchmarks.md). Convolutions and products are a library's in both.
+# Programs of some 300 kernels, each a loop over pixels: XLA's older way to write loops compiles them in 60%
+# of the time, and they run as fast (docs/benchmarks.md). Convolutions and products are a library's in both.
 QUICKLY = {"cpu": {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 1}}
 SOURCES = ("*.py", "layers/**/*.py", "models/**/*.py", "inference/**/*.py")  # all that is ever traced
 

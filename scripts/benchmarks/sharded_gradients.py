@@ -2,11 +2,13 @@
 
   python -m scripts.benchmarks.sharded_gradients --json sharded.json      eight made-up CPU devices; 20 min
   python -m scripts.benchmarks.sharded_gradients --stages sync --steps 2
+  python -m scripts.benchmarks.sharded_gradients --float64               is it rounding, or another sum?
 
 A layout is devices/fsdp; 2x4 is two processes with four devices each. Gradients are those of the first step,
 read off Adam's first moments; told is the largest difference of any number, also as a share of its network's
-largest gradient, and that of the sum of the losses in any step. Later steps differ more: Adam divides by the
-gradient's size, so that rounding where a gradient is nothing becomes a step.
+largest gradient, the length of the differences as a share of that of a network's gradient, and the largest
+difference of the sum of the losses in any step. Later steps differ more: Adam divides by the gradient's size,
+so that rounding where a gradient is nothing becomes a step.
 """
 
 import argparse
@@ -25,6 +27,7 @@ LAYOUTS = ((1, 1), (2, 1), (2, 2), (4, 1), (4, 4), (8, 1), (8, 2), (8, 8))
 TOGETHER = (1, 8)  # fsdp of two processes with four devices each
 STAGES = ("renderer", "sync", "avct", "head-motion")
 BETA = 0.5
+FIGURES = ("gradient", "share", "length", "first_loss", "loss")
 LEAST = 64  # numbers of a tensor that is split: TINY has none as large as those that are split in earnest
 
 
@@ -34,8 +37,8 @@ def main() -> None:
     if options.process is not None:
         _together(options)
         return
-    _set_devices(DEVICES)
-    found = {name: measure(name, options.steps) for name in options.stages}
+    _set_devices(DEVICES, wide=options.float64)
+    found = {name: measure(name, options.steps, wide=options.float64) for name in options.stages}
     print(table(found))
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
@@ -47,18 +50,19 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--float64", action="store_true", help="networks and batches in 64 bits")
     parser.add_argument("--json", type=pathlib.Path, help="write what was measured to this file")
     for name in ("process", "port", "fsdp"):  # of one of two processes
         parser.add_argument(f"--{name}", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def _set_devices(count: int) -> None:
+def _set_devices(count: int, *, wide: bool) -> None:
     flags = f"--xla_force_host_platform_device_count={count} --xla_backend_optimization_level=0"
-    os.environ |= {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
+    os.environ |= {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "JAX_ENABLE_X64": str(int(wide))}
 
 
-def measure(name: str, steps: int) -> dict[str, dict[str, float]]:
+def measure(name: str, steps: int, *, wide: bool = False) -> dict[str, dict[str, float]]:
     """Differences of each layout from one device, by its name."""
     from avct_jax.train.core import sharding
 
@@ -70,7 +74,7 @@ def measure(name: str, steps: int) -> dict[str, dict[str, float]]:
         print(name, devices, parts, found[f"{devices}/{parts}"], flush=True)
     assert one
     for parts in TOGETHER:
-        found[f"2x4/{parts}"] = compare(_two_processes(name, parts, steps), one)
+        found[f"2x4/{parts}"] = compare(_two_processes(name, parts, steps, wide), one)
         print(name, "2x4", parts, found[f"2x4/{parts}"], flush=True)
     return found
 
@@ -88,9 +92,9 @@ def train(name: str, mesh: Any, steps: int) -> dict[str, Any]:
     step = compilation.compile_stage(made, mesh).step
     rows = len(jax.tree.leaves(batch)[0]) // jax.process_count()
     own = jax.tree.map(lambda x: x[jax.process_index() * rows :][:rows], batch)
-    batch = sharding.place_batch(own, mesh)
+    batch = sharding.place_batch(_widest(own), mesh)
     asked = sharding.place_batch(np.zeros(mesh.size // jax.process_count(), np.int32), mesh)
-    current, frozen = fsdp.place(made.initial(), mesh), sharding.place(made.frozen, mesh)
+    current, frozen = fsdp.place(_widest(made.initial()), mesh), sharding.place(_widest(made.frozen), mesh)
     key, whole = sharding.make_key(0, mesh), sharding.replicated(mesh)
     gradients: dict[str, Any] = {}
     losses = []
@@ -103,6 +107,15 @@ def train(name: str, mesh: Any, steps: int) -> dict[str, Any]:
             for network, tree in moments.items():
                 gradients[network] = np.concatenate([x.ravel() for x in jax.tree.leaves(tree)]) / (1 - BETA)
     return {"gradients": gradients, "losses": losses}
+
+
+def _widest(tree: Any) -> Any:
+    """The same numbers in as many bits as JAX is told to have."""
+    import jax
+    import numpy as np
+
+    is_float = lambda x: np.issubdtype(x.dtype, np.floating)
+    return jax.tree.map(lambda x: x.astype(jax.dtypes.canonicalize_dtype(float)) if is_float(x) else x, tree)
 
 
 def _stage(name: str) -> Any:
@@ -152,12 +165,14 @@ def compare(run: dict[str, Any], one: dict[str, Any]) -> dict[str, float]:
 
     far = lambda n: float(np.abs(run["gradients"][n] - one["gradients"][n]).max())
     gaps = {n: (far(n) / float(np.abs(g).max()), far(n)) for n, g in one["gradients"].items()}
+    length = lambda x: float(np.linalg.norm(x.astype(np.float64)))
+    lengths = max(length(run["gradients"][n] - g) / length(g) for n, g in one["gradients"].items())
     curve = [abs(a / b - 1) for a, b in zip(run["losses"], one["losses"], strict=True)]
     shares, gradients = (max(column) for column in zip(*gaps.values(), strict=True))
-    return {"gradient": gradients, "share": shares, "first_loss": curve[0], "loss": max(curve)}
+    return dict(zip(FIGURES, (gradients, shares, lengths, curve[0], max(curve)), strict=True))
 
 
-def _two_processes(name: str, parts: int, steps: int) -> dict[str, Any]:
+def _two_processes(name: str, parts: int, steps: int, wide: bool) -> dict[str, Any]:
     """What the first of two processes with four devices each found."""
     import numpy as np
 
@@ -166,6 +181,7 @@ def _two_processes(name: str, parts: int, steps: int) -> dict[str, Any]:
         held.bind(("127.0.0.1", 0))
         words = [sys.executable, "-m", "scripts.benchmarks.sharded_gradients", "--stages", name]
         words += ["--steps", str(steps), "--port", str(held.getsockname()[1]), "--fsdp", str(parts)]
+        words += ["--float64"] if wide else []
         file = pathlib.Path(folder) / "found.npz"
         both = [subprocess.Popen([*words, "--json", str(file), "--process", str(i)]) for i in (0, 1)]
         if any([process.wait() for process in both]):
@@ -177,7 +193,7 @@ def _two_processes(name: str, parts: int, steps: int) -> dict[str, Any]:
 
 def _together(options: argparse.Namespace) -> None:
     """Be one of the two processes."""
-    _set_devices(DEVICES // 2)
+    _set_devices(DEVICES // 2, wide=options.float64)
     import numpy as np
     from jax.experimental import multihost_utils
 
@@ -192,10 +208,10 @@ def _together(options: argparse.Namespace) -> None:
 
 def table(found: dict[str, dict[str, dict[str, float]]]) -> str:
     """What was measured, for people."""
-    lines = ["stage         devices/fsdp   gradient      share  first loss  all losses"]
+    lines = ["stage         devices/fsdp   gradient      share     length first loss  all losses"]
     for name, layouts in found.items():
         for layout, r in layouts.items():
-            figures = "  ".join(f"{r[key]:9.1e}" for key in ("gradient", "share", "first_loss", "loss"))
+            figures = "  ".join(f"{r[key]:9.1e}" for key in FIGURES)
             lines.append(f"{name:12}  {layout:>12}  {figures}")
     return "\n".join(lines)
 

@@ -116,4 +116,5 @@ def test_an_unknown_option_of_the_compiler_is_done_without(folder, monkeypatch):
     monkeypatch.setitem(kept_program.QUICKLY, "cpu", {"xla_that_is_gone": True})
     program = kept_program.KeptProgram(traced, "product")
     np.testing.assert_array_equal(program(*given(2)), traced(*given(2)))
-    assert len(files(folder)) == 1 and calls == [(4, 3), (4, 3)]  # by it and by this test: kept, not traced anew
+    assert len(files(folder)) == 1
+    assert calls == [(4, 3), (4, 3)]  # by it and by this test, not anew

@@ -324,7 +324,8 @@ def cover_teeth(
     inside = polygon(np.concatenate([inner_up, inner_low[::-1]]), image.shape)
     if not inside.any() or not (lips & ~inside).any():
         return image
-    red = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)[..., 1].astype(float)
+    red = np.zeros(inside.shape)
+    red[lips | inside] = redness(image[lips | inside])
     threshold = (np.median(red[inside]) + np.percentile(red[lips & ~inside], 60)) / 2
     near = cv2.dilate(inside.astype(np.uint8), _disc(0.05 * unit)) > 0
     teeth = inside | (near & lips & (red < threshold))
@@ -339,6 +340,15 @@ def cover_teeth(
         0.85 * cv2.GaussianBlur((hole & lips).astype(np.float32), (0, 0), max(0.5, 0.008 * unit))[..., None]
     )
     return np.clip(filled * (1 - share) + share * colour * light * 0.97, 0, 255).astype(np.uint8)
+
+
+def redness(pixels: UInt8[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+    """Return a* of CIE L*a*b* (D65) of sRGB pixels; OpenCV's would first make tables, for 0.1 s."""
+    value = np.arange(256) / 255
+    linear = np.where(value > 0.04045, ((value + 0.055) / 1.055) ** 2.4, value / 12.92)[pixels]
+    ratio = linear @ np.array([[0.433953, 0.212671], [0.376219, 0.715160], [0.189828, 0.072169]])
+    x, y = np.where(ratio > 0.008856, np.cbrt(ratio), 7.787 * ratio + 16 / 116).T
+    return 500 * (x - y)
 
 
 def polygon(corners: Float[np.ndarray, "n 2"], shape: tuple[int, ...]) -> np.ndarray:

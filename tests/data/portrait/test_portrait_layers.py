@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from skimage import color
 
 from avct_jax import face_topology as topology
 from avct_jax.data.faces import face_basis
@@ -121,3 +122,8 @@ def test_denser_images_keep_their_pixels_and_have_true_ones_between():
     np.testing.assert_array_equal(made[::2, ::2], pixels)
     fine = np.mgrid[:65, :65] / 64
     np.testing.assert_allclose(made[8:-8, 8:-8, 0], wave(fine[1], fine[0])[8:-8, 8:-8], atol=2e-3)
+
+
+def test_redness_is_that_of_the_lab_colour_space():
+    pixels = np.random.default_rng(0).integers(0, 256, (500, 3), np.uint8)
+    np.testing.assert_allclose(portrait_layers.redness(pixels), color.rgb2lab(pixels)[:, 1], atol=0.01)
