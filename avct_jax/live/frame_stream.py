@@ -1,6 +1,7 @@
 """Planned frames drawn and handed over: as fast as they are asked for, or by a clock."""
 
 import collections
+import math
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, TypeVar
@@ -27,6 +28,7 @@ Draw = Callable[[Sequence[face_mesh.Controls]], UInt8[np.ndarray, "n h w 3"]]
 
 FRAME = 1 / frame_planner.FRAME_RATE  # seconds
 BEHIND = 2 * FRAME  # seconds: frames that would come later show the last image again
+CATCH_UP = 25 * FRAME  # seconds: who asks so late, once, gets the next ones sooner; who later, begins anew
 SPARE = 6  # frames planned beyond those being drawn, whose audio is there if their images are late
 STARVING = 1  # frames: so few are left of a reply whose audio is late when the mouth is brought to rest
 CLOSED = "the stream is closed; make another one"
@@ -323,9 +325,9 @@ class FrameStream:
         return bool(planned) and (late or planned[0].image is not None)
 
     def _due(self) -> float:
-        """When the next frame is; later for who was late to ask."""
+        """When the next frame is; later for who was very late to ask."""
         now, index = self._clock.now(), self._planner.index
-        if self._start is None or now - (self._start + index * FRAME) > BEHIND:
+        if self._start is None or now - (self._start + index * FRAME) > CATCH_UP:
             self._start = now - index * FRAME
         return self._start + index * FRAME
 
@@ -360,8 +362,15 @@ class FrameStream:
                 ready + self._chunk + spare,
             )
             speech = len(planned) < wanted and self._planner.plan_speech()
-        if len(planned) <= (STARVING if self._planner.told else self._chunk):
+        while len(planned) <= (STARVING if self._planner.told else self._idle_ahead()):
             self._planner.plan_idle(self._chunk)
+
+    def _idle_ahead(self) -> int:
+        """Frames planned at least where nobody speaks: those that are shown while a chunk is drawn."""
+        if self._start is None:
+            return self._chunk
+        busy = self._clock.now() + self._drawing - (self._start + self._planner.index * FRAME)
+        return min(max(self._chunk, math.ceil(busy / FRAME)), self._queue - self._chunk)
 
     def _tell(self) -> None:
         """Wake the other threads."""

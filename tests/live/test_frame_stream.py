@@ -229,6 +229,22 @@ def test_no_image_is_drawn_that_would_come_too_late():
         assert 0.1 < stream.latency.repeated / 70 < 0.35
 
 
+def test_slow_drawing_delays_no_frame_while_nobody_speaks():
+    clock = live_parts.FakeClock()
+
+    def slow(controls):
+        clock.take(0.3)
+        return live_parts.draw(controls)
+
+    with paced(slow, clock) as stream:
+        stream.next_frame()
+        began = clock.time
+        frames = take(stream, 50)
+        clock.stop()
+    assert clock.time - began == pytest.approx(50 * 0.04, abs=0.35)
+    assert len({f.image.tobytes() for f in frames}) > 3, "the image goes on"
+
+
 def test_who_asks_late_is_waited_for():
     clock = live_parts.FakeClock()
     with paced(clock=clock) as stream:
@@ -237,6 +253,20 @@ def test_who_asks_late_is_waited_for():
         clock.time += 5
         assert [f.index for f in take(stream, 5)] == list(range(10, 15))
         assert stream.latency.repeated == 0
+
+
+def test_who_asks_a_little_late_catches_up():
+    """Else audio would stay behind for good."""
+    clock = live_parts.FakeClock()
+    with paced(clock=clock) as stream:
+        stream.push_audio(np.tile(SECOND, 2), 16000, last_chunk=True)
+        seen = [(stream.next_frame(), clock.time) for _ in range(10)]
+        clock.time += 0.3
+        after = [(stream.next_frame(), clock.time) for _ in range(20)]
+    assert [f.index for f, _ in seen + after] == list(range(30))
+    np.testing.assert_allclose([t for _, t in after[10:]], seen[0][1] + 0.04 * np.arange(20, 30), atol=1e-6)
+    late = [t - seen[0][1] - 0.04 * f.index for f, t in after]
+    assert late[0] > 0.25 and late[0] > late[1] > late[2] > 0.15
 
 
 def test_queue_is_bounded_and_sound_is_not_dropped():
