@@ -327,8 +327,10 @@ class FrameStream:
     def _due(self) -> float:
         """When the next frame is; later for who was very late to ask."""
         now, index = self._clock.now(), self._planner.index
-        if self._start is None or now - (self._start + index * FRAME) > CATCH_UP:
+        late = 0.0 if self._start is None else now - (self._start + index * FRAME)
+        if self._start is None or late > CATCH_UP:
             self._start = now - index * FRAME
+            self.latency.moved_on += late
         return self._start + index * FRAME
 
     def _work(self) -> None:

@@ -25,11 +25,12 @@ class StreamLatency:
 
     Attributes:
       repeated: frames that showed the last image again, for theirs was not ready in time.
+      moved_on: seconds by which the clock was moved on, for frames were asked for or planned so late.
     """
 
     def __init__(self, chunk: int, ahead: int):
         """Begin to measure a stream that hears `chunk` frames at once, by as many as `ahead` after them."""
-        self.repeated = 0
+        self.repeated, self.moved_on = 0, 0.0
         self._chunk, self._ahead = chunk, ahead
         kept = lambda: collections.deque(maxlen=KEPT)
         self._first_frames, self._frames, self._lateness = kept(), kept(), kept()
@@ -64,7 +65,8 @@ class StreamLatency:
         parts = ", ".join(f"{ms(seconds)} {name}" for name, seconds in self.algorithmic.items())
         rows = {"first frame": self.first_frame, "frame": self.frame, "lateness": self.lateness}
         said = "; ".join(f"{name} {'/'.join(map(ms, row))}" for name, row in rows.items())
-        return f"StreamLatency(by design {parts}; p50/p95/p99: {said}; repeated {self.repeated}; ms)"
+        counted = f"repeated {self.repeated}; moved on by {ms(self.moved_on)}"
+        return f"StreamLatency(by design {parts}; p50/p95/p99: {said}; {counted}; ms)"
 
     def saw_first_frame(self, seconds: float) -> None:
         """Note one."""

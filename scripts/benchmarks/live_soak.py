@@ -12,6 +12,8 @@ drift. Smaller images hardly help: 29 ms of processor time a frame at 96 px, 37 
 """
 
 import argparse
+import functools
+import itertools
 import json
 import random
 import sys
@@ -57,7 +59,7 @@ def resident() -> int:
 
 
 class Talker:
-    """Pushes replies at random, and knows what has to come out."""
+    """Pushes replies at random, in a thread of its own as who talks does, and knows what has to come out."""
 
     def __init__(self, live: stream.Stream, voice: np.ndarray, seed: int):
         """Begin to talk."""
@@ -65,19 +67,26 @@ class Talker:
         self.expected: list[np.ndarray] = []
         self.replies = self.interrupted = 0
 
-    def talk(self) -> None:
-        """Push one reply, in pieces."""
+    def talk(self, *, beside: bool) -> None:
+        """Push one reply, in pieces; beside what follows, or before it."""
         length = self._random.randint(4000, 80_000)
         begin = self._random.randrange(len(self._voice))
         reply = np.take(self._voice, np.arange(begin, begin + length), mode="wrap")
-        done = 0
-        while done < length:
-            count = self._random.randint(100, 20_000)
-            self._live.push_audio(reply[done : done + count], pcm.RATE)
-            done += count
-        self._live.flush()
+        ends = [0]
+        while ends[-1] < length:
+            ends.append(min(length, ends[-1] + self._random.randint(100, 20_000)))
         self.replies += 1
         self.expected.append(reply)
+        said = threading.Thread(target=self._say, args=(reply, ends, self._live.interruptions))
+        said.start()
+        if not beside:
+            said.join()
+
+    def _say(self, reply: np.ndarray, ends: list[int], since: int) -> None:
+        for begin, end in itertools.pairwise(ends):
+            push = functools.partial(self._live.push_audio, reply[begin:end], pcm.RATE)
+            self._live.unless_interrupted(since, push)
+        self._live.unless_interrupted(since, self._live.flush)
 
 
 def shown(live: stream.Stream) -> Iterator[frames.StreamFrame]:
@@ -125,20 +134,21 @@ def soak(hours: float, pace: float, size: int, seed: int, most: float) -> dict[s
                 wrong += not _begins(heard, talker.expected.pop())
                 heard, wait, cut = [], rest.randint(0, 25), None
             elif wait is not None and (wait := wait - 1) < 0:
-                talker.talk()
+                talker.talk(beside=bool(pace))
                 wait, cut = None, rest.randint(1, 20) if rest.random() < 0.3 else None
             if count >= warm and count % every == 0:
                 memory.append(resident())
             if count % WARM == 0 and memory:
                 progress.note(f"{count} of {wanted} frames, {memory[-1] / 2**20:.1f} MiB")
         spent = time.monotonic() - (began or 0.0)
-        repeated, done = live.latency.repeated, count + 1
+        repeated, done, moved_on = live.latency.repeated, count + 1, live.latency.moved_on
         drift = spent * pace - (done - 1) / live.frame_rate if pace else 0.0
+    memory = memory or [resident()]
     first, last = np.median(memory[:10]), np.median(memory[-10:])  # a reply's arrays come and go
     return {
         "frames": done, "pace": pace, "minutes": round(spent / 60, 1), "replies": talker.replies,
         "interrupted": talker.interrupted, "ends": ends, "wrong_replies": wrong, "drawn": done - repeated,
-        "repeated": repeated, "drift_s": round(drift, 3),
+        "repeated": repeated, "drift_s": round(drift, 3), "moved_on_s": round(moved_on, 3),
         "memory_begin_MiB": round(first / 2**20, 1), "memory_end_MiB": round(last / 2**20, 1),
         "memory_growth": round(float(last / first - 1), 4),
         "memory_spread": round((max(memory) - min(memory)) / min(memory), 4),
