@@ -13,6 +13,7 @@ drift. Smaller images hardly help: 29 ms of processor time a frame at 96 px, 37 
 
 import argparse
 import functools
+import gc
 import itertools
 import json
 import random
@@ -115,6 +116,8 @@ def soak(hours: float, pace: float, size: int, seed: int, most: float) -> dict[s
     heard: list[np.ndarray] = []
     timed: dict[str, Any] = {"clock": FastClock(pace)} if pace else {"paced": False}
     with stream.Stream(demo.portrait(), size=size, **timed) as live:
+        gc.collect()  # as `avct serve` does
+        gc.freeze()
         talker, began, count = Talker(live, voice, seed), None, 0
         rest = random.Random(seed + 1)
         wait, cut = 25, None
