@@ -325,7 +325,7 @@ def cover_teeth(
     if not inside.any() or not (lips & ~inside).any():
         return image
     red = np.zeros(inside.shape)
-    red[lips | inside] = redness(image[lips | inside])
+    red[lips | inside] = redness(image[lips | inside]).round()  # in whole levels, as thresholds were chosen
     threshold = (np.median(red[inside]) + np.percentile(red[lips & ~inside], 60)) / 2
     near = cv2.dilate(inside.astype(np.uint8), _disc(0.05 * unit)) > 0
     teeth = inside | (near & lips & (red < threshold))

@@ -97,7 +97,7 @@ MEASURES = {
         ({"smile": 0.6}, "width", 0.03, 0.12, {"corners"}),
         ({"frown": 0.8}, "corners", -0.1, -0.02, {"width"}),
         ({"pucker": 1.0}, "width", -0.2, -0.015, {"corners"}),
-        ({"brows": 1.0}, "brows", -0.12, -0.035, {"lids"}),
+        ({"brows": 1.0}, "brows", -0.12, -0.04, {"lids"}),
         ({"brows": -1.0}, "brows", 0.012, 0.1, set()),
         ({"squint": 1.0}, "lids", -0.08, -0.015, set()),
         ({"wide": 1.0}, "lids", 0.004, 0.05, set()),
