@@ -134,6 +134,16 @@ def _resident() -> float:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _freed_memory_is_given_back():
+    """Commands that keep it would have all tests after them keep it."""
+    from avct_jax import malloc
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(malloc, "keep_freed", lambda: False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _signing_key():
     """It is told once, of no test's own, that a key was made."""
     from avct_jax.marks import signing_key

@@ -11,6 +11,7 @@ FILES = sorted(p.relative_to(ROOT) for top in ("avct_jax", "scripts") for p in (
 # The longest name that a module's own begins with says where it stands.
 RUNGS = {
     "errors": 0,
+    "malloc": 0,
     "stuck_signals": 0,
     "progress": 0,
     "files": 0,

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from avct_jax import demo, progress
+from avct_jax import demo, malloc, progress
 from avct_jax.data.speech import audio_io, pcm
 from avct_jax.live import clock, frames, stream
 
@@ -106,6 +106,7 @@ def soak(hours: float, pace: float, size: int, seed: int, most: float) -> dict[s
       pace: times the clock's speed; 0: without a clock.
       most: seconds after which it ends, however much has been said.
     """
+    malloc.keep_freed()  # as `avct serve` does
     with demo.sentence() as path:
         voice = pcm.whole(audio_io.read_audio(path))
     wanted = int(hours * 3600 * stream.Stream.frame_rate)
@@ -116,8 +117,8 @@ def soak(hours: float, pace: float, size: int, seed: int, most: float) -> dict[s
     heard: list[np.ndarray] = []
     timed: dict[str, Any] = {"clock": FastClock(pace)} if pace else {"paced": False}
     with stream.Stream(demo.portrait(), size=size, **timed) as live:
-        gc.collect()  # as `avct serve` does
-        gc.freeze()
+        gc.collect()
+        gc.freeze()  # as it does
         talker, began, count = Talker(live, voice, seed), None, 0
         rest = random.Random(seed + 1)
         wait, cut = 25, None

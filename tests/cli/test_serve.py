@@ -89,3 +89,14 @@ def test_it_tells_its_address_answers_and_ends_by_a_signal(number, code, said, t
             process.kill()  # or its end would be waited for without end
         assert process.stderr.read() == f"avct: {said}; nothing was left behind\n"
     assert not [name for name in os.listdir(tmp_path) if name.startswith("avct-serve")]
+
+
+def test_streams_keep_what_they_free(monkeypatch):
+    from avct_jax import malloc
+    from avct_jax.serve import server
+
+    called = []
+    monkeypatch.setattr(malloc, "keep_freed", lambda: called.append("kept"))
+    monkeypatch.setattr(server, "serve", lambda *_, **__: called.append("served"))
+    assert main.main(["serve"]) == 0
+    assert called == ["kept", "served"]

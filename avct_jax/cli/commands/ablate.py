@@ -74,11 +74,11 @@ class Options:
 
 def run(options: Options) -> int:
     """Do it."""
-    from avct_jax import compile_cache, errors, progress
+    from avct_jax import compile_cache, errors, malloc, progress
     from avct_jax.cli import terminal
     from avct_jax.evaluation import ablation
     from avct_jax.evaluation.report import report_files
-    from avct_jax.train.core import malloc, sharding
+    from avct_jax.train.core import sharding
 
     trained, networks = options.training, options.network
     warm, whole = ablation.RECIPES[trained.preset]

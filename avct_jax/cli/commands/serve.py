@@ -98,7 +98,7 @@ def run(options: Options) -> int:
 
 def _serve(options: Options) -> int:
     _check_installed()
-    from avct_jax import compile_cache, progress
+    from avct_jax import compile_cache, malloc, progress
     from avct_jax.serve import settings
 
     access, work = options.access, options.work
@@ -120,6 +120,7 @@ def _serve(options: Options) -> int:
     _check_checkpoint(work.checkpoint)
     _check_signing(options.signing)
     compile_cache.enable()
+    malloc.keep_freed()  # what streams take and free would go up and down by 90 MiB
     from avct_jax.serve import server
 
     tell = lambda address: None if options.shown.quiet else progress.note(f"{address} (Ctrl-C ends it)")

@@ -75,8 +75,9 @@ def run(asked: Any) -> int:
         )
     logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS and Orbax tell of what is usual
     compile_cache.enable()
+    from avct_jax import malloc
     from avct_jax.train import run as training
-    from avct_jax.train.core import malloc, sharding
+    from avct_jax.train.core import sharding
 
     malloc.keep_freed()
 

@@ -13,8 +13,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from avct_jax import errors
-from avct_jax.train.core import malloc
+from avct_jax import errors, malloc
 from avct_jax.train.distributed import device_mesh
 
 AXIS = device_mesh.DATA

@@ -3,11 +3,11 @@
 import subprocess
 import sys
 
-from avct_jax.train.core import malloc
+from avct_jax import malloc
 
 CODE = """
 import ctypes, resource, sys
-from avct_jax.train.core import malloc
+from avct_jax import malloc
 kept = malloc.keep_freed() if sys.argv[1] == "keep" else True
 faults, SIZE, libc = [], 160_000_000, ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
