@@ -10,6 +10,7 @@ unpacks 8-bit patches, varies their light, lends codes, and keeps a moving avera
 
 import argparse
 import json
+import math
 import os
 import pathlib
 import statistics
@@ -27,7 +28,7 @@ from avct_jax import speech_format
 from avct_jax.models.mesh import mouth_painter, mouth_patch, speech_motion
 from avct_jax.presets import painter as painter_presets
 from avct_jax.presets import speech as speech_presets
-from avct_jax.train.core import grad_accumulation
+from avct_jax.train.distributed import cpu_devices
 from avct_jax.train.mesh_stages import painter_stage, patch_source, speech_stage
 
 PEOPLE = 100
@@ -42,9 +43,12 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of torch")
+    parser.add_argument("--devices", type=int, default=0, help="of the CPU; 0: as `avct train` divides it")
     parser.add_argument("--json", type=pathlib.Path)
     options = parser.parse_args()
     jax.config.update("jax_platforms", "cpu")
+    painter, speech = painter_presets.LITE, speech_presets.LITE
+    cpu_devices.divide(math.gcd(painter.batch_size, speech.batch_size), devices=options.devices)
     torch.manual_seed(0)
     torch.set_num_threads(options.threads)
     found = {name: measure(sides, options.rounds) for name, sides in all_sides().items()}
@@ -79,20 +83,6 @@ def measure(given: tuple[int, Sides], rounds: int) -> dict[str, Any]:
     }
 
 
-def compiled(made: Any, batch: Any, state: Any) -> Callable[[], Any]:
-    """A stage's step as `avct train` compiles it, bound to a batch."""
-    options = grad_accumulation.ComputeConfig().compiler_options(jax.default_backend())
-    step: Any = jax.jit(made.step, donate_argnums=0, compiler_options=options)
-    batch, key = jax.device_put(batch), jax.random.key(0)
-
-    def once():
-        nonlocal state
-        state, metrics = step(state, made.frozen, batch, key)
-        jax.block_until_ready((state, metrics))
-
-    return once
-
-
 def painter_sides(config: Any, *, game: bool) -> Sides:
     """The painter's step, ours and torch's, before or after its discriminator is asked."""
     system = config.system.mouth_painter
@@ -117,7 +107,8 @@ def painter_sides(config: Any, *, game: bool) -> Sides:
     with torch.no_grad():
         theirs = peer.show(tensors)[0].permute(0, 2, 3, 1).numpy()
     assert np.abs(ours - theirs).max() < NEAR, np.abs(ours - theirs).max()
-    return {"ours": compiled(made, batch, state), "peer": lambda: peer(tensors, game=game)}
+    ours = training_step.compiled(made, state, config.compute)(batch)
+    return {"ours": ours, "peer": lambda: peer(tensors, game=game)}
 
 
 def patches(b: int) -> patch_source.PainterBatch:
@@ -207,7 +198,7 @@ def speech_sides(config: Any) -> Sides:
         theirs = peer.network(*(tensors[name] for name in seen), torch.zeros(code.shape)).numpy()
         peer.network.train()
     assert np.abs(np.asarray(ours) - theirs).max() < NEAR, np.abs(np.asarray(ours) - theirs).max()
-    return {"ours": compiled(made, batch, state), "peer": lambda: peer(tensors)}
+    return {"ours": training_step.compiled(made, state, config.compute)(batch), "peer": lambda: peer(tensors)}
 
 
 def stretches(system: speech_motion.SpeechMotionConfig, b: int, t: int) -> speech_stage.SpeechBatch:
@@ -270,8 +261,7 @@ def copy_speech(params: Mapping[str, Any], peer: mesh_torch.Speech) -> None:
 def table(report: Mapping[str, Any]) -> str:
     """What was measured, for people."""
     lines = [
-        f"{report['device']}, {report['cores']} cores, load {report['load']:.1f}, jax {report['jax']}, "
-        f"torch {report['torch']}; medians of {report['rounds']} rounds",
+        training_step.heading(report),
         f"{'step':32} batch  examples/s  in torch  ratio  of a product's rate",
     ]
     for name, r in report["steps"].items():

@@ -17,6 +17,7 @@ keeps a moving average of the weights.
 
 import argparse
 import json
+import math
 import os
 import pathlib
 import statistics
@@ -33,7 +34,8 @@ from avct_jax.data.dataset import batch_types
 from avct_jax.models import system_config
 from avct_jax.models.frozen import vgg
 from avct_jax.train.augmentation import random_warps
-from avct_jax.train.core import grad_accumulation, optimizer
+from avct_jax.train.core import compilation, grad_accumulation, optimizer, sharding
+from avct_jax.train.distributed import cpu_devices
 from avct_jax.train.stages import renderer_stage
 
 SYSTEMS = {"paper": system_config.PAPER, "lite": system_config.LITE}
@@ -49,6 +51,7 @@ def main() -> None:
     options = _parse()
     if options.device == "cpu":
         jax.config.update("jax_platforms", "cpu")
+        cpu_devices.divide(options.batch or math.gcd(*BATCHES["cpu"].values()), devices=options.devices)
     found = {name: measure(name, options) for name in options.size}
     report = {**surroundings(options.rounds), "sizes": found}
     print(table(report))
@@ -62,10 +65,20 @@ def surroundings(rounds: int) -> dict[str, Any]:
         "jax": jax.__version__,
         "torch": _torch_version(),
         "device": jax.devices()[0].device_kind,
+        "devices": jax.device_count(),
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0],
         "rounds": rounds,
     }
+
+
+def heading(report: Mapping[str, Any]) -> str:
+    """The same, for people."""
+    return (
+        f"{report['device']}, {report['cores']} cores, {report['devices']} devices, "
+        f"load {report['load']:.1f}, jax {report['jax']}, torch {report['torch']}; "
+        f"medians of {report['rounds']} rounds"
+    )
 
 
 def _parse() -> argparse.Namespace:
@@ -78,6 +91,7 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument("--devices", type=int, default=0, help="of the CPU; 0: as `avct train` divides it")
     parser.add_argument(
         "--dtype", choices=("float32", "bfloat16"), default="float32", help="ours; the peer's is float32"
     )
@@ -123,21 +137,36 @@ def make_ours(
     rule = optimizer.OptimizerConfig(clip=0.0)  # FOMM's: Adam, 2e-4, (0.5, 0.999)
     compute = grad_accumulation.ComputeConfig(dtype=dtype)
     stage = renderer_stage.make_stage(SYSTEMS[name], config, rule, compute, init=init, perceptual=network)
-    state = jax.jit(stage.initial)()
-    batch, key = jax.device_put(_pairs(images)), jax.random.key(0)
-    options = compute.compiler_options(jax.default_backend())
-    step: Any = jax.jit(stage.step, donate_argnums=0, compiler_options=options)
+    batch = _pairs(images)
+    bind = compiled(stage, jax.jit(stage.initial)(), compute)
     # The peer has no variation of its own: the losses are compared on untouched images.
-    plain = batch._replace(variation=jax.tree.map(jnp.zeros_like, batch.variation))
-    state, metrics = step(state, stage.frozen, plain, key)
+    metrics = bind(batch._replace(variation=jax.tree.map(np.zeros_like, batch.variation)))()
     losses = {term: weight * float(metrics[term]) for term, weight in config.weights.items()}
+    return bind(batch), losses
 
-    def once():
-        nonlocal state
-        state, metrics = step(state, stage.frozen, batch, key)
-        jax.block_until_ready((state, metrics))
 
-    return once, losses
+def compiled(
+    stage: Any, state: Any, compute: grad_accumulation.ComputeConfig
+) -> Callable[[Any], Callable[[], Any]]:
+    """A stage's step as `avct train` compiles it, over all devices; bound to a batch it returns metrics."""
+    mesh = sharding.make_mesh()
+    step = compilation.compile_stage(stage, mesh, compute).step
+    state, frozen = sharding.place(state, mesh), sharding.place(stage.frozen, mesh)
+    key = sharding.make_key(0, mesh)
+    asked = sharding.place_batch(np.zeros(mesh.size, np.int32), mesh)
+
+    def bind(batch):
+        placed = sharding.place_batch(jax.tree.map(np.asarray, batch), mesh)
+
+        def once():
+            nonlocal state
+            state, (metrics, _) = step(state, frozen, placed, key, asked)
+            jax.block_until_ready((state, metrics))
+            return metrics
+
+        return once
+
+    return bind
 
 
 def make_peer(name: str, network: vgg.PerceptualNetwork, device: str) -> Any:
@@ -234,8 +263,7 @@ def take_turns(sides: Sides, rounds: int) -> dict[str, list[float]]:
 def table(report: Mapping[str, Any]) -> str:
     """What was measured, for people."""
     lines = [
-        f"{report['device']}, {report['cores']} cores, load {report['load']:.1f}, jax {report['jax']}, "
-        f"torch {report['torch']}; medians of {report['rounds']} rounds",
+        heading(report),
         "size   batch  examples/s  FOMM in torch  ratio  of a float32 product's rate  compile s",
     ]
     for name, r in report["sizes"].items():

@@ -26,6 +26,7 @@ PRIMARIES, TRANSFER = (
     {16: colour.PQ, 18: colour.HLG},
 )  # ITU-T H.273
 SAME = 2  # of 255: a profile that moves no colour farther is sRGB's
+ROWS = 256  # that are taken out of Pillow at a time
 BACKGROUND = (255, 255, 255)  # under transparent pixels: white, as cut-out portraits are usually shown
 Path = str | os.PathLike
 
@@ -199,13 +200,22 @@ def _to_rgb(image: PIL.Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     if image.mode.startswith("I") or image.mode == "F":
         return _deep_grey(np.asarray(image).astype(np.float32))
     if not image.has_transparency_data:
-        return np.array(_to_srgb(image))
+        return _pixels(_to_srgb(image))
     alpha = image.convert("RGBA").getchannel("A")
     colours = image.convert("RGB" if image.mode in ("P", "PA") else image.mode.rstrip("Aa"))
     colours.info = image.info
-    return np.array(
+    return _pixels(
         PIL.Image.composite(_to_srgb(colours), PIL.Image.new("RGB", image.size, BACKGROUND), alpha)
     )
+
+
+def _pixels(image: PIL.Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+    """What an RGB image shows, some rows at a time: all at once Pillow would make it twice over beside it."""
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, ROWS):
+        below = min(top + ROWS, image.height)
+        pixels[top:below] = np.asarray(image.crop((0, top, image.width, below)))
+    return pixels
 
 
 def _to_srgb(image: PIL.Image.Image) -> PIL.Image.Image:
@@ -226,7 +236,7 @@ def _to_srgb(image: PIL.Image.Image) -> PIL.Image.Image:
 
 
 def _by_code_points(image: PIL.Image.Image, primaries: str, transfer: str) -> PIL.Image.Image:
-    pixels = np.array(image)
+    pixels = _pixels(image)
     for row in pixels:  # one at a time: the sums take 24 bytes and more for each pixel
         row[:] = np.round(255 * colour.to_srgb(row / 255, transfer, primaries))
     return PIL.Image.fromarray(pixels)

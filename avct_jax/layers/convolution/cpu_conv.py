@@ -17,8 +17,9 @@ from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-# float32 values of shifted pixels (8 MB) that one matrix product takes: they stay in the cache.
-STRIP = 1 << 21
+PIXELS = (((0,), (0,)), ((), ()))  # a product's sum goes over the first axis of both factors
+# float32 values of shifted pixels (4 MB) that one matrix product takes: they stay in the cache.
+STRIP = 1 << 20
 
 
 def convolve(
@@ -59,24 +60,31 @@ def _correlate(moved, fixed, kernel_size, padding):
     """
     (kh, kw), (b, h, w, d), c = kernel_size, fixed.shape, moved.shape[-1]
     # Where `moved` is padded by rows of zeros its products are zeros: only its own rows count.
-    height = moved.shape[1]
+    height, width = moved.shape[1:3]
     above = kh - 1 - padding[0]
     fixed = jnp.pad(fixed, ((0, 0), (above, height + padding[0] - h), (0, 0), (0, 0)))
-    # Channels first: then pixels lie side by side in both factors, in the order that the product sums them.
-    planes = jnp.pad(moved, ((0, 0), (0, 0), (padding[1], padding[1]), (0, 0))).transpose(3, 0, 1, 2)
     rows = _strip_rows(height, b * w * (kw * c + kh * d))
+    sideways = [(j, max(0, padding[1] - j), min(w, width + padding[1] - j)) for j in range(kw)]
 
-    # A loop, so that the transposed planes are made once, and taps of one strip at a time. Over rows, not
-    # over the batch, which may be sharded.
-    def add(total, first):
-        strip = jax.lax.dynamic_slice_in_dim(planes, first, rows, axis=2)
-        left = jnp.stack([strip[..., j : j + w] for j in range(kw)]).reshape(kw * c, -1)
-        strip = jax.lax.dynamic_slice_in_dim(fixed, first, rows + kh - 1, axis=1)
-        right = jnp.concatenate([strip[:, i : i + rows] for i in range(kh)], -1).reshape(-1, kh * d)
-        return total + jnp.matmul(left, right, preferred_element_type=jnp.float32), None
+    # A loop, so that the copies of one strip are there at a time, in the cache. Over rows: the batch may be
+    # sharded. Copies are written into their places, for where they are joined XLA chooses every value anew.
+    def add(carried, first):
+        total, left, right = carried
+        for j, begin, end in sideways:  # what is outside of `moved` stays zero
+            if begin < end:
+                start = (0, first, begin + j - padding[1], 0)
+                part = jax.lax.dynamic_slice(moved, start, (b, rows, end - begin, c))
+                left = jax.lax.dynamic_update_slice(left, part, (0, 0, begin, j * c))
+        for i in range(kh):
+            part = jax.lax.dynamic_slice(fixed, (0, first + i, 0, 0), (b, rows, w, d))
+            right = jax.lax.dynamic_update_slice(right, part, (0, 0, 0, i * d))
+        factors = (left.reshape(-1, kw * c), right.reshape(-1, kh * d))
+        found = jax.lax.dot_general(*factors, PIXELS, preferred_element_type=total.dtype)
+        return (total + found, left, right), None
 
-    total = jnp.zeros((kw * c, kh * d))
-    total, _ = jax.lax.scan(add, total, jnp.arange(0, height, rows))
+    total = jnp.zeros((kw * c, kh * d), jnp.promote_types(fixed.dtype, jnp.float32))
+    strips = (jnp.zeros((b, rows, w, n), fixed.dtype) for n in (kw * c, kh * d))
+    (total, *_), _ = jax.lax.scan(add, (total, *strips), jnp.arange(0, height, rows))
     # Row q of `moved` meets row q - i + padding of `fixed`: the last shift is the first tap.
     total = total.reshape(kw, c, kh, d)[:, :, ::-1]
     return total.transpose(2, 0, 1, 3).astype(fixed.dtype)

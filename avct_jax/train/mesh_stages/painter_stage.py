@@ -214,18 +214,20 @@ def _step(parts: _Parts, rules, current, frozen: PainterFrozen, batch: patch_sou
         total = losses.total(weights, metrics)
         return total, (metrics | {"total": total}, shown)
 
-    def discriminator_loss(params):
+    def discriminator_gradients(shown):
         seen = jax.lax.stop_gradient(shown)
+        loss = lambda params: _real_and_made(parts.critic, {"params": params}, example, seen, window)
+        params = network_states[DISCRIMINATOR].params
         # Behind a condition: half of a step's work is not done before it is asked for.
         return jax.lax.cond(
             begun,
-            lambda: _real_and_made(parts.critic, {"params": params}, example, seen, window),
-            lambda: 0.0,
+            lambda: jax.value_and_grad(loss)(params),
+            lambda: (0.0, jax.tree.map(jnp.zeros_like, params)),
         )
 
     given = (network_states[PART].params, network_states[CODES].params)
     grads, (metrics, shown) = jax.grad(painter_loss, argnums=(0, 1), has_aux=True)(*given)
-    loss, discriminator_grads = jax.value_and_grad(discriminator_loss)(network_states[DISCRIMINATOR].params)
+    loss, discriminator_grads = discriminator_gradients(shown)
     grads = {PART: grads[0], CODES: grads[1], DISCRIMINATOR: discriminator_grads}
     stats = {name: network_state.batch_stats for name, network_state in network_states.items()}
     after, norm = train_state.advance(current, grads, stats, rules, ema_decay=config.ema_decay)
