@@ -10,7 +10,6 @@ unpacks 8-bit patches, varies their light, lends codes, and keeps a moving avera
 
 import argparse
 import json
-import math
 import os
 import pathlib
 import statistics
@@ -28,7 +27,6 @@ from avct_jax import speech_format
 from avct_jax.models.mesh import mouth_painter, mouth_patch, speech_motion
 from avct_jax.presets import painter as painter_presets
 from avct_jax.presets import speech as speech_presets
-from avct_jax.train.distributed import cpu_devices
 from avct_jax.train.mesh_stages import painter_stage, patch_source, speech_stage
 
 PEOPLE = 100
@@ -43,12 +41,9 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of torch")
-    parser.add_argument("--devices", type=int, default=0, help="of the CPU; 0: as `avct train` divides it")
     parser.add_argument("--json", type=pathlib.Path)
     options = parser.parse_args()
     jax.config.update("jax_platforms", "cpu")
-    painter, speech = painter_presets.LITE, speech_presets.LITE
-    cpu_devices.divide(math.gcd(painter.batch_size, speech.batch_size), devices=options.devices)
     torch.manual_seed(0)
     torch.set_num_threads(options.threads)
     found = {name: measure(sides, options.rounds) for name, sides in all_sides().items()}

@@ -17,7 +17,6 @@ keeps a moving average of the weights.
 
 import argparse
 import json
-import math
 import os
 import pathlib
 import statistics
@@ -35,7 +34,6 @@ from avct_jax.models import system_config
 from avct_jax.models.frozen import vgg
 from avct_jax.train.augmentation import random_warps
 from avct_jax.train.core import compilation, grad_accumulation, optimizer, sharding
-from avct_jax.train.distributed import cpu_devices
 from avct_jax.train.stages import renderer_stage
 
 SYSTEMS = {"paper": system_config.PAPER, "lite": system_config.LITE}
@@ -51,7 +49,6 @@ def main() -> None:
     options = _parse()
     if options.device == "cpu":
         jax.config.update("jax_platforms", "cpu")
-        cpu_devices.divide(options.batch or math.gcd(*BATCHES["cpu"].values()), devices=options.devices)
     found = {name: measure(name, options) for name in options.size}
     report = {**surroundings(options.rounds), "sizes": found}
     print(table(report))
@@ -91,7 +88,6 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
-    parser.add_argument("--devices", type=int, default=0, help="of the CPU; 0: as `avct train` divides it")
     parser.add_argument(
         "--dtype", choices=("float32", "bfloat16"), default="float32", help="ours; the peer's is float32"
     )

@@ -78,15 +78,11 @@ def run(asked: Any) -> int:
     from avct_jax import malloc
     from avct_jax.train import run as training
     from avct_jax.train.core import sharding
-    from avct_jax.train.distributed import cpu_devices
 
     malloc.keep_freed()
+
     where, quiet = asked.where, asked.shown.quiet
-    cluster = sharding.find_cluster(where.coordinator, where.process_id, where.process_count)
-    if cluster is None:
-        at_once = asked.training.batch_size // max(1, asked.training.compute.microbatches)
-        cpu_devices.divide(at_once, devices=where.devices)
-    sharding.join(cluster)
+    sharding.join(sharding.find_cluster(where.coordinator, where.process_id, where.process_count))
     mesh = sharding.make_mesh(where.devices, where.fsdp)
     with remote_places.opened(where, quiet=quiet) as here:
         if asked.stage in MESH:

@@ -43,11 +43,12 @@ def kernel_gradient(
 ) -> Float[Array, "kh kw c d"]:
     """Transpose of `convolve` in its kernel: x, moved by each tap, times the result's gradient, summed.
 
-    Of the two, the one with fewer channels is moved: every tap needs a copy of it.
+    Of the two, that one goes sideways by which fewer values are copied; x where it is the same, for what goes
+    up and down is padded, and x is often the wider one, or joined of several.
     """
-    if x.shape[-1] <= gradient.shape[-1]:
+    (kh, kw), c, d = kernel_size, x.shape[-1], gradient.shape[-1]
+    if kw * c + kh * d <= kw * d + kh * c:
         return _correlate(x, gradient, kernel_size, padding)
-    kh, kw = kernel_size
     other = (kh - 1 - padding[0], kw - 1 - padding[1])
     return _correlate(gradient, x, kernel_size, other)[::-1, ::-1].transpose(0, 1, 3, 2)
 

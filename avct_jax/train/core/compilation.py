@@ -9,6 +9,7 @@ from avct_jax.train.core import grad_accumulation, sharding
 from avct_jax.train.distributed import fsdp
 from avct_jax.train.stages import stage
 
+IMAGES = ("pairs", "patches")  # kinds of batches of which most operations are convolutions
 PLAIN = grad_accumulation.ComputeConfig()
 
 
@@ -42,7 +43,7 @@ def compile_stage(
         return (lambda current, *more: function(fsdp.gathered(current, mesh), *more)) if split else function
 
     taken = (state, whole, parts, whole)
-    options = compute.compiler_options(mesh.devices.flat[0].platform)
+    options = compute.compiler_options(mesh.devices.flat[0].platform, images=made.kind in IMAGES)
     return Programs(
         jax.jit(
             step,

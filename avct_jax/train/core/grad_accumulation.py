@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -10,6 +11,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+# What XLA for CPU gives to YNNPACK: no convolutions, for there they take one core, those of Eigen take all.
+LIBRARY, PRODUCTS = "xla_cpu_experimental_ynn_fusion_type", "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
 Gradients = Callable[[Any, Any, Any], tuple[Any, Any, dict[str, Any]]]
 
 
@@ -38,16 +41,29 @@ class ComputeConfig:
         """What networks take as `dtype`: None leaves float32 alone."""
         return None if self.dtype == "float32" else jnp.dtype(self.dtype)
 
-    def compiler_options(self, platform: str) -> dict[str, str]:
+    def compiler_options(self, platform: str, *, images: bool = False) -> dict[str, str]:
         """What `jax.jit` needs to be told for these settings to take effect.
 
         Args:
           platform: "cpu", "gpu" or "tpu".
+          images: are most operations convolutions of images?
         """
+        if platform != "cpu":
+            return {}
+        options = {LIBRARY: PRODUCTS} if images and _is_known(LIBRARY, PRODUCTS) else {}
         # XLA for CPU takes the barriers out before it orders the program, and then computes everything
         # twice at the beginning: no memory is saved (jax 0.10).
-        spared = self.remat and platform == "cpu"
-        return {"xla_disable_hlo_passes": "cse_barrier_expander"} if spared else {}
+        return options | ({"xla_disable_hlo_passes": "cse_barrier_expander"} if self.remat else {})
+
+
+@functools.cache
+def _is_known(option: str, value: str) -> bool:
+    """Whether this version of XLA has an option and its value; it refuses to compile by others."""
+    try:
+        jax.jit(lambda: 0, compiler_options={option: value}).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
 
 
 def accumulate(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from avct_jax.layers import blocks, norm
+from avct_jax.layers.convolution import cpu_conv
 from avct_jax.models import renderer
 from avct_jax.train.core import grad_accumulation
 
@@ -132,3 +133,19 @@ def test_compute_config_names_the_dtype_of_activations():
     assert grad_accumulation.ComputeConfig().activations is None
     assert grad_accumulation.ComputeConfig(dtype="bfloat16").activations == jnp.bfloat16
     assert grad_accumulation.ComputeConfig(remat=True).compiler_options("gpu") == {}
+
+
+def test_a_cpu_s_convolutions_are_those_that_take_all_cores():
+    convolve = jax.jit(lambda x, kernel: cpu_conv.convolve(x, kernel, (1, 1)))
+    lowered = convolve.lower(jnp.ones((4, 32, 48, 40)), jnp.ones((3, 3, 40, 40)))
+    assert not grad_accumulation.ComputeConfig().compiler_options("cpu")
+    options = grad_accumulation.ComputeConfig().compiler_options("cpu", images=True)
+    if not options:
+        pytest.skip("needs a version of XLA that may leave convolutions to YNNPACK")
+    assert "ynn" in lowered.compile().as_text()
+    assert "ynn" not in lowered.compile(compiler_options=options).as_text()
+
+
+def test_options_that_xla_does_not_know_are_left_out(monkeypatch):
+    monkeypatch.setattr(grad_accumulation, "LIBRARY", "xla_cpu_no_such_option")
+    assert grad_accumulation.ComputeConfig().compiler_options("cpu", images=True) == {}
