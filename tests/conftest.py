@@ -118,7 +118,7 @@ def pytest_collection_modifyitems(items):
 
 
 MOST_MEMORY = 1.2 * 2**30  # bytes of a test process from which on compiled programs are let go
-GROWTH = 0.2 * 2**30  # bytes more than after the last time, lest it be done for nothing after every test
+GROWTH = 0.3 * 2**30  # bytes more than after the last time, lest it be done for nothing after every test
 _kept = 0.0  # bytes that letting go did not free
 
 
