@@ -16,6 +16,7 @@ CASES = {
     "many to few": (2, 12, 10, 8, 3, (7, 7), (3, 3)),
     "no padding, odd": (1, 13, 9, 5, 6, (4, 4), (0, 0)),
     "not square": (2, 9, 9, 6, 4, (5, 3), (1, 1)),
+    "not square, few to many": (2, 9, 9, 4, 6, (5, 3), (1, 1)),
     "several strips": (2, 64, 48, 4, 4, (3, 3), (1, 1)),
 }
 
@@ -49,6 +50,16 @@ def assert_equal(found, expected, tolerance=3e-6):
 @pytest.mark.parametrize("case", CASES)
 def test_conv_gradient_is_xlas(case):
     x, kernel, padding = draw(case)
+    found, expected = (gradients(f)(x, kernel, padding) for f in (cpu_conv.convolve, xla))
+    assert_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    "case", ["not square", "not square, few to many", "no padding, odd", "several strips"]
+)
+def test_conv_gradient_is_the_same_by_strips(case, monkeypatch):
+    x, kernel, padding = draw(case)
+    monkeypatch.setattr(cpu_conv, "STRIP", 2 * len(x) * x.shape[2] * kernel.shape[1] * sum(kernel.shape[2:]))
     found, expected = (gradients(f)(x, kernel, padding) for f in (cpu_conv.convolve, xla))
     assert_equal(found, expected)
 
