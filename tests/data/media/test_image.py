@@ -118,6 +118,12 @@ def test_image_of_a_hundred_million_pixels_is_read(tmp_path):
     assert image_io.read_image(tmp_path / "a.png").shape == (9000, 10000, 3)
 
 
+def test_image_higher_than_the_rows_taken_at_a_time_is_whole(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (2 * image_io.ROWS + 7, 9, 3), np.uint8)
+    PIL.Image.fromarray(pixels).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(image_io.read_image(tmp_path / "a.png"), pixels)
+
+
 def test_image_in_memory_may_be_of_pillow_or_of_one_to_four_channels(image):
     opened = PIL.Image.fromarray(image)
     grey = np.asarray(opened.convert("L"))
