@@ -1,6 +1,7 @@
 """What recognises phonemes of a live reply: the checkpoint's own network, or hama's over the last second."""
 
 import functools
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -21,6 +22,9 @@ HAMA_LEAST_PEAK = 0.05  # of full scale: what is softer is not made louder
 SOURCES = ("hama", "network")
 
 
+Logs = Callable[[], Float[np.ndarray, "m 2 56"]]
+
+
 @runtime_checkable
 class Ears(Protocol):
     """Recognises frames of a reply, some before and after a chunk.
@@ -35,9 +39,12 @@ class Ears(Protocol):
     ahead: int
     back: int
 
-    def hear(self, reply: Reply, begin: int, known: int) -> Float[np.ndarray, "m 2 56"]:
-        """Return the log-posteriors of the frames from the mouth's radius before `begin` to as many after
-        the chunk, by the audio of the frames before `known`.
+    def begin(self, reply: Reply, begin: int, known: int) -> Logs:
+        """Begin to recognise the audio of the frames before `known`, which was let in.
+
+        Returns:
+          what to call once features are measured: log-posteriors (m, 2, 56) of the frames from the mouth's
+          radius before `begin` to as many after the chunk.
         """
         ...
 
@@ -67,11 +74,15 @@ class NetworkEars:
         self._seen = self.back + chunk + radius + net.frames_ahead
         self._recognise = functools.partial(_program(config), variables)
 
-    def hear(self, reply: Reply, begin: int, known: int) -> Float[np.ndarray, "m 2 56"]:
-        """Return log-posteriors, see `Ears`."""
-        assert reply.heard is not None
-        features = hearing.stretch(reply.heard, begin - self.back, self._seen, known)
-        return np.asarray(self._recognise(jnp.asarray(features)))
+    def begin(self, reply: Reply, begin: int, known: int) -> Logs:
+        """Wait for features, see `Ears`."""
+
+        def recognise():
+            assert reply.heard is not None
+            features = hearing.stretch(reply.heard, begin - self.back, self._seen, known)
+            return np.asarray(self._recognise(jnp.asarray(features)))
+
+        return recognise
 
 
 @functools.cache
@@ -102,14 +113,19 @@ class HamaEars:
         self.chunk, self.ahead, self.back = chunk, ahead, radius + HAMA_BACK
         self._radius, self._hear = radius, _hama()
 
-    def hear(self, reply: Reply, begin: int, known: int) -> Float[np.ndarray, "m 2 56"]:
-        """Return log-posteriors, see `Ears`."""
-        first, count = begin - self._radius, self.chunk + 2 * self._radius
+    def begin(self, reply: Reply, begin: int, known: int) -> Logs:
+        """Hear at once, in JAX's threads, see `Ears`."""
         sound = reply.sound(begin - self.back, known + hearing.AHEAD) / max(reply.peak, HAMA_LEAST_PEAK)
-        logs = np.asarray(self._hear(jnp.asarray(sound, jnp.float32)))
-        steps = mesh_features.STEPS
-        index = steps * (np.arange(first, first + count)[:, None] - begin + self.back) + np.arange(steps)
-        return logs[np.minimum(index, len(logs) - 1)]
+        found = self._hear(jnp.asarray(sound, jnp.float32))
+        first, steps = self.back - self._radius, mesh_features.STEPS
+        frames = np.arange(first, first + self.chunk + 2 * self._radius)
+        index = steps * frames[:, None] + np.arange(steps)
+
+        def logs():
+            heard = np.asarray(found)
+            return heard[np.minimum(index, len(heard) - 1)]
+
+        return logs
 
 
 def choose(

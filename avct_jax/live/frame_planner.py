@@ -173,9 +173,12 @@ class FramePlanner:
             self._replies.popleft()
             self.plan_idle(1, end_of_speech=True)
             return True
-        if not reply.listen(reply.next + self.chunk + self._ears.ahead, self._heard):
+        known = reply.next + self.chunk + self._ears.ahead
+        if not reply.receive(known):
             return False
-        self._plan_chunk(reply)
+        logs = self._ears.begin(reply, reply.next, known)  # beside the measuring
+        reply.measure(self._heard)
+        self._plan_chunk(reply, known, logs)
         return True
 
     def plan_idle(self, count: int, *, end_of_speech: bool = False) -> None:
@@ -199,14 +202,14 @@ class FramePlanner:
         self._shown = plan.after
         return plan
 
-    def _plan_chunk(self, reply):
+    def _plan_chunk(self, reply, known, logs):
         """Plan frames whose audio has been heard."""
         part, heard, m = reply.take(self.chunk), reply.heard, self._mouth
-        count, known = len(part.audio), part.begin + self.chunk + self._ears.ahead
+        count = len(part.audio)
         near = (part.begin, count + demeanour.AHEAD, known)
         silent, loudness = hearing.silent(heard, *near), hearing.loudness(hearing.stretch(heard, *near))
         states, behaviour = demeanour.advance(self._settings, self._planned_to.demeanour, loudness, silent)
-        spoken, lively = self._predict(reply, part.begin, known, states[-1], behaviour)
+        spoken, lively = self._predict(reply, part.begin, known, logs, states[-1], behaviour)
         lips, manner, plans = self._planned_to.lips, self._planned_to.manner, []
         for i, state in enumerate(states):
             lips = mouth.speak(lips, lively[i], silent[i : i + demeanour.AHEAD + 1])
@@ -219,13 +222,12 @@ class FramePlanner:
             self._finish_hearing()
             self._replies.popleft()
 
-    def _predict(self, reply, begin, known, state, behaviour):
+    def _predict(self, reply, begin, known, logs, state, behaviour):
         """The mouth of a chunk; frames beyond a reply's end are silence."""
         m, face = self._mouth, self._planned_to
         first, count = begin - m.radius, self.chunk + 2 * m.radius
         index = np.arange(first, first + count)
         inside = (index >= 0) & (index < (reply.frames if reply.ended else np.inf))
-        logs = self._ears.hear(reply, begin, known)
         audio = hearing.stretch(reply.heard, first, count, known)
         planned = np.concatenate([behaviour.rotation, behaviour.shift], 1)
         coming = demeanour.poses_ahead(self._settings, state, count - m.radius - len(planned))
@@ -233,7 +235,7 @@ class FramePlanner:
         said, opening = hints.floors(reply.hints, first, count), face.opening
         for _ in range(self.chunk):
             opening = demeanour.ease(opening, self._opening)
-        return m.predict(logs, audio, inside, said, poses, face.manner, opening[-1])
+        return m.predict(logs(), audio, inside, said, poses, face.manner, opening[-1])
 
     def _plan(self, i, state, behaviour, lips, manner, audio=None):
         row = {name: rows[i] for name, rows in behaviour._asdict().items()}

@@ -71,16 +71,14 @@ class FrameStream:
         self._planner, self._draw, self._queue, self._chunk = planner, draw, queue, chunk
         self._paced, self._clock = paced, clock or clocks.RealClock()
         # Planning takes the first lock, for it takes long; taking frames the second, interrupting both.
-        self._planning, self._changed = threading.RLock(), threading.Condition()
+        self._planning, self._changed = clocks.Turns(), threading.Condition()
         self._changes = 0
         self._closed, self._failed = False, None
         self._last: Any = None  # image
         self._start: float | None = None  # when frame 0 was due
         self._drawing = 0.0  # seconds that the last chunk took
         self._dropped = 0  # how often all was dropped
-        self._begun: collections.deque[float | None] = (
-            collections.deque()
-        )  # when replies were; None: in a row
+        self._begun: collections.deque[float | None] = collections.deque()  # replies were; None: in a row
         self._told = True  # whether the reply's first frame has come
         self._worker = threading.Thread(target=self._work, name="avct stream", daemon=True) if paced else None
         if self._worker:
@@ -102,7 +100,7 @@ class FrameStream:
           UserError: it cannot be taken, or the stream is closed.
         """
         last_chunk = arguments.flag(last_chunk, "last_chunk")
-        with self._planning:
+        with self._planning.caller():
             self._check_open()
             speaking, open_ = self._planner.speaking, self._planner.open
             self._planner.push(pcm, sample_rate, phonemes=phonemes)
@@ -114,7 +112,7 @@ class FrameStream:
 
     def flush(self) -> bool:
         """End the present reply, of which no audio will follow; False where there is none."""
-        with self._planning:
+        with self._planning.caller():
             self._check_open()
             ended = self._planner.flush()
         self._tell()
@@ -122,7 +120,7 @@ class FrameStream:
 
     def interrupt(self) -> None:
         """Drop all that has not been handed over; the mouth is shut in the third frame, the head goes on."""
-        with self._planning, self._changed:
+        with self._planning.caller(), self._changed:
             self._check_open()
             self._planner.interrupt()
             self._dropped += 1
@@ -166,7 +164,7 @@ class FrameStream:
         if told:
             eased.at_rest().told(expression, gaze)  # or refused, before time is spent
             self._ready_direction()
-        with self._planning:
+        with self._planning.caller():
             self._check_open()
             self._planner.adjust(
                 self._planner.scales.adjusted(head_motion=head_motion, blink=blink, mouth=mouth)
@@ -181,7 +179,7 @@ class FrameStream:
 
     def unless_interrupted(self, since: int, call: Callable[[], Any]) -> None:
         """Call what is about a reply, but not where there were more interruptions than `since`."""
-        with self._planning:
+        with self._planning.caller():
             if self._dropped == since:
                 call()
 
@@ -304,8 +302,9 @@ class FrameStream:
                     self._clock.sleep(self._changed, due - now)
                 elif self._is_there(now, due):
                     return due
-                else:
-                    self._clock.wait(self._changed, max(BEHIND - (now - due), 0.001))
+                else:  # once it is late, what is planned counts: without an end, for polling takes a core
+                    left = due + BEHIND - now
+                    self._clock.wait(self._changed, left if left > 0 and self._last is not None else None)
         return None
 
     def take_due(self, due: float) -> frames.StreamFrame | None:
@@ -338,8 +337,7 @@ class FrameStream:
         try:
             while not self._closed:
                 began, seen = self._clock.now(), self._changes
-                with self._planning:
-                    self._plan_ahead()
+                self._plan_ahead()
                 with self._changed:
                     plans = self._undrawn()
                     self._changed.notify_all()  # frames whose images may be repeated
@@ -354,18 +352,28 @@ class FrameStream:
 
     def _plan_ahead(self) -> None:
         """Plan as far as audio, queue and need go."""
-        planned, speech = self._planner.planned, True
-        spare = SPARE if self._planner.told else 0  # the first frames of a reply are drawn at once
-        while speech:
+        told = self._planner.told
+        while self._plan_chunk(told):
+            with self._changed:
+                self._changed.notify_all()  # frames whose images may be repeated
+
+    def _plan_chunk(self, told: bool) -> bool:
+        """Plan the next frames; False where enough are. Where none of a reply was `told`, few are."""
+        with self._planning.worker():
+            planned = self._planner.planned
             with self._changed:
                 ready = sum(plan.image is not None for plan in planned)
-            wanted = min(
-                self._queue - self._planner.chunk + 1,
-                ready + self._chunk + spare,
-            )
-            speech = len(planned) < wanted and self._planner.plan_speech()
-        while len(planned) <= (STARVING if self._planner.told else self._idle_ahead()):
-            self._planner.plan_idle(self._chunk)
+            needed = ready + self._chunk + (SPARE if told else 0)  # the first of a reply are drawn at once
+            wanted = needed if self._planner.told else self._queue
+            if (
+                len(planned) < min(wanted, self._queue - self._planner.chunk + 1)
+                and self._planner.plan_speech()
+            ):
+                return True
+            if len(planned) <= (STARVING if self._planner.told else self._idle_ahead()):
+                self._planner.plan_idle(self._chunk)
+                return True
+            return False
 
     def _idle_ahead(self) -> int:
         """Frames planned at least where nobody speaks: those that are shown while a chunk is drawn."""

@@ -38,7 +38,8 @@ class Reply:
         self._pieces: list[Int16[np.ndarray, " n"]] = []
         self._begin = 0  # sample that the pieces begin with
         self._samples = 0  # in all
-        self._fed = 0  # samples that have been heard
+        self._fed = 0  # samples that have been let in,
+        self._measured = 0  # and those of them whose features are known
 
     def push(self, piece: Int16[np.ndarray, " n"] | Float[np.ndarray, " n"], rate: int) -> None:
         """Take more of the audio."""
@@ -59,25 +60,28 @@ class Reply:
         """How many frames it has, a begun one too; None where that is not known."""
         return -(-self._samples // FRAME) if self.ended else None
 
-    def listen(self, frames: int, before: hearing.Hearing | None) -> bool:
-        """Hear the audio of the first `frames` frames; False where it has not come yet.
+    def receive(self, frames: int) -> bool:
+        """Let the audio of the first `frames` frames in; False where it has not come yet."""
+        needed = (frames + hearing.AHEAD) * FRAME
+        if not self.ended and self._samples < needed:
+            return False
+        self._fed = max(self._fed, min(needed, self._samples))
+        sound = self._samples_of(self._measured, self._fed)
+        self.peak = max(self.peak, float(np.abs(sound.astype(np.float32)).max(initial=0)) / pcm.FULL)
+        return True
+
+    def measure(self, before: hearing.Hearing | None) -> None:
+        """Measure the features of the audio that was let in.
 
         Args:
           before: what was heard of the voice before the reply.
         """
         self.heard = self.heard or hearing.begin(before)
-        if self.heard.ended:
-            return True
-        needed = (frames + hearing.AHEAD) * FRAME
-        if not self.ended and self._samples < needed:
-            return False
-        after = min(needed, self._samples)
-        sound = self._samples_of(self._fed, after)
-        self.peak = max(self.peak, float(np.abs(sound.astype(np.float32)).max(initial=0)) / pcm.FULL)
-        last = self.ended and after == self._samples
-        self.heard, _ = hearing.push(self.heard, sound, last=last)
-        self._fed = after
-        return True
+        if not self.heard.ended:
+            sound = self._samples_of(self._measured, self._fed)
+            last = self.ended and self._fed == self._samples
+            self.heard, _ = hearing.push(self.heard, sound, last=last)
+            self._measured = self._fed
 
     def take(self, count: int) -> ReplyPart:
         """Carry the next frames away, at most `count`; their audio must have come."""
@@ -86,7 +90,7 @@ class Reply:
         sound = self._samples_of(begin * FRAME, min(after * FRAME, self._samples))
         padded = np.pad(sound, (0, (after - begin) * FRAME - len(sound)))
         self.next = after
-        self._forget(min(max(begin - self._back, 0) * FRAME, self._fed))
+        self._forget(min(max(begin - self._back, 0) * FRAME, self._measured))
         return ReplyPart(begin, padded.reshape(-1, FRAME), after == frames)
 
     def sound(self, begin: int, after: int) -> Float[np.ndarray, " n"]:

@@ -1,6 +1,7 @@
 """Parts of a stream that need no checkpoint: small networks, a mouth without any, drawers, a clock."""
 
 import functools
+import math
 import threading
 
 import jax
@@ -49,9 +50,9 @@ class DeafEars:
 
     chunk, ahead, back = 2, 5, 8
 
-    def hear(self, reply, begin, known):
+    def begin(self, reply, begin, known):
         """No phoneme."""
-        return mesh_features.silence(self.chunk + 2 * TINY.speech_motion.window_radius).posteriors
+        return lambda: mesh_features.silence(self.chunk + 2 * TINY.speech_motion.window_radius).posteriors
 
 
 class OpenMouth(mouth.Mouth):
@@ -108,7 +109,7 @@ class FakeClock:
 
     def wait(self, condition, seconds):
         """Go on while something is drawn, else wait for the other thread."""
-        if self._until is None or not self._advance(seconds):
+        if self._until is None or not self._advance(math.inf if seconds is None else seconds):
             condition.wait(0.01)
 
     def rest(self, condition):

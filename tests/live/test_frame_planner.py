@@ -219,8 +219,8 @@ def test_hamas_answers_are_those_of_their_frames(voice):
     wav = voice[:32000] / np.abs(voice).max()
     reply.push(wav.astype(np.float32), 16000)
     reply.end()
-    assert reply.listen(50, None)
-    found = told.hear(reply, 25, 25 + 2 + told.ahead)
+    assert reply.receive(50)
+    found = told.begin(reply, 25, 25 + 2 + told.ahead)()
     whole = mesh_features.posteriors(wav, 50)[25 - 5 : 25 + 2 + 5]
     assert found.shape == whole.shape == (12, 2, 56)
     agree = (found.argmax(-1) == whole.argmax(-1)).mean()
@@ -244,8 +244,8 @@ def test_hamas_network_was_trained_on_what_a_stream_gives_it(monkeypatch, voice)
     one = train_hama_windows.Recording(pieces / np.float32(32768), zeros(4, 41), zeros(2, 56))
     reach = train_hama_windows.Reach(live_parts.TINY.speech_motion.window_radius, told.back, told.ahead)
     for begin in range(0, frames, 2):
-        assert reply.listen(begin + 2 + told.ahead, None)
-        told.hear(reply, begin, begin + 2 + told.ahead)
+        assert reply.receive(begin + 2 + told.ahead)
+        told.begin(reply, begin, begin + 2 + told.ahead)
         np.testing.assert_allclose(heard[-1], train_hama_windows.cut(one, begin, reach)[0], atol=1e-6)
 
 

@@ -214,6 +214,26 @@ def test_slow_drawing_repeats_images_but_not_sound():
         assert len({f.image.tobytes() for f in frames}) > 3, "the image goes on"
 
 
+def test_who_waits_for_late_frames_does_not_poll():
+    class Counted(live_parts.FakeClock):
+        waits = 0
+
+        def wait(self, condition, seconds):
+            self.waits += seconds is not None
+            super().wait(condition, seconds)
+
+    clock = Counted()
+
+    def slow(controls):
+        clock.take(0.25)
+        return live_parts.draw(controls)
+
+    with paced(slow, clock) as stream:
+        take(stream, 60)
+        clock.stop()
+    assert clock.waits <= 120, "twice a frame at most"
+
+
 def test_no_image_is_drawn_that_would_come_too_late():
     """A chunk of 80 ms takes 100: a fifth of the images is missing, and no more."""
     clock = live_parts.FakeClock()
