@@ -8,7 +8,7 @@ from typing import Any
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from avct_jax.layers import activation, norm
+from avct_jax.layers import activation, norm, pooling
 from avct_jax.layers.convolution import conv
 
 
@@ -33,7 +33,7 @@ class DownBlock(SameBlock):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool = False) -> Float[Array, "b hh ww d"]:
-        return nn.avg_pool(super().__call__(x, train=train), (2, 2), (2, 2))
+        return pooling.halve(super().__call__(x, train=train))
 
 
 class UpBlock(SameBlock):

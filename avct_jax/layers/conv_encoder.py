@@ -6,7 +6,7 @@ from typing import Any
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from avct_jax.layers import norm
+from avct_jax.layers import norm, pooling
 from avct_jax.layers.convolution import conv
 
 LEAK = 0.2  # slope of the leaky ReLU below zero, as in the released network
@@ -24,7 +24,7 @@ class DownResBlock(nn.Module):
         y = NormConv(middle, dtype=self.dtype, name="conv_block_0")(x, train=train)
         y = NormConv(self.features, dtype=self.dtype, name="conv_block_1")(y, train=train)
         shortcut = NormConv(self.features, 1, activate=False, dtype=self.dtype, name="conv_block_s")
-        return nn.avg_pool(y + shortcut(x, train=train), (2, 2), (2, 2))
+        return pooling.halve(y + shortcut(x, train=train))
 
 
 class NormConv(nn.Module):

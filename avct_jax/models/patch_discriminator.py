@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from avct_jax.layers import norm, pooling
 from avct_jax.layers.convolution import conv, spectral_norm
 
 
@@ -83,10 +84,9 @@ class PatchBlock(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool = False) -> Float[Array, "b hh ww d"]:
         x = _convolution(self.features, (4, 4), self.spectral, self.dtype, x, train)
         if self.normalise:
-            # The fast variance, mean of squares less square of mean, would cancel.
-            x = nn.InstanceNorm(epsilon=1e-5, use_fast_variance=False, dtype=self.dtype, name="norm")(x)
+            x = norm.InstanceNorm(dtype=self.dtype, name="norm")(x)
         x = nn.leaky_relu(x, 0.2)
-        return nn.avg_pool(x, (2, 2), (2, 2)) if self.pool else x
+        return pooling.halve(x) if self.pool else x
 
 
 def stack_frames(frames: Float[Array, "b t h w c"]) -> Float[Array, "b h w tc"]:

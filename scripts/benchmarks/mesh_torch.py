@@ -15,7 +15,7 @@ from torch.nn import functional  # pyright: ignore[reportMissingImports]
 
 from avct_jax.layers import transformer
 from avct_jax.models.mesh import mouth_painter, speech_motion
-from avct_jax.train.mesh_stages import painter_stage, speech_stage
+from avct_jax.train.mesh_stages import mouth_discriminator, painter_stage, speech_stage
 
 RGB = (0.299, 0.587, 0.114)
 
@@ -146,14 +146,14 @@ class PainterStep:
         return 1 + self.stage.inside * batch["inside"] + self.stage.edge * lips
 
     def _seen(self, image, batch):
-        top, left, height, width = painter_stage.MOUTH
+        top, left, height, width = mouth_discriminator.MOUTH
         both = torch.cat([image, batch["inside"]], 1)
         return both[:, :, top : top + height, left : left + width]
 
     def _opinion_weight(self, batch, opinions):
         seen = self._seen(batch["real"], batch)[:, 3:]
         seen = functional.interpolate(seen, size=opinions.shape[2:], mode="bilinear", antialias=True)
-        seen = seen + painter_stage.ELSEWHERE
+        seen = seen + mouth_discriminator.ELSEWHERE
         return seen / seen.mean()
 
     def _step(self, loss, rules):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avct_jax.layers import activation, blocks, norm
-from avct_jax.layers.convolution import conv
+from avct_jax.layers.convolution import conv, cpu_conv
 
 # batch, height, width, channels in and out
 DOUBLED = {
@@ -50,6 +50,44 @@ def test_doubled_convolution_can_be_mapped_over_kernels():
     found = jax.vmap(conv.convolve_doubled, (None, 0))(x, kernels)
     expected = jnp.stack([plain(x, k) for k in kernels])
     np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+JOINED = (draw((2, 6, 5, 4)), draw((2, 6, 5, 3), 1), draw((2, 6, 5, 2), 2))
+
+
+def joined_plainly(a, b, c, kernel):
+    x = jnp.concatenate([a, b, c], -1)
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), [(1, 1)] * 2, dimension_numbers=conv.DIMENSIONS)
+
+
+def joined(a, b, c, kernel):
+    return conv.convolve_joined([a, b, c], kernel, (1, 1))
+
+
+@pytest.mark.parametrize("asked", [(3,), (1,), (0, 2), (0, 1, 2, 3)], ids=str)
+def test_joined_convolution_and_the_gradients_asked_for_are_those_of_the_joined_image(asked):
+    given = (*JOINED, draw((3, 3, 9, 4), 3))
+    loss = lambda f: lambda *given: jnp.sin(f(*given)).sum()
+    np.testing.assert_allclose(joined(*given), joined_plainly(*given), atol=2e-5)
+    found, expected = (jax.grad(loss(f), asked)(*given) for f in (joined, joined_plainly))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_joined_convolution_has_second_derivatives_and_can_be_mapped_over_kernels():
+    kernels = draw((3, 3, 3, 9, 2), 3)
+    found, expected = (jax.vmap(lambda k, f=f: f(*JOINED, k))(kernels) for f in (joined, joined_plainly))
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+    slope = lambda f: lambda a: jax.grad(lambda a: jnp.sin(f(a, *JOINED[1:], kernels[0])).sum())(a)
+    turned = [jax.jvp(slope(f), JOINED[:1], (jnp.ones_like(JOINED[0]),))[1] for f in (joined, joined_plainly)]
+    np.testing.assert_allclose(*turned, atol=1e-4)
+
+
+def test_joined_convolution_works_on_no_channels_whose_gradient_is_not_asked_for():
+    given = (*JOINED, draw((3, 3, 9, 4), 3))
+    of_two = jax.make_jaxpr(jax.grad(lambda c: joined(*given[:2], c, given[3]).sum()))(given[2])
+    widths = [e.outvars[0].aval.shape[-1] for e in of_two.eqns if e.primitive is cpu_conv.convolution_p]
+    assert 2 in widths and 9 not in widths
 
 
 @pytest.mark.parametrize("train", [True, False])

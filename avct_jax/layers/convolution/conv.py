@@ -1,5 +1,6 @@
 """2-D convolution, NHWC."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,8 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.linen import dtypes
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
+from avct_jax.layers import pixel_sums
 from avct_jax.layers.convolution import cpu_conv
 
 DIMENSIONS = cpu_conv.DIMENSIONS
@@ -45,23 +48,31 @@ class Conv(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Any:  # the result; with its bias if `defer_bias`
-        shape = (*self.kernel_size, x.shape[-1], self.features)
+    def __call__(self, x: Float[Array, "b h w c"], *more: Float[Array, "b h w _"]) -> Any:
+        """Return the result; with its bias if `defer_bias`.
+
+        Args:
+          x: images.
+          more: further channels of them (`convolve_joined`).
+        """
+        shape = (*self.kernel_size, sum(part.shape[-1] for part in (x, *more)), self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", self.bias_init, (self.features,)) if self.use_bias else None
-        x, kernel, bias = dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        kernel, bias, *parts = dtypes.promote_dtype(kernel, bias, x, *more, dtype=self.dtype)
         strides, pad = _pair(self.strides), _pair(self.padding)
+        if more and (self.doubled or strides != (1, 1)):
+            raise ValueError("images are joined where they are neither doubled nor strided")
         if self.doubled:
             if shape[:2] != (3, 3) or pad != (1, 1) or strides != (1, 1):
                 raise ValueError(
                     f"doubled is for 3x3 kernels with a padding of 1, not {shape[:2]} with {pad}"
                 )
-            y = convolve_doubled(x, kernel)
+            y = convolve_doubled(parts[0], kernel)
         else:
-            y = convolve(x, kernel, strides, pad)
+            y = convolve_joined(parts, kernel, pad) if more else convolve(parts[0], kernel, strides, pad)
         if self.defer_bias:
             return y, bias
-        return y if bias is None else y + bias.reshape(1, 1, 1, -1)
+        return y if bias is None else y + pixel_sums.spread(bias, y.shape)
 
 
 def _pair(given: int | Sequence[int]) -> tuple[int, int]:
@@ -84,6 +95,41 @@ def convolve(
         return cpu_conv.convolve(x, kernel, padding)
     pads = [(p, p) for p in padding]
     return jax.lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=DIMENSIONS)
+
+
+def convolve_joined(
+    parts: Sequence[Float[Array, "b h w _"]], kernel: Float[Array, "kh kw c d"], padding: tuple[int, int]
+) -> Float[Array, "b hh ww d"]:
+    """Cross-correlate images joined along their channels, with a stride of 1.
+
+    Equal to `convolve` of the joined image. A gradient is computed of those channels alone that it is asked
+    for; of a joined image it would be of all of them, and the rest thrown away.
+    """
+    return _joined(padding, tuple(parts), kernel)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _joined(padding, parts, kernel):
+    return convolve(jnp.concatenate(parts, -1), kernel, (1, 1), padding)
+
+
+def _joined_jvp(padding, primals, tangents):
+    (parts, kernel), (part_tangents, kernel_tangent) = primals, tangents
+    joined = jnp.concatenate(parts, -1)
+    terms = []
+    if not isinstance(kernel_tangent, SymbolicZero):
+        terms.append(convolve(joined, kernel_tangent, (1, 1), padding))
+    ends = np.cumsum([part.shape[-1] for part in parts])
+    own = [kernel[:, :, end - part.shape[-1] : end] for part, end in zip(parts, ends, strict=True)]
+    moved = [pair for pair in zip(part_tangents, own, strict=True) if not isinstance(pair[0], SymbolicZero)]
+    if moved:
+        images, kernels = zip(*moved, strict=True)
+        terms.append(convolve(jnp.concatenate(images, -1), jnp.concatenate(kernels, 2), (1, 1), padding))
+    result = convolve(joined, kernel, (1, 1), padding)
+    return result, sum(terms) if terms else jnp.zeros_like(result)
+
+
+_joined.defjvp(_joined_jvp, symbolic_zeros=True)
 
 
 def convolve_doubled(

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
 from avct_jax import face_topology as topology
-from avct_jax.layers import applied, barrier
+from avct_jax.layers import applied, barrier, pooling
 from avct_jax.layers.convolution import conv
 from avct_jax.layers.geometry import grid, inverse, mesh_warp
 from avct_jax.models.mesh import face_mesh, mouth_patch, portrait_teeth
@@ -90,16 +90,16 @@ class MouthPainter(nn.Module):
         x = fold(_inputs(patch, own))
         canvas = self._canvas(code, (*x.shape[1:3], c.canvas))
         canvas = jnp.broadcast_to(canvas, (len(x), *canvas.shape[1:])).astype(x.dtype)
-        x, levels = jnp.concatenate([x, canvas], -1), []
+        parts, levels = (x, canvas), []
         for i, features in enumerate(c.channels):
-            x = self._pair(halve(x) if i else x, features, f"down_{i}")
+            x = self._pair((pooling.halve(x),) if i else parts, features, f"down_{i}")
             levels.append(x)
         for i in reversed(range(len(levels) - 1)):
             up = conv.Conv(
                 c.channels[i], padding=1, doubled=True, kernel_init=HE, dtype=self.dtype, name=f"up_{i}"
             )(x)
-            parts = [nn.leaky_relu(up, 0.2), levels[i], *([canvas] if i == 0 else [])]
-            x = self._pair(jnp.concatenate(parts, -1), c.channels[i], f"join_{i}")
+            parts = (nn.leaky_relu(up, 0.2), levels[i], *([canvas] if i == 0 else []))
+            x = self._pair(parts, c.channels[i], f"join_{i}")
         # Begins as nothing: the mask of the inside is the share, and the mean colour around is the colour.
         paint = conv.Conv(4 * 4, padding=1, kernel_init=NEAR_ZERO, dtype=self.dtype, name="paint")
         x = unfold(paint(x)).astype(jnp.float32)
@@ -117,11 +117,11 @@ class MouthPainter(nn.Module):
         ways = self.param("canvas_ways", nn.initializers.normal(0.1), (self.config.codes, *shape))
         return mean[None] + jnp.tensordot(own[None] if code is None else code, ways, 1)
 
-    def _pair(self, x, features, name):
+    def _pair(self, parts, features, name):
         for part in ("first", "second"):
-            x = conv.Conv(features, padding=1, kernel_init=HE, dtype=self.dtype, name=f"{name}_{part}")(x)
-            x = nn.leaky_relu(x, 0.2)
-        return x
+            layer = conv.Conv(features, padding=1, kernel_init=HE, dtype=self.dtype, name=f"{name}_{part}")
+            parts = (nn.leaky_relu(layer(*parts), 0.2),)
+        return parts[0]
 
 
 class Light(NamedTuple):
@@ -207,15 +207,9 @@ def unfold(x: Float[Array, "b h w d"]) -> Float[Array, "b hh ww c"]:
     return x.reshape(b, 2 * h, 2 * w, d // 4)
 
 
-def halve(x: Float[Array, "b h w c"]) -> Float[Array, "b hh ww c"]:
-    """Take 2 x 2 means."""
-    b, h, w, c = x.shape
-    return x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
-
-
 def near(inside: Float[Array, "b h w 1"]) -> Float[Array, "b h w 1"]:
     """1 on the lips beside an opening, 0 farther from it than about a tenth of an eye distance."""
-    means = halve(halve(halve(inside)))
+    means = pooling.halve(pooling.halve(pooling.halve(inside)))
     return jnp.clip(NEAR * jax.image.resize(means, inside.shape, "linear"), 0, 1)
 
 

@@ -20,13 +20,11 @@ from avct_jax.models.frozen import vgg
 from avct_jax.models.mesh import mouth_painter, mouth_patch
 from avct_jax.train import losses
 from avct_jax.train.core import grad_accumulation, optimizer, train_state
-from avct_jax.train.mesh_stages import mouth_patches, patch_source, person_embeddings
+from avct_jax.train.mesh_stages import mouth_discriminator, mouth_patches, patch_source, person_embeddings
 from avct_jax.train.stages import stage
 
 PART, DISCRIMINATOR, CODES = "mouth_painter", "mouth_discriminator", "mouth_codes"
 CODE_RATE = 3.0  # learning rate of the people's codes: each is seen in one example of a hundred
-ELSEWHERE = 0.05  # weight of an opinion about skin, against 1 of one about the inside
-MOUTH = (10, 12, 44, 72)  # first row, first column, rows and columns of the patch that the discriminator sees
 JITTER = 4  # px by which that window moves from step to step, lest the discriminator learn places by heart
 SHOWN = 0.01  # share of the patch that open lips must be for a portrait's own teeth to count as seen
 LAYERS = (1, 2, 3)  # of VGG, relu1_1 to relu3_1: a patch is too small for more
@@ -173,7 +171,9 @@ def _initial(parts: _Parts, adam, people: int, init: Mapping[str, Any], seed: in
     network = mouth_painter.MouthPainter(parts.system, dtype=parts.dtype)
     makers = {
         PART: lambda: jax.jit(network.init)(keys[0], patch, own),
-        DISCRIMINATOR: lambda: jax.jit(parts.critic.init)(keys[1], _seen(zeros(3), zeros())),
+        DISCRIMINATOR: lambda: jax.jit(parts.critic.init)(
+            keys[1], mouth_discriminator.seen(zeros(3), zeros())
+        ),
         CODES: lambda: person_embeddings.initial(keys[2], people, parts.system.codes),
     }
     begun = {name: init[name] if name in init else make() for name, make in makers.items()}
@@ -189,7 +189,7 @@ def _step(parts: _Parts, rules, current, frozen: PainterFrozen, batch: patch_sou
     begun, heard = loudness(config, current.step)
     window = jax.random.randint(moves, (2,), -JITTER, JITTER + 1)
 
-    def painter_loss(params, table):
+    def painted(params, table):
         code, free = lend(config, person_embeddings.lookup(table, batch.person), example.own, lent)
         painting = parts.paint(params, example, code)
         shown = mouth_painter.compose(example.patch.skin, painting)
@@ -206,32 +206,23 @@ def _step(parts: _Parts, rules, current, frozen: PainterFrozen, batch: patch_sou
                 dtype=parts.dtype,
             )
         metrics["code"] = (code**2).mean()
-        discriminator = {"params": network_states[DISCRIMINATOR].params}
-        metrics |= _generator_terms(parts, discriminator, wanted, shown, heard, window)
-        # The opinion grows louder as the run goes on.
-        weights: dict[str, Any] = dict(config.weights)
-        weights |= {name: heard * weights[name] for name in ("gan_generator", "feature_matching")}
-        total = losses.total(weights, metrics)
-        return total, (metrics | {"total": total}, shown)
-
-    def discriminator_gradients(shown):
-        seen = jax.lax.stop_gradient(shown)
-        loss = lambda params: _real_and_made(parts.critic, {"params": params}, example, seen, window)
-        params = network_states[DISCRIMINATOR].params
-        # Behind a condition: half of a step's work is not done before it is asked for.
-        return jax.lax.cond(
-            begun,
-            lambda: jax.value_and_grad(loss)(params),
-            lambda: (0.0, jax.tree.map(jnp.zeros_like, params)),
-        )
+        return (losses.total(config.weights, metrics), shown), (metrics, wanted.real)
 
     given = (network_states[PART].params, network_states[CODES].params)
-    grads, (metrics, shown) = jax.grad(painter_loss, argnums=(0, 1), has_aux=True)(*given)
-    loss, discriminator_grads = discriminator_gradients(shown)
-    grads = {PART: grads[0], CODES: grads[1], DISCRIMINATOR: discriminator_grads}
+    (total, shown), pull, (metrics, wanted) = jax.vjp(painted, *given, has_aux=True)
+    params = network_states[DISCRIMINATOR].params
+    images = {"inside": example.patch.inside, "real": example.real, "wanted": wanted, "shown": shown}
+    ask = lambda: mouth_discriminator.judge_paintings(
+        parts.critic, config.weights, params, heard=heard, window=window, **images
+    )
+    # Behind a condition: half of a step's work is not done before it is asked for.
+    opinion = jax.lax.cond(begun, ask, lambda: jax.tree.map(_zeros, jax.eval_shape(ask)))
+    grads = pull((jnp.ones_like(total), opinion.slope))
+    metrics |= opinion.terms | {"total": total + heard * losses.total(config.weights, opinion.terms)}
+    grads = {PART: grads[0], CODES: grads[1], DISCRIMINATOR: opinion.gradients}
     stats = {name: network_state.batch_stats for name, network_state in network_states.items()}
     after, norm = train_state.advance(current, grads, stats, rules, ema_decay=config.ema_decay)
-    return after, {**metrics, "gan_discriminator": loss, **norm}
+    return after, {**metrics, "gan_discriminator": opinion.loss, **norm}
 
 
 def loudness(config: PainterStageConfig, step: Int[Array, ""]) -> tuple[Bool[Array, ""], Float[Array, ""]]:
@@ -336,45 +327,8 @@ def _inner(weight, axis):
     return weight[:, 1:] if axis == 1 else weight[:, :, 1:]
 
 
-def _seen(image, inside, window=(0, 0)):
-    """What the discriminator looks at."""
-    top, left, height, width = MOUTH
-    both = jnp.concatenate([image, inside[..., None]], -1)
-    begin = (0, top + window[0], left + window[1], 0)
-    return jax.lax.dynamic_slice(both, begin, (len(both), height, width, both.shape[-1]))
-
-
-def _generator_terms(parts, discriminator, example, shown, heard, window):
-    """What the discriminator makes of paintings, and how its features differ."""
-
-    def asked():
-        inside = example.patch.inside
-        made, features = parts.critic.apply(discriminator, _seen(shown, inside, window))
-        _, wanted = parts.critic.apply(discriminator, _seen(example.real, inside, window))
-        matching = losses.feature_matching(wanted, features, weight=1.0)
-        weight = _weights(inside, window, made)
-        return ((1 - made) ** 2 * weight).mean(), matching
-
-    gan, matching = jax.lax.cond(heard > 0, asked, lambda: (0.0, 0.0))
-    return {"gan_generator": gan, "feature_matching": matching}
-
-
-def _real_and_made(critic, discriminator, example, shown, window):
-    """Least squares, as FOMM's."""
-    real, _ = critic.apply(discriminator, _seen(example.real, example.patch.inside, window))
-    made, _ = critic.apply(discriminator, _seen(shown, example.patch.inside, window))
-    weight = _weights(example.patch.inside, window, made)
-    return ((1 - real) ** 2 * weight).mean() + (made**2 * weight).mean()
-
-
-def _weights(inside, window, opinions):
-    """Opinions count where there is a mouth to see into, and a little elsewhere; mean 1.
-
-    Most patches show skin, which looks alike in both: with them the discriminator says 0.5 to everything.
-    """
-    there = _seen(inside[..., None], inside, window)[..., :1]
-    seen = jax.image.resize(there, (len(there), *opinions.shape[1:3], 1), "linear") + ELSEWHERE
-    return jax.lax.stop_gradient(seen / seen.mean())
+def _zeros(shape: jax.ShapeDtypeStruct) -> Array:
+    return jnp.zeros(shape.shape, shape.dtype)
 
 
 def _detail(image, inside):

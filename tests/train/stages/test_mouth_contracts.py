@@ -12,11 +12,11 @@ from avct_jax.data.dataset import batch_types
 from avct_jax.data.faces import face_basis
 from avct_jax.data.portrait import portrait_layers
 from avct_jax.models.mesh import mouth_painter, mouth_patch
-from avct_jax.train.mesh_stages import mouth_patches, painter_stage
+from avct_jax.train.mesh_stages import mouth_discriminator, mouth_patches, painter_stage
 from avct_jax.train.stages import sync_stage
 from tests import quick, training_batches
 
-WINDOW = (0, 0)
+WINDOW = (2, -3)
 close = lambda a, b, atol=1e-5: np.testing.assert_allclose(a, b, atol=atol)
 
 
@@ -84,10 +84,10 @@ def test_cross_entropy_wants_pairs_in_sync_alike_and_drawn_others_not():
 
 
 class Critic:
-    """In the place of the painter's discriminator: its opinion is the image's brightness."""
+    """In the place of the painter's discriminator: brightness, times its parameter."""
 
     def apply(self, variables, seen):
-        bright = seen[..., :3].mean((1, 2, 3), keepdims=True)
+        bright = variables["params"] * seen[..., :3].mean((1, 2, 3), keepdims=True)
         return bright, [2 * bright]
 
 
@@ -100,17 +100,40 @@ def mouths():
     return painter_stage.Example(patch, own, grey(0.7, 0.6)), grey(0.2, 0.9)
 
 
-def test_mouth_discriminator_learns_that_videos_are_real_and_paintings_are_not():
+def asked(critic, params, heard=0.5):
+    """Of `mouths`, whose paintings' features shall be those of grey 0.65 and 0.55."""
     example, shown = mouths()
-    real, made = np.array([0.7, 0.6]), np.array([0.2, 0.9])
-    found = once(lambda *given: painter_stage._real_and_made(Critic(), {}, *given, WINDOW), example, shown)
-    close(found, np.square(1 - real).mean() + np.square(made).mean())
-    config = painter_stage.PainterStageConfig(gan=2.0, matching=3.0)
-    parts = painter_stage._Parts(None, config, Critic(), None)
-    generator_terms = lambda *given: painter_stage._generator_terms(parts, {}, *given, WINDOW)
-    told = once(generator_terms, example, shown, jnp.array(0.5))
-    close(told["gan_generator"], np.square(1 - made).mean())
-    close(told["feature_matching"], 2 * np.abs(made - real).mean())
+    given = {
+        "inside": example.patch.inside,
+        "real": example.real,
+        "wanted": example.real - 0.05,
+        "shown": shown,
+    }
+    weights = {"gan_generator": 2.0, "feature_matching": 3.0, "l1": 1.0}
+    judge = lambda params, images: unchecked(mouth_discriminator.judge_paintings)(
+        critic, weights, params, heard=jnp.array(heard), window=WINDOW, **images
+    )
+    return once(judge, params, given)
+
+
+def test_mouth_discriminator_learns_that_videos_are_real_and_paintings_are_not():
+    real, made, wanted = np.array([0.7, 0.6]), np.array([0.2, 0.9]), np.array([0.65, 0.55])
+    found = asked(Critic(), jnp.array(1.0))
+    close(found.loss, np.square(1 - real).mean() + np.square(made).mean())
+    close(found.gradients, (-2 * (1 - real) * real).mean() + (2 * made**2).mean())
+    close(found.terms["gan_generator"], np.square(1 - made).mean())
+    close(found.terms["feature_matching"], 2 * np.abs(made - wanted).mean())
+
+
+def test_painter_learns_from_the_discriminator_by_its_weights_and_loudness_and_where_it_looks():
+    made, wanted = np.array([0.2, 0.9]), np.array([0.65, 0.55])
+    slope = np.asarray(asked(Critic(), jnp.array(1.0)).slope)
+    top, left, height, width = mouth_discriminator.MOUTH
+    looked = slope[:, top + WINDOW[0] :, left + WINDOW[1] :][:, :height, :width]
+    each = 0.5 * (2.0 * -2 * (1 - made) + 3.0 * 2 * np.sign(made - wanted)) / 2  # of an example's brightness
+    close(looked.sum((1, 2, 3)), each)
+    close(slope.sum((1, 2, 3)), each)
+    assert not np.asarray(asked(Critic(), jnp.array(1.0), heard=0.0).slope).any()
 
 
 def test_painting_is_compared_with_the_video_of_its_own_example():
