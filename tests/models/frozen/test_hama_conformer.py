@@ -59,10 +59,14 @@ def test_silence_has_no_phoneme(hear):
 
 
 def test_recordings_of_a_batch_do_not_mix(hear, voice):
-    both = np.stack([voice[:6400], voice[6400:12_800]])
-    together = np.asarray(hear(hama_conformer.variables(), both))
-    alone = [np.asarray(hear(hama_conformer.variables(), one[None]))[0] for one in both]
-    np.testing.assert_allclose(together, alone, atol=2e-3)
+    first, second, other = voice[:6400], voice[6400:12_800], voice[12_800:19_200]
+    once = lambda *waves: np.asarray(hear(hama_conformer.variables(), np.stack(waves)))
+    together = once(first, second)
+    np.testing.assert_array_equal(together[0], once(first, other)[0])
+    np.testing.assert_array_equal(together[1], once(other, second)[1])
+    # By another program logarithms of what is improbable are rounded otherwise, by 0.003 on some CPUs.
+    alone = np.concatenate([once(first), once(second)])
+    np.testing.assert_allclose(np.exp(together), np.exp(alone), atol=2e-4)
 
 
 def test_weights_of_windows_are_hamas_but_for_what_was_learned():
