@@ -1,6 +1,5 @@
 """Batch normalisation with PyTorch's running statistics, and instance normalisation."""
 
-import math
 from typing import Any
 
 import flax.linen as nn
@@ -47,9 +46,10 @@ class BatchNorm(nn.Module):
             m = m if shift is None else m - shift
         gain = scale * jax.lax.rsqrt(v + self.epsilon)
         dtype = self.dtype or x.dtype
+        rank = (1,) * (x.ndim - 1)
         # In float32 whatever `dtype` is: a mean far from zero would cancel inexactly.
-        y = x.astype(jnp.float32) * pixel_sums.spread(gain, x.shape)
-        return (y + pixel_sums.spread(bias - m * gain, x.shape)).astype(dtype)
+        y = x.astype(jnp.float32) * gain.reshape(*rank, -1) + (bias - m * gain).reshape(*rank, -1)
+        return y.astype(dtype)
 
 
 class InstanceNorm(nn.Module):
@@ -63,14 +63,17 @@ class InstanceNorm(nn.Module):
         """Normalise."""
         scale = self.param("scale", nn.initializers.ones_init(), (x.shape[-1],))
         bias = self.param("bias", nn.initializers.zeros_init(), (x.shape[-1],))
-        m, v = _moments(x.astype(jnp.float32), kept=1)
+        wide, pixels = x.astype(jnp.float32), x.shape[1] * x.shape[2]
+        m = pixel_sums.total(wide, 1) / pixels
+        off = wide - pixel_sums.spread(m, x.shape)  # first: far from zero products would cancel inexactly
+        # Two passes: the mean of squares less the square of the mean would cancel.
+        v = pixel_sums.total(jnp.square(off), 1) / pixels
         gain = scale.reshape(1, -1) * jax.lax.rsqrt(v + self.epsilon)
-        # The mean first: of bfloat16, or far from zero, products would cancel inexactly.
-        y = (x.astype(jnp.float32) - pixel_sums.spread(m, x.shape)) * pixel_sums.spread(gain, x.shape)
-        return (y + pixel_sums.spread(bias, x.shape)).astype(self.dtype or x.dtype)
+        y = off * pixel_sums.spread(gain, x.shape) + pixel_sums.spread(bias, x.shape)
+        return y.astype(self.dtype or x.dtype)
 
 
-def _moments(x, kept=0):
-    mean = pixel_sums.total(x, kept) / (count := math.prod(x.shape[kept:-1]))
-    # Two passes: the mean of squares less the square of the mean would cancel.
-    return mean, pixel_sums.total(jnp.square(x - pixel_sums.spread(mean, x.shape)), kept) / count
+def _moments(x):
+    axes = tuple(range(x.ndim - 1))
+    mean = x.mean(axes)
+    return mean, jnp.square(x - mean.reshape((1,) * len(axes) + (-1,))).mean(axes)
