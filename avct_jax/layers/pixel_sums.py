@@ -1,8 +1,8 @@
 """Sums of each channel over all pixels, and their transpose, by products where XLA's own sums are slow.
 
-XLA for CPUs computes a sum over all axes but the last one channel after the other, and what led to its
-addends anew for each of them: up to forty times as long as a product with ones, which reads them once
-(docs/benchmarks.md). Gradients of biases and scales are such sums, and so are batches' moments.
+XLA for CPUs takes such a sum one channel after the other, and computes what led to its addends anew for each:
+in the mouth painter's step up to forty times as long as a product with ones, which reads them once
+(docs/benchmarks.md). Gradients of biases are such sums, and so are the moments of an image's channels.
 """
 
 import jax
