@@ -52,7 +52,7 @@ def judge_paintings(
       params: the discriminator's.
       inside: 1 between the lips.
       wanted: whose features the paintings' shall have.
-      heard: loudness, see `loudness`.
+      heard: loudness, see `painter_stage.loudness`.
       window: (rows, columns) by which it looks beside its usual place.
     """
     look: Any = lambda params, image: critic.apply({"params": params}, seen(image, inside, window))

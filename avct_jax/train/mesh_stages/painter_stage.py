@@ -216,7 +216,7 @@ def _step(parts: _Parts, rules, current, frozen: PainterFrozen, batch: patch_sou
         parts.critic, config.weights, params, heard=heard, window=window, **images
     )
     # Behind a condition: half of a step's work is not done before it is asked for.
-    opinion = jax.lax.cond(begun, ask, lambda: jax.tree.map(_zeros, jax.eval_shape(ask)))
+    opinion = jax.lax.cond(begun, ask, lambda: jax.tree.map(jnp.zeros_like, jax.eval_shape(ask)))
     grads = pull((jnp.ones_like(total), opinion.slope))
     metrics |= opinion.terms | {"total": total + heard * losses.total(config.weights, opinion.terms)}
     grads = {PART: grads[0], CODES: grads[1], DISCRIMINATOR: opinion.gradients}
@@ -325,10 +325,6 @@ def image_losses(
 
 def _inner(weight, axis):
     return weight[:, 1:] if axis == 1 else weight[:, :, 1:]
-
-
-def _zeros(shape: jax.ShapeDtypeStruct) -> Array:
-    return jnp.zeros(shape.shape, shape.dtype)
 
 
 def _detail(image, inside):
