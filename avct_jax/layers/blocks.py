@@ -8,8 +8,8 @@ from typing import Any
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from avct_jax.layers import activation, norm, pooling
-from avct_jax.layers.convolution import conv
+from avct_jax.layers import activation, norm
+from avct_jax.layers.convolution import conv, pooling
 
 
 class SameBlock(nn.Module):

@@ -6,8 +6,8 @@ from typing import Any
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from avct_jax.layers import norm, pooling
-from avct_jax.layers.convolution import conv
+from avct_jax.layers import norm
+from avct_jax.layers.convolution import conv, pooling
 
 LEAK = 0.2  # slope of the leaky ReLU below zero, as in the released network
 

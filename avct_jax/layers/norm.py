@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from avct_jax.layers import pixel_sums
+from avct_jax.layers import pixel_sums, precision
 
 
 class BatchNorm(nn.Module):
@@ -35,8 +35,8 @@ class BatchNorm(nn.Module):
         mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,))
         var = self.variable("batch_stats", "var", jnp.ones, (channels,))
         if train:
-            m, v = _moments(x.astype(jnp.float32))
-            whole = m if shift is None else m + jax.lax.stop_gradient(shift).astype(jnp.float32)
+            m, v = _moments(precision.widen(x))
+            whole = m if shift is None else m + precision.widen(jax.lax.stop_gradient(shift))
             if not self.is_initializing():
                 count = x.size // channels
                 mean.value = self.momentum * mean.value + (1 - self.momentum) * whole
@@ -48,7 +48,7 @@ class BatchNorm(nn.Module):
         dtype = self.dtype or x.dtype
         rank = (1,) * (x.ndim - 1)
         # In float32 whatever `dtype` is: a mean far from zero would cancel inexactly.
-        y = x.astype(jnp.float32) * gain.reshape(*rank, -1) + (bias - m * gain).reshape(*rank, -1)
+        y = precision.widen(x) * gain.reshape(*rank, -1) + (bias - m * gain).reshape(*rank, -1)
         return y.astype(dtype)
 
 
@@ -63,7 +63,7 @@ class InstanceNorm(nn.Module):
         """Normalise."""
         scale = self.param("scale", nn.initializers.ones_init(), (x.shape[-1],))
         bias = self.param("bias", nn.initializers.zeros_init(), (x.shape[-1],))
-        wide, pixels = x.astype(jnp.float32), x.shape[1] * x.shape[2]
+        wide, pixels = precision.widen(x), x.shape[1] * x.shape[2]
         m = pixel_sums.total(wide, 1) / pixels
         off = wide - pixel_sums.spread(m, x.shape)  # first: far from zero products would cancel inexactly
         # Two passes: the mean of squares less the square of the mean would cancel.

@@ -9,7 +9,7 @@ import numpy as np
 from flax.linen import dtypes
 from jaxtyping import Array, Float
 
-from avct_jax.layers import dropout
+from avct_jax.layers import dropout, precision
 
 LAYER_NORM_EPSILON = 1e-5  # torch's; flax's own is 1e-6
 
@@ -156,7 +156,7 @@ class Attention(nn.Module):
         keys_values = values @ weight[d:].T + bias[d:].reshape(1, 1, -1)
         k, v = self._heads(keys_values[..., :d]), self._heads(keys_values[..., d:])
         scores = jnp.einsum("bqhc,bmhc->bhqm", q, k) / np.sqrt(d // self.num_heads).astype(q.dtype)
-        weights = jax.nn.softmax(scores.astype(jnp.float32), axis=-1).astype(q.dtype)
+        weights = jax.nn.softmax(precision.widen(scores), axis=-1).astype(q.dtype)
         weights = dropout.Dropout(self.dropout)(weights, train=train)
         mixed = jnp.einsum("bhqm,bmhc->bqhc", weights, v).reshape(query.shape)
         return nn.Dense(d, dtype=self.dtype, name="out_proj")(mixed)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from avct_jax import motion, speech_format
-from avct_jax.layers import conv_encoder, norm, transformer
+from avct_jax.layers import conv_encoder, norm, precision, transformer
 from avct_jax.layers.convolution import antialias, conv
 
 SILENCE = 31  # index of SIL among the 41 alphabetical symbols
@@ -234,7 +234,7 @@ class AVCT(nn.Module):
         positions = jnp.asarray(transformer.sinusoids(w, d)).astype(encoded.dtype)[None]
         source = encoded.reshape(b * t, w, d) + positions
         target = decoded.reshape(b * t, w, d) + positions
-        x = self.transformer(source, target, row=w // 2, train=train)[:, 0].astype(jnp.float32)
+        x = precision.widen(self.transformer(source, target, row=w // 2, train=train)[:, 0])
         k = self.config.num_keypoints
         return motion.Motion(self.kp(x).reshape(b, t, k, 2), self.jacobian(x).reshape(b, t, k, 2, 2))
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from avct_jax import motion
-from avct_jax.layers import hourglass
+from avct_jax.layers import hourglass, precision
 from avct_jax.layers.convolution import antialias, conv
 from avct_jax.layers.geometry import grid, heatmap
 
@@ -85,13 +85,13 @@ class DenseMotionNetwork(nn.Module):
         if c.prior:
             init["kernel_init"] = nn.initializers.normal(0.01 / c.kernel_size)
         logits = conv.Conv(c.num_keypoints + 1, kernel, padding=pad, name="mask", **init)(features)
-        logits = logits.astype(jnp.float32)
+        logits = precision.widen(logits)
         if c.prior:
             logits = logits + self._prior(driving.keypoints, height, width)
         mask = jax.nn.softmax(logits, axis=-1)
         occlusion = conv.Conv(1, kernel, padding=pad, name="occlusion", **init)(features)
         deformation = jnp.einsum("bhwk,bhwkd->bhwd", mask, motions)
-        return DenseMotion(deformation, jax.nn.sigmoid(occlusion.astype(jnp.float32)), mask)
+        return DenseMotion(deformation, jax.nn.sigmoid(precision.widen(occlusion)), mask)
 
     def _inputs(self, image, motions, driving, source):
         """Per motion: the heatmap's change and the image moved so; channels (motion, 4)."""

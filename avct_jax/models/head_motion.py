@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from avct_jax.layers import norm, resnet
+from avct_jax.layers import norm, precision, resnet
 
 # Rotation vector (rad) and translation (mm) that -1 and 1 stand for; OpenFace's axes.
 REAL_MIN = (-0.6, -0.6, -0.6, -128.0, -128.0, 128.0)
@@ -86,7 +86,7 @@ class HeadMotion(nn.Module):
         self, first_pose_image: Float[Array, "b h w"], *, train: bool = False
     ) -> tuple[HeadMotionCarry, Float[Array, "b 6"]]:
         """Begin: what `run` needs, and pose 0."""
-        x = self.em_pose(first_pose_image[..., None], train=train).astype(jnp.float32)
+        x = precision.widen(self.em_pose(first_pose_image[..., None], train=train))
         zeros = jnp.zeros_like(x)
         return HeadMotionCarry(((zeros, zeros),) * self.config.lstm_layers, x), self._pose(x)
 
@@ -94,7 +94,7 @@ class HeadMotion(nn.Module):
         self, carry: HeadMotionCarry, audio: Float[Array, "b t 4 columns"], *, train: bool = False
     ) -> tuple[HeadMotionCarry, Float[Array, "b t 6"]]:
         """Continue with one pose for each block of audio; clips may be given in chunks of any length."""
-        embedded = self._embed_audio(audio, train).astype(jnp.float32)
+        embedded = precision.widen(self._embed_audio(audio, train))
 
         turns = {"variable_broadcast": "params", "split_rngs": {"params": False}, "in_axes": 1, "out_axes": 1}
         carry, outputs = nn.scan(HeadMotion._step, **turns)(self, carry, embedded)

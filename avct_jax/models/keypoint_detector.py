@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from avct_jax import motion
-from avct_jax.layers import hourglass
+from avct_jax.layers import hourglass, precision
 from avct_jax.layers.convolution import antialias, conv
 from avct_jax.layers.geometry import heatmap
 
@@ -65,7 +65,7 @@ class KeypointDetector(nn.Module):
         c = self.config
         image = antialias.downsample(image, c.downsampling)
         sizes = (c.block_expansion, c.num_blocks, c.max_features, self.dtype)
-        features = hourglass.Hourglass(*sizes, name="predictor")(image, train=train).astype(jnp.float32)
+        features = precision.widen(hourglass.Hourglass(*sizes, name="predictor")(image, train=train))
         kernel = (c.kernel_size, c.kernel_size)
         logits = conv.Conv(c.num_keypoints, kernel, padding=c.padding, name="kp")(features)
         maps = heatmap.spatial_softmax(logits, temperature=c.temperature)

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from avct_jax.layers import norm, pooling
-from avct_jax.layers.convolution import conv, spectral_norm
+from avct_jax.layers import norm, precision
+from avct_jax.layers.convolution import conv, pooling, spectral_norm
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class ScaleDiscriminator(nn.Module):
             x = block(x, train=train)
             features.append(x)
         prediction = _convolution(1, (1, 1), c.spectral, self.dtype, x, train)
-        return prediction.astype(jnp.float32), tuple(features)
+        return precision.widen(prediction), tuple(features)
 
 
 class PatchBlock(nn.Module):

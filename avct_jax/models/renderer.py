@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from avct_jax import motion
-from avct_jax.layers import blocks
+from avct_jax.layers import blocks, precision
 from avct_jax.layers.convolution import antialias, conv
 from avct_jax.layers.geometry import grid, motion_map
 from avct_jax.models import dense_motion
@@ -132,16 +132,14 @@ class Renderer(nn.Module):
         align = self.config.motion.align_corners
         dense = self.dense_motion_network(source.image, driving_motion, source_motion, train=train)
         h, w = source.features.shape[1:3]
-        x = grid.grid_sample(
-            source.features.astype(jnp.float32), self._resize(dense, h, w), align_corners=align
-        )
+        x = grid.grid_sample(precision.widen(source.features), self._resize(dense, h, w), align_corners=align)
         x = x * resize_bilinear(dense.occlusion_map, h, w)
         if self.config.motion_map:
             x = x + self.motion_map(driving_motion, source_motion, h, w)
         x = self.bottleneck(x, train=train)
         for block in self.up_blocks:
             x = block(x, train=train)
-        painted = jax.nn.sigmoid(self.final(x).astype(jnp.float32))
+        painted = jax.nn.sigmoid(precision.widen(self.final(x)))
         if not self.config.blend:
             return Rendering(painted, dense, painted, None)
         h, w = source.full.shape[1:3]

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from avct_jax.layers import norm
+from avct_jax.layers import norm, precision
 from avct_jax.layers.convolution import conv
 
 FRAMES = 5  # per window, 0.2 s at 25 frames/s
@@ -91,7 +91,7 @@ class SyncDiscriminator(nn.Module):
                 name=f"{name}_{i}",
             )
             x = block(x, train=train)
-        return _unit(x.reshape(x.shape[0], -1).astype(jnp.float32))
+        return _unit(precision.widen(x.reshape(x.shape[0], -1)))
 
 
 class SyncBlock(nn.Module):

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avct_jax.layers import norm, pixel_sums, pooling
+from avct_jax.layers import norm, pixel_sums
+from avct_jax.layers.convolution import pooling
 from avct_jax.train.core import sharding
 
 

@@ -6,6 +6,9 @@ the first second, and nothing that comes later is needed. Frames are worked on o
 pushed in pieces of any length gives the numbers of the whole.
 """
 
+import os
+from collections.abc import Sequence
+from concurrent import futures
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +18,8 @@ from avct_jax import speech_format
 from avct_jax.data.speech import mel, speech_features
 
 FRAME = speech_features.FRAME_SAMPLES  # samples = 40 ms
+ROWS = speech_features.ROWS_PER_FRAME
+THREADS = min(speech_features.F0_THREADS, os.cpu_count() or 1)  # WORLD lets go of the interpreter
 BACK = 4 * FRAME  # samples = 160 ms that the pitch tracker hears before a frame
 AHEAD = 2 * FRAME  # samples = 80 ms after a frame's end, without which it is not final
 LOUD = 30.0  # dB under the loudest of the last seconds: what is softer is no speech
@@ -97,37 +102,50 @@ def push(
         frames = -(-(len(audio) - BACK - 1) // FRAME)
         audio = np.pad(audio, (0, BACK + 1 + frames * FRAME + AHEAD - len(audio)))
     frames = max(0, (len(audio) - BACK - 1 - AHEAD) // FRAME)
-    estimates, done = (
-        state.estimates,
-        np.empty((frames, speech_features.ROWS_PER_FRAME, speech_features.FEATURES), np.float32),
-    )
-    for i in range(frames):
-        estimates, done[i] = _hear(
-            estimates, audio[i * FRAME : (i + 1) * FRAME + BACK + 1 + AHEAD].astype(np.float64)
-        )
+    pieces = [
+        audio[i * FRAME : (i + 1) * FRAME + BACK + 1 + AHEAD].astype(np.float64) for i in range(frames)
+    ]
+    estimates, done = state.estimates, np.empty((frames, ROWS, speech_features.FEATURES), np.float32)
+    peaks, spectra = _spectra(estimates.peak, pieces)
+    pitches = _pitches(pieces, [rows[:, -1].any() for rows in spectra])
+    for i, (rows, hertz) in enumerate(zip(spectra, pitches, strict=True)):
+        rows = np.concatenate([rows[:, :-1], hertz[:, None], rows[:, -1:]], 1)
+        estimates, done[i] = normalise(estimates._replace(peak=peaks[i][-1]), rows, peaks[i])
     return StreamingState(audio[frames * FRAME :], estimates), done
 
 
-def _hear(estimates: Estimates, audio: Float[np.ndarray, " n"]):
-    """The rows of one frame, BACK + 1 samples before it and AHEAD after it."""
-    length = (speech_features.ROWS_PER_FRAME - 1) * mel.STEP + mel.WINDOW
-    emphasised = audio[BACK + 1 :][:length] - mel.PRE_EMPHASIS * audio[BACK:][:length]
-    windows = np.lib.stride_tricks.sliding_window_view(emphasised, mel.WINDOW)[:: mel.STEP]
-    cepstra, energies = mel.measure(windows)
-    falls = PEAK_FALL * np.arange(len(cepstra))
-    peaks = np.maximum.accumulate(np.append(estimates.peak - PEAK_FALL, cepstra[:, 0] + falls)) - np.append(
-        0, falls
-    )
-    peaks = peaks[1:]
-    active = (cepstra[:, 0] > peaks - LOUD / DECIBELS) & (cepstra[:, 0] > SILENT_LEVEL)
-    hertz = pitch(audio[1:]) if active.any() else np.zeros(len(active))
-    rows = np.concatenate([cepstra, energies, hertz[:, None], active[:, None]], 1)
-    return normalise(estimates._replace(peak=peaks[-1]), rows, peaks)
+def _spectra(peak: float, pieces: Sequence[Float[np.ndarray, " n"]]):
+    """Of each frame, BACK + 1 samples before it and AHEAD after it: the loudest lately, row by row; and
+    MFCC, filter banks and whether somebody speaks.
+    """
+    length = (ROWS - 1) * mel.STEP + mel.WINDOW
+    found, falls = [], PEAK_FALL * np.arange(ROWS)
+    for piece in pieces:
+        emphasised = piece[BACK + 1 :][:length] - mel.PRE_EMPHASIS * piece[BACK:][:length]
+        windows = np.lib.stride_tricks.sliding_window_view(emphasised, mel.WINDOW)[:: mel.STEP]
+        cepstra, energies = mel.measure(windows)
+        energy = cepstra[:, 0]
+        peaks = np.maximum.accumulate(np.append(peak - PEAK_FALL, energy + falls))[1:] - falls
+        peak = peaks[-1]
+        active = (energy > peaks - LOUD / DECIBELS) & (energy > SILENT_LEVEL)
+        found.append((peaks, np.concatenate([cepstra, energies, active[:, None]], 1)))
+    return [peaks for peaks, _ in found], [rows for _, rows in found]
+
+
+def _pitches(pieces: Sequence[Float[np.ndarray, " n"]], speaks: Sequence[bool]):
+    """F0 (Hz) of each frame's rows, 0 where nobody speaks; of several frames by a few threads."""
+    wanted = [piece[1:] for piece, spoken in zip(pieces, speaks, strict=True) if spoken]
+    if len(wanted) < 2:
+        found = iter([pitch(piece) for piece in wanted])
+    else:
+        with futures.ThreadPoolExecutor(min(THREADS, len(wanted))) as pool:
+            found = iter(list(pool.map(pitch, wanted)))
+    return [next(found) if spoken else np.zeros(ROWS) for spoken in speaks]
 
 
 def pitch(audio: Float[np.ndarray, " n"]) -> Float[np.ndarray, " 4"]:
     """F0 (Hz; 0 where there is none) of the one frame between BACK and AHEAD samples, by WORLD's DIO."""
-    return speech_features.world_pitch(audio, "dio")[BACK // mel.STEP :][: speech_features.ROWS_PER_FRAME]
+    return speech_features.world_pitch(audio, "dio")[BACK // mel.STEP :][:ROWS]
 
 
 def normalise(

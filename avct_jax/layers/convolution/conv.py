@@ -12,7 +12,7 @@ from flax.linen import dtypes
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
-from avct_jax.layers import pixel_sums
+from avct_jax.layers import pixel_sums, precision
 from avct_jax.layers.convolution import cpu_conv
 
 DIMENSIONS = cpu_conv.DIMENSIONS
@@ -145,7 +145,7 @@ def convolve_doubled(
     if b * h * w < max(c, d):
         # Then reading the kernel is the work, and adding up taps makes it larger.
         return convolve(upsample_nearest(x), kernel, (1, 1), (1, 1))
-    sums = ("ast,euv,tvcd->sucaed", SHARED_TAPS, SHARED_TAPS, kernel.astype(jnp.float32))
+    sums = ("ast,euv,tvcd->sucaed", SHARED_TAPS, SHARED_TAPS, precision.widen(kernel))
     taps = jnp.einsum(*sums, precision="highest")  # sums, not products: to be exact on accelerators too
     y = convolve(x, taps.reshape(2, 2, c, 4 * d).astype(kernel.dtype), (1, 1), (1, 1))
     y = y.reshape(b, h + 1, w + 1, 2, 2, d)

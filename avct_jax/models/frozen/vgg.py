@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Float32
 from avct_jax import errors
 from avct_jax.convert import name_map
 from avct_jax.files import array_file, torch_pickle
-from avct_jax.layers import activation
+from avct_jax.layers import activation, precision
 from avct_jax.layers.convolution import conv
 
 LAYERS = (1, 2, 3, 4, 5)  # relu1_1 .. relu5_1, the features of FOMM's perceptual loss
@@ -114,7 +114,7 @@ def features(
     x = (image - network.mean.reshape(1, 1, 1, 3)) * network.scale.reshape(1, 1, 1, 3)
     found: Any = VGG(config_of(network.params), dtype).apply({"params": network.params}, x, layers)
     pairs = zip(layers, found, strict=True)
-    return tuple(f.astype(jnp.float32) * network.gains[n - 1] for n, f in pairs)
+    return tuple(precision.widen(f) * network.gains[n - 1] for n, f in pairs)
 
 
 def config_of(params: Mapping[str, Any]) -> VGGConfig:

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
 from avct_jax import face_topology as topology
-from avct_jax.layers import applied, barrier, pooling
-from avct_jax.layers.convolution import conv
+from avct_jax.layers import applied, barrier, precision
+from avct_jax.layers.convolution import conv, pooling
 from avct_jax.layers.geometry import grid, inverse, mesh_warp
 from avct_jax.models.mesh import face_mesh, mouth_patch, portrait_teeth
 
@@ -102,7 +102,7 @@ class MouthPainter(nn.Module):
             x = self._pair(parts, c.channels[i], f"join_{i}")
         # Begins as nothing: the mask of the inside is the share, and the mean colour around is the colour.
         paint = conv.Conv(4 * 4, padding=1, kernel_init=NEAR_ZERO, dtype=self.dtype, name="paint")
-        x = unfold(paint(x)).astype(jnp.float32)
+        x = precision.widen(unfold(paint(x)))
         inside = patch.inside[..., None]
         share = (inside + (1 - inside) * near(inside) * nn.sigmoid(x[..., 3:] - SHYNESS)) * border()
         around = (patch.skin * (1 - inside)).sum((1, 2), keepdims=True)

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from avct_jax import speech_format
-from avct_jax.layers import dropout
+from avct_jax.layers import dropout, precision
 
 STEPS = speech_format.STEPS
 CHUNK = 64  # frames recognised at once
@@ -96,7 +96,7 @@ class PhonemeNet(nn.Module):
         x = nn.Dense(c.width, dtype=self.dtype)(x)
         for dilation, ahead in zip(c.dilations, c.ahead, strict=True):
             x = Block(dilation, ahead, c.dropout, self.dtype)(x, train=train)
-        x = nn.Dense(c.symbols)(nn.relu(nn.LayerNorm()(x.astype(jnp.float32))))
+        x = nn.Dense(c.symbols)(nn.relu(nn.LayerNorm()(precision.widen(x))))
         return nn.log_softmax(x).reshape(b, -1, STEPS, c.symbols)
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float
 
 from avct_jax import face_topology as topology
 from avct_jax import speech_format
-from avct_jax.layers import transformer
+from avct_jax.layers import precision, transformer
 from avct_jax.models import avct
 
 LEAST_LOG = speech_format.LEAST_LOG
@@ -133,7 +133,7 @@ class SpeechMotion(nn.Module):
         x = self.transformer(source, target, row=w // 2, train=train)[:, 0]
         # A temporal convolution beside the attention: what is always so far away need not be looked for.
         both = jnp.concatenate([encoded, decoded], -1).reshape(b * t, -1)
-        x = (x + self.mixed_output(nn.relu(self.mixed(both)))).astype(jnp.float32)
+        x = precision.widen(x + self.mixed_output(nn.relu(self.mixed(both))))
         return self.coefficients(x).reshape(b, t, -1)
 
 

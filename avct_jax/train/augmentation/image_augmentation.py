@@ -29,7 +29,8 @@ def look(
     Args:
       size: side of the result, px.
     """
-    images = resize(jnp.asarray(frames).astype(jnp.float32) / 255, size)
+    wide = jnp.promote_types(variation.view.dtype, jnp.float32)  # 64 bits where the batch has them
+    images = resize(jnp.asarray(frames).astype(wide) / 255, size)
     seen = jax.lax.cond(
         (jnp.asarray(variation.view) != 0).any(), _from_view, lambda x, _: x, images, variation
     )
