@@ -7,6 +7,7 @@ import gc
 import os
 import pathlib
 import signal
+import sys
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
@@ -121,7 +122,7 @@ def pytest_collection_modifyitems(items):
 
 
 MOST_MEMORY = 1.2 * 2**30  # bytes of a test process from which on compiled programs are let go
-GROWTH = 0.3 * 2**30  # bytes more than after the last time, lest it be done for nothing after every test
+GROWTH = 0.2 * 2**30  # bytes more than after the last time, lest it be done for nothing after every test
 _kept = 0.0  # bytes that letting go did not free
 
 
@@ -132,19 +133,35 @@ def _memory():
     yield
     if _resident() > max(MOST_MEMORY, _kept + GROWTH):
         jax.clear_caches()
+        _forget_what_the_package_keeps()
         gc.collect()
         with contextlib.suppress(OSError, AttributeError):  # glibc keeps what was freed
             ctypes.CDLL(None).malloc_trim(0)
         _kept = _resident()
 
 
+def _forget_what_the_package_keeps():
+    """Networks, programs, dictionaries: a process that does one thing keeps them, a thousand tests keep all."""
+    from avct_jax.inference import kept_program
+    from avct_jax.marks import signing_key
+
+    kept = kept_program._threads, signing_key._own  # threads at work; what was told once
+    for name, module in list(sys.modules.items()):
+        if name.startswith("avct_jax."):
+            _clear(module, kept)
+
+
+def _clear(module, kept=()):
+    for value in vars(module).values():
+        if isinstance(value, functools._lru_cache_wrapper) and value not in kept:
+            value.cache_clear()
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _caches(request):
     """What a file of tests keeps for its tests ends with it."""
     yield
-    for value in vars(request.module).values():
-        if isinstance(value, functools._lru_cache_wrapper):
-            value.cache_clear()
+    _clear(request.module)
 
 
 def _resident() -> float:

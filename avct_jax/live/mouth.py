@@ -4,7 +4,6 @@ import functools
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -85,7 +84,7 @@ class Mouth:
         """
         gain = liveliness(manner, self.amplitude)
         given = (logs, audio, inside, said, poses.astype(np.float32), np.float32(gain * max(scale, 1.0)))
-        spoken, lively = map(np.asarray, self._predict(live_inference.Known(*map(jnp.asarray, given))))
+        spoken, lively = map(np.asarray, self._predict(live_inference.Known(*given)))
         return spoken, speech_motion.rescale(lively, spoken, gain, scale, self.opening)
 
     def lips_at_rest(self) -> Lips:

@@ -107,7 +107,7 @@ def push(
     ]
     estimates, done = state.estimates, np.empty((frames, ROWS, speech_features.FEATURES), np.float32)
     peaks, spectra = _spectra(estimates.peak, pieces)
-    pitches = _pitches(pieces, [rows[:, -1].any() for rows in spectra])
+    pitches = _pitches(pieces, [bool(rows[:, -1].any()) for rows in spectra])
     for i, (rows, hertz) in enumerate(zip(spectra, pitches, strict=True)):
         rows = np.concatenate([rows[:, :-1], hertz[:, None], rows[:, -1:]], 1)
         estimates, done[i] = normalise(estimates._replace(peak=peaks[i][-1]), rows, peaks[i])
