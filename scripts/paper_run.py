@@ -84,7 +84,7 @@ def submit(steps: Sequence[Step], options: argparse.Namespace, sbatch=None) -> d
             jobs[step.name] = sbatch([*named, f"--nodes={options.nodes}", TRAIN, *step.words[1:]])
         elif step.kind == "shards":
             parts = sbatch([*named, f"--array=1-{options.shards}", SHARDS, *step.words])
-            together = [f"--job-name=avct-{step.name}", f"--dependency=afterok:{parts}"]
+            together = [f"--job-name=avct-{step.name}", f"--dependency=afterany:{parts}"]
             jobs[step.name] = sbatch([*together, SHARDS, *step.words])
         else:
             jobs[step.name] = sbatch([*named, f"--gpus={options.gpus}", SHARDS, *step.words])

@@ -51,7 +51,7 @@ def test_slurm_begins_a_step_when_all_it_needs_has_ended(options, capsys):
     by_number = {str(101 + i): words for i, words in enumerate(asked)}
     parts, together = asked[:2]
     assert "--array=1-5" in parts and parts[-len(steps[0].words) :] == list(steps[0].words)
-    assert "--dependency=afterok:101" in together and jobs["preprocess"] == "102"
+    assert "--dependency=afterany:101" in together and jobs["preprocess"] == "102"
     trained = by_number[jobs["avct"]]
     needs = ":".join(jobs[name] for name in ("preprocess", "renderer", "sync"))
     assert f"--dependency=afterok:{needs}" in trained and "--nodes=3" in trained

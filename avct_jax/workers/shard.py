@@ -90,7 +90,7 @@ def _of_array(environment: Mapping[str, str]) -> Shard:
     if step < 1 or first + (count - 1) * step != last or (task - first) % step:
         raise errors.UserError(
             f"--shard auto: the job array has gaps ({count} tasks, {first} to {last}), so it does not tell "
-            "which part is whose; write auto/N with the count of all parts"
+            "which part is whose; write auto/N with the count of all parts (shards.sbatch: AVCT_SHARDS=N)"
         )
     return _checked((task - first) // step + 1, count)
 

@@ -18,7 +18,7 @@ from avct_jax.data.dataset import frame_cache
 from avct_jax.models import system_config
 from avct_jax.presets import avct, head_motion, renderer, sync
 from avct_jax.train import ablations, mesh_run, run, run_weights
-from avct_jax.train.core import run_record
+from avct_jax.train.core import loop, run_record
 from tests import made_clips
 
 MODULES = {"renderer": renderer, "sync": sync, "avct": avct, "head-motion": head_motion}
@@ -151,6 +151,17 @@ def test_what_a_stage_lacks_is_told_before_clips_are_read(
     assert main.main(["train", stage, *where, "--preset", "tiny", *words]) == main.REFUSED
     shown = capsys.readouterr().err
     assert said in shown and shown.count("\n") == 1 and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(("stopped", "code"), [("", 0), ("SIGTERM", 75)])
+def test_a_training_that_was_stopped_does_not_count_as_done(stopped, code, tmp_path, monkeypatch, capsys):
+    """`avct train renderer ... && avct train avct ...`, SLURM's afterok: not on half of a stage."""
+    outcome = loop.TrainingOutcome(None, 3, stopped)
+    monkeypatch.setattr(run, "train", lambda *_, **__: outcome)
+    (tmp_path / "clips").mkdir()
+    words = ["--preset", "tiny", "--clips", str(tmp_path / "clips"), "--run", str(tmp_path / "run")]
+    assert main.main(["train", "head-motion", *words]) == code
+    assert ("wrote" in capsys.readouterr().out) == (not stopped)
 
 
 def test_contradicting_settings_of_a_stage_are_one_line(capsys):

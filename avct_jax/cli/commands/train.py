@@ -23,6 +23,7 @@ EXPORT = {
     "pack": "clips as records, for trainings on many hours",
 }
 MESH = ("painter", "phonemes", "speech")
+STOPPED = 75  # exit code (sysexits.h: EX_TEMPFAIL): what comes after a training must not begin on half of one
 ABOUT = "Train the networks on a folder of clips that `avct preprocess` made, one stage after the other."
 EXAMPLES = """
 examples:
@@ -39,9 +40,9 @@ examples:
   avct animate --checkpoint mine.safetensors --image face.jpg --audio speech.wav --output talk.mp4
 
 `avct train STAGE --help` lists a stage's options with the preset's values. Ctrl-C or SIGTERM ends the
-running step and saves; the same command goes on. Curves: RUN/STAGE/metrics.jsonl, and `tensorboard --logdir
-RUN`; images: RUN/STAGE/images. Several machines: scripts/slurm and scripts/k8s, or on each of them
---coordinator HOST:PORT --process-id I --process-count N.
+running step, saves, and exits with 75; the same command goes on. Curves: RUN/STAGE/metrics.jsonl, and
+`tensorboard --logdir RUN`; images: RUN/STAGE/images. Several machines: scripts/slurm and scripts/k8s, or on
+each of them --coordinator HOST:PORT --process-id I --process-count N.
 """
 
 
@@ -65,7 +66,7 @@ def read(words: Sequence[str]) -> tuple[Callable[[Any], int], Any]:
 
 
 def run(asked: Any) -> int:
-    """Train a stage as `training_options.Asked` says; 0 also where it was asked to stop, and saved."""
+    """Train a stage as `training_options.Asked` says; STOPPED where it was asked to stop, and saved."""
     from avct_jax import compile_cache
 
     if asked.where.workers and (asked.where.source != "grain" or asked.stage in MESH):
@@ -100,7 +101,7 @@ def run(asked: Any) -> int:
         terminal.show(
             f"wrote {remote_places.shown(where.run)}/{file}: {asked.stage} after {outcome.step} steps"
         )
-    return 0
+    return STOPPED if outcome.stopped else 0
 
 
 def export(options: Any) -> int:
