@@ -3,10 +3,11 @@
 Audio is 16 kHz mono everywhere (audio_io.py). LITE's features are those of streaming_features.py.
 """
 
-import functools
 import importlib.machinery
 import importlib.util
 import os
+import sys
+import threading
 import types
 from concurrent import futures
 from typing import Literal
@@ -27,6 +28,8 @@ F0_WHOLE = 1100  # rows = 11 s of audio whose pitch is sought at once; longer au
 F0_CHUNK = 500  # rows = 5 s
 F0_MARGIN = 100  # rows = 1 s heard on both sides of a chunk, so that seams do not show
 F0_THREADS = 4  # at most; WORLD lets go of the interpreter, and takes 20 MB a chunk
+WORLD = "pyworld.pyworld"  # module
+_LOADING = threading.Lock()
 
 
 def frame_count(samples: int) -> int:
@@ -159,13 +162,23 @@ def world_pitch(wav: Float[np.ndarray, "n"], f0: str) -> Float[np.ndarray, "rows
     raise ValueError(f"f0 is {f0!r}; it must be 'harvest' or 'dio'")
 
 
-@functools.cache
 def load_world() -> types.ModuleType:
-    """pyworld's compiled part alone: its __init__ imports pkg_resources, which is slow and warns."""
+    """pyworld's compiled part alone: its __init__ imports pkg_resources, which is slow and warns.
+
+    It can be loaded once in a process, by whoever comes first: it stands where `import pyworld` looks for it,
+    and threads wait for one another.
+    """
+    with _LOADING:
+        if WORLD not in sys.modules:
+            sys.modules[WORLD] = _read_world()
+        return sys.modules[WORLD]
+
+
+def _read_world() -> types.ModuleType:
     package = importlib.util.find_spec("pyworld")
     if package is None or not package.submodule_search_locations:
         raise errors.UserError("pyworld is not installed, and F0 needs it; pip install pyworld")
-    part = importlib.machinery.PathFinder.find_spec("pyworld", package.submodule_search_locations)
+    part = importlib.machinery.PathFinder.find_spec(WORLD, package.submodule_search_locations)
     if part is None or part.loader is None:
         raise errors.UserError("pyworld is installed in part only; pip install --force-reinstall pyworld")
     module = importlib.util.module_from_spec(part)

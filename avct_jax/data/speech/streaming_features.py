@@ -102,9 +102,7 @@ def push(
         frames = -(-(len(audio) - BACK - 1) // FRAME)
         audio = np.pad(audio, (0, BACK + 1 + frames * FRAME + AHEAD - len(audio)))
     frames = max(0, (len(audio) - BACK - 1 - AHEAD) // FRAME)
-    pieces = [
-        audio[i * FRAME : (i + 1) * FRAME + BACK + 1 + AHEAD].astype(np.float64) for i in range(frames)
-    ]
+    pieces = [audio[i * FRAME : (i + 1) * FRAME + BACK + 1 + AHEAD].astype(np.float64) for i in range(frames)]
     estimates, done = state.estimates, np.empty((frames, ROWS, speech_features.FEATURES), np.float32)
     peaks, spectra = _spectra(estimates.peak, pieces)
     pitches = _pitches(pieces, [bool(rows[:, -1].any()) for rows in spectra])

@@ -1,6 +1,8 @@
 """The 41 features, and the mel images."""
 
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -93,6 +95,26 @@ def test_pitch_in_chunks_equals_pitch_of_the_whole(monkeypatch):
     assert ((chunked > 0) == (whole > 0)).mean() > 0.99
     both = (chunked > 0) & (whole > 0)
     np.testing.assert_allclose(chunked[both], whole[both], rtol=0.02)
+
+
+LOADING = """
+import threading
+from concurrent import futures
+from avct_jax.data.speech import speech_features
+{before}
+meet = threading.Barrier(4)
+with futures.ThreadPoolExecutor(4) as pool:
+    load = lambda _: (meet.wait(), speech_features.load_world())[1]
+    assert len({{id(world) for world in pool.map(load, range(4))}}) == 1
+"""
+
+
+@pytest.mark.parametrize("before", ["", "import sys, pyworld; assert 'pyworld.pyworld' in sys.modules"])
+def test_world_is_loaded_once_by_whoever_comes_first(before):
+    """A second time it refuses, and a stream's first frames are heard by several threads."""
+    code = LOADING.format(before=before)
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_filterbank_in_blocks_equals_the_whole(monkeypatch):
