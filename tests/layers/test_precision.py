@@ -1,4 +1,4 @@
-"""What is computed in more bits: bfloat16 in float32, and all of a network in 64 bits where those are given."""
+"""What is computed in more bits: bfloat16 in float32, and all of a network in 64 bits where it has them."""
 
 import jax
 import jax.numpy as jnp
