@@ -141,7 +141,7 @@ def _memory():
 
 
 def _forget_what_the_package_keeps():
-    """Networks, programs, dictionaries: what one command keeps is little, what a thousand tests keep is not."""
+    """Networks, programs, dictionaries: one command keeps few of them, a thousand tests would keep all."""
     from avct_jax.inference import kept_program
     from avct_jax.marks import signing_key
 
