@@ -83,7 +83,15 @@ class Mouth:
           scale: factor on the latter's motion, 0 to 2.
         """
         gain = liveliness(manner, self.amplitude)
-        given = (logs, audio, inside, said, poses.astype(np.float32), np.float32(gain * max(scale, 1.0)))
+        more = np.float32(gain * max(scale, 1.0))
+        given: tuple[Any, ...] = (
+            logs,
+            audio,
+            inside,
+            said,
+            poses.astype(np.float32),
+            more,
+        )  # jit places them
         spoken, lively = map(np.asarray, self._predict(live_inference.Known(*given)))
         return spoken, speech_motion.rescale(lively, spoken, gain, scale, self.opening)
 
