@@ -91,7 +91,7 @@ class Mouth:
             said,
             poses.astype(np.float32),
             more,
-        )  # jit places them
+        )
         spoken, lively = map(np.asarray, self._predict(live_inference.Known(*given)))
         return spoken, speech_motion.rescale(lively, spoken, gain, scale, self.opening)
 
