@@ -95,7 +95,7 @@ def quiet_below(levels: Float[np.ndarray, "t"]) -> float:
 
 
 def _quantile(ordered: Float[np.ndarray, "t"], share: float) -> float:
-    """np.quantile of what is in order already, the same bits in a quarter of the time: a stream asks often."""
+    """np.quantile of what is in order, the same bits in a quarter of the time; a stream asks often."""
     place = share * (len(ordered) - 1)
     low = int(place)
     part, (a, b) = place - low, ordered[[low, min(low + 1, len(ordered) - 1)]]
