@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from avct_jax import motion, speech_format
 from avct_jax.data.dataset import batch_types
-from avct_jax.layers.geometry import pose_image
+from avct_jax.layers.geometry import pose_image, rotation_vector
 from avct_jax.models import avct
 from avct_jax.train.augmentation import image_augmentation, speech_augmentation
 
@@ -45,7 +45,7 @@ def see(batch: batch_types.Sequences, *, radius: int, image_size: int, transfer:
 
     Args:
       radius: frames on each side of those that are predicted.
-      transfer: put the speaker's motion since rest on the portrait by eq. 3, its poses too; else the frames
+      transfer: put the speaker's motion since rest on the portrait by eq. 3, its head's too; else the frames
         are what they are, and the portrait's own motion does not count.
     """
     one = lambda x: jnp.asarray(x)[:, None]
@@ -55,7 +55,7 @@ def see(batch: batch_types.Sequences, *, radius: int, image_size: int, transfer:
     if transfer:
         own, own_pose = motion.Motion(*map(one, batch.portrait_motion)), one(batch.portrait_pose)
         moving, still = motion.relative_transfer(moving, still, own), own
-        poses, still_pose = poses - still_pose + own_pose, own_pose
+        poses, still_pose = _move_head(poses, still_pose, own_pose), own_pose
     inner = slice(radius, poses.shape[1] - radius)
     return AVCTInputs(
         image=image_augmentation.look(batch.portrait, batch.variation, image_size),
@@ -94,6 +94,13 @@ def cut(x: Any, first: Int[Array, " b"], count: int) -> Any:
     return jax.vmap(lambda x, i: jax.lax.dynamic_slice_in_dim(x, i, count))(jnp.asarray(x), first)
 
 
+def _move_head(poses, rest, own):
+    """The speaker's head motion since rest, on another head: it follows that head's own turn."""
+    since = rotation_vector.compose(-jnp.broadcast_to(rest, poses.shape)[..., :3], poses[..., :3])
+    rotation = rotation_vector.compose(jnp.broadcast_to(own, poses.shape)[..., :3], since)
+    return jnp.concatenate([rotation, (poses - rest + own)[..., 3:]], -1)
+
+
 def see_poses(poses: Float[Array, "b t 6"], variation: batch_types.Variation) -> Float[Array, "b t 6"]:
     """Head poses in the image that `augment.look` makes: moved, nearer or farther, turned, mirrored."""
     view = jnp.asarray(variation.view)[:, None]
@@ -103,7 +110,9 @@ def see_poses(poses: Float[Array, "b t 6"], variation: batch_types.Variation) ->
     x, y = poses[..., 3] - shift[..., 0] * half * z, poses[..., 4] - shift[..., 1] * half * z
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     place = jnp.stack([cos * x + sin * y, cos * y - sin * x, z * size], -1)
-    seen = jnp.concatenate([_turn(poses[..., :3], -angle), place], -1)
+    level = jnp.zeros_like(angle)
+    rotation = rotation_vector.compose(poses[..., :3], jnp.stack([level, level, -angle], -1))
+    seen = jnp.concatenate([rotation, place], -1)
     mirrored = seen * jnp.array(MIRROR).reshape(1, 1, 6)
     return jnp.where(jnp.asarray(variation.mirrored)[:, None, None], mirrored, seen)
 
@@ -182,15 +191,3 @@ def predict(
     return Prediction(
         *(jax.tree.map(lambda x, part=part: x[:, part], found) for part in (slice(-1), slice(-1, None)))
     )
-
-
-def _turn(rotation, angle):
-    """A rotation vector, then a turn about the line of sight: by quaternions, exact for any angle."""
-    length = jnp.sqrt(jnp.square(rotation).sum(-1, keepdims=True) + 1e-12)
-    w, v = jnp.cos(length / 2), jnp.sin(length / 2) * rotation / length
-    c, s = jnp.cos(angle / 2), jnp.sin(angle / 2)
-    x, y, z = (v[..., i] for i in range(3))
-    turned = jnp.stack([c * x - s * y, c * y + s * x, c * z + s * w[..., 0]], -1)
-    size = jnp.sqrt(jnp.square(turned).sum(-1) + 1e-12)
-    full = 2 * jnp.arctan2(size, c * w[..., 0] - s * z)
-    return turned * (full / size)[..., None]
