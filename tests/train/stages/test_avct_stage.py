@@ -232,8 +232,8 @@ def test_transferred_head_turns_from_where_the_portrait_looks_as_the_speakers_di
     """Rotations follow one another; their vectors' sum would be off by some degrees (here 6)."""
     rng = np.random.default_rng(0)
     batch = training_batches.sequences(b=2, t=3, vary=False, with_frames=False)
-    reach = np.float32([0.5] * 3 + [20.0] * 3)
-    draw = lambda shape: (rng.uniform(-reach, reach, (*shape, 6)) + [0, 0, 0, 0, 0, 300]).astype(np.float32)
+    reach, far = np.float32([0.5] * 3 + [20.0] * 3), np.float32([0, 0, 0, 0, 0, 300])
+    draw = lambda shape: rng.uniform(far - reach, far + reach, (*shape, 6)).astype(np.float32)
     batch = batch._replace(poses=draw((2, 13)), rest_pose=draw((2,)), portrait_pose=draw((2,)))
     seen = look(batch, transfer=True)
     turn = lambda poses: transform.Rotation.from_rotvec(poses[..., :3].reshape(-1, 3))
