@@ -6,8 +6,8 @@ refused before anything is called. Both layouts are read: the zip archive of PyT
 plain stream before it, in which most published checkpoints are kept.
 
 Memory and time are bounded by the file's size: Python's own machine of the pickle's instructions is used,
-not that in C, which a few bytes can make allocate gigabytes, or hash nested tuples for hours; lists that are
-shared are walked once; tensors are views of the file's numbers.
+not that in C, which a few bytes can make allocate gigabytes, or hash nested tuples for hours; what is named
+again is not copied again; lists that are shared are walked once; tensors are views of the file's numbers.
 """
 
 import collections
@@ -27,6 +27,7 @@ from avct_jax import errors
 from avct_jax.files import file_kind
 
 LONGEST_LINE = 2**16  # bytes of a name or a number that is written as text
+MOST_DIMENSIONS = 64  # of a tensor, as PyTorch has it; no instruction takes more arguments either
 MOST_COPIES = 4  # how often all numbers may be in tensors that share them
 SMALL = 2**16  # numbers, in files with hardly any
 MAGIC = 0x1950A86A20F9469CFC6C  # first pickle of the plain stream (torch.serialization)
@@ -102,7 +103,10 @@ class _Within:
         return self._file.read(count)
 
     def readline(self) -> bytes:
-        return self._file.readline(LONGEST_LINE)
+        line = self._file.readline(LONGEST_LINE)
+        if not line.endswith(b"\n"):  # else a name that is cut short would be called another name
+            raise EOFError("a line without an end")
+        return line
 
 
 def _read_zip(file: BinaryIO) -> tuple[Any, dict[_Storage, np.ndarray]]:
@@ -151,6 +155,7 @@ class _TensorsOnly(pickle._Unpickler):  # type: ignore[name-defined] - in CPytho
     def __init__(self, file, **options):
         super().__init__(file, **options)
         self.storages: set[_Storage] = set()
+        self.room = file.size  # pairs that dicts may be made of: each takes a byte at least
 
     def load_build(self):
         """Leave aside what an OrderedDict carries beside its items; nothing else may be given a state."""
@@ -160,8 +165,7 @@ class _TensorsOnly(pickle._Unpickler):  # type: ignore[name-defined] - in CPytho
 
     def load_setitem(self):
         """As in the standard library, for plain keys."""
-        *_, key, value = self.stack
-        del self.stack[-2:]
+        value, key = self.stack.pop(), self.stack.pop()
         self.stack[-1][_plain(key)] = value
 
     def load_setitems(self):
@@ -175,16 +179,29 @@ class _TensorsOnly(pickle._Unpickler):  # type: ignore[name-defined] - in CPytho
         items = self.pop_mark()
         self.append({_plain(key): value for key, value in zip(items[::2], items[1::2], strict=True)})
 
+    def load_reduce(self):
+        """Call what `find_class` knows, with as many arguments as that takes."""
+        arguments, function = self.stack.pop(), self.stack.pop()
+        if not isinstance(arguments, tuple) or len(arguments) > MOST_DIMENSIONS:
+            raise pickle.UnpicklingError("arguments that no tensor has")
+        if function is _ordered and arguments:
+            self.room -= len(arguments[0])
+            if self.room < 0:
+                raise pickle.UnpicklingError("pairs that are copied again and again")
+        self.append(function(*arguments))
+
     def refuse(self):
-        """Refuse sets, which hash what is in them, and objects of classes: no tensor needs one."""
+        """Refuse sets, which hash what is in them, objects of classes and buffers: no tensor needs one."""
         raise pickle.UnpicklingError("an instruction that no tensor needs")
 
     dispatch[pickle.BUILD[0]] = load_build
+    dispatch[pickle.REDUCE[0]] = load_reduce
     dispatch[pickle.SETITEM[0]] = load_setitem
     dispatch[pickle.SETITEMS[0]] = load_setitems
     dispatch[pickle.DICT[0]] = load_dict
     for _code in (pickle.FROZENSET, pickle.ADDITEMS, pickle.EMPTY_SET, pickle.INST, pickle.OBJ,
-                  pickle.NEWOBJ, pickle.NEWOBJ_EX, pickle.EXT1, pickle.EXT2, pickle.EXT4):  # fmt: skip
+                  pickle.NEWOBJ, pickle.NEWOBJ_EX, pickle.EXT1, pickle.EXT2, pickle.EXT4,
+                  pickle.BYTEARRAY8, pickle.NEXT_BUFFER, pickle.READONLY_BUFFER):  # fmt: skip
         dispatch[_code[0]] = refuse
 
     def find_class(self, module: str, name: str) -> Any:
@@ -197,6 +214,8 @@ class _TensorsOnly(pickle._Unpickler):  # type: ignore[name-defined] - in CPytho
         )
 
     def persistent_load(self, pid: Any) -> _Storage:
+        if not isinstance(pid, tuple) or len(pid) > MOST_DIMENSIONS:
+            raise pickle.UnpicklingError("numbers without a name")
         _, kind, key, *_ = pid
         storage = _Storage(kind.name, str(_plain(key)))
         self.storages.add(storage)
@@ -204,17 +223,23 @@ class _TensorsOnly(pickle._Unpickler):  # type: ignore[name-defined] - in CPytho
 
 
 def _plain(key: Any) -> Any:
-    """A key of a dict: nothing whose hash has to be worked out of other things."""
-    if isinstance(key, str | int | float | bytes | None):
+    """A key of a dict: nothing whose hash has to be worked out of other things, or is many others' too."""
+    if isinstance(key, str | float | bytes | None) or (isinstance(key, int) and key.bit_length() <= 64):
         return key
     raise pickle.UnpicklingError(f"a {type(key).__name__} as a key")
 
 
 def _rebuild_tensor(storage, offset, shape, strides, *_):
-    shape, strides = tuple(shape), tuple(strides)
+    shape, strides = _size(shape), _size(strides)
     if not isinstance(storage, _Storage) or any(type(n) is not int for n in (offset, *shape, *strides)):
         raise pickle.UnpicklingError("a tensor of other things than numbers")
     return _Tensor(storage, offset, shape, strides)
+
+
+def _size(numbers) -> tuple:
+    if len(numbers) > MOST_DIMENSIONS:
+        raise pickle.UnpicklingError("more dimensions than a tensor has")
+    return tuple(numbers)
 
 
 def _ordered(pairs=()):
@@ -226,7 +251,7 @@ ALLOWED = {
     ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
-    ("torch", "Size"): tuple,
+    ("torch", "Size"): _size,
 }
 
 
