@@ -149,6 +149,23 @@ def test_stage_tells_the_video_judge_which_videos_are_real(tiny_variables, monke
     assert float(told["gan_discriminator"]) > 0.05
 
 
+def test_stage_asks_the_video_judge_about_what_was_rendered(tiny_variables, monkeypatch):
+    """Its opinion is made the mean of the videos that it is asked about; the real ones are white."""
+    given = {part: tiny_variables[part] for part in ("keypoint_detector", "renderer")}
+    only = test_avct_stage.NOTHING | {"gan": 1.0}
+    config = dataclasses.replace(test_avct_stage.WHOLE, **only, matching=0.0, rendered=5)
+
+    def generator_terms(network, variables, made, real, *, weights):
+        return {"gan_generator": made.mean(), "real": jax.lax.stop_gradient(real.mean())}
+
+    monkeypatch.setattr(temporal_gan, "generator_terms", generator_terms)
+    built = test_avct_stage.make(config, {"frozen": given})
+    batch = training_batches.sequences(b=2, t=5, vary=False)
+    white = batch._replace(frames=np.full_like(batch.frames, 255))
+    _, told = quick.jit_wiring(built.step)(built.initial(), built.frozen, white, KEY)
+    assert float(told["real"]) == 1.0 and float(told["gan_generator"]) < 0.95
+
+
 def test_head_motion_hears_the_audio_before_each_pose(monkeypatch):
     """The audio of frame i leads to pose i + 1: in the step, and in judging as in inference."""
     batch = training_batches.poses(b=2, t=4)
