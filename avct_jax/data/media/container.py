@@ -6,7 +6,6 @@ import functools
 import os
 import re
 import shutil
-import struct
 import subprocess
 import tempfile
 import threading
@@ -14,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from avct_jax import errors
+from avct_jax.data.media import stated_length
 from avct_jax.files import file_kind
 
 FRAME_RATE = 25.0  # frames/s, of a video that does not say
@@ -164,24 +164,9 @@ def missing_seconds(path: Path, found: Probe, seconds: float) -> float:
 
     A video's audio may end a little before its images, a recording alone has no reason to.
     """
-    said = _riff_seconds(path) if found.guessed and found.kind == "wav" else found.duration
-    if found.guessed and found.kind != "wav":
-        return 0.0
+    said = stated_length.seconds(path, found.kind) if found.guessed else found.duration
     slack = max(1.0, 0.1 * said) if found.has_video else max(0.25, 0.02 * said)
     return said if said - seconds > slack else 0.0
-
-
-def _riff_seconds(path: Path) -> float:
-    """The length that a wav's header tells, of which ffmpeg says nothing when the file was cut off."""
-    with open(path, "rb") as file:
-        head = file.read(65536)
-    form, data = head.find(b"fmt "), head.find(b"data")
-    if not 0 <= form < data <= len(head) - 8:
-        return 0.0
-    (rate,) = struct.unpack_from("<I", head, form + 16)  # bytes/s
-    (size,) = struct.unpack_from("<I", head, data + 4)
-    streamed = size in (0, 0xFFFFFFFF) or size >= 0x7FFFFF00  # written before the length was known
-    return 0.0 if streamed or not rate else size / rate
 
 
 class FFmpegReader:

@@ -103,6 +103,9 @@ def noisy(content):
     "name, spoil, said",
     [
         ("a.wav", cut, "ends at 3.00 s of the file's 6.00 s"),
+        ("a.w64", cut, "ends at 3.00 s of the file's 6.00 s"),
+        ("a.caf", lambda content: cut(content)[:-1], "ends at 3.00 s of the file's 6.00 s"),
+        ("a.avi", cut, "of the file's 6.00 s"),
         ("a.mp3", cut, "of the file's 6.00 s"),
         ("a.mp3", noisy, "a.mp3 is damaged ("),
         ("a.mkv", cut, "a.mkv is damaged (File ended prematurely)"),
@@ -110,7 +113,7 @@ def noisy(content):
     ],
 )
 def test_audio_that_is_not_whole_is_told(tmp_path, caplog, name, spoil, said):
-    ffmpeg(*sine(440, 6, RATE), tmp_path / name)
+    ffmpeg(*sine(440, 6, RATE), *(["-c:a", "pcm_s16le"] if name == "a.avi" else []), tmp_path / name)
     assert len(audio_io.read_audio(tmp_path / name)) >= 5.98 * RATE and not caplog.records
     (tmp_path / name).write_bytes(spoil((tmp_path / name).read_bytes()))
     assert RATE < len(audio_io.read_audio(tmp_path / name)) < 4.5 * RATE
