@@ -54,7 +54,8 @@ def read_image(path: Path, *, most: int | None = None) -> UInt8[np.ndarray, "h w
                 if (pixels := opened.width * opened.height) > most:
                     raise _too_large(path, f"{pixels / 1e6:.0f}", most)
                 _tell_of_frames(path, opened)
-                return _to_rgb(PIL.ImageOps.exif_transpose(opened))
+                PIL.ImageOps.exif_transpose(opened, in_place=True)  # else it is held twice
+                return _to_rgb(opened)
     except errors.UserError:
         raise
     except PIL.UnidentifiedImageError:
@@ -204,17 +205,16 @@ def _to_rgb(image: PIL.Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     alpha = image.convert("RGBA").getchannel("A")
     colours = image.convert("RGB" if image.mode in ("P", "PA") else image.mode.rstrip("Aa"))
     colours.info = image.info
-    return _pixels(
-        PIL.Image.composite(_to_srgb(colours), PIL.Image.new("RGB", image.size, BACKGROUND), alpha)
-    )
+    below = PIL.Image.new("RGB", image.size, BACKGROUND)
+    return _pixels(PIL.Image.composite(_to_srgb(colours).convert("RGB"), below, alpha))
 
 
 def _pixels(image: PIL.Image.Image) -> UInt8[np.ndarray, "h w 3"]:
-    """What an RGB image shows, some rows at a time: all at once Pillow would make it twice over beside it."""
+    """What an image shows in RGB, some rows at a time: at once, Pillow would make it twice over beside it."""
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     for top in range(0, image.height, ROWS):
         below = min(top + ROWS, image.height)
-        pixels[top:below] = np.asarray(image.crop((0, top, image.width, below)))
+        pixels[top:below] = np.asarray(image.crop((0, top, image.width, below)).convert("RGB"))
     return pixels
 
 
@@ -224,15 +224,15 @@ def _to_srgb(image: PIL.Image.Image) -> PIL.Image.Image:
     primaries, transfer = image.info.get("code points", ("", ""))
     if transfer or (primaries in colour.TO_709 and not profile):
         return _by_code_points(image.convert("RGB"), primaries or "bt2020", transfer)
-    if image.mode in ("P", "1"):
+    if profile and image.mode in ("P", "1"):
         image = image.convert("RGB")
     if profile and image.mode in ("RGB", "L", "CMYK", "LAB"):
         with contextlib.suppress(PIL.ImageCms.PyCMSError, OSError):  # a damaged one: as if there were none
             own = PIL.ImageCms.ImageCmsProfile(io.BytesIO(profile))
             to_srgb = PIL.ImageCms.buildTransform(own, PIL.ImageCms.createProfile("sRGB"), image.mode, "RGB")
             if image.mode in ("CMYK", "LAB") or _changes(to_srgb, image.mode):
-                return PIL.ImageCms.applyTransform(image, to_srgb) or image.convert("RGB")
-    return image.convert("RGB")
+                return PIL.ImageCms.applyTransform(image, to_srgb) or image
+    return image
 
 
 def _by_code_points(image: PIL.Image.Image, primaries: str, transfer: str) -> PIL.Image.Image:
