@@ -18,7 +18,13 @@ from avct_jax.train.core import optimizer, train_state
 from avct_jax.train.stages import avct_inputs, avct_losses, head_motion_stage, renderer_stage, temporal_gan
 from tests import quick, training_batches
 from tests.train.mesh_stages import test_painter_stage
-from tests.train.stages import test_avct_stage, test_head_motion_stage, test_renderer_stage, test_sync_stage
+from tests.train.stages import (
+    test_avct_stage,
+    test_head_motion_stage,
+    test_renderer_contracts,
+    test_renderer_stage,
+    test_sync_stage,
+)
 
 KEY = jax.random.key(0)
 
@@ -67,6 +73,36 @@ def test_real_frames_and_mel_begin_with_the_same_frame():
     np.testing.assert_allclose(boxes.reshape(2, 3, 4), own(batch.boxes), atol=1e-4)
     wanted = own(batch.frames).astype(np.float32) / 255
     np.testing.assert_allclose(frames.reshape(wanted.shape), wanted, atol=1e-5)
+
+
+class Spots:
+    """In the place of E_kd: finds the spots that test_renderer_contracts draws, in an oblique frame."""
+
+    FRAME = np.float32([[1.0, 0.8], [-0.5, 1.0]])  # does not commute with warps
+
+    def apply(self, variables, images):
+        found, _ = test_renderer_contracts.Tracker().apply(variables, images, train=False, mutable=[])
+        return found._replace(motion=found.motion._replace(jacobians=found.motion.jacobians @ self.FRAME))
+
+
+def test_predicted_motion_that_follows_every_warp_has_no_equivariance_loss():
+    """Predicted exactly; E_kd's motion of the warped frame is brought back by the warp."""
+    driving = test_renderer_contracts.spotted().driving
+    frames = jnp.asarray(driving.reshape(4, *driving.shape[2:]), jnp.float32) / 255
+    networks = types.SimpleNamespace(detector=Spots())
+    frozen = types.SimpleNamespace(keypoint_detector={"params": {"shift": 0.0}})
+    config = types.SimpleNamespace(equivariance_keypoints=1.0, equivariance_jacobians=1.0)
+
+    @quick.jit
+    def look(frames, keys):
+        expected = avct_losses._expect(networks, frozen, frames, keys)
+        exact = Spots().apply(frozen.keypoint_detector, frames).motion
+        spoken = jax.tree.map(lambda x: x.reshape(2, 2, *x.shape[1:]), exact)
+        return expected, exact, avct_losses._equivariance_terms(config, spoken, expected)
+
+    expected, exact, terms = look(frames, jax.random.split(jax.random.key(3), 2))
+    assert terms["equivariance_keypoints"] < 0.01
+    assert terms["equivariance_jacobians"] < 0.3 * jnp.abs(exact.jacobians - expected.jacobians).mean()
 
 
 class Windows:
