@@ -20,12 +20,16 @@ import safetensors.numpy
 
 from avct_jax import errors
 from avct_jax.convert import name_map
-from avct_jax.files import array_file, atomic_write
+from avct_jax.files import array_file, atomic_write, json_text
 from avct_jax.models import mesh_system, networks, system_config
 
 FORMAT = "avct_jax system"
 DEEPEST = 32  # modules in each other
-LARGEST = 2**14  # number in a config: widths, px, frames, counts
+# The largest number that a field may have, by words of its name, lest networks of such sizes be traced before
+# they are found not to fit: depths, as a list's length is one; sides of images, px; windows; widths, counts.
+LARGEST = {("blocks", "layers"): 64, ("image_size",): 2**11, ("padding", "kernel", "downsampling"): 64,
+           ("radius",): 2**8, ("",): 2**14}  # fmt: skip
+LONGEST = 64  # list
 VERSION = 4
 Part = Mapping[str, Any]
 
@@ -164,7 +168,7 @@ def _check_format(path: pathlib.Path, metadata: Mapping[str, str]) -> None:
         raise errors.UserError(
             f"{path} is not a checkpoint of this program; `avct convert` makes one of released files"
         )
-    found = str(metadata.get("version"))[:20]
+    found = ascii(str(metadata.get("version")))[1:-1][:20]  # no control characters
     if found != str(VERSION):
         age = "an older version" if found.isdigit() and int(found) < VERSION else "another version"
         raise errors.UserError(
@@ -177,8 +181,8 @@ def _read_config(path: pathlib.Path, family: str, text: str) -> Config:
     try:
         if family not in FAMILIES:
             raise ValueError(f"its family of networks {family!r} is not one of {', '.join(FAMILIES)}")
-        return config_from_dict(FAMILIES[family], json.loads(text))
-    except (ValueError, TypeError, RecursionError, OverflowError) as error:
+        return config_from_dict(FAMILIES[family], json_text.parse(text))
+    except (ValueError, TypeError, OverflowError) as error:
         why = _one_line(error)[:200]
         raise errors.UserError(
             f"{path} has a config that this version does not know ({why}); upgrade avct-jax"
@@ -193,6 +197,9 @@ def _check(path: pathlib.Path, system: System, required: tuple[str, ...]) -> Non
     lines = [f"{part}: unknown" for part in system.variables if part not in names]
     for part in (p for p in system.variables if p in names and p not in SIZED_BY_USE):
         lines += _differences(part, system.variables[part], _expected(path, system.config, part))
+    if not lines and mesh_system.FACE_BASIS in system.variables:
+        face = system.variables[mesh_system.FACE_BASIS]["params"]["canonical"]
+        lines += [] if np.linalg.matrix_rank(face - face.mean(0)) == 3 else ["its face is flat"]
     if lines:
         more = f" and {len(lines) - 3} more" if len(lines) > 3 else ""
         raise errors.UserError(
@@ -225,6 +232,8 @@ def _field(name: str, hint: Any, value: Any) -> Any:
         return config_from_dict(*_choose(name, classes, value))
     if origin is tuple:
         kinds = typing.get_args(hint)
+        if len(value) > LONGEST:
+            raise ValueError(f"{name} has {len(value)} entries, at most {LONGEST} can be")
         kinds = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds
         return tuple(_field(name, kind, item) for kind, item in zip(kinds, value, strict=True))
     if origin in (types.UnionType, typing.Union):
@@ -237,8 +246,9 @@ def _field(name: str, hint: Any, value: Any) -> Any:
         return value
     if hint is float and type(value) is int:
         return float(value)
-    if isinstance(value, int | float) and not abs(value) <= LARGEST:
-        raise ValueError(f"{name} is {value}, at most {LARGEST} can be")
+    most = next(most for words, most in LARGEST.items() if any(word in name for word in words))
+    if isinstance(value, int | float) and not abs(value) <= most:
+        raise ValueError(f"{name} is {value}, at most {most} can be")
     if type(value) is not hint:
         kind = getattr(hint, "__name__", hint)
         raise ValueError(f"{name} is {value!r}, must be a {kind}")

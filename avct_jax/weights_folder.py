@@ -6,7 +6,7 @@ import pathlib
 import re
 
 from avct_jax import errors, weights_file
-from avct_jax.files import atomic_write, checksum, text_file
+from avct_jax.files import atomic_write, checksum, json_text, text_file
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 HUB_NAME = r"[\w.-]+/[\w.-]+"  # of a repository: owner/name
@@ -49,9 +49,9 @@ def load(folder: str | os.PathLike) -> weights_file.System:
     if not (folder / CONFIG).is_file():
         raise errors.UserError(f"{folder} has no {CONFIG}; name a folder that save_pretrained wrote")
     try:
-        known = json.loads(text_file.read(folder / CONFIG))
+        known = json_text.parse(text_file.read(folder / CONFIG))
         wanted = known["weights"]["sha256"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         raise errors.UserError(f"{folder / CONFIG} names no weights; write the folder again") from None
     if not (folder / WEIGHTS).is_file():
         raise errors.UserError(f"{folder} has no {WEIGHTS}; download it again")

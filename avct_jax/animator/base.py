@@ -356,7 +356,9 @@ def labels(speech: voice.Speech, request: Request, notes: list[str]) -> Int[np.n
     if request.recogniser != "auto":
         notes.append(f"the recogniser {request.recogniser} is not asked: phonemes are given")
     if arguments.is_path(given):
-        found = phoneme_labels.labels_from_segments(phoneme_labels.read_segments(given))
+        segments = phoneme_labels.read_segments(given)
+        phoneme_labels.tell_of(given, segments)
+        found = phoneme_labels.labels_from_segments(segments)
     else:
         found = phoneme_labels.from_indices(given)
     if abs(len(found) - count) > 1:  # files end within a frame

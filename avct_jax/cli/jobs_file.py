@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import io
-import json
 import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ from avct_jax import errors
 from avct_jax.cli import option_fields
 from avct_jax.cli.commands import animate
 from avct_jax.data.media import subtitles
-from avct_jax.files import text_file
+from avct_jax.files import json_text, text_file
 from avct_jax.jobs import animation_job
 
 BARRED = frozenset(
@@ -76,7 +75,7 @@ def _of_json(text: str) -> Iterator[tuple[int, Any]]:
         if not words.strip():
             continue
         try:
-            row = json.loads(words)
+            row = json_text.parse(words)
         except ValueError as error:
             row = errors.UserError(f"{NO_JSON} ({error}); write an object, such as {EXAMPLE}")
         if not isinstance(row, dict | errors.UserError):

@@ -15,7 +15,8 @@ SpeechMotionConfig = speech_motion.SpeechMotionConfig
 MouthPainterConfig = mouth_painter.MouthPainterConfig
 PhonemeNetConfig = phoneme_net.PhonemeNetConfig
 
-PARTS = ("speech_motion", "mouth_painter", "face_basis")
+FACE_BASIS = "face_basis"
+PARTS = ("speech_motion", "mouth_painter", FACE_BASIS)
 HEARING = "phoneme_net"  # a part too where `phoneme_source` says so
 
 
@@ -44,6 +45,12 @@ class MeshSystemConfig:
     speech_motion: SpeechMotionConfig = SpeechMotionConfig()
     mouth_painter: MouthPainterConfig = MouthPainterConfig()
 
+    def __post_init__(self):
+        if (found := len(self.mean_motion)) not in (0, self.speech_motion.components):
+            raise ValueError(
+                f"mean_motion has {found} entries, must have {self.speech_motion.components} or none"
+            )
+
 
 LITE = MeshSystemConfig()
 
@@ -59,7 +66,7 @@ def expected(config: MeshSystemConfig, part: str) -> Mapping[str, Any]:
     Raises:
       ValueError: no such part.
     """
-    if part == "face_basis":
+    if part == FACE_BASIS:
         k = config.speech_motion.components
         shapes = {"canonical": (topology.POINTS, 3), "components": (k, topology.POINTS, 3), "scales": (k,)}
         params = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}

@@ -1,6 +1,5 @@
 """How a face does what it does, as clients ask for it: the same fields in forms and messages."""
 
-import json
 from typing import Annotated, Any
 
 import fastapi
@@ -11,6 +10,7 @@ from avct_jax.animator import options, scales
 from avct_jax.data.direction import cues as cue_lists
 from avct_jax.data.direction import expressions
 from avct_jax.data.direction import gaze as gazes
+from avct_jax.files import json_text
 
 SIZE = "side, px: 256 to 1024, even"
 FACE = "which of several, by its number from the left, see /v1/faces"
@@ -103,8 +103,8 @@ def of_cues(direction: Annotated[str | None, fastapi.Form(description=CUES)] = N
     if len(direction) > LONGEST:
         raise errors.UserError(f"direction has {len(direction)} characters; {LONGEST} are the most")
     try:
-        given = json.loads(direction)
-    except (ValueError, RecursionError) as error:
+        given = json_text.parse(direction)
+    except ValueError as error:
         raise errors.UserError(f"direction is no JSON ({' '.join(str(error).split())}); mend it") from None
     told: list = given if isinstance(given, list) else [given]  # a text alone would name a file of ours
     cue_lists.read(told)

@@ -15,12 +15,16 @@ import pytest
 import safetensors.numpy
 
 from avct_jax import errors, weights_file
+from avct_jax.cli import jobs_file
+from avct_jax.cli.commands import animate
 from avct_jax.convert import released
 from avct_jax.data.clips import clip
 from avct_jax.data.dataset import dataset_index
+from avct_jax.data.direction import blink_times, cues
 from avct_jax.data.faces import head_pose
 from avct_jax.data.phonemes import symbols
 from avct_jax.files import array_file, torch_pickle
+from avct_jax.models import system_config
 from avct_jax.models.frozen import inception, vgg
 
 MEMORY = 1 << 30  # bytes that a reader may take, its imports included
@@ -234,6 +238,7 @@ TENSORS = {
     "a name and one below": lambda known: known | {f"{next(iter(known))}/more": np.zeros(3)},
     "a deep name": lambda known: known | {"mouth_painter/" + 9999 * "a/" + "b": np.zeros(3)},
     "an empty name": lambda known: known | {"": np.zeros(3)},
+    "nothing but zeros": lambda known: {name: value * 0 for name, value in known.items()},
     "NaN": lambda known: {name: value * np.nan for name, value in known.items()},
     "whole numbers": lambda known: {name: value.astype(np.int32) for name, value in known.items()},
 }
@@ -247,7 +252,11 @@ WORDS = {
     "sizes that cannot be": sized(phoneme_net={"width": -8}),
     "sizes beyond memory": sized(phoneme_net={"width": 2**40}),
     "another family": lambda words: words | {"family": "\n"},
+    "too deep a network": sized(speech_motion={"encoder_layers": 65}),
+    "too long a list": sized(phoneme_net={"dilations": [1] * 65, "ahead": [0] * 65}),
+    "a list of another length": sized(mean_motion=[0.0] * 3),
     "another version": lambda words: words | {"version": "9" * 999},
+    "a version that colours terminals": lambda words: words | {"version": "\x1b[31m"},
 }
 
 
@@ -260,6 +269,67 @@ def test_checkpoints_that_are_none_are_refused_in_one_line(name, audio, tmp_path
     with pytest.raises(errors.UserError) as refused:
         weights_file.load(path, required=None)
     assert len(str(refused.value)) < 400 and "a.safetensors" in str(refused.value)
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"image_size": 4096},
+        {"keypoint_detector": {"num_blocks": 65}},
+        {"keypoint_detector": {"padding": 65}},
+        {"renderer": {"working_downsampling": 65}},
+        {"head_motion": {"blocks": [65], "widths": [8]}},
+        {"avct": {"window_radius": 257}},
+    ],
+)
+def test_sizes_that_no_network_has_are_refused_before_one_is_traced(fields):
+    with pytest.raises(ValueError, match="at most"):
+        weights_file.config_from_dict(system_config.SystemConfig, fields)
+
+
+DEEP, LONG = "[" * 200_000, "1" + 400 * "0"
+CUE = '[{{"time": {time}, "what": {what}, "value": {value}, "ease": {ease}}}]'
+USUAL = {"time": "1", "what": '"mouth"', "value": "1", "ease": '"linear"'}
+DIRECTIONS = {
+    cues.read: [
+        *(DEEP, LONG, '[{"a":' * 9999),
+        *(CUE.format(**USUAL | {name: LONG}) for name in USUAL),
+        *(CUE.format(**USUAL | {name: "{}"}) for name in USUAL),
+        *(CUE.format(**USUAL | {name: "[]"}) for name in USUAL),
+    ],
+    blink_times.read: [DEEP, f"[{LONG}]", f"[-{LONG}]", "[[]]", "[NaN]", LONG],
+}
+EVERY_DIRECTION = [(read, text) for read, texts in DIRECTIONS.items() for text in texts]
+
+
+@pytest.mark.parametrize("read, text", EVERY_DIRECTION, ids=range(len(EVERY_DIRECTION)))
+def test_directions_that_are_none_are_refused_in_one_line(read, text, tmp_path):
+    assert cues.read(json.loads(CUE.format(**USUAL)))  # which differs in one thing
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(errors.UserError) as refused:
+        read(str(tmp_path / "a.json"))
+    assert "\n" not in str(refused.value) and len(str(refused.value)) < 500
+
+
+@pytest.mark.parametrize("row", [DEEP, LONG, '{"seed": ' + DEEP, '{"seed": ' + LONG + "}"])
+def test_jobs_that_are_none_are_refused_line_by_line(row, tmp_path):
+    usual = '{"image": "a.png", "audio": "a.wav", "output": "a.mp4"}'
+    (tmp_path / "a.jsonl").write_text(f"{usual}\n{row}\n")
+    found = jobs_file.read(str(tmp_path / "a.jsonl"), animate.Options())
+    assert len(found.jobs) == 1 and [line.place for line in found.refused] == ["line 2"]
+    assert len(found.refused[0].reason) < 500
+
+
+@pytest.mark.parametrize("value", [1e300, 1e6, -1e6])
+def test_poses_that_no_head_has_are_refused(value, tmp_path):
+    """What is finite in 64 bits is not in 32; and a head a kilometre away is in no picture."""
+    poses = np.tile([0, 0, 0, 0, 0, 300.0], (5, 1))
+    poses[2, 3] = value
+    np.save(tmp_path / "a.npy", poses)
+    for read, given in ((head_pose.read_poses, tmp_path / "a.npy"), (head_pose.from_array, poses)):
+        with pytest.raises(errors.UserError, match=r"finite|the limit is 10000 mm"):
+            read(given)
 
 
 GRID = 'File type = "ooTextFile"\nObject class = "TextGrid"\n0\n1\n<exists>\n{tiers}\n' + (

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from avct_jax import errors
 from avct_jax.data.clips import clip
 from avct_jax.data.media import video_io
-from avct_jax.files import atomic_write
+from avct_jax.files import atomic_write, json_text
 
 FILE, RECORDS, UNFINISHED = "manifest.json", ".done", ".part"
 VERSION = 2
@@ -126,7 +126,7 @@ def read_records(folder: pathlib.Path) -> dict[str, Record]:
     records = {}
     for path in sorted((folder / RECORDS).glob("*.json")):
         try:
-            record = _as_record(json.loads(path.read_text(encoding="utf-8")))
+            record = _as_record(json_text.parse(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, KeyError):
             continue
         if record.name == path.stem and all(_is_whole(folder, entry) for entry in record.clips):
@@ -138,7 +138,7 @@ def drop(folder: pathlib.Path, name: str) -> None:
     """Forget a video and remove its clips, the record first: clips without one are made again."""
     path = folder / RECORDS / f"{name}.json"
     try:
-        names = [entry["name"] for entry in json.loads(path.read_text(encoding="utf-8"))["clips"]]
+        names = [entry["name"] for entry in json_text.parse(path.read_text(encoding="utf-8"))["clips"]]
     except (OSError, ValueError, TypeError, KeyError):
         names = []
     path.unlink(missing_ok=True)
@@ -234,7 +234,7 @@ def read(folder: str | os.PathLike, *, least: int = 0) -> Manifest:
     """
     path = pathlib.Path(folder) / FILE
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json_text.parse(path.read_text(encoding="utf-8"))
         version = value["version"]
         if version != VERSION:
             raise errors.UserError(

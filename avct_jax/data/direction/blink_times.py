@@ -1,6 +1,5 @@
 """When eyes blink: at given times, or as often as a rate that changes says."""
 
-import json
 import math
 import numbers
 import os
@@ -13,7 +12,7 @@ from jaxtyping import Bool, Float
 
 from avct_jax import arguments, errors
 from avct_jax.data.faces import head_motion_bank as bank
-from avct_jax.files import text_file
+from avct_jax.files import json_text, text_file
 
 PEAK = int(np.argmax(bank.BLINK))  # frame of a blink in which the eyes are shut
 LONGEST = 24 * 3600.0  # seconds
@@ -40,7 +39,7 @@ def _of_text(path: Any, name: str) -> list[tuple[str, Any]]:
     text = text_file.read(path)
     if text.lstrip()[:1] in ("[", "{"):
         try:
-            found = json.loads(text)
+            found = json_text.parse(text)
         except ValueError:
             raise errors.UserError(f"{name} is no JSON; give a list of times in seconds") from None
         if not isinstance(found, list):
@@ -59,7 +58,7 @@ def _number(text: str) -> Any:
 
 def _checked(value: Any, where: str) -> float:
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    time = float(value) if number else math.nan
+    time = float(value) if number and abs(value) <= LONGEST else math.nan
     if not 0 <= time <= LONGEST:
         raise errors.UserError(f"{where}: {reprlib.repr(value)} is no time; give seconds from 0")
     return time

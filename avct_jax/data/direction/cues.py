@@ -1,9 +1,8 @@
 """Cues: what a face is to do at which time, and how it goes there; values over the frames of a film."""
 
-import json
-import math
 import numbers
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard
 
@@ -13,7 +12,7 @@ from jaxtyping import Float
 from avct_jax import arguments, errors
 from avct_jax.data.direction import blink_times, expressions, gaze
 from avct_jax.data.faces import head_motion_bank
-from avct_jax.files import text_file
+from avct_jax.files import json_text, text_file
 
 FACTORS = {"head_motion": 3.0, "blink": 4.0, "mouth": 2.0}  # most of each; least is 0, usual 1
 POSE = {"pitch": 10.0, "yaw": 15.0, "roll": 15.0}  # most degrees either way that a portrait's warp bears
@@ -59,7 +58,7 @@ def read(given: Any) -> tuple[Cue, ...]:
     if arguments.is_path(given):
         name = repr(os.fspath(given))
         try:
-            given = json.loads(text_file.read(given))
+            given = json_text.parse(text_file.read(given))
         except errors.UserError:
             raise
         except ValueError as error:
@@ -81,12 +80,12 @@ def _cue(given: Any, name: str) -> Cue:
     time, what = given.get("time"), given.get("what")
     if not _is_number(time) or not 0 <= time <= blink_times.LONGEST:
         raise errors.UserError(f"{name}: time is {time!r}; give seconds from 0")
-    if what not in NAMES:
+    if not isinstance(what, str) or what not in NAMES:
         raise errors.UserError(
             f"{name}: what is {what!r}; choose of {', '.join(PLAIN)}, {expressions.ALLOWED}"
         )
     ease = given.get("ease", "smooth")
-    if ease not in EASES:
+    if not isinstance(ease, str) or ease not in EASES:
         raise errors.UserError(f"{name}: ease is {ease!r}; choose of {', '.join(EASES)}")
     return Cue(float(time), what, _value(what, given.get("value"), name), ease)
 
@@ -108,7 +107,9 @@ def _value(what: str, value: Any, name: str) -> Any:
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(float(value))
+    return (
+        isinstance(value, numbers.Real) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    )
 
 
 def of(cues: Sequence[Cue], what: str) -> list[Cue]:

@@ -72,6 +72,7 @@ SWAY_MEMORY = 50  # frames, 2 s: what moves slower is drift
 LONGEST = 24 * 3600.0  # seconds: a time beyond is a mistake, whose poses would fill the memory
 POSE_SMOOTHING = 1.0  # frames, standard deviation: tracked heads tremble twice as much as they move
 EYES_MM = 90.0  # between the outer eye corners of HEAD
+MOST_DISTANCE = 10_000.0  # mm; more is another unit, or a mistake that takes the head out of the picture
 MOST_ROTATION = np.pi  # rad; more is a file in degrees
 
 
@@ -262,7 +263,10 @@ def _checked(poses: np.ndarray, name: str) -> Float[np.ndarray, "t 6"]:
         raise errors.UserError(
             f"poses {name} have shape {poses.shape}; (frames, 6) is needed: rotation, translation"
         )
-    if poses.dtype.kind not in "fiu" or not np.isfinite(poses).all():
+    if poses.dtype.kind in "fiu":  # what is finite in 64 bits need not be in 32
+        with np.errstate(over="ignore"):
+            poses = poses.astype(np.float32)
+    if poses.dtype.kind != "f" or not np.isfinite(poses).all():
         raise errors.UserError(
             f"poses {name} hold values that are no finite numbers; mend or leave out those frames"
         )
@@ -274,7 +278,11 @@ def _checked(poses: np.ndarray, name: str) -> Float[np.ndarray, "t 6"]:
         raise errors.UserError(
             f"poses {name} have a depth of {least:.4g} mm, it must be above 0; 128 to 384 is usual"
         )
-    return poses.astype(np.float32)
+    if (far := np.abs(poses[:, 3:]).max()) > MOST_DISTANCE:
+        raise errors.UserError(
+            f"poses {name} are {far:.4g} mm away, the limit is {MOST_DISTANCE:.0f} mm; convert them to mm"
+        )
+    return poses
 
 
 def _first_guess(seen: np.ndarray, head: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

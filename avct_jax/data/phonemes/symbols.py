@@ -19,7 +19,7 @@ from jaxtyping import Int
 
 from avct_jax import arguments, errors
 from avct_jax.data.phonemes import ipa
-from avct_jax.files import file_kind, text_file
+from avct_jax.files import file_kind, json_text, text_file
 
 SYMBOLS = tuple(  # CMUdict's phones with NSN (noise) and SIL, alphabetical
     re.findall(
@@ -32,6 +32,7 @@ INDEX = {symbol: i for i, symbol in enumerate(SYMBOLS)}
 SIL, NSN = INDEX["SIL"], INDEX["NSN"]
 HUNDREDTHS_PER_FRAME = 4  # 40 ms, 25 frames/s
 LONGEST = 24 * 3600.0  # seconds: a time beyond is a mistake, whose labels would fill the memory
+MOST_UNKNOWN = 0.1  # share of phones that may be noise without a word
 LENGTH_SLACK = (1.0, 0.1)  # phonemes may differ from the audio by 1 s or 10% of it, the larger
 
 _log = logging.getLogger(__name__)
@@ -76,6 +77,17 @@ def read_segments(path: str | os.PathLike) -> list[Segment]:
         raise errors.UserError(f"{path}: {error}") from error
 
 
+def tell_of(path: str | os.PathLike, segments: Sequence[Segment]) -> None:
+    """Log that nothing is said in a phoneme file, or in no notation that is known."""
+    said = [segment.phone for segment in segments if segment.phone != "SIL"]
+    unknown = said.count("NSN")
+    if not said:
+        _log.warning("%s holds nothing but silence: the mouth does not speak", path)
+    elif unknown > MOST_UNKNOWN * len(said):
+        told = "%s: %d of %d phones are unknown, and taken for noise; ARPAbet, IPA and SAMPA are read"
+        _log.warning(told, path, unknown, len(said))
+
+
 def from_indices(given: Any) -> Int[np.ndarray, "t"]:
     """Take labels that are in memory: one of SYMBOLS' indices a frame.
 
@@ -96,9 +108,9 @@ def read_phoneme_json(path: str | os.PathLike) -> Int[np.ndarray, "t"]:
 def parse_json(text: str) -> list[Segment]:
     """Segments of the released JSON format, in order of time."""
     try:
-        phones = [phone for word in json.loads(text) for phone in word["phones"]]
+        phones = [phone for word in json_text.parse(text) for phone in word["phones"]]
         segments = [Segment(_arpabet(p["ph"])[0], p["bg"] / 100, p["ed"] / 100) for p in phones]
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         expected = '[{"word": .., "phones": [{"ph": "AA", "bg": 0, "ed": 12}, ..]}, ..]'
         raise errors.UserError(f"not phonemes in the released JSON format; write {expected}") from error
     return sorted(_checked(segments), key=lambda segment: segment.start_s)
@@ -145,12 +157,12 @@ def labels_from_segments(segments: Sequence[Segment], frames: int | None = None)
 
     Args:
       segments: in order of time.
-      frames: length of the answer; by default int(last end / 4 hundredths).
+      frames: length of the answer; by default int(latest end / 4 hundredths).
     """
     starts = np.round([100 * s.start_s for s in segments], 6)
     ends = np.round([100 * s.end_s for s in segments], 6)
     if frames is None:
-        frames = int(ends[-1] / HUNDREDTHS_PER_FRAME) if len(ends) else 0
+        frames = int(ends.max() / HUNDREDTHS_PER_FRAME) if len(ends) else 0
     labels = np.full(frames, SIL, np.int32)
     for segment, start, end in zip(segments, starts, ends, strict=True):
         first, last = -(-start // HUNDREDTHS_PER_FRAME), -(-end // HUNDREDTHS_PER_FRAME)

@@ -165,3 +165,24 @@ def test_json_is_put_in_order_and_absurd_ones_are_refused():
         symbols.parse_json(text(phone("AA", 0, 4e15)))
     with pytest.raises(errors.UserError, match="not phonemes in the released JSON format"):
         symbols.parse_json("[" * 200_000)
+
+
+def test_a_phone_within_another_leaves_its_end():
+    long, short = symbols.Segment("AA", 0.0, 1.0), symbols.Segment("B", 0.2, 0.4)
+    labels = symbols.labels_from_segments([long, short])
+    expected = [symbols.INDEX["AA"]] * 25
+    expected[5:10] = [symbols.INDEX["B"]] * 5
+    np.testing.assert_array_equal(labels, expected)
+
+
+@pytest.mark.parametrize(
+    "phones, told",
+    [
+        ("SIL SIL", "holds nothing but silence"),
+        ("SIL AA NSN NSN", "2 of 3 phones are unknown"),
+        ("AA B D IY NSN G K L M N P", ""),
+    ],
+)
+def test_files_in_which_nothing_is_said_are_told(caplog, phones, told):
+    symbols.tell_of("a.json", [symbols.Segment(phone, 0.0, 1.0) for phone in phones.split()])
+    assert [told in record.getMessage() for record in caplog.records] == ([True] if told else [])
