@@ -13,6 +13,7 @@ import pytest
 
 from avct_jax import motion
 from avct_jax.inference import keypoint_inference
+from avct_jax.layers.geometry import pose_image
 from avct_jax.models import avct, head_motion, patch_discriminator, sync_discriminator, system_config
 from avct_jax.train.core import optimizer, train_state
 from avct_jax.train.stages import avct_inputs, avct_losses, head_motion_stage, renderer_stage, temporal_gan
@@ -239,18 +240,22 @@ def test_head_motion_hears_the_audio_before_each_pose(monkeypatch):
 
 
 class Audible:
-    """In the place of E_h: keeps the audio that it is given."""
+    """In the place of E_h: keeps what it is given."""
 
     def apply(self, variables, box, audio, *, train, mutable):
-        self.audio = audio
+        self.box, self.audio = box, audio
         return jnp.zeros((len(audio), audio.shape[1] + 1, 6)), {"batch_stats": {}}
 
 
-def test_head_motion_is_trained_on_the_audio_before_the_pose():
+def test_head_motion_is_trained_on_the_first_pose_and_the_audio_before_each_other():
     batch, network = training_batches.poses(b=2, t=4), Audible()
+    # Far enough apart to be drawn elsewhere.
+    batch = batch._replace(poses=batch.poses + np.float32([0.1, 0, 0, 5, 0, 0]) * np.arange(4)[:, None])
     poses = head_motion.to_network_range(jnp.asarray(batch.poses))
     unchecked(head_motion_stage.predict)(network, {}, jnp.asarray(batch.audio), poses)
     np.testing.assert_array_equal(network.audio, batch.audio[:, :-1])
+    boxes = [pose_image.draw_pose_boxes(jnp.asarray(batch.poses[:, i])) for i in range(4)]
+    assert [bool((network.box == box).all()) for box in boxes] == [True, False, False, False]
 
 
 def painter(variables):
