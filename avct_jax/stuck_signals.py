@@ -1,6 +1,7 @@
 """Signals that come while the main thread is in a compiled program, where Python's handlers have to wait."""
 
 import contextlib
+import functools
 import math
 import os
 import signal
@@ -16,7 +17,8 @@ PATIENCE = 1.0  # seconds that the main thread has to hear a signal before it co
 # to the process and to its group.
 ECHO = 1.0
 LEAST_AGE = 0.5  # seconds that a handler may have run before the watcher reads of its signal
-AGAIN = 0.02  # seconds after which an exception that was lost is raised again
+AGAIN = 0.02  # seconds after which an exception that was lost, or could not be raised, is raised again
+IMPORTER = "<frozen importlib._bootstrap>"  # the file of Python's import machinery, as its frames name it
 END = 0  # no signal's number
 ENDED = "{}; nothing was left behind"
 WAITING = "{}: the running computation is waited for; once more ends at once"
@@ -83,36 +85,61 @@ def ending_at_once(leave: Callable[[int], object] = os._exit) -> Iterator[None]:
     leave(128 + number)
 
 
+def is_importing(frame: Any) -> bool:
+    """Whether a signal came within Python's import machinery, where no handler may raise.
+
+    It would leave a lock taken, for which other threads would wait for ever at their next import. Modules
+    that are being imported are not within. False where nothing could be raised later.
+
+    Args:
+      frame: that the signal's handler is given.
+    """
+    known = frame is not None and hasattr(signal, "setitimer")
+    return known and frame.f_code.co_filename == IMPORTER
+
+
 @contextlib.contextmanager
-def insisted() -> Iterator[None]:
+def insisted() -> Iterator[Callable[[Callable[[Any], object]], None]]:
     """Raise once more what a signal's handler raised where Python only prints it and goes on.
 
     So it does in callbacks of the garbage collector (JAX has one) and in finalisers: a Ctrl-C there
     would be lost. In the main thread alone.
+
+    Returns:
+      What takes a handler that could not raise where it was called, see `is_importing`: it is called soon
+      again, with the frame of then.
     """
-    swallowed: BaseException | None = None
+    pending: Callable[[Any], object] | None = None
     print_it = sys.unraisablehook
 
-    def keep(unraisable: Any) -> None:
-        nonlocal swallowed
-        if not isinstance(unraisable.exc_value, KeyboardInterrupt | SystemExit):
-            print_it(unraisable)
-            return
-        swallowed = unraisable.exc_value.with_traceback(None)
-        if hasattr(signal, "setitimer"):  # else it is raised at the block's end
+    def later(handle: Callable[[Any], object]) -> None:
+        nonlocal pending
+        pending = handle
+        if hasattr(signal, "setitimer"):  # else it is called at the block's end
             signal.setitimer(signal.ITIMER_REAL, AGAIN)
 
-    def raise_it(*_: object) -> None:
-        nonlocal swallowed
-        if (lost := swallowed) is not None:
-            swallowed = None
-            raise lost
+    def call(_: object = None, frame: Any = None) -> None:
+        nonlocal pending
+        if (handle := pending) is not None:
+            pending = None
+            handle(frame)
 
-    before = signal.signal(signal.SIGALRM, raise_it) if hasattr(signal, "SIGALRM") else None
+    def raise_it(error: BaseException, frame: Any) -> None:
+        if not is_importing(frame):
+            raise error
+        later(functools.partial(raise_it, error))
+
+    def keep(unraisable: Any) -> None:
+        if isinstance(unraisable.exc_value, KeyboardInterrupt | SystemExit):
+            later(functools.partial(raise_it, unraisable.exc_value.with_traceback(None)))
+        else:
+            print_it(unraisable)
+
+    before = signal.signal(signal.SIGALRM, call) if hasattr(signal, "SIGALRM") else None
     sys.unraisablehook = keep
     try:
-        yield
-        raise_it()
+        yield later
+        call()
     finally:
         sys.unraisablehook = print_it
         if before is not None:

@@ -124,6 +124,18 @@ def handlers():
         signal.signal(number, handler)
 
 
+@pytest.mark.parametrize("number, end", [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)])
+def test_a_signal_within_the_import_machinery_ends_the_command_after_it(handlers, number, end):
+    """Raised there, it leaves Python's import lock taken, for which other threads then wait for ever."""
+    done = []
+    source = f"kill({os.getpid()}, {int(number)}); sleep({5 * stuck_signals.AGAIN}); done.append(1)"
+    within = compile(source, stuck_signals.IMPORTER, "exec")
+    with pytest.raises(end), main._ending_cleanly():
+        exec(within, {"kill": os.kill, "sleep": time.sleep, "done": done})
+        time.sleep(WAIT)
+    assert done == [1]
+
+
 @contextlib.contextmanager
 def signal_within_gc(number, times=1):
     """Send the process a signal where Python can only print what its handler raises; so often."""

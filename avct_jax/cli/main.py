@@ -5,6 +5,7 @@ Nothing heavy is imported before a subcommand runs: `avct --help` answers at onc
 
 import codecs
 import contextlib
+import functools
 import importlib
 import os
 import signal
@@ -129,6 +130,9 @@ def _ending_cleanly() -> Iterator[None]:
 
     def end(number, frame):
         nonlocal asked
+        if stuck_signals.is_importing(frame):
+            later(functools.partial(end, number))
+            return
         handled()
         if time.monotonic() - asked < GRACE:
             return
@@ -143,11 +147,10 @@ def _ending_cleanly() -> Iterator[None]:
     ending = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup asks
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         ending.append(signal.SIGINT)
-    with stuck_signals.watched(ending, lambda: STUCK) as handled:
+    with stuck_signals.insisted() as later, stuck_signals.watched(ending, lambda: STUCK) as handled:
         before = {number: signal.signal(number, end) for number in ending}
         try:
-            with stuck_signals.insisted():
-                yield
+            yield
         finally:
             for number, handler in before.items():
                 # Once asked, the process ends by that signal.
