@@ -12,6 +12,9 @@ SIDEWAYS = 45.0  # degrees of roll from which a quarter turn brings a face neare
 # Of 11 portraits upright, and turned by a quarter either way, the landmark network is sure by 1.00; the one
 # that it took for a face standing on its head got 0.77.
 SURE = 0.9
+# Share of its size by which a turned face may reach over the edge: faces that it cuts below the eyes were taken
+# for ones on their heads, with mouths in their foreheads, of which 0.17 and 0.23 lay outside.
+OVER = 0.1
 SAME = 0.5  # of a picked face's size, within which it is found again in the turned image
 
 
@@ -51,7 +54,8 @@ def find(
     if not turn or (found and _is_upright(found)):
         return found
     others = [one for degrees in (90, 180, 270) if (one := look(pixels, landmarker, degrees, picked))]
-    return min(filter(_is_upright, others), key=lambda one: abs(roll(one.points)), default=found)
+    likely = (one for one in others if _is_upright(one) and beyond_edge(one.points, one.pixels.shape) <= OVER)
+    return min(likely, key=lambda one: abs(roll(one.points)), default=found)
 
 
 def roll(points: Float[np.ndarray, "478 d"]) -> float:

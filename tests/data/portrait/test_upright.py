@@ -33,6 +33,10 @@ def test_a_image_without_a_face_has_none_whichever_way_up(landmarker):
     assert upright.find(skimage.data.coffee()[:200, :200], landmarker) is None
 
 
+def test_a_face_cut_below_the_eyes_does_not_stand_on_its_head(landmarker):
+    assert upright.find(HEAD[:120].copy(), landmarker) is None
+
+
 @pytest.mark.parametrize("cut, said", [((0, 0), 0), ((115, 0), 1), ((0, 100), 1)])
 def test_a_face_cut_by_the_edge_is_told(landmarker, cut, said):
     notes = []
