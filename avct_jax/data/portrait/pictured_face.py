@@ -12,7 +12,7 @@ from avct_jax import errors
 QUARTERS = (0, 90, 180, 270)  # degrees, clockwise
 THICK = 0.004  # of the image's longer side: lines around a drawn face
 LIGHT, DARK = (255, 225, 0), (0, 0, 0)  # RGB, of what is drawn
-NONE = "no face was found in {}; use a portrait seen from the front, with the whole face in it"
+NONE = "no face was found in {}; use a portrait of a whole face, seen from the front"
 Box = tuple[float, float, float, float]
 Wanted = int | tuple[float, float]  # a number from 1, or a place in a face, px
 

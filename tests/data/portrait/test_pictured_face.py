@@ -88,7 +88,7 @@ def test_a_number_or_a_place_picks(wanted, number):
         (FOUND, 3, "face 3 is not in 'a.jpg', which has 2 faces; `--list-faces` shows them"),
         (FOUND[:1], 2, "face 2 is not in 'a.jpg', which has one face; `--list-faces` shows them"),
         (FOUND, (5.0, 5.5), "no face is at 5,5.5 in 'a.jpg'; `--list-faces` shows where they are"),
-        ([], 1, "no face was found in 'a.jpg'; use a portrait seen from the front, with the whole face in it"),
+        ([], 1, "no face was found in 'a.jpg'; use a portrait of a whole face, seen from the front"),
     ],
 )
 def test_a_face_that_is_not_there_is_refused_in_one_line(found, wanted, said):
