@@ -23,6 +23,12 @@ def array(given: Any, what: str) -> np.ndarray:
     Raises:
       UserError: numpy takes it not.
     """
+    if _is_bytes(given):
+        raise errors.UserError(
+            f"{what} of bytes is given; say what they hold, such as np.frombuffer(data, np.int16)"
+        )
+    if np.ma.is_masked(given):
+        raise errors.UserError(f"{what} is given of which a part is masked; fill it (.filled(0))")
     try:
         found = np.asarray(given)
     except Exception as error:  # rows of different lengths, a closed image, somebody's own class
@@ -32,6 +38,17 @@ def array(given: Any, what: str) -> np.ndarray:
         kind = type(given).__name__ if found.ndim == 0 else f"{found.dtype} and shape {found.shape}"
         raise errors.UserError(f"{what} of {kind} is given; it must be an array of numbers, or a file's path")
     return found
+
+
+def _is_bytes(given: Any) -> bool:
+    """Whether these are bytes of anything, which numpy would take for numbers of 8 bits."""
+    if isinstance(given, np.ndarray | np.generic) or hasattr(given, "__array__"):
+        return False
+    try:
+        view = memoryview(given)
+    except (TypeError, ValueError):
+        return False
+    return view.ndim == 1 and view.itemsize == 1
 
 
 def whole_number(given: Any, what: str, least: int = 0) -> int | None:

@@ -6,6 +6,7 @@ AVCT_CACHE_DIR names another folder, AVCT_NO_CACHE (any text) switches it off.
 import contextlib
 import os
 import pathlib
+import shutil
 import tempfile
 import time
 from typing import Any
@@ -13,6 +14,9 @@ from typing import Any
 FOLDER_VARIABLE = "AVCT_CACHE_DIR"
 OFF_VARIABLE = "AVCT_NO_CACHE"
 LEAST_SECONDS = 0.02  # of compilation that is worth a file: to find one takes 2 to 5 ms
+ROOM = (
+    2**26
+)  # bytes that a disk must have free: JAX leaves parts of programs on a full one, and never mends them
 UNFINISHED = 1.0  # seconds since a file was last written to
 
 
@@ -40,7 +44,8 @@ def in_use() -> pathlib.Path | None:
 def enable() -> pathlib.Path | None:
     """Make JAX keep what it compiles; to be called before anything is compiled.
 
-    A folder that JAX was told of in another way stays. One that cannot be written is done without.
+    A folder that JAX was told of in another way stays. One that cannot be written, or whose disk is all but
+    full, is done without.
 
     Returns:
       The folder in use, None without one.
@@ -76,6 +81,8 @@ def remove_unfinished() -> None:
 def _writable(path: pathlib.Path) -> bool:
     try:
         path.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(path).free < ROOM:
+            return False
         with tempfile.TemporaryFile(dir=path):
             return True
     except OSError:

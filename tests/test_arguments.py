@@ -1,5 +1,6 @@
 """What callers of the Python API may hand over: taken, or refused in one line before any work."""
 
+import array
 import inspect
 import io
 import pathlib
@@ -86,7 +87,11 @@ def test_a_image_in_memory_has_a_limit_too(monkeypatch):
     "given, said",
     [
         (None, "NoneType"),
-        (b"x", "array of numbers"),
+        (b"x", "of bytes"),
+        (bytearray(1600), "np.frombuffer"),  # of 16 bits; numpy would take them for 8
+        (memoryview(bytes(1600)), "np.frombuffer"),
+        (array.array("B", bytes(1600)), "np.frombuffer"),
+        (np.ma.masked_array(WAV, WAV > 0.2), "masked"),
         ((16000, WAV), "resampled to 16 000"),
         ((WAV, 16000), "resampled to 16 000"),
         ([WAV.tolist(), 8000.0], "resampled to 16 000"),
@@ -103,6 +108,12 @@ def test_a_image_in_memory_has_a_limit_too(monkeypatch):
 )
 def test_no_audio_is_refused_in_one_line(given, said):
     assert said in refusal(audio_io.from_samples, given)
+
+
+@pytest.mark.parametrize("kind", [memoryview, lambda samples: array.array("h", samples.tobytes())])
+def test_buffers_that_say_what_they_hold_are_taken(kind):
+    samples = (32767 * WAV).astype(np.int16)
+    np.testing.assert_allclose(audio_io.from_samples(kind(samples)), WAV, atol=1e-4)
 
 
 def test_samples_that_are_no_numbers_are_silence_and_loud_ones_stay(caplog):

@@ -20,7 +20,7 @@ def read(path: pathlib.Path) -> Settings:
     text = text_file.read(path)
     try:
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise errors.UserError(f"{path} is no TOML ({' '.join(str(error).split())[:120]}); mend it") from None
 
 

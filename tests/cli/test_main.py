@@ -251,6 +251,9 @@ def test_compile_cache_is_done_without_when_off_or_unwritable(no_cache, monkeypa
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(compile_cache.FOLDER_VARIABLE, str(tmp_path / "file"))
     assert compile_cache.enable() is None and jax.config.jax_compilation_cache_dir is None
+    monkeypatch.setenv(compile_cache.FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(compile_cache, "ROOM", 2**60)  # on a full disk
+    assert compile_cache.enable() is None and jax.config.jax_compilation_cache_dir is None
     monkeypatch.setenv(compile_cache.OFF_VARIABLE, "1")
     assert compile_cache.folder() is None
 

@@ -12,8 +12,8 @@ SIDEWAYS = 45.0  # degrees of roll from which a quarter turn brings a face neare
 # Of 11 portraits upright, and turned by a quarter either way, the landmark network is sure by 1.00; the one
 # that it took for a face standing on its head got 0.77.
 SURE = 0.9
-# Share of its size by which a turned face may reach over the edge: faces cut below the eyes were taken for ones
-# on their heads, with mouths in their foreheads, of which 0.17 and 0.23 lay outside.
+# Share of its size by which a turned face may reach over the edge. Faces cut below the eyes were taken for
+# faces on their heads, mouths in their foreheads; of them 0.17 and 0.23 lay outside.
 OVER = 0.1
 SAME = 0.5  # of a picked face's size, within which it is found again in the turned image
 
