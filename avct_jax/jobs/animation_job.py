@@ -29,6 +29,7 @@ class AnimationJob(NamedTuple):
       landmarks: who finds the face.
       place: where it was read, "line 3".
       read: files whose text is among these already; they must not be lost.
+      recorded: a record is written beside the video, see result_record.py.
     """
 
     image: str
@@ -40,12 +41,23 @@ class AnimationJob(NamedTuple):
     landmarks: str = "mediapipe"
     place: str = ""
     read: tuple[str, ...] = ()
+    recorded: bool = True
+
+    @property
+    def subtitles(self) -> str | None:
+        """The file of subtitles that it writes, if any."""
+        beside = self.request.subtitles
+        return None if beside in (None, subtitles.BURN) else os.fspath(beside)
+
+    @property
+    def record(self) -> str | None:
+        """The record that it writes, if any."""
+        return f"{self.output}.json" if self.recorded else None
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """What it writes: the video, and a file of subtitles."""
-        beside = self.request.subtitles
-        return (self.output,) if beside in (None, subtitles.BURN) else (self.output, os.fspath(beside))
+        """What it writes: the video, a file of subtitles, a record."""
+        return tuple(filter(None, (self.output, self.subtitles, self.record)))
 
     @property
     def files(self) -> dict[str, str]:
@@ -105,19 +117,43 @@ def look(job: AnimationJob) -> None:
 
 
 def refuse_overwriting(job: AnimationJob) -> None:
-    """Refuse a video, or subtitles, in the place of anything that was read; and one in the other's.
+    """Refuse a video, subtitles or a record in the place of anything that was read, or of each other.
 
     Raises:
       UserError: so it is.
     """
     given = (*job.files.values(), *job.read, job.checkpoint)
     atomic_write.refuse_overwriting(job.output, *given)
-    for beside in job.outputs[1:]:
+    if (beside := job.subtitles) is not None:
         atomic_write.refuse_overwriting(beside, *given, option="--subtitles")
-        if os.path.realpath(beside) == os.path.realpath(job.output):
-            raise errors.UserError(f"--subtitles {beside!r} is the video; name another")
+        for other, name in ((job.output, "the video"), (job.record, "the video's record")):
+            if other and os.path.realpath(beside) == os.path.realpath(other):
+                raise errors.UserError(f"--subtitles {beside!r} is {name}; name another")
         if os.path.isdir(beside):
             raise errors.UserError(f"--subtitles {beside!r} is a folder; name a file in it")
+    if job.record is not None:
+        atomic_write.refuse_overwriting(job.record, *given, option="the record of --output,")
+        _check_record(job.record)
+
+
+def _check_record(path: str) -> None:
+    if len(os.fsencode(os.path.basename(path))) > video_io.LONGEST_NAME:
+        raise errors.UserError(
+            f"the record {path[:20] + '...'!r} has too long a name; choose a shorter --output"
+        )
+    if os.path.isdir(path):
+        raise errors.UserError(f"{path!r}, the record of --output, is a folder; choose another --output")
+    if os.path.isfile(path) and not _may_be_ours(path):
+        raise errors.UserError(
+            f"{path!r} is where the record of --output goes, and holds something else; move it, or choose "
+            "another --output"
+        )
+
+
+def _may_be_ours(path: str) -> bool:
+    with open(path, "rb") as file:
+        head = file.read(20).split()
+    return not head or b"".join(head).startswith(b'{"format":')  # whole or not
 
 
 def check_font(job: AnimationJob) -> None:

@@ -15,7 +15,7 @@ from avct_jax.data.media import video_io
 from avct_jax.files import atomic_write, checksum
 from avct_jax.jobs import animation_job
 
-FORMAT, VERSION = "avct_jax result", 1
+FORMAT, VERSION = "avct_jax result", 1  # the first fields, see animation_job._may_be_ours
 PACKAGES = (
     "jax", "jaxlib", "flax", "numpy", "scipy", "opencv-python-headless", "pillow", "ai-edge-litert", "soxr",
     "imageio-ffmpeg", "hama", "pocketsphinx", "hibari-tts",

@@ -1,6 +1,7 @@
 """Jobs as data: which clash, and what is told at a look."""
 
 import os
+import pathlib
 
 import pytest
 
@@ -69,3 +70,29 @@ def test_subtitles_are_outputs_as_the_video_is(tmp_path):
         animation_job.refuse_overwriting(titled(tmp_path, "d", "d.srt"))
     animation_job.make_folder(titled(tmp_path, "e", "titles/e.srt"))
     assert (tmp_path / "titles").is_dir()
+
+
+@pytest.mark.parametrize("kind", ["direction", "image", "read", "somebody's", "a folder", "subtitles"])
+def test_a_record_is_written_over_nothing(kind, tmp_path):
+    """It is called OUTPUT.json: so may be a cue file, a transcript, or anything else."""
+    job, place = made_jobs.job(tmp_path), tmp_path / "one.mp4.json"
+    content = b"[]" if kind != "image" else pathlib.Path(job.image).read_bytes()
+    place.mkdir() if kind == "a folder" else place.write_bytes(content)
+    changed = {
+        "direction": job._replace(request=job.request._replace(direction=os.fspath(place))),
+        "image": job._replace(image=os.fspath(place)),
+        "read": job._replace(read=(os.fspath(place),)),
+        "subtitles": job._replace(request=job.request._replace(subtitles=os.fspath(place))),
+    }.get(kind, job)
+    with pytest.raises(errors.UserError, match=r"one\.mp4\.json") as refused:
+        animation_job.refuse_overwriting(changed)
+    assert "\n" not in str(refused.value)
+    if kind in ("somebody's", "a folder", "read", "image"):
+        animation_job.refuse_overwriting(changed._replace(recorded=False))
+
+
+def test_a_record_has_a_name_that_can_be_written(tmp_path):
+    job = made_jobs.job(tmp_path)._replace(output=os.fspath(tmp_path / ("a" * 251 + ".mp4")))
+    with pytest.raises(errors.UserError, match="choose a shorter --output"):
+        animation_job.refuse_overwriting(job)
+    animation_job.refuse_overwriting(job._replace(recorded=False))

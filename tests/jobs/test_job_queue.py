@@ -56,7 +56,7 @@ CHANGES = {
     "the voice": lambda job: made_jobs.job(pathlib.Path(job.audio).parent, pitch=180.0, seed=40),
     "no record": lambda job: (result_record.path_of(job.output).unlink(), job)[1],
     "half a record": lambda job: (result_record.path_of(job.output).write_text('{"format": '), job)[1],
-    "another's record": lambda job: (result_record.path_of(job.output).write_text("[1]"), job)[1],
+    "an empty record": lambda job: (result_record.path_of(job.output).write_text(""), job)[1],
     "no video": lambda job: (os.unlink(job.output), job)[1],
     "another video": lambda job: (pathlib.Path(job.output).write_bytes(b"of somebody"), job)[1],
 }

@@ -193,7 +193,7 @@ def run(options: Options) -> int:
     check(output, *given, options.text_file, *options.directed.files, checkpoint=options.network.checkpoint)
     from avct_jax.jobs import animation_job
 
-    job = job_of(options, output)
+    job = job_of(options, output)._replace(recorded=options.many.sidecar)
     animation_job.refuse_overwriting(job)
     animation_job.check_font(job)
     look(image, job.audio, output, job.request, options.network, options.shown)
@@ -201,7 +201,7 @@ def run(options: Options) -> int:
         audio, request = job.audio, job.request
         if job.text is not None:
             audio, request = kept.enter_context(speaking(job.text, job.request, options.shown))
-        recorded = job if options.many.sidecar else None
+        recorded = job if job.recorded else None
         return animate(image, audio, output, request, options.network, options.shown, recorded)
 
 
