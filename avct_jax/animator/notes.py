@@ -15,9 +15,10 @@ class Gatherer(logging.Handler):
         self._notes, self._thread = notes, threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Add one, as a line."""
-        if record.thread == self._thread:
-            self._notes.append(" ".join(record.getMessage().split()))
+        """Add one, as a line; what is known is not said again."""
+        line = " ".join(record.getMessage().split())
+        if record.thread == self._thread and line not in self._notes:
+            self._notes.append(line)
 
 
 @contextlib.contextmanager

@@ -199,8 +199,11 @@ class FFmpegReader:
         """Wait for the end, and return what went wrong, in one line; "" if nothing did."""
         status = self._process.wait()
         self._drain.join()
-        said = last_line(b"".join(self._lines).decode(errors="replace"))
-        return said or (f"ffmpeg ended with status {status}" if status else "")
+        return self.said() or (f"ffmpeg ended with status {status}" if status else "")
+
+    def said(self) -> str:
+        """Return what has gone wrong so far, in one line."""
+        return last_line(b"".join(self._lines.copy()).decode(errors="replace"))
 
     def __exit__(self, *_) -> None:
         assert self._process.stderr is not None and self._process.stdout is not None

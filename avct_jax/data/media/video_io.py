@@ -80,10 +80,15 @@ def _decode(
         if folder and table:
             colour.write_table(folder, table)
         decoder = stack.enter_context(container.FFmpegReader(command, folder=folder))
-        while len(data := decoder.read(length)) == length:
-            yield np.frombuffer(data, np.uint8).reshape(*size, 3)
-            count += 1
-        complaint = decoder.complaint()  # not where the caller stops early
+        try:
+            while len(data := decoder.read(length)) == length:
+                yield np.frombuffer(data, np.uint8).reshape(*size, 3)
+                count += 1
+        except GeneratorExit:  # the caller has what it wants
+            if said := decoder.said():
+                _log.warning("%s is damaged (%s): some of its images may be wrong", path, said)
+            raise
+        complaint = decoder.complaint()
     if not count:
         reason = complaint or "ffmpeg gave no reason"
         raise errors.UserError(f"no frame of {_name(path)} can be decoded: {reason}; convert it first")

@@ -1,5 +1,6 @@
 """Writing and reading video: whole audio, whole files, and refusals."""
 
+import itertools
 import os
 import pathlib
 import signal
@@ -281,6 +282,20 @@ def test_video_cut_off_in_the_middle_is_refused(tmp_path):
     (tmp_path / "a.mp4").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(errors.UserError):
         list(video_io.read_frames(tmp_path / "a.mp4"))
+
+
+def test_damage_is_told_to_who_stops_early(tmp_path, caplog):
+    """Films are read for as long as a voice lasts: what is beyond does not matter, what is within does."""
+    frames = np.random.default_rng(0).integers(0, 256, (50, 64, 64, 3), np.uint8)
+    write(tmp_path / "a.mp4", frames)
+    some = lambda: len(list(itertools.islice(video_io.read_frames(tmp_path / "a.mp4"), 40)))
+    assert some() == 40 and not caplog.records
+    content = bytearray((tmp_path / "a.mp4").read_bytes())
+    third = len(content) // 3
+    content[third : third + 2000] = np.random.default_rng(1).bytes(2000)
+    (tmp_path / "a.mp4").write_bytes(content)
+    assert some() == 40
+    assert "a.mp4 is damaged (" in caplog.text and "some of its images may be wrong" in caplog.text
 
 
 def test_video_reads_no_playlist_of_addresses(tmp_path):
