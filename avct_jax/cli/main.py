@@ -5,6 +5,7 @@ Nothing heavy is imported before a subcommand runs: `avct --help` answers at onc
 
 import codecs
 import contextlib
+import errno
 import functools
 import importlib
 import os
@@ -90,7 +91,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _silence_stdout()
         return PIPE_CLOSED
-    except Exception:
+    except Exception as problem:
+        if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
+            _silence_stdout()
+            return _refuse(
+                errors.UserError(f"no space is left for {problem.filename or 'the output'}; free some"), debug
+            )
         if missing := _missing_platform():
             return _refuse(
                 errors.UserError(f"JAX_PLATFORMS is {missing!r}, which is not here; unset it"), debug

@@ -121,7 +121,8 @@ def made_line(output: str, report: Any, place: Any = None) -> str:
       report: an `animator.base.Report`.
       place: of its subtitles: a file, "burn", or None.
     """
-    line = f"{output}: {report.frames} frames, {report.seconds:.2f} s of sound"
+    name = "".join(c if c.isprintable() or "\udc80" <= c <= "\udcff" else ascii(c)[1:-1] for c in output)
+    line = f"{name}: {report.frames} frames, {report.seconds:.2f} s of sound"
     if place is None:
         return line
     guessed = sum(cue.guessed for cue in report.cues)

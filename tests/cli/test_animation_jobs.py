@@ -191,6 +191,7 @@ def test_the_line_of_a_video_tells_of_its_subtitles():
     report = base.Report(10, 0.4, [], {}, cues=cues)
     plain = "a.mp4: 10 frames, 0.40 s of sound"
     assert terminal.made_line("a.mp4", report) == plain
+    assert terminal.made_line("a\n\udce9.mp4", report).startswith("a\\n\udce9.mp4: ")  # of one line
     assert terminal.made_line("a.mp4", report, "b.srt") == f"{plain}; b.srt: 2 subtitles, times of 1 guessed"
     report = report._replace(cues=cues[:1])
     assert terminal.made_line("a.mp4", report, "burn") == f"{plain}; 1 subtitle, in the picture"

@@ -238,26 +238,30 @@ class _Reader:
         self.track = AudioTrack(path, number)
         self.samples, levels = self._read(sample_rate, on_disk)
         channels, mix = levels[:-1], levels[-1]
+        self.alone = False  # of many channels, is one that speaks lost in their mean?
         if len(channels) > 1 and mix < CANCELLED * channels.max():
             self.track = self.track._replace(channel=int(channels.argmax()))
+            self.alone = bool(np.sort(channels)[-2] < CANCELLED * channels.max())
             self.samples, _ = self._read(sample_rate, on_disk)
 
     def _read(self, sample_rate: int, on_disk: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Samples; and the levels of the channels and, last, of their mean."""
+        """Samples; and the levels of the channels and, last, of their mean, each about its own middle."""
         store = _Disk() if on_disk else _Memory()
         with store, _Stream(self.track.path, self.track.number) as stream:
-            energy, count = np.zeros(stream.channels + 1), 0
+            sums, count = np.zeros((2, stream.channels + 1)), 0
             to_rate = _Resampler(stream.rate, sample_rate)
             for block in stream:
                 mono = _mixed(block, self.track.channel)
-                energy += np.append(np.square(block, dtype=np.float64).sum(0), np.square(mono).sum())
+                both = np.concatenate([block, mono[:, None]], 1).astype(np.float64)
+                sums += both.sum(0), np.square(both).sum(0)
                 count += len(block)
                 store.add(to_rate(mono))
             store.add(to_rate(np.zeros(0, np.float32), last=True))
             self.complaint, self.probed = stream.complaint(), stream.probed
             self.lost, self.peak = stream.lost, stream.peak
             self.seconds = count / max(1, stream.rate)
-            return store.samples(), np.sqrt(energy / max(1, count))
+            mean, square = sums / max(1, count)
+            return store.samples(), np.sqrt(np.maximum(0, square - mean**2))
 
     def tell(self, *, silent_before: int) -> None:
         """Log what was decided, and what is missing."""
@@ -267,15 +271,17 @@ class _Reader:
             _log.warning("%s of %s: nothing to hear in it; track %d is heard", which, path, number + 1)
         if channel is not None:
             which = "first" if channel == 0 else f"{channel + 1}."
-            _log.warning("the channels of %s cancel each other out: the %s one is heard", path, which)
+            why = "are silent but for one" if self.alone else "cancel each other out"
+            _log.warning("the channels of %s %s: the %s one is heard", path, why, which)
         if self.lost:
             told = "%s has samples that are no numbers (NaN, Inf), %d in all: they are silent"
             _log.warning(told, path, self.lost)
         if self.peak > LOUD:
             _log.warning("%s goes up to %.3g times full scale: what is above 1 is cut off", path, self.peak)
         if self.complaint:
-            told = "%s is damaged (%s): %.2f s of its sound could be read"
-            _log.warning(told, path, self.complaint, self.seconds)
+            told = "%s is damaged (%s): %.2f s of its sound could be read, gaps included; %s"
+            elsewhere = "where a player plays more of it, save it as wav there"
+            _log.warning(told, path, self.complaint, self.seconds, elsewhere)
         elif said := container.missing_seconds(path, self.probed, self.seconds):
             _log.warning("the sound of %s ends at %.2f s of the file's %.2f s", path, self.seconds, said)
 

@@ -50,7 +50,7 @@ def read_heard(
     if len(heard.samples) * speech_features.FRAME_RATE < sample_rate:
         milliseconds = 1000 * len(heard.samples) / sample_rate
         raise errors.UserError(
-            f"{path}: {milliseconds:.0f} ms of sound; at least 40 ms are needed, give a longer recording"
+            f"{path}: {milliseconds:.4g} ms of sound; at least 40 ms are needed, give a longer recording"
         )
     return heard
 

@@ -167,6 +167,30 @@ def test_channels_that_nearly_cancel_each_other_leave_the_loudest(tmp_path, capl
     assert "cancel each other out: the 2. one is heard" in caplog.text
 
 
+def test_channels_that_cancel_each_other_about_another_middle_leave_one(tmp_path, caplog):
+    """Cheap microphones have a constant offset, which is no sound."""
+    both = np.stack([0.31 * tone(), -0.3 * tone()], 1) + np.float32(0.1)
+    scipy.io.wavfile.write(tmp_path / "a.wav", RATE, both)
+    for heard in filmed(tmp_path / "a.wav"):
+        assert abs(loudest(heard - heard.mean()) - 440) < 2 and heard[2000:-2000].std() > 0.05
+    assert "cancel each other out: the first one is heard" in caplog.text
+
+
+def test_one_channel_of_many_is_not_lost_in_their_mean(tmp_path, caplog):
+    samples = np.zeros((RATE, 24), np.float32)
+    samples[:, 4] = tone()
+    scipy.io.wavfile.write(tmp_path / "a.wav", RATE, samples)
+    heard = audio_io.read_audio(tmp_path / "a.wav")
+    assert np.abs(heard).max() > 0.35 and "are silent but for one: the 5. one is heard" in caplog.text
+
+
+def test_a_clock_that_begins_late_is_no_loss(tmp_path, caplog):
+    ffmpeg(*sine(440, 3, RATE), tmp_path / "a.wav")
+    ffmpeg("-itsoffset", "5", "-i", tmp_path / "a.wav", "-copyts", "-c:a", "pcm_s16le", tmp_path / "a.mkv")
+    assert container.probe(tmp_path / "a.mkv").duration > 7
+    assert abs(len(audio_io.read_audio(tmp_path / "a.mkv")) - 3 * RATE) < 0.05 * RATE and not caplog.records
+
+
 @pytest.fixture
 def tracks(tmp_path):
     """A video of three audio tracks: hiss of -75 dB, 880 Hz, 1320 Hz."""
