@@ -18,7 +18,7 @@ from avct_jax.data.faces import face_basis, landmark_motion
 from avct_jax.layers.geometry import grid, heatmap
 from avct_jax.models import dense_motion, keypoint_detector, renderer, system_config
 from avct_jax.train import losses
-from avct_jax.train.augmentation import image_augmentation
+from avct_jax.train.augmentation import image_augmentation, random_warps
 from avct_jax.train.core import grad_accumulation, train_state
 from avct_jax.train.monitoring import overlay
 from avct_jax.train.stages import avct_inputs, renderer_forward, renderer_stage
@@ -250,6 +250,31 @@ def test_detector_that_follows_every_warp_has_no_equivariance_loss():
     turned = jnp.abs(flat[0].jacobians - flat[1].jacobians).mean()
     assert out.terms["equivariance_keypoints"] < 0.1 * away
     assert out.terms["equivariance_jacobians"] < 0.3 * turned
+
+
+def following(warp):
+    """Motion of two frames each of two examples that follows the warp: in the image, in the warped one."""
+    rng = np.random.default_rng(0)
+    points = jnp.asarray(rng.uniform(-0.9, 0.9, (4, 3, 2)), jnp.float32)
+    frames = jnp.asarray(np.eye(2) + rng.uniform(-0.4, 0.4, (4, 3, 2, 2)), jnp.float32)
+    back = motion.invert_2x2(random_warps.warp_jacobian(warp, points))
+    return motion.Motion(random_warps.warp_points(warp, points), frames), motion.Motion(points, back @ frames)
+
+
+def test_motion_that_follows_the_warp_costs_nothing():
+    """The warp's Jacobian is taken where the keypoint is in the warped image (FOMM's equation 11)."""
+    warp = random_warps.random_warps(jax.random.split(jax.random.key(3), 2), 2)
+    there, warped = following(warp)
+    split = lambda moved: jax.tree.map(lambda x: x.reshape(2, 2, *x.shape[1:]), moved)
+    config = renderer_forward.RendererStageConfig()
+    found = renderer_forward.DetectedMotion(
+        jax.tree.map(lambda x: x[:2], there), split(there), split(warped), warp
+    )
+    terms = renderer_forward._detector_terms(config, found, forward(plan(), numbered(), train=False).seen)
+    assert max(map(float, terms.values())) < 1e-5 and set(terms) == {
+        "equivariance_keypoints",
+        "equivariance_jacobians",
+    }
 
 
 def test_parts_of_a_batch_take_the_step_of_the_whole():

@@ -15,6 +15,7 @@ from avct_jax import motion
 from avct_jax.inference import keypoint_inference
 from avct_jax.layers.geometry import pose_image
 from avct_jax.models import avct, head_motion, patch_discriminator, sync_discriminator, system_config
+from avct_jax.train.augmentation import random_warps
 from avct_jax.train.core import optimizer, train_state
 from avct_jax.train.stages import avct_inputs, avct_losses, head_motion_stage, renderer_stage, temporal_gan
 from tests import quick, training_batches
@@ -104,6 +105,18 @@ def test_predicted_motion_that_follows_every_warp_has_no_equivariance_loss():
     expected, exact, terms = look(frames, jax.random.split(jax.random.key(3), 2))
     assert terms["equivariance_keypoints"] < 0.01
     assert terms["equivariance_jacobians"] < 0.3 * jnp.abs(exact.jacobians - expected.jacobians).mean()
+
+
+def test_predicted_motion_is_compared_where_the_warp_takes_it():
+    """The same exactly, with E_kd's answers given: the warp's Jacobian is that at the warped keypoint."""
+    keys = jax.random.split(jax.random.key(3), 2)
+    there, warped = test_renderer_contracts.following(random_warps.random_warps(keys, 2))
+    answers = types.SimpleNamespace(apply=lambda variables, images: types.SimpleNamespace(motion=warped))
+    networks, frozen = types.SimpleNamespace(detector=answers), types.SimpleNamespace(keypoint_detector={})
+    expected = avct_losses._expect(networks, frozen, jnp.zeros((4, 8, 8, 3)), keys)
+    config = types.SimpleNamespace(equivariance_keypoints=1.0, equivariance_jacobians=1.0)
+    spoken = jax.tree.map(lambda x: x.reshape(2, 2, *x.shape[1:]), there)
+    assert max(map(float, avct_losses._equivariance_terms(config, spoken, expected).values())) < 1e-5
 
 
 class Windows:
