@@ -1,5 +1,6 @@
 """What a caller of the Python API hands over, as arrays, or refused in one line."""
 
+import math
 import numbers
 import os
 from typing import Any, TypeGuard
@@ -62,6 +63,16 @@ def whole_number(given: Any, what: str, least: int = 0) -> int | None:
     if isinstance(given, bool) or not isinstance(given, numbers.Integral) or given < least:
         raise errors.UserError(f"{what} is {given!r}; it must be a whole number, {least} or more")
     return int(given)
+
+
+def is_real(given: Any) -> TypeGuard[float]:
+    """Whether this is a finite number that a float can hold; True and False are none."""
+    if isinstance(given, bool) or not isinstance(given, numbers.Real):
+        return False
+    try:
+        return math.isfinite(float(given))
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
 
 
 def flag(given: Any, what: str) -> bool:

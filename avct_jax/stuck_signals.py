@@ -94,8 +94,9 @@ def is_importing(frame: Any) -> bool:
     Args:
       frame: that the signal's handler is given.
     """
-    known = frame is not None and hasattr(signal, "setitimer")
-    return known and frame.f_code.co_filename == IMPORTER
+    if frame is None or not hasattr(signal, "setitimer"):
+        return False
+    return frame.f_code.co_filename == IMPORTER
 
 
 @contextlib.contextmanager

@@ -1,7 +1,6 @@
 """When eyes blink: at given times, or as often as a rate that changes says."""
 
 import math
-import numbers
 import os
 import reprlib
 from collections.abc import Iterable
@@ -57,8 +56,7 @@ def _number(text: str) -> Any:
 
 
 def _checked(value: Any, where: str) -> float:
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    time = float(value) if number and abs(value) <= LONGEST else math.nan
+    time = float(value) if arguments.is_real(value) else math.nan
     if not 0 <= time <= LONGEST:
         raise errors.UserError(f"{where}: {reprlib.repr(value)} is no time; give seconds from 0")
     return time

@@ -1,10 +1,8 @@
 """Cues: what a face is to do at which time, and how it goes there; values over the frames of a film."""
 
-import numbers
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -78,7 +76,7 @@ def _cue(given: Any, name: str) -> Cue:
     if odd := [str(key) for key in given if key not in FIELDS]:
         raise errors.UserError(f"{name} has {odd[0]!r}, which is not known; choose of {', '.join(FIELDS)}")
     time, what = given.get("time"), given.get("what")
-    if not _is_number(time) or not 0 <= time <= blink_times.LONGEST:
+    if not arguments.is_real(time) or not 0 <= time <= blink_times.LONGEST:
         raise errors.UserError(f"{name}: time is {time!r}; give seconds from 0")
     if not isinstance(what, str) or what not in NAMES:
         raise errors.UserError(
@@ -100,16 +98,10 @@ def _value(what: str, value: Any, name: str) -> Any:
     if what in expressions.DIRECTIONS:
         return expressions.value_of(what, value, f"{name}:")
     low, high = (0.0, FACTORS[what]) if what in FACTORS else (-POSE[what], POSE[what])
-    if not _is_number(value) or not low <= value <= high:
+    if not arguments.is_real(value) or not low <= value <= high:
         unit = "" if what in FACTORS else " degrees"
         raise errors.UserError(f"{name}: {what} is {value!r}; it must be from {low:g} to {high:g}{unit}")
     return float(value)
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    return (
-        isinstance(value, numbers.Real) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
-    )
 
 
 def of(cues: Sequence[Cue], what: str) -> list[Cue]:

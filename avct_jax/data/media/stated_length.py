@@ -3,9 +3,9 @@
 Of such a file ffmpeg makes a guess by what is left of it.
 """
 
+import os
 import re
 import struct
-from pathlib import Path
 
 HEAD = 1 << 16  # bytes in which headers are looked for
 ENDLESS = 0x7FFFFF00  # bytes from which on a size of 32 bits was written before it was known
@@ -13,7 +13,7 @@ W64_FORMAT = b"fmt \xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"  # Sony Wav
 W64_DATA = b"data" + W64_FORMAT[4:]
 
 
-def seconds(path: Path, kind: str) -> float:
+def seconds(path: str | os.PathLike, kind: str) -> float:
     """Read the header.
 
     Args:

@@ -14,7 +14,8 @@ def compose(first: Float[Array, "*b 3"], then: Float[Array, "*#b 3"]) -> Float[A
     """
     (w, v), (c, u) = _quaternion(first), _quaternion(then)
     real = c * w - (u * v).sum(-1, keepdims=True)
-    imaginary = c * v + w * u + jnp.cross(*jnp.broadcast_arrays(u, v))
+    u, v = jnp.broadcast_arrays(u, v)
+    imaginary = c * v + w * u + jnp.cross(u, v)
     sign = jnp.where(real < 0, -1.0, 1.0)  # q and -q are one rotation
     real, imaginary = sign * real, sign * imaginary
     size = jnp.sqrt(jnp.square(imaginary).sum(-1, keepdims=True) + TINY)

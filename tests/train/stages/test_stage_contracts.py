@@ -12,14 +12,17 @@ import numpy as np
 import pytest
 
 from avct_jax import motion
+from avct_jax.data.faces import face_basis
 from avct_jax.inference import keypoint_inference
 from avct_jax.layers.geometry import pose_image
 from avct_jax.models import avct, head_motion, patch_discriminator, sync_discriminator, system_config
 from avct_jax.train.augmentation import random_warps
 from avct_jax.train.core import optimizer, train_state
+from avct_jax.train.mesh_stages import phoneme_stage, speech_stage
 from avct_jax.train.stages import avct_inputs, avct_losses, head_motion_stage, renderer_stage, temporal_gan
 from tests import quick, training_batches
-from tests.train.mesh_stages import test_painter_stage
+from tests.models.mesh import test_speech_motion
+from tests.train.mesh_stages import test_heard_lips, test_painter_stage, test_speech_stage
 from tests.train.stages import (
     test_avct_stage,
     test_head_motion_stage,
@@ -297,7 +300,25 @@ def images(variables):
     return stage, training_batches.pairs(b=2, n=1)
 
 
-@pytest.mark.parametrize("of", [painter, sync, heads, speech, images])
+def lips(variables):
+    found = face_basis.embedded()
+    options = {"basis": speech_stage.basis_of(found.components, found.scales), "people": 3, "shipped": 1}
+    rule, compute = test_renderer_stage.RULE, test_renderer_stage.FLOAT32
+    config = speech_stage.SpeechStageConfig()
+    stage = speech_stage.make_stage(test_speech_motion.SMALL, config, rule, compute, **options)
+    return stage, test_speech_stage.drawn()
+
+
+def hearing(variables):
+    net, rng = test_heard_lips.NET, np.random.default_rng(0)
+    frames = 8 + net.frames_back + net.frames_ahead
+    features = rng.normal(size=(2, frames, 4, 41)).astype(np.float32)
+    logs = np.log(rng.dirichlet(np.ones(7), (2, 8, 2))).astype(np.float32)
+    batch = phoneme_stage.PhonemeBatch(features, logs, np.ones((2, 8), np.float32))
+    return test_heard_lips.make_stage(None), batch
+
+
+@pytest.mark.parametrize("of", [painter, sync, heads, speech, images, lips, hearing])
 def test_held_out_figures_are_of_the_averaged_weights(of, tiny_variables):
     stage, batch = of(tiny_variables)
     begun = stage.initial()
