@@ -30,6 +30,7 @@ test-fast: $(VENV)/.dev
 test-lowest:
 	uv venv --quiet --allow-existing --python "$(PYTHON)" .venv-lowest
 	uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct -e '.[dev]'
+	uv pip install --quiet --python .venv-lowest/bin/python httpx  # older versions of starlette test by it
 	$(DEVICE_FREE) .venv-lowest/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not gpu"
 
 # The page of `avct serve` in a browser: Debian's chromium (apt install chromium), driven by playwright.
