@@ -4,11 +4,14 @@ AVCT_CACHE_DIR names another folder, AVCT_NO_CACHE (any text) switches it off.
 """
 
 import contextlib
+import glob
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from typing import Any
 
 FOLDER_VARIABLE = "AVCT_CACHE_DIR"
@@ -17,6 +20,7 @@ LEAST_SECONDS = 0.02  # of compilation that is worth a file: to find one takes 2
 ROOM = (
     2**26
 )  # bytes that a disk must have free: JAX leaves parts of programs on a full one, and never mends them
+UNREADABLE = re.compile(r"Error reading persistent compilation cache entry for '(.+?)':")  # JAX's warning
 UNFINISHED = 1.0  # seconds since a file was last written to
 
 
@@ -59,6 +63,7 @@ def enable() -> pathlib.Path | None:
     kept = folder()
     if kept is None or not _writable(kept):
         return None
+    _remove_empty(kept)
     jax.config.update("jax_compilation_cache_dir", str(kept))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", LEAST_SECONDS)
     _in_use = kept
@@ -76,6 +81,40 @@ def remove_unfinished() -> None:
         with contextlib.suppress(OSError):  # another process may have removed it
             if time.time() - path.stat().st_mtime < UNFINISHED:
                 path.unlink()
+
+
+@contextlib.contextmanager
+def mended() -> Iterator[None]:
+    """While it lasts, a program that JAX cannot read is removed: it is compiled, and kept, anew.
+
+    JAX itself would leave what a full disk, or a killed process, left of it, and warn in each run.
+    """
+    import warnings
+
+    show = warnings.showwarning
+
+    def look(message: Any, *rest: Any, **named: Any) -> None:
+        found = UNREADABLE.match(str(message))
+        if found is None or _in_use is None:
+            show(message, *rest, **named)
+            return
+        for path in _in_use.glob(f"{glob.escape(found[1])}-*"):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    warnings.showwarning = look
+    try:
+        yield
+    finally:
+        warnings.showwarning = show
+
+
+def _remove_empty(folder: pathlib.Path) -> None:
+    """Of programs of which nothing is left JAX says nothing, and compiles them in each run."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_file() and not entry.stat().st_size:
+                os.unlink(entry.path)
 
 
 def _writable(path: pathlib.Path) -> bool:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import avct_jax
-from avct_jax import errors, stuck_signals
+from avct_jax import compile_cache, errors, stuck_signals
 from avct_jax.cli import terminal
 
 REFUSED = 2  # exit codes: an input or an option was refused,
@@ -110,7 +110,7 @@ def _dispatch(argv: Sequence[str]) -> int:
         print(f"avct-jax {avct_jax.__version__}")
         return 0
     run, options = _read(argv)
-    with terminal.notes_of_the_package(quiet=options.shown.quiet):
+    with terminal.notes_of_the_package(quiet=options.shown.quiet), compile_cache.mended():
         return run(options)
 
 

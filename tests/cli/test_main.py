@@ -258,6 +258,35 @@ def test_compile_cache_is_done_without_when_off_or_unwritable(no_cache, monkeypa
     assert compile_cache.folder() is None
 
 
+MENDED = """
+import pathlib
+import jax, jax.numpy as jnp
+from avct_jax import compile_cache
+compile_cache.LEAST_SECONDS = 0
+folder = compile_cache.enable()
+program = jax.jit(lambda x: jnp.sort(x) @ x)
+programs = lambda: sorted(folder.glob("jit__lambda-*-cache"))
+program(jnp.arange(5.0))
+(path,) = programs()
+whole = path.read_bytes()
+path.write_bytes(whole[: len(whole) // 2])  # as a full disk leaves it
+jax.clear_caches()
+with compile_cache.mended():
+    program(jnp.arange(5.0))
+assert [len(p.read_bytes()) > len(whole) // 2 + 9 for p in programs()] == [True]
+path.write_bytes(b"")
+jax.config.update("jax_compilation_cache_dir", None)
+assert compile_cache.enable() == folder and not programs()
+"""
+
+
+def test_a_program_that_cannot_be_read_is_compiled_and_kept_anew(tmp_path):
+    named = os.environ | {compile_cache.FOLDER_VARIABLE: str(tmp_path), "JAX_PLATFORMS": "cpu"}
+    named.pop("JAX_COMPILATION_CACHE_DIR", None)
+    done = subprocess.run([sys.executable, "-c", MENDED], env=named, capture_output=True, text=True)
+    assert done.returncode == 0 and "Error reading" not in done.stderr, done.stderr
+
+
 def test_missing_embedded_weights_never_look_like_a_bug(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(weights_file.importlib.resources, "files", lambda _: tmp_path)
     monkeypatch.setattr(demo, "sentence", lambda: contextlib.nullcontext(tmp_path / "a.flac"))
