@@ -73,6 +73,7 @@ LONGEST = 24 * 3600.0  # seconds: a time beyond is a mistake, whose poses would 
 POSE_SMOOTHING = 1.0  # frames, standard deviation: tracked heads tremble twice as much as they move
 EYES_MM = 90.0  # between the outer eye corners of HEAD
 MOST_DISTANCE = 10_000.0  # mm; more is another unit, or a mistake that takes the head out of the picture
+SLOWEST = 2.0  # seconds from frame to frame; more is another unit
 MOST_ROTATION = np.pi  # rad; more is a file in degrees
 
 
@@ -195,6 +196,8 @@ def read_openface_csv(
     times = _times(column("timestamp", np.zeros(len(rows))), counted / frame_rate, name)
     seconds, at = np.ptp(times), np.argsort(times[good], kind="stable")
     step = seconds / max(len(np.unique(times)) - 1, 1) or 1 / frame_rate
+    if step > SLOWEST:
+        raise errors.UserError(f"{name} has a frame every {step:.4g} s; timestamps must be in seconds")
     wanted = np.arange(max(1, round((seconds + step) * frame_rate))) / frame_rate
     known = times[good][at] - times.min()  # of all rows: a face that comes in late does so here
     found = [np.interp(wanted, known, values[at]) for values in poses[good].T]

@@ -33,6 +33,7 @@ SIL, NSN = INDEX["SIL"], INDEX["NSN"]
 HUNDREDTHS_PER_FRAME = 4  # 40 ms, 25 frames/s
 LONGEST = 24 * 3600.0  # seconds: a time beyond is a mistake, whose labels would fill the memory
 MOST_UNKNOWN = 0.1  # share of phones that may be noise without a word
+LONGEST_LABEL = 100  # characters of a phone's label, or of several phones': more is text of another kind
 LENGTH_SLACK = (1.0, 0.1)  # phonemes may differ from the audio by 1 s or 10% of it, the larger
 
 _log = logging.getLogger(__name__)
@@ -207,12 +208,20 @@ def _notation(labels: Sequence[str]):
     """The reader that understands most of a tier's labels; ARPAbet when in doubt."""
 
     def phonetic(label: str) -> list[str]:
-        return ["SIL"] if label.strip().upper() in SILENCES else ipa.to_arpabet(label) or ["NSN"]
+        return ipa.to_arpabet(label) or ["NSN"]
 
     def sampa(label: str) -> list[str]:
-        return ["SIL"] if label.strip().upper() in SILENCES else ipa.spell(label.strip(), SAMPA)
+        return ipa.spell(label.strip(), SAMPA)
 
-    readers = (_arpabet, phonetic, sampa)
+    def short(read):
+        def read_short(label: str) -> list[str]:
+            if label.strip().upper() in SILENCES:
+                return ["SIL"]
+            return read(label) if len(label) <= LONGEST_LABEL else ["NSN"]
+
+        return read_short
+
+    readers = (_arpabet, short(phonetic), short(sampa))
     return max(readers, key=lambda read: sum("NSN" not in read(label) for label in labels))
 
 

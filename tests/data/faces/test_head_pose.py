@@ -143,6 +143,12 @@ def test_pose_csv_out_of_order_is_sorted(first, tmp_path, caplog):
     assert "not in order of time" in caplog.text
 
 
+def test_pose_csv_in_milliseconds_is_refused(tmp_path):
+    write_rows(tmp_path / "a.csv", *((40 * i, 0, 0.9, 1, *POSES[0]) for i in range(50)))
+    with pytest.raises(errors.UserError, match="every 40 s; timestamps must be in seconds"):
+        head_pose.read_poses(tmp_path / "a.csv")
+
+
 def test_pose_csv_of_other_programs_is_read(tmp_path):
     """Semicolons of a spreadsheet, and what C++ writes for no number."""
     rows = np.linspace(POSES[0], POSES[1], 5)

@@ -186,3 +186,11 @@ def test_a_phone_within_another_leaves_its_end():
 def test_files_in_which_nothing_is_said_are_told(caplog, phones, told):
     symbols.tell_of("a.json", [symbols.Segment(phone, 0.0, 1.0) for phone in phones.split()])
     assert [told in record.getMessage() for record in caplog.records] == ([True] if told else [])
+
+
+def test_a_label_as_long_as_a_book_is_no_phone(monkeypatch):
+    """Letter by letter it took a minute."""
+    read, spell = [], symbols.ipa.to_arpabet
+    monkeypatch.setattr(symbols.ipa, "to_arpabet", lambda label: (read.append(label), spell(label))[1])
+    found = symbols.parse_textgrid(short_grid("phones", ["b", "ʃ" * 10**6, "t", ""]))
+    assert [s.phone for s in found] == ["B", "NSN", "T", "SIL"] and set(read) == {"b", "t"}
