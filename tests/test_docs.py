@@ -1,9 +1,15 @@
 """The documents name what is there."""
 
+import ast
+import contextlib
+import importlib
 import pathlib
 import re
+import types
 
 import pytest
+
+from avct_jax import errors
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [
@@ -32,3 +38,47 @@ def test_architecture_names_modules_that_are_there():
     assert len(named) > 30 and not {name for name in named if name.removeprefix("avct_jax/") not in ends} - {
         "tests/test_architecture.py"
     }
+
+
+def code_of(text):
+    """The Python of a page: its blocks, notebooks' cells as well."""
+    return re.findall(r"```(?:python|\{code-cell\} ipython3)\n(.*?)```", text, re.DOTALL)
+
+
+CODE = [page for page in PAGES if code_of(page.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize("page", CODE, ids=lambda page: str(page.relative_to(ROOT)))
+def test_code_names_what_the_package_has(page):
+    """Imports, and what is asked of imported modules; `make docs` runs notebooks, which takes minutes."""
+    modules, wrong = {}, []
+    for block in code_of(page.read_text(encoding="utf-8")):
+        tree = ast.parse(block)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                for name in node.names:
+                    if name.name.split(".")[0] == "avct_jax":
+                        modules[name.asname or "avct_jax"] = importlib.import_module(name.name)
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "avct_jax":
+                for name in node.names:
+                    found = _member(node.module, name.name)
+                    wrong += [f"{node.module}.{name.name}"] if found is None else []
+                    modules[name.asname or name.name] = found
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                module = modules.get(node.value.id)
+                if isinstance(module, types.ModuleType) and not hasattr(module, node.attr):
+                    wrong.append(f"{node.value.id}.{node.attr}")
+    assert wrong == []
+
+
+def _member(module, name):
+    """A module's member or a module within it; of extras that are not here, anything."""
+    try:
+        with contextlib.suppress(ModuleNotFoundError):
+            return importlib.import_module(f"{module}.{name}")
+        return getattr(importlib.import_module(module), name, None)
+    except errors.UserError:
+        return object()
+    except ModuleNotFoundError as missing:
+        return None if (missing.name or "avct_jax").startswith("avct_jax") else object()
