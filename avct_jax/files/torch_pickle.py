@@ -28,6 +28,7 @@ from avct_jax.files import file_kind
 
 LONGEST_LINE = 2**16  # bytes of a name or a number that is written as text
 MOST_DIMENSIONS = 64  # of a tensor, as PyTorch has it; no instruction takes more arguments either
+USUAL = 8  # entries of an argument: sizes of tensors, which are short
 MOST_COPIES = 4  # how often all numbers may be in tensors that share them
 SMALL = 2**16  # numbers, in files with hardly any
 MAGIC = 0x1950A86A20F9469CFC6C  # first pickle of the plain stream (torch.serialization)
@@ -155,7 +156,7 @@ class _TensorsOnly(pickle._Unpickler):  # type: ignore[name-defined] - in CPytho
     def __init__(self, file, **options):
         super().__init__(file, **options)
         self.storages: set[_Storage] = set()
-        self.room = file.size  # pairs that dicts may be made of: each takes a byte at least
+        self.room = file.size  # entries of long arguments in all: each takes a byte at least
 
     def load_build(self):
         """Leave aside what an OrderedDict carries beside its items; nothing else may be given a state."""
@@ -184,10 +185,10 @@ class _TensorsOnly(pickle._Unpickler):  # type: ignore[name-defined] - in CPytho
         arguments, function = self.stack.pop(), self.stack.pop()
         if not isinstance(arguments, tuple) or len(arguments) > MOST_DIMENSIONS:
             raise pickle.UnpicklingError("arguments that no tensor has")
-        if function is _ordered and arguments:
-            self.room -= len(arguments[0])
-            if self.room < 0:
-                raise pickle.UnpicklingError("pairs that are copied again and again")
+        for argument in arguments:
+            self.room -= len(argument) if isinstance(argument, list | tuple) and len(argument) > USUAL else 0
+        if self.room < 0:
+            raise pickle.UnpicklingError("something long that is named again and again")
         self.append(function(*arguments))
 
     def refuse(self):
@@ -209,14 +210,17 @@ class _TensorsOnly(pickle._Unpickler):  # type: ignore[name-defined] - in CPytho
             return _Kind(name)
         if (module, name) in ALLOWED:
             return ALLOWED[module, name]
+        what = ascii(f"{module}.{name}"[:80])[1:-1]
         raise errors.UserError(
-            f"holds {module}.{name}, which is not a tensor and is not run; give a file of tensors alone"
+            f"holds {what}, which is not a tensor and is not run; give a file of tensors alone"
         )
 
     def persistent_load(self, pid: Any) -> _Storage:
         if not isinstance(pid, tuple) or len(pid) > MOST_DIMENSIONS:
             raise pickle.UnpicklingError("numbers without a name")
         _, kind, key, *_ = pid
+        if not isinstance(key, str | int):
+            raise pickle.UnpicklingError("numbers without a name")
         storage = _Storage(kind.name, str(_plain(key)))
         self.storages.add(storage)
         return storage

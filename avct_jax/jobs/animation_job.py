@@ -152,8 +152,9 @@ def _check_record(path: str) -> None:
 
 def _may_be_ours(path: str) -> bool:
     with open(path, "rb") as file:
-        head = file.read(20).split()
-    return not head or b"".join(head).startswith(b'{"format":')  # whole or not
+        head = b"".join(file.read(40).split())
+    ours = b'{"format":"avct_jax'
+    return head.startswith(ours) or ours.startswith(head)  # whole or not
 
 
 def check_font(job: AnimationJob) -> None:

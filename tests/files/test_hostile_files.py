@@ -85,6 +85,11 @@ PICKLES = {
     "a tensor of a million dimensions": one_number(tensor((1,) * 10**6, (0,) * 10**6)),
     "a storage named by a long list": HEAD + b"\x80\x02(](" + 10**6 * b"N" + b"eq\x00"
     + 1000 * b"h\x00Q" + b"t.",
+    "a storage named by a megabyte, again and again": HEAD + b"\x80\x03" + STORAGE[1:].partition(b"X\x01")[0]
+    + b"B" + struct.pack("<I", 10**6) + 10**6 * b"a" + b"X\x03\x00\x00\x00cpuK\x01tq\x00("
+    + 1000 * b"h\x00Q" + b"t.",
+    "tensors of 64 sides, again and again": HEAD + b"\x80\x02(](" + 64 * b"K\x01" + b"eq\x00" + TENSOR
+    + b"q\x01" + STORAGE + b"q\x02(" + 200_000 * b"h\x01(h\x02K\x00h\x00h\x00tR" + b"t.",
     "a function of a million arguments": HEAD + b"\x80\x02(" + TENSOR + b"(" + 10**6 * b"N" + b"tRt.",
     "an array of 70 bytes": HEAD + b"\x80\x05\x96" + struct.pack("<Q", 2**31) + b"x.",
     "dicts in each other": HEAD + b"\x80\x02" + 100_000 * b"}K\x01" + b"N" + 100_000 * b"s" + b".",
