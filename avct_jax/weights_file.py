@@ -27,7 +27,7 @@ FORMAT = "avct_jax system"
 DEEPEST = 32  # modules in each other
 # The largest number that a field may have, by words of its name, lest networks of such sizes be traced before
 # they are found not to fit: depths, as a list's length is one; sides of images, px; windows; widths, counts.
-LARGEST = {("blocks", "layers"): 64, ("image_size",): 2**11, ("padding", "kernel", "downsampling"): 64,
+LARGEST = {("blocks", "layers"): 64, ("padding", "kernel", "downsampling"): 64, ("size",): 2**11,
            ("radius",): 2**8, ("",): 2**14}  # fmt: skip
 LONGEST = 64  # list
 VERSION = 4

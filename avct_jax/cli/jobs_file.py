@@ -108,6 +108,7 @@ def _job(row: dict[str, Any], defaults, beside: str, folder: str | None, place: 
         field = option_fields.named(animate.Options, name, BARRED)
         if value is None:
             continue
+        _check_characters(name, value)
         value = field.read(value)
         named = field.is_file and field.name != "output" and isinstance(value, str | tuple)
         values[field.name] = _beside(beside, value) if named else value
@@ -121,6 +122,13 @@ def _job(row: dict[str, Any], defaults, beside: str, folder: str | None, place: 
         drawn = dataclasses.replace(options.drawn, subtitles=placed(titles))
         options = dataclasses.replace(options, drawn=drawn)
     return animate.job_of(options, placed(output))._replace(place=place)
+
+
+def _check_characters(name: str, value: Any) -> None:
+    """Refuse what JSON can say and no file's name, nor any other text, can hold."""
+    for text in value if isinstance(value, list) else [value]:
+        if isinstance(text, str) and ("\0" in text or any("\ud800" <= c <= "\udfff" for c in text)):
+            raise errors.UserError(f"{name} has a character that no text may have; mend it")
 
 
 def _beside(folder: str, value: str | tuple[str, ...]) -> str | tuple[str, ...]:

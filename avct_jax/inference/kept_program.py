@@ -22,6 +22,7 @@ from avct_jax import compile_cache, errors
 from avct_jax.files import atomic_write
 
 SUFFIX = ".stablehlo"
+DIGEST = hashlib.sha256().digest_size  # bytes in front of a program
 # Programs of some 300 kernels, each a loop over pixels: XLA's older way to write loops compiles them in 60%
 # of the time, and they run as fast (docs/benchmarks.md). Convolutions and products are a library's in both.
 QUICKLY = {"cpu": {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 1}}
@@ -118,7 +119,8 @@ class KeptProgram:
 
         made = export.export(self._flat(leaves, tree), platforms=[_platform()])(*map(_struct, leaves))
         try:
-            atomic_write.write(path, bytes(made.serialize()))
+            content = bytes(made.serialize())
+            atomic_write.write(path, hashlib.sha256(content).digest() + content)
         except (errors.UserError, ValueError) as error:  # a full disk, or a container that has no name
             _log.info("%s is not kept: %s", self._name, error)
         return made
@@ -159,7 +161,11 @@ def _load(path: pathlib.Path) -> Any:
     from jax import export
 
     try:
-        return export.deserialize(bytearray(path.read_bytes()))
+        whole = path.read_bytes()
+        checksum, content = whole[:DIGEST], whole[DIGEST:]
+        if hashlib.sha256(content).digest() != checksum:  # a program of which one number is wrong draws, too
+            raise ValueError("its checksum is another")
+        return export.deserialize(bytearray(content))
     except OSError:
         return None
     except Exception as error:  # damaged, in whatever way

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 from avct_jax import motion, speech_format
 from avct_jax.layers import conv_encoder, norm, precision, transformer
 from avct_jax.layers.convolution import antialias, conv
+from avct_jax.layers.geometry import pose_image
 
 SILENCE = 31  # index of SIL among the 41 alphabetical symbols
 AUDIO_MAP = 32  # pixels, side of the square that the transposed convolution makes of (ROWS, COLUMNS)
@@ -69,6 +70,8 @@ class AVCTConfig:
             raise ValueError(
                 f"feature_size {self.feature_size} must be a multiple of {AUDIO_MAP} for conv audio"
             )
+        if not 0 < self.pose_size <= pose_image.SIZE:
+            raise ValueError(f"pose_size {self.pose_size} must be from 1 to {pose_image.SIZE}")
         if not self.audio and self.reference == "none":
             raise ValueError("without audio and reference the decoder has no input; keep one of them")
 

@@ -286,10 +286,12 @@ def test_checkpoints_that_are_none_are_refused_in_one_line(name, audio, tmp_path
         {"renderer": {"working_downsampling": 65}},
         {"head_motion": {"blocks": [65], "widths": [8]}},
         {"avct": {"window_radius": 257}},
+        {"avct": {"feature_size": 4096}},
+        {"avct": {"pose_size": 512}},
     ],
 )
 def test_sizes_that_no_network_has_are_refused_before_one_is_traced(fields):
-    with pytest.raises(ValueError, match="at most"):
+    with pytest.raises(ValueError, match=r"at most|from 1 to 256"):
         weights_file.config_from_dict(system_config.SystemConfig, fields)
 
 
@@ -317,7 +319,11 @@ def test_directions_that_are_none_are_refused_in_one_line(read, text, tmp_path):
     assert "\n" not in str(refused.value) and len(str(refused.value)) < 500
 
 
-@pytest.mark.parametrize("row", [DEEP, LONG, '{"seed": ' + DEEP, '{"seed": ' + LONG + "}"])
+NAMED = '{"image": "%s", "audio": "a.wav", "output": "b.mp4"}'
+ROWS = [DEEP, LONG, '{"seed": ' + DEEP, '{"seed": ' + LONG + "}", NAMED % r"a\u0000", NAMED % r"\ud800.png"]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=range(len(ROWS)))
 def test_jobs_that_are_none_are_refused_line_by_line(row, tmp_path):
     usual = '{"image": "a.png", "audio": "a.wav", "output": "a.mp4"}'
     (tmp_path / "a.jsonl").write_text(f"{usual}\n{row}\n")

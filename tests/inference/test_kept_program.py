@@ -63,11 +63,14 @@ def test_a_program_is_begun_in_a_thread_and_its_shapes_known(folder):
     assert np.asarray(program(*given(2)))[0].tolist() == [4, 4] and calls == [(4, 3)]
 
 
-@pytest.mark.parametrize("content", [b"", b"no program"])
-def test_a_damaged_program_is_made_anew(content, folder):
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda _: b"", lambda _: b"no program", lambda kept: kept[:-9] + bytes([kept[-9] ^ 1]) + kept[-8:]],
+)
+def test_a_damaged_program_is_made_anew(spoil, folder):
     wanted = np.asarray(kept_program.KeptProgram(traced, "product")(*given(1)))
     (path,) = folder.iterdir()
-    path.write_bytes(content)
+    path.write_bytes(content := spoil(path.read_bytes()))
     for _ in range(2):
         np.testing.assert_array_equal(kept_program.KeptProgram(traced, "product")(*given(1)), wanted)
     assert path.read_bytes() != content and len(calls) == 2

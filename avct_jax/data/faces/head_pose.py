@@ -201,7 +201,8 @@ def read_openface_csv(
     wanted = np.arange(max(1, round((seconds + step) * frame_rate))) / frame_rate
     known = times[good][at] - times.min()  # of all rows: a face that comes in late does so here
     found = [np.interp(wanted, known, values[at]) for values in poses[good].T]
-    return np.stack(found, -1).astype(np.float32)
+    with np.errstate(over="ignore"):  # which is refused
+        return np.stack(found, -1).astype(np.float32)
 
 
 def _read_table(path: str | os.PathLike, name: str) -> tuple[list[str], np.ndarray]:

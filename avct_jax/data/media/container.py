@@ -164,7 +164,9 @@ def missing_seconds(path: Path, found: Probe, seconds: float) -> float:
 
     A video's audio may end a little before its images, a recording alone has no reason to.
     """
-    said = stated_length.seconds(path, found.kind) if found.guessed else found.duration
+    said = found.duration
+    if found.guessed or found.kind == "avi":  # of avi ffmpeg may tell what is left, and not that it guesses
+        said = stated_length.seconds(path, found.kind)
     if found.kind.startswith("matroska"):  # whose length is the time of its end
         said -= max(0.0, found.start)
     slack = max(1.0, 0.1 * said) if found.has_video else max(0.25, 0.02 * said)

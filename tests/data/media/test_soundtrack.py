@@ -90,6 +90,9 @@ def test_opus_loses_nothing_of_its_beginning(tmp_path, name):
     assert abs(np.abs(heard).argmax() - 480) < 16 and 0 <= len(heard) - RATE < RATE // 50
 
 
+CODECS = {"a.avi": ["-c:a", "pcm_s16le"], "mp3.avi": ["-c:a", "libmp3lame"]}
+
+
 def cut(content):
     return content[: len(content) // 4 * 2]
 
@@ -106,6 +109,7 @@ def noisy(content):
         ("a.w64", cut, "ends at 3.00 s of the file's 6.00 s"),
         ("a.caf", lambda content: cut(content)[:-1], "ends at 3.00 s of the file's 6.00 s"),
         ("a.avi", cut, "of the file's 6.00 s"),
+        ("mp3.avi", cut, "of the file's 6.0"),
         ("a.mp3", cut, "of the file's 6.00 s"),
         ("a.mp3", noisy, "a.mp3 is damaged ("),
         ("a.mkv", cut, "a.mkv is damaged (File ended prematurely)"),
@@ -113,7 +117,7 @@ def noisy(content):
     ],
 )
 def test_audio_that_is_not_whole_is_told(tmp_path, caplog, name, spoil, said):
-    ffmpeg(*sine(440, 6, RATE), *(["-c:a", "pcm_s16le"] if name == "a.avi" else []), tmp_path / name)
+    ffmpeg(*sine(440, 6, RATE), *CODECS.get(name, []), tmp_path / name)
     assert len(audio_io.read_audio(tmp_path / name)) >= 5.98 * RATE and not caplog.records
     (tmp_path / name).write_bytes(spoil((tmp_path / name).read_bytes()))
     assert RATE < len(audio_io.read_audio(tmp_path / name)) < 4.5 * RATE

@@ -33,6 +33,13 @@ def test_a_image_without_a_face_has_none_whichever_way_up(landmarker):
     assert upright.find(skimage.data.coffee()[:200, :200], landmarker) is None
 
 
+@pytest.mark.parametrize("degrees", [90, 270])
+def test_a_lying_face_that_is_cut_is_turned(landmarker, degrees):
+    lying = np.ascontiguousarray(np.rot90(HEAD[:162], degrees // 90))  # below the mouth
+    found = upright.find(lying, landmarker)
+    assert found.turned == degrees and upright.beyond_edge(found.points, found.pixels.shape) > upright.OVER
+
+
 def test_a_face_cut_below_the_eyes_does_not_stand_on_its_head(landmarker):
     assert upright.find(HEAD[:120].copy(), landmarker) is None
 
