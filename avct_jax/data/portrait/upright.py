@@ -12,8 +12,8 @@ SIDEWAYS = 45.0  # degrees of roll from which a quarter turn brings a face neare
 # Of 11 portraits upright, and turned by a quarter either way, the landmark network is sure by 1.00; faces on
 # their heads that it took for upright ones got 0.77, and 0.90 give or take what its runtime's version makes.
 CERTAIN, SURE = 0.97, 0.9
-# Share of its size by which a face on its head may reach over the edge. Upright ones, cut below the eyes, were
-# taken for faces on their heads, mouths in their foreheads; of them 0.17 and 0.23 lay outside.
+# Share of its size by which a face on its head may reach over the edge. Upright ones, cut below the eyes,
+# were taken for faces on their heads, mouths in their foreheads; of them 0.17 and 0.23 lay outside.
 OVER = 0.1
 SAME = 0.5  # of a picked face's size, within which it is found again in the turned image
 
