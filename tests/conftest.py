@@ -95,11 +95,13 @@ SLOW = [
 ]
 
 
-# Begun first: files of the paper's sizes, which take up to 1.3 GB, while nothing else is held yet; then those
-# that take longest from beginning to end, lest one worker waits for another's last file.
+# Begun first: files of the paper's sizes, and of steps that take as much, up to 1.3 GB, while nothing else is held
+# yet; then those that take longest from beginning to end, lest one worker waits for another's last file.
 FIRST = [
     "reference",
     "head_motion",
+    "sync_stage",
+    "head_motion_stage",
     "train_end_to_end",
     "avct_stage",
     "keypoint_inference",
