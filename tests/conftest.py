@@ -95,7 +95,7 @@ SLOW = [
 ]
 
 
-# Begun first: files of the paper's sizes, and of steps that take as much, up to 1.3 GB, while nothing else is held
+# Begun first: files of the paper's sizes, and of steps that take as much (1.3 GB), while nothing else is held
 # yet; then those that take longest from beginning to end, lest one worker waits for another's last file.
 FIRST = [
     "reference",
