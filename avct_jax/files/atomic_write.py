@@ -132,7 +132,11 @@ def remove_half_written(folder: pathlib.Path) -> None:
     """
     if fcntl is None:  # nobody can tell
         return
-    for path in folder.glob(f"{PREFIX}{'[0-9a-f]' * 2 * TOKEN_BYTES}*"):
+    try:
+        found = list(folder.glob(f"{PREFIX}{'[0-9a-f]' * 2 * TOKEN_BYTES}*"))
+    except OSError:  # another process removed the folder meanwhile
+        return
+    for path in found:
         with contextlib.suppress(OSError), open(path, "rb") as file:
             own = path.name.startswith(PREFIX + _host())
             if not own and time.time() - os.fstat(file.fileno()).st_mtime < OTHERS_AGE:

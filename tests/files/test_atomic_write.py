@@ -1,6 +1,7 @@
 """Files bear their name only when they are whole."""
 
 import os
+import pathlib
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ import time
 import pytest
 
 from avct_jax import errors
+from avct_jax.data.clips import manifest
 from avct_jax.files import atomic_write
 
 
@@ -61,6 +63,15 @@ def test_what_dead_writers_left_is_removed_and_what_living_ones_hold_stays(tmp_p
     assert (tmp_path / name).exists()
     atomic_write.write(tmp_path / "b.json", b"")
     assert {path.name for path in tmp_path.iterdir()} == {".avct-notes", "b.json"}
+
+
+def test_a_folder_that_another_process_removes_has_nothing_left_in_it(tmp_path, monkeypatch):
+    def gone(*_):
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(pathlib.Path, "glob", gone)  # as before Python 3.13
+    atomic_write.remove_half_written(tmp_path)
+    manifest.clean(tmp_path)
 
 
 def test_what_another_machine_writes_stays_for_a_day(tmp_path):

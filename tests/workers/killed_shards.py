@@ -12,6 +12,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 
 from avct_jax.animator import base
 from avct_jax.data.clips import clip_folder, make_clips, manifest, preprocess
@@ -47,6 +48,8 @@ def _start(work, number):
         try:
             work(shard.Shard(number, 2))
             code = 0
+        except Exception:
+            traceback.print_exc()
         finally:
             os._exit(code)
 

@@ -185,7 +185,10 @@ def clean(folder: pathlib.Path) -> None:
     place = folder / UNFINISHED
     for each in (folder, folder / RECORDS, place):
         atomic_write.remove_half_written(each)
-    for part in place.glob("*"):
+    parts: list[pathlib.Path] = []
+    with contextlib.suppress(OSError):  # another run has just removed it, empty
+        parts = list(place.glob("*"))
+    for part in parts:
         token = part.name[-2 * atomic_write.TOKEN_BYTES :]
         if part.is_dir() and not (place / f"{atomic_write.PREFIX}{token}").exists():
             shutil.rmtree(part, ignore_errors=True)
