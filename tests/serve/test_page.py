@@ -7,7 +7,7 @@ import pytest
 from avct_jax.marks import credentials, installation, signing_key
 from avct_jax.serve.settings import Limits, ServerSettings
 from tests.marks import marked_film
-from tests.serve import page_browser
+from tests.serve import page_browser, serve_parts
 
 TOKEN = "a-token-of-some-length"
 
@@ -114,7 +114,7 @@ def test_page_plays_a_stream_by_webrtc(opened):
         shown.wait_for_function("() => Number(document.querySelector('#figure-shown').textContent) >= 100")
         shown.click("#live-stop")
         shown.wait_for_selector("#preview:visible")
-        assert streams.opened[0].closed
+        serve_parts.wait_until(lambda: streams.opened[0].closed)
         shown.click("#live-start")
         shown.wait_for_selector("#webrtc:visible")
         shown.goto("about:blank")  # who leaves frees the stream
