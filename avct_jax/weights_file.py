@@ -29,7 +29,7 @@ DEEPEST = 32  # modules in each other
 # they are found not to fit: depths, as a list's length is one; sides of images, px; windows; widths, counts.
 LARGEST = {("blocks", "layers"): 64, ("padding", "kernel", "downsampling"): 64, ("size",): 2**11,
            ("radius",): 2**8, ("",): 2**14}  # fmt: skip
-LONGEST = 64  # list
+LONGEST = 64  # list of whole numbers, of which each is a layer
 VERSION = 4
 Part = Mapping[str, Any]
 
@@ -232,7 +232,7 @@ def _field(name: str, hint: Any, value: Any) -> Any:
         return config_from_dict(*_choose(name, classes, value))
     if origin is tuple:
         kinds = typing.get_args(hint)
-        if len(value) > LONGEST:
+        if kinds[0] is int and len(value) > LONGEST:
             raise ValueError(f"{name} has {len(value)} entries, at most {LONGEST} can be")
         kinds = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds
         return tuple(_field(name, kind, item) for kind, item in zip(kinds, value, strict=True))

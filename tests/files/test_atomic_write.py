@@ -72,6 +72,7 @@ def test_a_folder_that_another_process_removes_has_nothing_left_in_it(tmp_path, 
     monkeypatch.setattr(pathlib.Path, "glob", gone)  # as before Python 3.13
     atomic_write.remove_half_written(tmp_path)
     manifest.clean(tmp_path)
+    assert os.listdir(tmp_path) == []
 
 
 def test_what_another_machine_writes_stays_for_a_day(tmp_path):

@@ -24,7 +24,7 @@ from avct_jax.data.direction import blink_times, cues
 from avct_jax.data.faces import head_pose
 from avct_jax.data.phonemes import symbols
 from avct_jax.files import array_file, torch_pickle
-from avct_jax.models import system_config
+from avct_jax.models import mesh_system, system_config
 from avct_jax.models.frozen import inception, vgg
 
 MEMORY = 1 << 30  # bytes that a reader may take, its imports included
@@ -293,6 +293,11 @@ def test_checkpoints_that_are_none_are_refused_in_one_line(name, audio, tmp_path
 def test_sizes_that_no_network_has_are_refused_before_one_is_traced(fields):
     with pytest.raises(ValueError, match=r"at most|from 1 to 256"):
         weights_file.config_from_dict(system_config.SystemConfig, fields)
+
+
+def test_a_mean_of_many_components_is_no_depth():
+    fields = {"mean_motion": [0.0] * 80, "speech_motion": {"components": 80}}
+    assert len(weights_file.config_from_dict(mesh_system.MeshSystemConfig, fields).mean_motion) == 80
 
 
 DEEP, LONG = "[" * 200_000, "1" + 400 * "0"
